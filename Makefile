@@ -1,0 +1,149 @@
+# mod_cosell: build, tests, demo. `make` alone needs only the packages of BUILD_PACKAGES; `make demo` and `make test` install what is missing.
+
+SHELL = /bin/bash
+B = build
+VERSION = 0.1.0
+
+BUILD_PACKAGES = gcc make pkg-config apache2-bin apache2-dev libapr1-dev libaprutil1-dev libjansson-dev libcurl4-openssl-dev \
+                 libssl-dev libsqlite3-dev
+DEMO_PACKAGES = $(BUILD_PACKAGES) python3 python3-aiohttp python3-uvloop python3-cryptography python3-requests
+TEST_PACKAGES = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-pytest-xdist python3-jsonschema libasan8 libubsan1
+BENCH_PACKAGES = $(DEMO_PACKAGES) wrk
+LINT_PACKAGES = $(TEST_PACKAGES) cppcheck binutils
+
+APXS = apxs
+# Expanded when a compiler runs, so that `make packages-...` works before the packages are there.
+APR_FLAGS = $$(apr-1-config --cppflags --includes) $$(apu-1-config --includes)
+HTTPD_INC = -I$$($(APXS) -q INCLUDEDIR)
+APR_LIBS = $$(apr-1-config --link-ld) $$(apu-1-config --link-ld)
+LIBS = -ljansson -lcurl -lcrypto -lsqlite3 -lm
+
+CC = gcc
+WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla
+WERROR = $(if $(CI),-Werror)
+CFLAGS = -O2 -g -fstack-protector-strong
+CSTD = -std=gnu11 -fPIC -pthread -D_GNU_SOURCE -DCS_VERSION='"$(VERSION)"'
+SAN = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+
+LIB_SRC := $(sort $(foreach r,base domain remote store engine,$(shell find mod_cosell/$(r) -name '*.c' 2>/dev/null)))
+MOD_SRC := $(sort $(wildcard mod_cosell/httpd/*.c))
+UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
+UNITS := $(UNIT_SRC:tests/unit/%.c=%)
+PRELOADS := $(patsubst tests/preload/%.c,$(B)/preload/%.so,$(wildcard tests/preload/*.c))
+
+.PHONY: all install clean demo test lint bench crash soak reload valgrind sanitize fuzz sandbox unit unit-asan test-build preload \
+        packages-build packages-demo packages-test packages-bench packages-lint
+
+all: $(B)/mod_cosell.so
+
+# One rule set per variant: shipped (ship), test build (test), test build with sanitizers (asan).
+define VARIANT
+$(B)/obj-$(1)/%.o: %.c
+	@mkdir -p $$(@D)
+	$$(CC) $$(CSTD) $$(CFLAGS) $$(WARN) $$(WERROR) $(2) $$(APR_FLAGS) $$(if $$(findstring /httpd/,$$<),$$(HTTPD_INC)) -MMD -MP -c -o $$@ $$<
+
+$(B)/$(3)libcosell.a: $(LIB_SRC:%.c=$(B)/obj-$(1)/%.o)
+	@mkdir -p $$(@D)
+	@rm -f $$@
+	ar rcs $$@ $$^
+
+$(B)/$(3)mod_cosell.so: $(MOD_SRC:%.c=$(B)/obj-$(1)/%.o) $(B)/$(3)libcosell.a mod_cosell/httpd/module.map
+	$$(CC) -shared -pthread $(2) -Wl,--version-script=mod_cosell/httpd/module.map -Wl,-z,relro,-z,now $$(LDFLAGS) -o $$@ \
+	    $$(filter %.o,$$^) $(B)/$(3)libcosell.a $$(LIBS)
+
+-include $(LIB_SRC:%.c=$(B)/obj-$(1)/%.d) $(MOD_SRC:%.c=$(B)/obj-$(1)/%.d)
+endef
+$(eval $(call VARIANT,ship,,))
+$(eval $(call VARIANT,test,-DCS_TEST,test/))
+$(eval $(call VARIANT,asan,-DCS_TEST $(SAN),asan/))
+
+$(B)/unit/%: tests/unit/%.c $(B)/test/libcosell.a
+	@mkdir -p $(@D)
+	$(CC) $(CSTD) $(CFLAGS) $(WARN) $(WERROR) -DCS_TEST $(APR_FLAGS) -I. -MMD -MP -o $@ $< $(B)/test/libcosell.a $(LIBS) $(APR_LIBS) -lcmocka
+
+$(B)/unit-asan/%: tests/unit/%.c $(B)/asan/libcosell.a
+	@mkdir -p $(@D)
+	$(CC) $(CSTD) $(CFLAGS) $(WARN) $(WERROR) -DCS_TEST $(SAN) $(APR_FLAGS) -I. -MMD -MP -o $@ $< $(B)/asan/libcosell.a $(LIBS) $(APR_LIBS) -lcmocka
+
+-include $(UNITS:%=$(B)/unit/%.d) $(UNITS:%=$(B)/unit-asan/%.d)
+
+$(B)/preload/%.so: tests/preload/%.c
+	@mkdir -p $(@D)
+	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g -fPIC -pthread -shared $(WARN) -o $@ $< -ldl
+
+$(B)/bench/mod_bare.so: tests/bench/mod_bare.c
+	@mkdir -p $(@D)
+	$(CC) $(CSTD) $(CFLAGS) $(WARN) $(APR_FLAGS) $(HTTPD_INC) -shared -o $@ $<
+
+$(B)/bench/curl_loop: tests/bench/curl_loop.c
+	@mkdir -p $(@D)
+	$(CC) $(CSTD) $(CFLAGS) $(WARN) -o $@ $< -lcurl
+
+preload: $(PRELOADS)
+unit: $(UNITS:%=$(B)/unit/%)
+unit-asan: $(UNITS:%=$(B)/unit-asan/%)
+test-build: $(B)/test/mod_cosell.so $(B)/mod_cosell.so preload unit-asan $(B)/bench/mod_bare.so
+
+# Installs nothing when everything is there. Never a package that starts a service.
+packages-%:
+	@tests/tools/packages $($(shell echo $* | tr a-z A-Z)_PACKAGES)
+
+# A recursive make sees the packages that were just installed.
+demo: packages-demo
+	@$(MAKE) --no-print-directory $(B)/mod_cosell.so
+	@/usr/bin/python3 tests/demo/demo.py
+
+test: packages-test
+	@$(MAKE) --no-print-directory -j$$(nproc) test-build
+	@tests/run
+
+crash: packages-test
+	@$(MAKE) --no-print-directory -j$$(nproc) test-build
+	@/usr/bin/python3 tests/crash/crash.py --cycles $(or $(CYCLES),300) $(if $(SEED),--seed $(SEED))
+
+soak: packages-test
+	@$(MAKE) --no-print-directory -j$$(nproc) test-build
+	@/usr/bin/python3 tests/soak/soak.py --events $(or $(EVENTS),100000)
+
+reload: packages-test
+	@$(MAKE) --no-print-directory -j$$(nproc) test-build
+	@/usr/bin/python3 tests/httpd/reload.py
+
+bench: packages-bench
+	@$(MAKE) --no-print-directory $(B)/mod_cosell.so $(B)/bench/mod_bare.so $(B)/bench/curl_loop
+	@/usr/bin/python3 tests/bench/bench.py
+
+sandbox: packages-demo
+	@tests/sandbox/start
+
+lint: packages-lint
+	@$(MAKE) --no-print-directory -j$$(nproc) $(B)/mod_cosell.so $(B)/test/mod_cosell.so
+	@tests/lint/run
+
+valgrind: packages-test
+	@$(MAKE) --no-print-directory -j$$(nproc) unit
+	@tests/tools/valgrind $(UNITS:%=$(B)/unit/%)
+
+sanitize: packages-test
+	@$(MAKE) --no-print-directory -j$$(nproc) unit-asan
+	@for t in $(UNITS:%=$(B)/unit-asan/%); do echo "== $$t"; $$t || exit 1; done
+
+fuzz: packages-lint
+	@tests/fuzz/run $(or $(SECONDS_EACH),60)
+
+MODDIR = $(DESTDIR)$(shell $(APXS) -q LIBEXECDIR)
+SHAREDIR = $(DESTDIR)/usr/share/cosell
+ETC = $(DESTDIR)/etc/apache2
+install: all
+	install -D -m 0644 $(B)/mod_cosell.so $(MODDIR)/mod_cosell.so
+	install -D -m 0644 conf/mapping/dynamics365.json $(SHAREDIR)/mapping/dynamics365.json
+	install -D -m 0644 conf/mapping.schema.json $(SHAREDIR)/mapping.schema.json
+	install -D -m 0644 conf/cosell.conf $(SHAREDIR)/cosell.conf
+	install -D -m 0644 conf/example-minimal.conf $(SHAREDIR)/example-minimal.conf
+	if [ -d $(ETC)/mods-available ] || [ -f /etc/debian_version ]; then \
+	    install -D -m 0644 conf/cosell.load $(ETC)/mods-available/cosell.load; \
+	    [ -f $(ETC)/mods-available/cosell.conf ] || install -D -m 0644 conf/cosell.conf $(ETC)/mods-available/cosell.conf; \
+	fi
+
+clean:
+	rm -rf $(B)

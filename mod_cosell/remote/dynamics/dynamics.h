@@ -1,0 +1,9 @@
+/* remote/dynamics/dynamics.h: Dynamics 365 Sales over the Dataverse Web API v9.2. (crm-apis.md A) */
+#ifndef CS_REMOTE_DYNAMICS_H
+#define CS_REMOTE_DYNAMICS_H
+
+#include "../crm.h"
+
+extern const cs_crm_impl_t cs_dynamics_impl;
+
+#endif
