@@ -1,0 +1,386 @@
+#include "crypto.h"
+
+#include <apr_general.h>
+#include <apr_strings.h>
+#include <limits.h>
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+#include <openssl/rand.h>
+#include <openssl/sha.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NONCE_LEN 12
+#define TAG_LEN 16
+
+void cs_sha256(unsigned char out[CS_SHA256_LEN], const void *data, apr_size_t len)
+{
+    ERR_clear_error();
+    /* Fails only without memory; a digest of nothing in its place would be believed. */
+    if (!SHA256(len ? data : (const void *)"", len, out)) {
+        abort();
+    }
+    ERR_clear_error();
+}
+
+static char *hex_of(const unsigned char *bytes, apr_size_t len, apr_pool_t *p)
+{
+    static const char digits[] = "0123456789abcdef";
+    char *hex = apr_palloc(p, len * 2 + 1);
+    apr_size_t i;
+
+    for (i = 0; i < len; i++) {
+        hex[i * 2] = digits[bytes[i] >> 4];
+        hex[i * 2 + 1] = digits[bytes[i] & 15];
+    }
+    hex[len * 2] = '\0';
+    return hex;
+}
+
+const char *cs_sha256_hex(const void *data, apr_size_t len, apr_pool_t *p)
+{
+    unsigned char digest[CS_SHA256_LEN];
+
+    cs_sha256(digest, data, len);
+    return hex_of(digest, sizeof(digest), p);
+}
+
+apr_status_t cs_hmac_sha256(unsigned char out[CS_SHA256_LEN], const void *key, apr_size_t keylen,
+                            const void *data, apr_size_t len)
+{
+    unsigned int outlen = CS_SHA256_LEN;
+    unsigned char *done;
+
+    if (keylen > INT_MAX) {
+        return APR_EINVAL;
+    }
+    ERR_clear_error();
+    done = HMAC(EVP_sha256(), keylen ? key : "", (int)keylen, len ? data : (const void *)"", len,
+                out, &outlen);
+    ERR_clear_error();
+    return done && outlen == CS_SHA256_LEN ? APR_SUCCESS : APR_EGENERAL;
+}
+
+apr_status_t cs_random(void *buf, apr_size_t len)
+{
+    unsigned char *to = buf;
+
+    ERR_clear_error();
+    while (len > 0) {
+        int n = len > INT_MAX ? INT_MAX : (int)len;
+
+        if (RAND_bytes(to, n) != 1) {
+            ERR_clear_error();
+            return APR_EGENERAL;
+        }
+        to += n;
+        len -= (apr_size_t)n;
+    }
+    ERR_clear_error();
+    return APR_SUCCESS;
+}
+
+static const char *format_uuid(unsigned char id[16], int version, apr_pool_t *p)
+{
+    const char *hex;
+
+    id[6] = (unsigned char)((id[6] & 0x0f) | (version << 4));
+    id[8] = (unsigned char)((id[8] & 0x3f) | 0x80);
+    hex = hex_of(id, 16, p);
+    return apr_psprintf(p, "%.8s-%.4s-%.4s-%.4s-%.12s", hex, hex + 8, hex + 12, hex + 16, hex + 20);
+}
+
+const char *cs_uuid4(apr_pool_t *p)
+{
+    unsigned char id[16];
+
+    /* An id that is not unique would join two deals: better no process than that. */
+    if (cs_random(id, sizeof(id)) != APR_SUCCESS
+        && apr_generate_random_bytes(id, sizeof(id)) != APR_SUCCESS) {
+        abort();
+    }
+    return format_uuid(id, 4, p);
+}
+
+const char *cs_uuid5_url(const char *name, apr_pool_t *p)
+{
+    static const unsigned char url_namespace[16] = {
+        0x6b, 0xa7, 0xb8, 0x11, 0x9d, 0xad, 0x11, 0xd1,
+        0x80, 0xb4, 0x00, 0xc0, 0x4f, 0xd4, 0x30, 0xc8
+    };
+    unsigned char digest[SHA_DIGEST_LENGTH];
+    apr_size_t len = strlen(name);
+    unsigned char *text = apr_palloc(p, sizeof(url_namespace) + len);
+
+    memcpy(text, url_namespace, sizeof(url_namespace));
+    memcpy(text + sizeof(url_namespace), name, len);
+    ERR_clear_error();
+    if (!SHA1(text, sizeof(url_namespace) + len, digest)) {
+        abort();
+    }
+    ERR_clear_error();
+    return format_uuid(digest, 5, p);
+}
+
+int cs_uuid_valid(const char *s, apr_size_t len)
+{
+    apr_size_t i;
+
+    if (!s || len != 36) {
+        return 0;
+    }
+    for (i = 0; i < len; i++) {
+        char c = s[i];
+        int hex = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F');
+
+        if (i == 8 || i == 13 || i == 18 || i == 23 ? c != '-' : !hex) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+int cs_equal_consttime(const void *a, apr_size_t alen, const void *b, apr_size_t blen)
+{
+    if (alen != blen) {
+        return 0;
+    }
+    return alen == 0 || CRYPTO_memcmp(a, b, alen) == 0;
+}
+
+void cs_wipe(void *buf, apr_size_t len)
+{
+    if (buf && len) {
+        OPENSSL_cleanse(buf, len);
+    }
+}
+
+typedef struct wipe_t {
+    void *buf;
+    apr_size_t len;
+} wipe_t;
+
+static apr_status_t wipe_cleanup(void *data)
+{
+    wipe_t *w = data;
+
+    cs_wipe(w->buf, w->len);
+    return APR_SUCCESS;
+}
+
+void cs_wipe_at_end(void *buf, apr_size_t len, apr_pool_t *p)
+{
+    wipe_t *w = apr_palloc(p, sizeof(*w));
+
+    w->buf = buf;
+    w->len = len;
+    apr_pool_cleanup_register(p, w, wipe_cleanup, apr_pool_cleanup_null);
+}
+
+static int value_of(char c)
+{
+    if (c >= 'A' && c <= 'Z') {
+        return c - 'A';
+    }
+    if (c >= 'a' && c <= 'z') {
+        return c - 'a' + 26;
+    }
+    if (c >= '0' && c <= '9') {
+        return c - '0' + 52;
+    }
+    return c == '+' ? 62 : c == '/' ? 63 : -1;
+}
+
+/* Four characters of which the last `pad` are '='; 24 bits or -1. */
+static int value_of_quad(const char *s, int pad)
+{
+    int bits = 0;
+    int i;
+
+    for (i = 0; i < 4; i++) {
+        int v = i >= 4 - pad ? 0 : value_of(s[i]);
+
+        if (v < 0) {
+            return -1;
+        }
+        bits = bits << 6 | v;
+    }
+    /* Bits that reach no byte must be 0, or one signature would have several spellings. */
+    return bits & ((1 << pad * 8) - 1) ? -1 : bits;
+}
+
+apr_status_t cs_base64_decode(const unsigned char **pout, apr_size_t *plen, const char *text,
+                              apr_size_t textlen, apr_size_t max, apr_pool_t *p)
+{
+    apr_size_t i, n, len, pad = 0;
+    unsigned char *out;
+
+    *pout = NULL;
+    *plen = 0;
+    if (!text || textlen % 4) {
+        return APR_EINVAL;
+    }
+    while (pad < 2 && pad < textlen && text[textlen - 1 - pad] == '=') {
+        pad++;
+    }
+    len = textlen / 4 * 3 - pad;
+    if (len > max) {
+        return APR_EINVAL;
+    }
+    out = apr_palloc(p, textlen / 4 * 3 + 1);
+    for (i = 0, n = 0; i < textlen; i += 4) {
+        int bits = value_of_quad(text + i, i + 4 == textlen ? (int)pad : 0);
+
+        if (bits < 0) {
+            return APR_EINVAL;
+        }
+        out[n++] = (unsigned char)(bits >> 16);
+        out[n++] = (unsigned char)(bits >> 8);
+        out[n++] = (unsigned char)bits;
+    }
+    out[len] = '\0';
+    *pout = out;
+    *plen = len;
+    return APR_SUCCESS;
+}
+
+static char *encode(const unsigned char *s, apr_size_t len, const char *alphabet, int padded,
+                    apr_pool_t *p)
+{
+    char *out = apr_palloc(p, len / 3 * 4 + 5);
+    apr_size_t n = 0;
+
+    while (len > 0) {
+        unsigned bits = (unsigned)s[0] << 16;
+
+        bits |= len > 1 ? (unsigned)s[1] << 8 : 0;
+        bits |= len > 2 ? s[2] : 0;
+        out[n++] = alphabet[bits >> 18];
+        out[n++] = alphabet[bits >> 12 & 63];
+        if (len > 1) {
+            out[n++] = alphabet[bits >> 6 & 63];
+        }
+        if (len > 2) {
+            out[n++] = alphabet[bits & 63];
+        }
+        s += len > 3 ? 3 : len;
+        len -= len > 3 ? 3 : len;
+    }
+    while (padded && n % 4) {
+        out[n++] = '=';
+    }
+    out[n] = '\0';
+    return out;
+}
+
+const char *cs_base64_encode(const void *data, apr_size_t len, apr_pool_t *p)
+{
+    return encode(data, len, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", 1, p);
+}
+
+const char *cs_base64url_encode(const void *data, apr_size_t len, apr_pool_t *p)
+{
+    return encode(data, len, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", 0, p);
+}
+
+/* The whole of an AES-256-GCM operation but the tag: 1 when good. */
+static int run_gcm(EVP_CIPHER_CTX *ctx, int seal, const unsigned char *key,
+                   const unsigned char *nonce, const char *aad, unsigned char *out,
+                   const unsigned char *in, apr_size_t len)
+{
+    apr_size_t aadlen = aad ? strlen(aad) : 0;
+    int n;
+
+    return aadlen <= INT_MAX
+           && EVP_CipherInit_ex(ctx, EVP_aes_256_gcm(), NULL, key, nonce, seal)
+           && (!aadlen || EVP_CipherUpdate(ctx, NULL, &n, (const unsigned char *)aad, (int)aadlen))
+           && (!len || EVP_CipherUpdate(ctx, out, &n, in, (int)len));
+}
+
+apr_status_t cs_seal(const unsigned char **pout, apr_size_t *plen,
+                     const unsigned char key[CS_KEY_LEN], const char *aad, const void *plain,
+                     apr_size_t len, apr_pool_t *p)
+{
+    apr_status_t rv = APR_EGENERAL;
+    EVP_CIPHER_CTX *ctx;
+    unsigned char *out;
+    int n;
+
+    *pout = NULL;
+    *plen = 0;
+    if (len > INT_MAX - NONCE_LEN - TAG_LEN) {
+        return APR_EINVAL;
+    }
+    out = apr_palloc(p, NONCE_LEN + len + TAG_LEN);
+    rv = cs_random(out, NONCE_LEN);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    ERR_clear_error();
+    ctx = EVP_CIPHER_CTX_new();
+    if (ctx && run_gcm(ctx, 1, key, out, aad, out + NONCE_LEN, plain, len)
+        && EVP_CipherFinal_ex(ctx, out + NONCE_LEN + len, &n)
+        && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, TAG_LEN, out + NONCE_LEN + len)) {
+        *pout = out;
+        *plen = NONCE_LEN + len + TAG_LEN;
+    }
+    else {
+        rv = APR_EGENERAL;
+    }
+    EVP_CIPHER_CTX_free(ctx);
+    ERR_clear_error();
+    return rv;
+}
+
+apr_status_t cs_unseal(const unsigned char **pout, apr_size_t *plen,
+                       const unsigned char key[CS_KEY_LEN], const char *aad, const void *sealed,
+                       apr_size_t len, apr_pool_t *p)
+{
+    const unsigned char *in = sealed;
+    unsigned char tag[TAG_LEN];
+    apr_status_t rv = CS_EPARSE;
+    EVP_CIPHER_CTX *ctx;
+    unsigned char *out;
+    int n;
+
+    *pout = NULL;
+    *plen = 0;
+    if (!in || len < NONCE_LEN + TAG_LEN || len > INT_MAX) {
+        return CS_EPARSE;
+    }
+    len -= NONCE_LEN + TAG_LEN;
+    memcpy(tag, in + NONCE_LEN + len, TAG_LEN);
+    out = apr_palloc(p, len + 1);
+    cs_wipe_at_end(out, len, p);
+    out[len] = '\0';
+    ERR_clear_error();
+    ctx = EVP_CIPHER_CTX_new();
+    if (ctx && run_gcm(ctx, 0, key, in, aad, out, in + NONCE_LEN, len)
+        && EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, TAG_LEN, tag)
+        && EVP_CipherFinal_ex(ctx, out + len, &n) > 0) {
+        *pout = out;
+        *plen = len;
+        rv = APR_SUCCESS;
+    }
+    else {
+        cs_wipe(out, len);
+    }
+    EVP_CIPHER_CTX_free(ctx);
+    ERR_clear_error();
+    return rv;
+}
+
+apr_status_t cs_key_derive(unsigned char key[CS_KEY_LEN], const char *passphrase, apr_size_t len,
+                           const void *salt, apr_size_t saltlen)
+{
+    int ok;
+
+    ERR_clear_error();
+    /* N * r * 128 bytes are 32 MiB, just above OpenSSL's own limit. */
+    ok = EVP_PBE_scrypt(len ? passphrase : "", len, salt, saltlen, 1 << 15, 8, 1, 64 * 1024 * 1024,
+                        key, CS_KEY_LEN);
+    ERR_clear_error();
+    return ok ? APR_SUCCESS : APR_EGENERAL;
+}
