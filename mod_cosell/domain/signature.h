@@ -7,6 +7,7 @@
 #define CS_DOMAIN_SIGNATURE_H
 
 #include <apr_pools.h>
+#include <apr_tables.h>
 #include <apr_time.h>
 #include "../base/result.h"
 
