@@ -1,0 +1,335 @@
+"""EntityDefinitions: what a client asks to check a mapping, and making alternate keys."""
+import re
+import uuid
+from urllib.parse import unquote
+
+from . import odata, values
+from .errors import ApiError, bad_query, no_segment
+from .payload import read_object
+from .schema import LOOKUPS, Key
+
+CASTS = {
+    "StringAttributeMetadata": ("text",),
+    "MemoAttributeMetadata": ("memo",),
+    "BooleanAttributeMetadata": ("boolean",),
+    "IntegerAttributeMetadata": ("int",),
+    "BigIntAttributeMetadata": ("bigint",),
+    "DecimalAttributeMetadata": ("decimal",),
+    "DoubleAttributeMetadata": ("double",),
+    "MoneyAttributeMetadata": ("money",),
+    "DateTimeAttributeMetadata": ("datetime", "date"),
+    "PicklistAttributeMetadata": ("choice",),
+    "MultiSelectPicklistAttributeMetadata": ("multichoice",),
+    "StateAttributeMetadata": ("state",),
+    "StatusAttributeMetadata": ("status",),
+    "LookupAttributeMetadata": LOOKUPS,
+}
+TYPE_NAMES = {
+    "text": "String", "memo": "Memo", "boolean": "Boolean", "int": "Integer", "bigint": "BigInt",
+    "decimal": "Decimal", "double": "Double", "money": "Money", "datetime": "DateTime",
+    "date": "DateTime", "choice": "Picklist", "multichoice": "Virtual", "state": "State",
+    "status": "Status", "lookup": "Lookup", "owner": "Owner", "customer": "Customer",
+    "guid": "Uniqueidentifier",
+}
+NAMESPACE = uuid.UUID("6f0f8f3e-52c8-4a53-9f1c-2f5a3a1f6d10")
+PART = re.compile(r"([$\w.]+)(?:\((.*)\))?\Z", re.S)
+
+
+def identity(*names):
+    return str(uuid.uuid5(NAMESPACE, "/".join(names)))
+
+
+def label(text):
+    one = {"Label": text, "LanguageCode": 1033, "IsManaged": False, "MetadataId": identity("label", text)}
+    return {"LocalizedLabels": [one], "UserLocalizedLabel": one}
+
+
+def describe_table(table):
+    return {
+        "MetadataId": identity(table.name),
+        "LogicalName": table.name,
+        "SchemaName": table.schema_name,
+        "EntitySetName": table.set_name,
+        "LogicalCollectionName": table.set_name,
+        "PrimaryIdAttribute": table.pk,
+        "PrimaryNameAttribute": table.primary_name,
+        "ObjectTypeCode": table.object_type_code,
+        "ChangeTrackingEnabled": table.change_tracking,
+        "IsOptimisticConcurrencyEnabled": table.optimistic,
+        "IsCustomEntity": table.custom,
+        "OwnershipType": "UserOwned" if table.owned else "OrganizationOwned",
+        "DisplayName": label(table.schema_name),
+    }
+
+
+def describe_column(table, col):
+    out = {
+        "MetadataId": identity(table.name, col.name),
+        "LogicalName": col.name,
+        "SchemaName": col.schema_name,
+        "EntityLogicalName": table.name,
+        "AttributeType": TYPE_NAMES[col.type],
+        "AttributeTypeName": {"Value": TYPE_NAMES[col.type] + "Type"},
+        "RequiredLevel": {"Value": col.required, "CanBeChanged": True},
+        "IsValidForCreate": col.create,
+        "IsValidForUpdate": col.update,
+        "IsValidForRead": True,
+        "IsPrimaryId": col.name == table.pk,
+        "IsPrimaryName": col.name == table.primary_name,
+        "IsCustomAttribute": col.custom,
+        "DisplayName": label(col.label),
+        "AttributeOf": None,
+    }
+    for name, kinds in CASTS.items():
+        if col.type in kinds:
+            out["@odata.type"] = "#Microsoft.Dynamics.CRM." + name
+    out.update(details(col))
+    return out
+
+
+def details(col):
+    if col.type in ("text", "memo"):
+        return {"MaxLength": col.max, "Format": col.format or ("Text" if col.type == "text" else "TextArea")}
+    if col.type in ("int", "bigint"):
+        return {"MinValue": -2147483648 if col.min is None else col.min,
+                "MaxValue": 2147483647 if col.max is None else col.max}
+    if col.type in ("decimal", "money", "double"):
+        out = {"Precision": col.precision,
+               "MinValue": float(col.min if col.min is not None else -100000000000),
+               "MaxValue": float(col.max if col.max is not None else 100000000000)}
+        if col.type == "money":
+            out["PrecisionSource"] = col.precision_source
+        return out
+    if col.type in ("datetime", "date"):
+        return {"DateTimeBehavior": {"Value": col.behavior},
+                "Format": "DateOnly" if col.type == "date" else "DateAndTime"}
+    if col.type in LOOKUPS:
+        return {"Targets": col.targets}
+    return {}
+
+
+def option_set(table, col):
+    options = []
+    for value, text in col.labels.items():
+        one = {"Value": value, "Label": label(text), "IsManaged": False}
+        if value in col.states:
+            one["State"] = col.states[value]
+        options.append(one)
+    if col.type == "boolean":
+        return {"TrueOption": {"Value": 1, "Label": label(col.labels.get(1, "Yes"))},
+                "FalseOption": {"Value": 0, "Label": label(col.labels.get(0, "No"))}}
+    return {"MetadataId": identity(table.name, col.name, "options"), "IsGlobal": False,
+            "Name": "%s_%s" % (table.name, col.name), "OptionSetType": TYPE_NAMES[col.type],
+            "Options": options}
+
+
+def describe_key(org, table, key):
+    org.key_active(key)
+    return {"MetadataId": key.id, "SchemaName": key.schema_name, "LogicalName": key.name,
+            "EntityLogicalName": table.name, "KeyAttributes": key.columns,
+            "EntityKeyIndexStatus": key.status}
+
+
+def relationships(table):
+    out = []
+    for nav, (col, target) in table.navs.items():
+        for one in [target] if target else col.targets:
+            out.append({
+                "MetadataId": identity(table.name, col.name, one),
+                "SchemaName": "%s_%s_%s" % (one, table.name, col.name),
+                "ReferencingEntity": table.name,
+                "ReferencingAttribute": col.name,
+                "ReferencedEntity": one,
+                "ReferencingEntityNavigationPropertyName": nav,
+                "ReferencedEntityNavigationPropertyName": col.inverse,
+            })
+    return out
+
+
+def answer(service, call, segments):
+    org = service.org
+    first = PART.match(unquote(segments[0]))
+    if first is None:
+        raise bad_query("Bad Request - Error in query syntax.")
+    key = first.group(2)
+    if not key:
+        if call.method != "GET":
+            raise service.bad_verb(call)
+        items = [with_expands(org, describe_table(t), t, call.options) for t in org.schema.tables.values()]
+        return collection(service, call, "EntityDefinitions", items)
+    table = find_table(org, key)
+    call.label += "({id})" + "".join("/" + re.sub(r"\(.*", "({id})", unquote(s)) for s in segments[1:])
+    if len(segments) == 1:
+        doc = with_expands(org, describe_table(table), table, call.options)
+        return single(service, call, "EntityDefinitions/$entity", doc)
+    return parts_of(service, call, table, segments[1:])
+
+
+def find_table(org, key):
+    m = re.match(r"(?:LogicalName='(\w+)'|MetadataId=([\w-]+)|([\w-]+))\Z", key.strip())
+    for table in org.schema.tables.values():
+        if m and (m.group(1) == table.name or identity(table.name) in m.groups()):
+            return table
+    raise ApiError(404, "0x80060888", "Could not find an entity with %s." % key)
+
+
+def parts_of(service, call, table, segments):
+    org = service.org
+    first = PART.match(unquote(segments[0]))
+    name, key = first.groups() if first else (segments[0], None)
+    if name == "Keys":
+        return keys(service, call, table, key)
+    if call.method != "GET":
+        raise service.bad_verb(call)
+    if name in ("ManyToOneRelationships",):
+        return collection(service, call, "ManyToOneRelationships", relationships(table))
+    if name != "Attributes":
+        raise no_segment(name)
+    cast = unquote(segments[1]).rpartition(".")[2] if len(segments) > 1 else None
+    kinds = CASTS.get(cast)
+    if cast and kinds is None:
+        raise no_segment(segments[1])
+    if not cast and "OptionSet" in call.options.get("$expand", ""):
+        raise bad_query("Could not find a property named 'OptionSet' on type "
+                        "'Microsoft.Dynamics.CRM.AttributeMetadata'.")
+    items = []
+    for col in table.columns.values():
+        if kinds and col.type not in kinds:
+            continue
+        doc = describe_column(table, col)
+        if "OptionSet" in call.options.get("$expand", ""):
+            doc["OptionSet"], doc["GlobalOptionSet"] = option_set(table, col), None
+        items.append(doc)
+    if key is None:
+        return collection(service, call, "Attributes", items)
+    wanted = key.strip().partition("=")[2].strip("'") or key.strip()
+    for doc in items:
+        if wanted in (doc["LogicalName"], doc["MetadataId"]):
+            return single(service, call, "Attributes/$entity", doc)
+    raise ApiError(404, "0x80060888", "Could not find an attribute with %s." % key)
+
+
+def with_expands(org, doc, table, options):
+    for nav, inner in odata.parse_expand(options.get("$expand", "")):
+        if nav == "Attributes":
+            doc["Attributes"] = [pick(describe_column(table, c), inner.get("$select"))
+                                 for c in table.columns.values()]
+        elif nav == "Keys":
+            doc["Keys"] = [pick(describe_key(org, table, k), inner.get("$select")) for k in table.keys]
+        elif nav == "ManyToOneRelationships":
+            doc[nav] = [pick(r, inner.get("$select")) for r in relationships(table)]
+        else:
+            raise bad_query("Could not find a property named '%s' on type "
+                            "'Microsoft.Dynamics.CRM.EntityMetadata'." % nav)
+    return doc
+
+
+def keys(service, call, table, key):
+    org = service.org
+    if call.method == "GET" and key is None:
+        return collection(service, call, "Keys", [describe_key(org, table, k) for k in table.keys])
+    if call.method == "POST" and key is None:
+        return make_key(service, call, table)
+    for one in list(table.keys):
+        if key and one.id == key.strip().lower():
+            if call.method == "DELETE":
+                table.keys.remove(one)
+                return service_answer(204, "")
+            return single(service, call, "Keys/$entity", describe_key(org, table, one))
+    raise ApiError(404, "0x80060888", "Could not find a key with %s." % key)
+
+
+def make_key(service, call, table):
+    org = service.org
+    doc = read_object("Keys", call.body)
+    name, columns = doc.get("SchemaName"), doc.get("KeyAttributes")
+    if not isinstance(name, str) or not isinstance(columns, list) or not columns \
+            or any(c not in table.columns for c in columns):
+        raise ApiError(400, "0x80048d19", "A key needs SchemaName and KeyAttributes of the table %s."
+                       % table.name)
+    if len(table.keys) >= 10:
+        raise ApiError(400, "0x80060892", "A table can have at most 10 alternate keys.")
+    made = Key(name, columns, "Pending", str(uuid.uuid4()))
+    made.active_at = org.clock() + org.options["KeyIndexSeconds"]
+    table.keys.append(made)
+    org.rows[table.name].key_index(made.columns)
+    org.schema.touched()
+    where = "%s/EntityDefinitions(%s)/Keys(%s)" % (call.root, identity(table.name), made.id)
+    return service_answer(204, "", {"OData-EntityId": where})
+
+
+def service_answer(status, body, headers=None):
+    from .service import Answer
+    return Answer(status, body, headers, None if status == 204 else "application/json; odata.metadata=minimal")
+
+
+def pick(doc, select):
+    if not select:
+        return doc
+    wanted = [n.strip() for n in select.split(",")]
+    for name in wanted:
+        if name not in doc and name not in KNOWN:
+            raise bad_query("Could not find a property named '%s' on type 'Microsoft.Dynamics.CRM."
+                            "MetadataBase'." % name)
+    kept = {n: doc[n] for n in doc if n in wanted or n.startswith("@") or n in EXPANDED}
+    kept["MetadataId"] = doc["MetadataId"]
+    return kept
+
+
+EXPANDED = ("Attributes", "Keys", "OptionSet", "GlobalOptionSet", "ManyToOneRelationships")
+KNOWN = ("MaxLength", "Precision", "PrecisionSource", "MinValue", "MaxValue", "Format", "DateTimeBehavior",
+         "Targets")
+
+
+def collection(service, call, context, items):
+    if "$filter" in call.options:
+        test = metadata_filter(call.options["$filter"])
+        items = [d for d in items if test(d)]
+    items = [pick(d, call.options.get("$select")) for d in items]
+    body = values.dumps({"@odata.context": "%s/$metadata#%s" % (call.root, context), "value": items})
+    return service_answer(200, body)
+
+
+def single(service, call, context, doc):
+    doc = pick(doc, call.options.get("$select"))
+    return service_answer(200, values.dumps({"@odata.context": "%s/$metadata#%s" % (call.root, context), **doc}))
+
+
+def metadata_filter(text):
+    """Filters over metadata know eq, ne, and, or: all a mapping check needs."""
+    items = odata.tokens_of(text, "$filter")
+    at = 0
+
+    def fail():
+        return bad_query("Syntax error at position %d in '%s'." % (at, text))
+
+    def term():
+        nonlocal at
+        if at + 3 > len(items) or items[at][0] != "name" or items[at + 1][1] not in ("eq", "ne"):
+            raise fail()
+        path, op, (kind, value) = items[at][1].split("/"), items[at + 1][1], items[at + 2]
+        at += 3
+        if kind in ("str", "enum"):
+            value = value[value.index("'") + 1:-1].replace("''", "'")
+        elif kind == "name":
+            value = {"true": True, "false": False, "null": None}.get(value, value)
+        elif kind == "num":
+            value = int(value)
+
+        def test(doc):
+            for part in path:
+                doc = doc.get(part) if isinstance(doc, dict) else None
+            return (doc == value) == (op == "eq")
+        return test
+
+    tests = [[term()]]
+    while at < len(items):
+        word = items[at]
+        at += 1
+        if word == ("name", "and"):
+            tests[-1].append(term())
+        elif word == ("name", "or"):
+            tests.append([term()])
+        else:
+            raise fail()
+    return lambda doc: any(all(t(doc) for t in group) for group in tests)

@@ -1,0 +1,801 @@
+"""The Web API: a request in, status, headers and body out. No sockets, no tokens, no faults."""
+import re
+from bisect import bisect_right
+from functools import lru_cache
+from urllib.parse import quote, unquote
+from xml.etree import ElementTree
+from xml.sax.saxutils import quoteattr
+
+from . import metadata, odata, values
+from .errors import (
+    ApiError, bad_argument, bad_payload, bad_query, bad_status, no_row, no_row_by_key, no_segment,
+    row_exists, version_differs,
+)
+from .org import FORBIDDEN_IN_KEYS, Actor
+from .payload import read_object, read_payload
+from .render import Renderer, Views
+
+JSON = "application/json; odata.metadata=minimal"
+ROOT = re.compile(r"/api/data/v(9\.[0-9]|8\.[0-2])(?:/|\Z)")
+SEGMENT = re.compile(r"([$\w.]+)(?:\((.*)\))?\Z", re.S)
+PREFERENCE = re.compile(r'\s*([^=,;\s]+)\s*(?:=\s*(?:"([^"]*)"|([^,;]*)))?\s*(?:,|;|\Z)')
+MAX_PAGE = 5000
+
+
+class Answer:
+    __slots__ = ("status", "body", "headers", "type")
+
+    def __init__(self, status, body="", headers=None, type=JSON):
+        self.status = status
+        self.body = body
+        self.headers = headers or {}
+        self.type = type
+
+
+class Prefs:
+    """The Prefer header."""
+
+    def __init__(self, text):
+        self.representation = False
+        self.annotations = None
+        self.page = None
+        for m in PREFERENCE.finditer(text):
+            name, value = m.group(1).lower(), m.group(2) if m.group(2) is not None else m.group(3)
+            if name == "return":
+                self.representation = (value or "").strip().lower() == "representation"
+            elif name == "odata.include-annotations":
+                self.annotations = tuple(p.strip() for p in (value or "").split(","))
+            elif name == "odata.maxpagesize" and (value or "").strip().isdigit():
+                self.page = int(value)
+
+    def wants(self, annotation):
+        """Patterns are taken in order; one with a leading minus takes annotations away."""
+        out = False
+        for pattern in self.annotations or ():
+            keep = not pattern.startswith("-")
+            pattern = pattern.lstrip("-")
+            if pattern == "*" or pattern == annotation or (
+                    pattern.endswith("*") and annotation.startswith(pattern[:-1].rstrip("."))):
+                out = keep
+        return out
+
+    def applied(self, *names):
+        out = []
+        if "return" in names and self.representation:
+            out.append("return=representation")
+        if "page" in names and self.page:
+            out.append("odata.maxpagesize=%d" % self.page)
+        if self.annotations is not None:
+            out.append('odata.include-annotations="%s"' % ",".join(self.annotations))
+        return {"Preference-Applied": ",".join(out)} if out else {}
+
+
+@lru_cache(1024)
+def preferences(text):
+    return Prefs(text)
+
+
+class Call:
+    """One request on its way through."""
+
+    __slots__ = ("method", "path", "query", "headers", "body", "root", "actor", "prefs", "label", "options",
+                 "aliases")
+
+    def __init__(self, method, path, query, headers, body, root, actor):
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.body = body
+        self.root = root
+        self.actor = actor
+        self.prefs = preferences(headers.get("Prefer", ""))
+        self.label = path
+
+
+class Service:
+    def __init__(self, org, lag=lambda: (0, 0)):
+        self.org = org
+        self.lag = lag
+        self.views = Views(org.schema)
+        self.renderer = Renderer(org)
+        self.dispatch = {"GET": self.get_row, "PATCH": self.patch_row, "DELETE": self.delete_row}
+        self.actions = {"WinOpportunity": self.win, "LoseOpportunity": self.lose}
+
+    # Entry
+
+    def handle(self, call):
+        try:
+            return self.route(call)
+        except ApiError as e:
+            return self.refusal(call, e)
+
+    def refusal(self, call, e):
+        code = "" if self.org.options["EmptyErrorCodes"] else e.code
+        parts = ['{"error":{"code":"%s","message":%s' % (code, values.quote(e.message))]
+        for name, value in (("@Microsoft.PowerApps.CDS.ErrorDetails.OperationStatus", "0"),
+                            ("@Microsoft.PowerApps.CDS.ErrorDetails.SubErrorCode", "0"),
+                            ("@Microsoft.PowerApps.CDS.HelpLink",
+                             "http://go.microsoft.com/fwlink/?LinkID=398563&error=Microsoft.Crm.CrmException"
+                             "%%3a%s&client=platform" % e.code[2:].upper()),
+                            ("@Microsoft.PowerApps.CDS.InnerError.Message", e.message),
+                            ("@Microsoft.PowerApps.CDS.TraceText", "")):
+            if call.prefs.wants(name[1:]):
+                parts.append(",%s:%s" % (values.quote(name), values.quote(value)))
+        return Answer(e.status, "".join(parts) + "}}", dict(e.headers))
+
+    def route(self, call):
+        m = ROOT.match(call.path)
+        if m is None:
+            raise no_segment(call.path.strip("/").split("/")[0] or "/")
+        version = m.group(0).rstrip("/")
+        call.root += version
+        rest = call.path[m.end():].rstrip("/")
+        if not rest:
+            return self.service_document(call)
+        segments = rest.split("/")
+        call.options, call.aliases = odata.parse_query(call.query) if call.query else ({}, {})
+        first = SEGMENT.match(unquote(segments[0]) if "(" not in segments[0] else segments[0])
+        if first is None:
+            raise bad_query("Bad Request - Error in query syntax.")
+        name, key = first.groups()
+        table = self.org.schema.sets.get(name)
+        if table is None:
+            return self.other(call, version, name, key, segments)
+        call.label = "%s/%s" % (version, name)
+        if key is None or key == "":
+            return self.on_set(call, table, segments[1:])
+        call.label += "({id})"
+        call_key = self.read_key(table, key)
+        if len(segments) > 1:
+            return self.on_part(call, table, call_key, segments[1:])
+        handler = self.dispatch.get(call.method)
+        if handler is None:
+            raise ApiError(405, "0x80060888", "The requested resource does not support http method '%s'."
+                           % call.method)
+        return handler(call, table, call_key)
+
+    def service_document(self, call):
+        sets = ",".join('{"name":"%s","kind":"EntitySet","url":"%s"}' % (s, s) for s in self.org.schema.sets)
+        return Answer(200, '{"@odata.context":"%s/$metadata","value":[%s]}' % (call.root, sets))
+
+    def other(self, call, version, name, key, segments):
+        call.label = "%s/%s" % (version, name)
+        if name == "EntityDefinitions":
+            return metadata.answer(self, call, segments)
+        if name == "WhoAmI" and len(segments) == 1 and not key:
+            if call.method != "GET":
+                raise self.bad_verb(call)
+            return self.who_am_i(call)
+        if name in self.actions and len(segments) == 1:
+            if call.method != "POST":
+                raise self.bad_verb(call)
+            return self.actions[name](call)
+        raise no_segment(name)
+
+    @staticmethod
+    def bad_verb(call):
+        return ApiError(405, "0x80060888",
+                        "The requested resource does not support http method '%s'." % call.method)
+
+    def who_am_i(self, call):
+        return Answer(200, '{"@odata.context":"%s/$metadata#Microsoft.Dynamics.CRM.WhoAmIResponse",'
+                      '"BusinessUnitId":"%s","UserId":"%s","OrganizationId":"%s"}'
+                      % (call.root, self.org.unit, call.actor.behind or call.actor.user, self.org.id))
+
+    # Rights
+
+    def allowed(self, call, table, verb, row_id=""):
+        if verb in self.org.denied.get(table.name, ()):
+            raise ApiError(
+                403, "0x80040220",
+                "Principal user (Id=%s, type=8, roleCount=1, privilegeCount=100, accessMode=4) is missing "
+                "prv%s%s privilege (Id=00000000-0000-0000-0000-000000000000) on OTC=%d for entity '%s'. "
+                "context.Caller=%s" % (call.actor.user, verb.capitalize(), table.schema_name,
+                                       table.object_type_code, table.name, call.actor.user))
+
+    # Keys
+
+    def read_key(self, table, text):
+        """Inside of the parentheses -> ('id', guid) or ('key', key, {column: kept value})."""
+        text = text.strip()
+        if values.GUID.match(text):
+            return ("id", text.lower(), None)
+        decoded = [unquote(p) for p in odata.split_list(text)]
+        given = {}
+        for part in decoded:
+            name, sep, value = part.partition("=")
+            if not sep:
+                raise bad_query("Bad Request - Error in query syntax.")
+            given[name.strip()] = value.strip()
+        if list(given) == [table.pk]:
+            if not values.GUID.match(given[table.pk]):
+                raise bad_query("Bad Request - Error in query syntax.")
+            return ("id", given[table.pk].lower(), None)
+        return self.alternate_key(table, given)
+
+    def alternate_key(self, table, given):
+        columns = {}
+        for name, value in given.items():
+            col = table.wire.get(name)
+            if col is None:
+                raise self.bad_key(table)
+            columns[col.name] = self.key_value(table, col, value)
+        for key in table.keys:
+            if set(key.columns) == set(columns) and self.org.key_active(key):
+                return ("key", key, columns)
+        raise self.bad_key(table)
+
+    @staticmethod
+    def bad_key(table):
+        return ApiError(
+            400, "0x80060888",
+            "The key in the request URI is not valid for resource 'Microsoft.Dynamics.CRM.%s'. Ensure that "
+            "the names and number of key properties match the declared or alternate key properties for the "
+            "resource 'Microsoft.Dynamics.CRM.%s'." % (table.name, table.name))
+
+    def key_value(self, table, col, text):
+        if text.startswith("'"):
+            if len(text) < 2 or not text.endswith("'") or re.search(r"'", text[1:-1].replace("''", "")):
+                raise bad_query("Bad Request - Error in query syntax.")
+            text = text[1:-1].replace("''", "'")
+            bad = FORBIDDEN_IN_KEYS.search(text)
+            if bad:
+                raise ApiError(400, "0x80060888", "A potentially dangerous Request.Path value was detected "
+                               "from the client (%s)." % bad.group(0))
+            if odata.edm_class(col.type) != "text":
+                raise self.bad_key(table)
+            return text
+        kind = odata.edm_class(col.type)
+        try:
+            if kind == "number":
+                return values.accept(table, col, values.load_json(text))
+            if kind in ("guid", "time"):
+                return values.accept(table, col, text)
+        except (ValueError, ApiError):
+            pass
+        raise self.bad_key(table)
+
+    def find(self, table, key, when=None):
+        """The row a key names, now or as of `when`; None when there is none."""
+        rows = self.org.rows[table.name]
+        if key[0] == "id":
+            return rows.now.get(key[1]) if when is None else rows.as_of(key[1], when)
+        wanted = tuple(odata.fold(v) if isinstance(v, str) else v
+                       for v in (key[2][c] for c in key[1].columns))
+        ids = list(rows.key_index(key[1].columns).get(wanted, ()))
+        if when is None:
+            return rows.now[ids[0]] if ids else None
+        for id in ids + list(rows.changed_since(when)):
+            row = rows.as_of(id, when)
+            if row is not None and rows.key_of(key[1].columns, row) == wanted:
+                return row
+        return None
+
+    @staticmethod
+    def missing(table, key):
+        return no_row(table.name, key[1]) if key[0] == "id" else no_row_by_key(table.name)
+
+    def resolve_reference(self, text):
+        """An @odata.bind value -> (table, row)."""
+        m = re.match(r"(?:https?://[^/]+)?(?:/api/data/v\d\.\d)?/?(\w+)\((.*)\)\Z", text, re.S)
+        table = m and self.org.schema.sets.get(m.group(1))
+        if table is None:
+            raise bad_payload(m.group(1) if m else "", "Microsoft.OData.ODataException: Resource not found "
+                              "for the segment '%s'" % (m.group(1) if m else text))
+        key = self.read_key(table, m.group(2))
+        row = self.find(table, key)
+        if row is None:
+            raise self.missing(table, key)
+        return table, row
+
+    # Reading
+
+    def reader(self, when):
+        if when is None:
+            return self.org.get
+        return lambda table, id: self.org.rows[table].as_of(id, when)
+
+    def get_row(self, call, table, key):
+        self.allowed(call, table, "read")
+        lag = self.lag()[0]
+        when = self.org.clock() - lag if lag > 0 else None
+        row = self.find(table, key, when)
+        if row is None:
+            raise self.missing(table, key)
+        view = self.views.get(table, call.options.get("$select"), call.options.get("$expand"))
+        tag = call.headers.get("If-None-Match")
+        if tag and tag != "null" and not view.expands and call.prefs.annotations is None \
+                and same_tag(tag, row):
+            return Answer(304, "", {"ETag": 'W/"%d"' % row.version}, None)
+        return self.row_answer(call, 200, view, row, self.reader(when))
+
+    def row_answer(self, call, status, view, row, reader=None):
+        head = '"@odata.context":"%s/$metadata#%s/$entity",' % (call.root, view.context())
+        text = self.renderer.row(view, row, reader or self.org.get, call.prefs, head)
+        headers = call.prefs.applied("return")
+        headers["ETag"] = 'W/"%d"' % row.version
+        return Answer(status, text, headers)
+
+    def on_set(self, call, table, parts):
+        if parts:
+            if parts == ["$count"] and call.method == "GET":
+                rows = self.select_rows(call, table, self.list_moment())
+                return Answer(200, "\ufeff%d" % min(len(rows), MAX_PAGE), {}, "text/plain")
+            raise no_segment(unquote(parts[0]))
+        if call.method == "GET":
+            return self.list_rows(call, table)
+        if call.method == "POST":
+            return self.post_row(call, table)
+        raise self.bad_verb(call)
+
+    def list_moment(self):
+        lag = self.lag()[1]
+        return self.org.clock() - lag if lag > 0 else None
+
+    def select_rows(self, call, table, when):
+        """All rows the filter lets through, unordered."""
+        self.allowed(call, table, "read")
+        rows = self.org.rows[table.name]
+        text = call.options.get("$filter")
+        if text is None:
+            tree, test, ids = None, None, rows.now
+        else:
+            tree = odata.Parser(text, table, self.org.schema, call.aliases).parse()
+            test = odata.compile_filter(tree, self.reader(when), self.org.clock)
+            ids = self.candidates(rows, tree)
+        if when is None:
+            now = rows.now
+            found = [now[i] for i in ids if i in now]
+        else:
+            changed = rows.changed_since(when)
+            found = [rows.now[i] for i in ids if i in rows.now and i not in changed]
+            found.extend(row for row in changed.values() if row is not None)
+        return [row for row in found if test(row)] if test else found
+
+    @staticmethod
+    def candidates(rows, tree):
+        """The smallest set of ids an index vouches for."""
+        best = None
+        for column, value in odata.equalities(tree):
+            if column == rows.table.pk:
+                ids = value if isinstance(value, list) else [value]
+            elif isinstance(value, list):
+                index = rows.index(column)
+                ids = [id for v in value for id in index.get(v, ())]
+            else:
+                ids = rows.index(column).get(value, ())
+            if best is None or len(ids) < len(best):
+                best = ids
+        if best is not None:
+            return dict.fromkeys(best)
+        since = odata.modified_since(tree)
+        return rows.now if since is None else rows.modified_since(since)
+
+    def list_rows(self, call, table):
+        options, prefs = call.options, call.prefs
+        when = self.list_moment()
+        view = self.views.get(table, options.get("$select"), options.get("$expand"))
+        order = odata.parse_orderby(options["$orderby"], table, self.org.schema) \
+            if options.get("$orderby") else []
+        reader = self.reader(when)
+        found = self.select_rows(call, table, when)
+        total = len(found)
+        keys = [(odata.getter(ref, reader), down) for ref, down in order]
+        sort_rows(found, keys)
+        top = self.number(options.get("$top"), "$top")
+        page, number = min(prefs.page or MAX_PAGE, MAX_PAGE), 1
+        if "$skiptoken" in options:
+            number, after = read_cookie(options["$skiptoken"], order, table)
+            found = found[position_after(found, keys, after):]
+        more = top is None and len(found) > page
+        found = found[:page if top is None else min(top, MAX_PAGE)]
+        return self.list_answer(call, view, found, reader, total,
+                                self.next_link(call, table, order, keys, found, number) if more else None)
+
+    @staticmethod
+    def number(text, name):
+        if text is None:
+            return None
+        if not text.isdigit() or int(text) < 1:
+            raise bad_query("Invalid value '%s' for %s query option found. The %s query option requires a "
+                            "non-negative integer value." % (text, name, name))
+        return int(text)
+
+    def list_answer(self, call, view, found, reader, total, next_link):
+        prefs = call.prefs
+        parts = ['{"@odata.context":"%s/$metadata#%s"' % (call.root, view.context())]
+        if call.options.get("$count") == "true":
+            parts.append(',"@odata.count":%d' % min(total, MAX_PAGE))
+            if prefs.wants("Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded"):
+                parts.append(',"@Microsoft.Dynamics.CRM.totalrecordcount":%d,'
+                             '"@Microsoft.Dynamics.CRM.totalrecordcountlimitexceeded":%s'
+                             % (min(total, MAX_PAGE), "true" if total > MAX_PAGE else "false"))
+        if prefs.wants("Microsoft.Dynamics.CRM.globalmetadataversion"):
+            parts.append(',"@Microsoft.Dynamics.CRM.globalmetadataversion":"%d"' % self.org.schema.version)
+        row = self.renderer.row
+        parts.append(',"value":[%s]' % ",".join([row(view, r, reader, prefs) for r in found]))
+        if next_link:
+            parts.append(',"@odata.nextLink":%s' % values.quote(next_link))
+        parts.append("}")
+        return Answer(200, "".join(parts), prefs.applied("page"))
+
+    def next_link(self, call, table, order, keys, found, number):
+        kept = "&".join(p for p in call.query.split("&")
+                        if p and not unquote(p).startswith("$skiptoken="))
+        cookie = write_cookie(order, table, found[0], found[-1], number)
+        token = '<cookie pagenumber="%d" pagingcookie="%s" istracking="False" />' % (
+            number + 1, quote(quote(cookie, safe=""), safe=""))
+        return "%s/%s?%s%s$skiptoken=%s" % (call.root, table.set_name, kept, "&" if kept else "",
+                                           quote(token, safe='="/'))
+
+    # Writing
+
+    def checks_duplicates(self, call):
+        return call.headers.get("MSCRM.SuppressDuplicateDetection", "").lower() == "false"
+
+    def body(self, call, table):
+        doc = read_object(table.set_name, call.body)
+        return doc
+
+    def post_row(self, call, table):
+        doc = self.body(call, table)
+        row = self.make(call, table, doc, None)
+        return self.written(call, table, row, True, expand=True)
+
+    def make(self, call, table, doc, id, made=None):
+        """Creates the row and everything nested in it, or nothing."""
+        self.allowed(call, table, "create")
+        done = [] if made is None else made
+        try:
+            payload = read_payload(self, table, doc, True)
+            changes = payload.changes
+            given = changes.pop(table.pk, None)
+            if id is not None and given not in (None, id):
+                raise bad_argument("The primary key of the body differs from the one of the URL.")
+            id = id or given or self.org.new_id()
+            for col, target, nested in payload.parents:
+                parent = self.make(call, self.org.schema.tables[target], nested, None, done)
+                changes[col.name] = parent.id
+                if len(col.targets) > 1:
+                    changes[col.name + "@"] = target
+            if self.checks_duplicates(call):
+                self.org.check_duplicates(table, changes, id)
+            row = self.org.create(table, id, changes, call.actor)
+            done.append((table, row))
+            for (child, col), nested in payload.children:
+                self.make_children(call, table, row, child, col, nested, done)
+        except ApiError:
+            if made is None:
+                for kind, one in reversed(done):
+                    self.org.rows[kind.name].delete(one.id)
+            raise
+        return row
+
+    def make_children(self, call, table, row, child, col, nested, done):
+        for doc in nested:
+            if not isinstance(doc, dict):
+                raise bad_payload(child.set_name, "Microsoft.OData.ODataException: A JSON object was expected")
+            doc = dict(doc)
+            doc["%s@odata.bind" % col.nav[table.name]] = "/%s(%s)" % (table.set_name, row.id)
+            self.make(call, child, doc, None, done)
+
+    def patch_row(self, call, table, key):
+        row = self.find(table, key)
+        match, none_match = call.headers.get("If-Match"), call.headers.get("If-None-Match")
+        doc = self.body(call, table)
+        if row is None:
+            if match:
+                raise self.missing(table, key)
+            return self.upsert_missing(call, table, key, doc)
+        if none_match == "*":
+            raise row_exists()
+        if match and match != "*" and not same_tag(match, row):
+            raise version_differs()
+        if key[0] == "key":
+            doc = {n: v for n, v in doc.items() if n not in key[2]}
+        row = self.change(call, table, row, doc)
+        return self.written(call, table, row, False)
+
+    def upsert_missing(self, call, table, key, doc):
+        if key[0] == "id":
+            row = self.make(call, table, doc, key[1])
+        else:
+            doc = dict(doc)
+            lookups = {}
+            for name, value in key[2].items():
+                col = table.columns[name]
+                if col.wire == name:
+                    doc.setdefault(name, value)
+                elif not any(n + "@odata.bind" in doc for n in col.nav.values()):
+                    lookups[name] = value
+            for name, value in lookups.items():
+                target, nav = next(iter(table.columns[name].nav.items()))
+                doc[nav + "@odata.bind"] = "/%s(%s)" % (self.org.schema.tables[target].set_name, value)
+            row = self.make(call, table, doc, None)
+        return self.written(call, table, row, True)
+
+    def change(self, call, table, row, doc):
+        self.allowed(call, table, "write")
+        payload = read_payload(self, table, doc, False)
+        changes = payload.changes
+        if changes.pop(table.pk, row.id) != row.id:
+            raise bad_argument("The primary key of a row cannot be changed.")
+        if self.checks_duplicates(call):
+            self.org.check_duplicates(table, changes, row.id, row)
+        return self.org.update(table, row, changes, call.actor)
+
+    def written(self, call, table, row, created, expand=False):
+        if not call.prefs.representation:
+            return Answer(204, "", {"OData-EntityId": "%s/%s(%s)" % (call.root, table.set_name, row.id)}, None)
+        view = self.views.get(table, call.options.get("$select"),
+                              call.options.get("$expand") if expand else None)
+        return self.row_answer(call, 201 if created else 200, view, row)
+
+    def delete_row(self, call, table, key):
+        row = self.find(table, key)
+        if row is None:
+            raise self.missing(table, key)
+        self.allowed(call, table, "delete")
+        match = call.headers.get("If-Match")
+        if match and match != "*" and not same_tag(match, row):
+            raise version_differs()
+        self.org.delete(table, row)
+        return Answer(204, "", {}, None)
+
+    # Single columns, look-ups, bound actions
+
+    def on_part(self, call, table, key, parts):
+        parts = [unquote(p) for p in parts]
+        name = parts[0]
+        call.label += "/" + name
+        if call.method == "POST" and name == "Microsoft.Dynamics.CRM.QualifyLead" and table.name == "lead":
+            return self.qualify(call, self.must(table, key))
+        row = self.must(table, key)
+        col = table.wire.get(name)
+        if parts[1:] == ["$ref"] and name in table.navs:
+            return self.reference(call, table, row, name)
+        if col is not None and parts[1:] in ([], ["$value"]):
+            return self.column(call, table, row, col, parts[1:] == ["$value"])
+        if name in table.navs and len(parts) == 1 and call.method == "GET":
+            return self.related(call, table, row, name)
+        raise no_segment(name)
+
+    def must(self, table, key):
+        row = self.find(table, key)
+        if row is None:
+            raise self.missing(table, key)
+        return row
+
+    def column(self, call, table, row, col, plain):
+        if call.method == "GET":
+            self.allowed(call, table, "read")
+            value = row.vals.get(col.name)
+            if value is None:
+                return Answer(204, "", {}, None)
+            text = values.render(col, value)
+            if plain:
+                return Answer(200, str(values.load_json(text)), {}, "text/plain")
+            return Answer(200, '{"@odata.context":"%s/$metadata#%s(%s)/%s","value":%s}'
+                          % (call.root, table.set_name, row.id, col.wire, text))
+        if call.method == "PUT":
+            doc = self.body(call, table)
+            if "value" not in doc:
+                raise bad_payload(table.set_name, "Microsoft.OData.ODataException: 'value' is missing")
+            self.change(call, table, row, {col.wire: doc["value"]})
+        elif call.method == "DELETE":
+            self.change(call, table, row, {col.wire: None})
+        else:
+            raise self.bad_verb(call)
+        return Answer(204, "", {}, None)
+
+    def reference(self, call, table, row, nav):
+        if call.method == "DELETE":
+            self.change(call, table, row, {nav + "@odata.bind": None})
+        elif call.method == "PUT":
+            self.change(call, table, row, {nav + "@odata.bind": self.body(call, table).get("@odata.id")})
+        else:
+            raise self.bad_verb(call)
+        return Answer(204, "", {}, None)
+
+    def related(self, call, table, row, nav):
+        col, target = table.navs[nav]
+        id = row.vals.get(col.name)
+        kind = row.vals.get(col.name + "@", col.targets[0])
+        other = id and (target in (None, kind)) and self.org.get(kind, id)
+        if not other:
+            return Answer(204, "", {}, None)
+        view = self.views.get(self.org.schema.tables[kind], call.options.get("$select"),
+                              call.options.get("$expand"))
+        return self.row_answer(call, 200, view, other)
+
+    # Closing and qualifying
+
+    def win(self, call):
+        return self.close(call, "WinOpportunity", 1)
+
+    def lose(self, call):
+        return self.close(call, "LoseOpportunity", 2)
+
+    def close(self, call, action, state):
+        doc = read_object(action, call.body)
+        for name in doc:
+            if name not in ("Status", "OpportunityClose"):
+                raise bad_payload(action, "Microsoft.OData.ODataException: The parameter '%s' in the request "
+                                  "payload is not a valid parameter for the operation '%s'" % (name, action))
+        close = doc.get("OpportunityClose")
+        if not isinstance(close, dict):
+            raise bad_payload(action, "Microsoft.OData.ODataException: The parameter 'OpportunityClose' is "
+                              "missing from the request payload")
+        table = self.org.schema.tables["opportunity"]
+        activity = self.org.schema.tables["opportunityclose"]
+        payload = read_payload(self, activity, close, True)
+        row = self.org.get("opportunity", payload.changes.get("opportunityid"))
+        if row is None:
+            raise bad_argument("Required field 'opportunityid' is missing for %s." % action)
+        status = self.close_status(table, row, doc.get("Status", -1), state)
+        self.allowed(call, table, "write")
+        if row.vals.get("statecode", 0) != 0:
+            raise ApiError(
+                400, self.org.options["ClosedRowCode"],
+                "The state transition requested is not valid for the current state. Current state: %d, "
+                "current status: %d, target state: %d"
+                % (row.vals["statecode"], row.vals.get("statuscode", -1), state))
+        self.store_close(call, table, activity, row, payload.changes, state, status)
+        return Answer(204, "", {}, None)
+
+    def close_status(self, table, row, status, state):
+        if isinstance(status, bool) or not isinstance(status, int):
+            raise bad_payload(table.set_name, "Microsoft.OData.ODataException: Cannot convert the literal "
+                              "'%s' to the expected type 'Edm.Int32'" % status)
+        if status == -1:
+            return table.state_default_status[state]
+        if table.columns["statuscode"].states.get(status) != state:
+            raise bad_status(status, table.name, self.org._state_label(table, state), row.id)
+        return status
+
+    def store_close(self, call, table, activity, row, changes, state, status):
+        changes.pop("activityid", None)
+        changes.setdefault("subject", "Opportunity Close - %s" % table.columns["statecode"].labels[state])
+        currency = row.vals.get("transactioncurrencyid")
+        if currency:
+            changes.setdefault("transactioncurrencyid", currency)
+        changes["statecode"], changes["statuscode"] = 1, 2
+        end = changes.get("actualend") or self.org.now_text()
+        changes["actualend"] = end
+        self.org.create(activity, self.org.new_id(), changes, call.actor, checked=False)
+        sent = {"statecode": state, "statuscode": status, "actualclosedate": end[:10]}
+        revenue = changes.get("actualrevenue")
+        if revenue is None and state == 1:
+            revenue = row.vals.get("estimatedvalue")
+        if revenue is not None:
+            sent["actualvalue"] = revenue
+        self.org.update(table, row, sent, call.actor, checked=False)
+
+    def qualify(self, call, row):
+        lead = self.org.schema.tables["lead"]
+        doc = read_object("leads", call.body)
+        if row.vals.get("statecode", 0) != 0:
+            raise bad_argument("The lead is already closed.")
+        status = doc.get("Status", -1)
+        status = 3 if status == -1 else status
+        if lead.columns["statuscode"].states.get(status) != 1:
+            raise bad_status(status, "lead", "Qualified", row.id)
+        vals, made, links = row.vals, [], {}
+
+        def add(table, changes):
+            made.append((table, self.org.create(self.org.schema.tables[table], self.org.new_id(),
+                                                {k: v for k, v in changes.items() if v is not None},
+                                                call.actor)))
+            return made[-1][1].id
+        if doc.get("CreateAccount"):
+            links["parentaccountid"] = add("account", {"name": vals.get("companyname")})
+        if doc.get("CreateContact"):
+            links["parentcontactid"] = add("contact", {
+                n: vals.get(n) for n in ("firstname", "lastname", "emailaddress1", "telephone1", "jobtitle")})
+        if doc.get("CreateOpportunity"):
+            links["qualifyingopportunityid"] = self.qualified_opportunity(add, doc, row, links)
+        self.org.update(lead, row, {"statecode": 1, "statuscode": status, **links}, call.actor)
+        rows = ",".join(
+            '{"@odata.type":"#Microsoft.Dynamics.CRM.%s","%s":"%s"}'
+            % (table, self.org.schema.tables[table].pk, one.id) for table, one in made)
+        return Answer(200, '{"@odata.context":"%s/$metadata#Collection(Microsoft.Dynamics.CRM.crmbaseentity)",'
+                      '"value":[%s]}' % (call.root, rows))
+
+    def qualified_opportunity(self, add, doc, row, links):
+        vals = row.vals
+        changes = {"name": vals.get("subject"), "originatingleadid": row.id,
+                   "parentaccountid": links.get("parentaccountid", vals.get("parentaccountid")),
+                   "parentcontactid": links.get("parentcontactid", vals.get("parentcontactid")),
+                   "estimatedvalue": vals.get("estimatedamount"), "description": vals.get("description"),
+                   "estimatedclosedate": vals.get("estimatedclosedate")}
+        customer = doc.get("OpportunityCustomerId") or {}
+        for table in ("account", "contact"):
+            id = customer.get(table + "id")
+            if id and self.org.get(table, id.lower()):
+                changes["customerid"], changes["customerid@"] = id.lower(), table
+                changes["parent%sid" % table] = id.lower()
+        currency = (doc.get("OpportunityCurrencyId") or {}).get("transactioncurrencyid")
+        if currency:
+            changes["transactioncurrencyid"] = currency.lower()
+        return add("opportunity", changes)
+
+
+def same_tag(text, row):
+    text = text.strip()
+    if text[:2] in ("W/", "w/"):
+        text = text[2:]
+    return text.strip('"') == str(row.version)
+
+
+def sort_rows(found, keys):
+    """By the order asked for, then by primary key; nulls come first when ascending."""
+    found.sort(key=lambda row: row.id)
+    for get, down in reversed(keys):
+        found.sort(key=lambda row: nulls_first(get(row)), reverse=down)
+
+
+def nulls_first(v):
+    return (0, 0) if v is None else (1, v)
+
+
+class Down:
+    __slots__ = ("v",)
+
+    def __init__(self, v):
+        self.v = v
+
+    def __lt__(self, other):
+        return other.v < self.v
+
+    def __eq__(self, other):
+        return self.v == other.v
+
+
+def position_after(found, keys, after):
+    """Index of the first row behind the one a paging cookie remembers, even if that one moved or went."""
+    def place(row):
+        return tuple(Down(nulls_first(g(row))) if d else nulls_first(g(row)) for g, d in keys) + (row.id,)
+    last, id = after
+    wanted = tuple(Down(nulls_first(v)) if d else nulls_first(v) for v, (_, d) in zip(last, keys)) + (id,)
+    return bisect_right(found, wanted, key=place)
+
+
+def write_cookie(order, table, first, last, number):
+    parts = ['<cookie page="%d">' % number]
+    for i, (ref, _) in enumerate(order):
+        if ref.through is not None:
+            raise bad_query("Paging over an order by a related column is not supported.")
+        shown = []
+        for side, row in (("last", last), ("first", first)):
+            v = row.vals.get(ref.col.name)
+            shown.append('%snull="1"' % side if v is None else "%s=%s" % (side, quoteattr(str(v))))
+        parts.append("<%s %s />" % (ref.col.name, " ".join(shown)))
+    parts.append('<%s last="{%s}" first="{%s}" /></cookie>' % (table.pk, last.id.upper(), first.id.upper()))
+    return "".join(parts)
+
+
+def read_cookie(text, order, table):
+    try:
+        outer = ElementTree.fromstring(text)
+        inner = ElementTree.fromstring(unquote(unquote(outer.get("pagingcookie"))))
+        number = int(outer.get("pagenumber"))
+        parts = list(inner)
+        if [p.tag for p in parts] != [ref.col.name for ref, _ in order] + [table.pk]:
+            raise ValueError("the cookie belongs to another order")
+        last = [cookie_value(ref.col, p) for (ref, _), p in zip(order, parts)]
+        return number, (last, parts[-1].get("last").strip("{}").lower())
+    except (ElementTree.ParseError, ValueError, TypeError, AttributeError):
+        raise ApiError(400, "0x80040203", "Malformed skip token or paging cookie.") from None
+
+
+def cookie_value(col, part):
+    text = part.get("last")
+    if text is None:
+        return None
+    kind = odata.edm_class(col.type)
+    if kind == "text":
+        return odata.fold(text)
+    if kind == "number":
+        return values.load_json(text)
+    return text == "True" if kind == "boolean" else text

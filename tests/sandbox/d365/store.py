@@ -1,0 +1,169 @@
+"""Rows of all tables: versions, indexes, order of modification, and what was true a moment ago."""
+from collections import deque
+
+from .odata import edm_class, fold
+
+
+class Row:
+    """One version of a row. Never changed once it is stored, so readers may keep it."""
+
+    __slots__ = ("id", "version", "vals", "pieces")
+
+    def __init__(self, id, version, vals, pieces=None):
+        self.id = id
+        self.version = version
+        self.vals = vals
+        self.pieces = {} if pieces is None else pieces
+
+
+class Rows:
+    """The rows of one table."""
+
+    def __init__(self, table, clock, keep):
+        self.table = table
+        self.clock = clock
+        self.now = {}
+        self.indexes = {}
+        self.unique = {}
+        self.recent = {}
+        self.last_modified = ""
+        self.in_order = True
+        self.journal = deque()
+        self.history = {}
+        self.journalling = True
+        self.last_moment = 0.0
+        self.keep = keep
+
+    # Writing
+
+    def put(self, row):
+        before = self.now.get(row.id)
+        if self.journalling:
+            self.remember(row.id, before)
+        self.now[row.id] = row
+        self.recent.pop(row.id, None)
+        self.recent[row.id] = None
+        modified = row.vals.get("modifiedon", "")
+        if modified < self.last_modified:
+            self.in_order = False
+        else:
+            self.last_modified = modified
+        for name, index in self.indexes.items():
+            self.reindex(index, row.id, self.index_value(name, before), self.index_value(name, row))
+        for columns, index in self.unique.items():
+            self.reindex(index, row.id, self.key_of(columns, before), self.key_of(columns, row))
+
+    def delete(self, id):
+        before = self.now.get(id)
+        if before is None:
+            return None
+        if self.journalling:
+            self.remember(id, before)
+        del self.now[id]
+        self.recent.pop(id, None)
+        for name, index in self.indexes.items():
+            self.reindex(index, id, self.index_value(name, before), None)
+        for columns, index in self.unique.items():
+            self.reindex(index, id, self.key_of(columns, before), None)
+        return before
+
+    @staticmethod
+    def reindex(index, id, old, new):
+        if old == new:
+            return
+        if old is not None:
+            ids = index.get(old)
+            if ids is not None:
+                ids.pop(id, None)
+                if not ids:
+                    del index[old]
+        if new is not None:
+            index.setdefault(new, {})[id] = None
+
+    # Indexes
+
+    def index_value(self, name, row):
+        v = None if row is None else row.vals.get(name)
+        if v is None:
+            return None
+        return fold(v) if edm_class(self.table.columns[name].type) == "text" else v
+
+    def key_of(self, columns, row):
+        """Rows with a null in the key are in no index: uniqueness does not hold for them."""
+        if row is None:
+            return None
+        parts = tuple(self.index_value(c, row) for c in columns)
+        return None if None in parts else parts
+
+    def index(self, name):
+        """The index of a column, made when a query first needs it."""
+        found = self.indexes.get(name)
+        if found is None:
+            found = self.indexes[name] = {}
+            for row in self.now.values():
+                v = self.index_value(name, row)
+                if v is not None:
+                    found.setdefault(v, {})[row.id] = None
+        return found
+
+    def key_index(self, columns):
+        columns = tuple(columns)
+        found = self.unique.get(columns)
+        if found is None:
+            found = self.unique[columns] = {}
+            for row in self.now.values():
+                key = self.key_of(columns, row)
+                if key is not None:
+                    found.setdefault(key, {})[row.id] = None
+        return found
+
+    def modified_since(self, bound):
+        """Ids modified at or after the bound, newest first."""
+        if not self.in_order:
+            self.sort()
+        out = []
+        for id in reversed(self.recent):
+            if self.now[id].vals.get("modifiedon", "") < bound[:19]:
+                break
+            out.append(id)
+        return out
+
+    def sort(self):
+        """Seeds and a clock set back leave rows out of order; put right when a query needs it."""
+        def when(id):
+            return self.now[id].vals.get("modifiedon", "")
+        self.recent = dict.fromkeys(sorted(self.recent, key=when))
+        last = next(reversed(self.recent), None)
+        self.last_modified = when(last) if last else ""
+        self.in_order = True
+
+    # The past
+
+    def remember(self, id, before):
+        moment = self.last_moment = max(self.last_moment, self.clock())
+        self.journal.append((moment, id, before))
+        self.history.setdefault(id, deque()).append((moment, before))
+        oldest = moment - self.keep()
+        while self.journal and self.journal[0][0] < oldest:
+            gone = self.journal.popleft()[1]
+            past = self.history[gone]
+            past.popleft()
+            if not past:
+                del self.history[gone]
+
+    def as_of(self, id, when):
+        row = self.now.get(id)
+        for moment, before in reversed(self.history.get(id, ())):
+            if moment <= when:
+                break
+            row = before
+        return row
+
+    def changed_since(self, when):
+        """id -> the row as it was then, for all that changed since."""
+        out = {}
+        for moment, id, before in reversed(self.journal):
+            if moment <= when:
+                break
+            out[id] = before
+        return out
