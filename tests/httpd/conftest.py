@@ -1,0 +1,59 @@
+"""Fixtures of the tests with a real httpd."""
+
+import os
+import sys
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
+
+import pytest
+
+from harness import Pki, Server, World
+
+
+@pytest.fixture(scope="session")
+def pki():
+    return Pki()
+
+
+@pytest.fixture(scope="module")
+def world_of(pki, request):
+    """world_of(name, **options): worlds that live as long as the test file."""
+    made = []
+
+    def make(name, **options):
+        world = World(name, pki=pki, **options)
+        made.append(world)
+        return world
+
+    yield make
+    for world in reversed(made):
+        world.close()
+
+
+@pytest.fixture
+def new_world(pki):
+    """As world_of, for one test."""
+    made = []
+
+    def make(name, **options):
+        world = World(name, pki=pki, **options)
+        made.append(world)
+        return world
+
+    yield make
+    for world in reversed(made):
+        if world.server.processes():
+            world.server.stop()
+        world.server.log.check()
+        world.close()
+
+
+@pytest.fixture(autouse=True)
+def oracle():
+    """Whatever a server says at warn or above, and the test did not announce, fails the test."""
+    for server in Server.alive:
+        server.log.begin()
+    yield
+    for server in Server.alive:
+        server.log.check()

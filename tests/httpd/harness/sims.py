@@ -1,0 +1,158 @@
+"""Starts the simulators and speaks to their control API."""
+
+import json
+import os
+import select
+import subprocess
+import time
+
+import requests
+
+from .paths import BUILD, PYTHON, SANDBOX
+from .wait import wait_for
+
+
+class Simulator:
+    """One simulator process; it ends with this process because its standard input does."""
+
+    name = None
+
+    def __init__(self, *options, log=None):
+        path = os.path.join(SANDBOX, self.name)
+        os.makedirs(os.path.join(BUILD, "httpd"), exist_ok=True)
+        self._log = open(log or os.path.join(BUILD, "httpd", "%s-%d.log" % (self.name, os.getpid())), "ab")
+        self.process = subprocess.Popen([PYTHON, path, "--with-stdin", *options], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=self._log)
+        self.info = self._first_line(20)
+        self.base = self.info["base"]
+        self.sandbox = self.info["sandbox"]
+        self.session = requests.Session()
+        self.session.trust_env = False
+
+    def _first_line(self, deadline):
+        end = time.monotonic() + deadline
+        data = b""
+        while b"\n" not in data:
+            ready, _, _ = select.select([self.process.stdout], [], [], max(0, end - time.monotonic()))
+            chunk = os.read(self.process.stdout.fileno(), 4096) if ready else b""
+            if not chunk:
+                self.process.kill()
+                raise RuntimeError("%s did not say where it listens; its output is in %s" % (self.name, self._log.name))
+            data += chunk
+        return json.loads(data.split(b"\n")[0])
+
+    def call(self, method, path, body=None, data=None, **query):
+        reply = self.session.request(method, self.sandbox + "/" + path, json=body, data=data, params=query, timeout=120)
+        if reply.status_code >= 400:
+            raise AssertionError("%s %s of %s: %d %s" % (method, path, self.name, reply.status_code, reply.text[:500]))
+        return reply.json() if reply.content else None
+
+    def get(self, path, **query):
+        return self.call("GET", path, **query)
+
+    def post(self, path, body=None, **query):
+        return self.call("POST", path, body, **query)
+
+    def patch(self, path, body, **query):
+        return self.call("PATCH", path, body, **query)
+
+    def delete(self, path, **query):
+        return self.call("DELETE", path, **query)
+
+    def fault(self, **spec):
+        """Adds a fault, returns its number."""
+        return self.post("faults", spec)["id"]
+
+    def faults(self):
+        return {fault["id"]: fault for fault in self.get("faults")}
+
+    def held(self):
+        return sum(fault.get("held", 0) for fault in self.get("faults"))
+
+    def remove_faults(self, number=None):
+        self.delete("faults" if number is None else "faults/%d" % number)
+
+    def requests(self, path=None, method=None, since=0):
+        query = {"since": since}
+        if path:
+            query["path"] = path
+        if method:
+            query["method"] = method
+        return self.get("requests", **query)
+
+    def last_request(self):
+        entries = self.get("requests", limit=1)
+        return entries[-1]["n"] if entries else 0
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.stdin.close()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.process.stdout.close()
+        self.session.close()
+        self._log.close()
+
+
+class PartnerCenter(Simulator):
+    name = "partner-center"
+
+    def __init__(self, pki, *options, **more):
+        super().__init__("--pki", pki.directory, *options, **more)
+        self.certificate = self.info["certificate"]
+
+    def refer(self, name, microsoft=True, **members):
+        """A co-sell referral as it comes in, with everything a deal needs."""
+        document = referral(name, **members)
+        if microsoft:
+            document["microsoft"] = microsoft
+        return self.post("referrals", document)
+
+    def edit(self, referral_id, change, silent=True):
+        """As a person in the portal would; no event unless asked for."""
+        return self.patch("referrals/" + referral_id, change, **({"silent": "1"} if silent else {}))
+
+    def referral(self, referral_id):
+        return self.get("referrals/" + referral_id)
+
+
+class Dynamics(Simulator):
+    name = "dynamics365"
+
+    def rows(self, table):
+        return self.get(table)
+
+    def row(self, table, key):
+        return self.get(table + "/" + key)
+
+    def edit(self, table, key, change):
+        return self.patch(table + "/" + key, change)
+
+
+def referral(name, **members):
+    document = {
+        "name": name, "type": "Shared", "qualification": "SalesQualified", "direction": "Incoming", "status": "New",
+        "substatus": "Pending",
+        "customerProfile": {"name": "Customer of " + name, "size": "51to250employees",
+                            "address": {"addressLine1": "1 Main Street", "addressLine2": "", "city": "Redmond", "state": "WA",
+                                        "postalCode": "98052", "country": "US"},
+                            "team": [{"firstName": "Ada", "lastName": "Example", "phoneNumber": "+1 425 555 0100",
+                                      "email": "ada@customer.example"}]},
+        "consent": {"consentToToShareInfoWithOthers": True, "consentToContact": True,
+                    "consentToShareReferralWithMicrosoftSellers": True},
+        "details": {"notes": "Notes of " + name, "dealValue": 50000.0, "currency": "USD",
+                    "closingDateTime": "2027-03-31T12:00:00Z",
+                    "requirements": {"solutions": [{"id": "SOL-12345-ABC", "name": "Fabrikam Analytics", "type": "Name"}],
+                                     "additionalRequirements": {"attributes": [{"type": "CustomerMarketplaceIntent",
+                                                                                "id": "HaveNotDecided"}]}}},
+        "team": [{"firstName": "Sam", "lastName": "Seller", "phoneNumber": "+1 425 555 0111", "email": "sam@contoso.example"}],
+    }
+    for key, value in members.items():
+        if isinstance(value, dict) and isinstance(document.get(key), dict):
+            document[key] = {**document[key], **value}
+        else:
+            document[key] = value
+    return document

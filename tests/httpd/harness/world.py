@@ -1,0 +1,174 @@
+"""PKI, both simulators and one configured server: what most tests need."""
+
+import itertools
+import json
+import os
+import uuid
+
+from .events import Event, Pki
+from .paths import REPO
+from .server import Server
+from .sims import Dynamics, PartnerCenter
+from .storm import post, request_bytes
+from .wait import wait_for
+
+CLIENT_ID = "11111111-0000-4000-8000-000000000001"
+CLIENT_SECRET = "sandbox-secret"
+REFRESH_TOKEN = "sandbox-refresh-token"
+CRM = "dynamics"
+CRM_CLIENT_ID = "00000000-0000-4000-8000-0000000000c1"
+CRM_CLIENT_SECRET = "sandbox-secret~1"
+
+
+class World:
+    """`server` is configured but not started; change server.site or server.globals_ and call start()."""
+
+    def __init__(self, name, rate="0", partner=None, crm=None, pki=None, site="contoso", signature="", poll=None, **server):
+        self.pki = pki or Pki()
+        self.own = []
+        self.partner = partner or self._own(PartnerCenter(self.pki))
+        self.crm = crm or self._own(Dynamics())
+        self.server = Server(name, **server)
+        self.name = site
+        self.cert_url = self.partner.certificate
+        self.numbers = itertools.count(1)
+        if self.server.module:
+            self._site(rate, signature, poll)
+
+    def _own(self, simulator):
+        self.own.append(simulator)
+        return simulator
+
+    def _site(self, rate, signature, poll):
+        server, partner, crm = self.server, self.partner.info, self.crm.info
+        tenant = partner.get("tenant", "7d230000-0000-4000-8000-000000000001")
+        mapping = os.environ.get("COSELL_MAPPING", os.path.join(REPO, "conf", "mapping", "dynamics365.json"))
+        crm_tenant = crm.get("tenant") or crm["token"].split("/")[3]
+        with open(mapping) as source:
+            self.mapping = server.write("conf/mapping/dynamics365.json", source.read())
+        server.site += [
+            "CosellEngine on",
+            "CosellSite " + self.name,
+            "CosellPartnerCenter tenant=%s client-id=%s client-secret=%s refresh-token=%s token-url=%s webhooks-url=%s referrals-url=%s"
+            % (tenant, CLIENT_ID, server.secret("pc-client", CLIENT_SECRET), server.secret("pc-refresh", REFRESH_TOKEN),
+               partner["token"], partner["base"], partner["base"]),
+            "CosellCrm %s dynamics365 %s mapping=%s tenant=%s client-id=%s client-secret=%s token-url=%s"
+            % (CRM, crm["base"], self.mapping, crm_tenant, CRM_CLIENT_ID,
+               server.secret("crm-client", CRM_CLIENT_SECRET), crm["token"]),
+            "CosellSignature url=%s ca=%s intermediates=%s%s" % (self.cert_url, self.pki.path("ca.pem"),
+                                                                self.pki.path("intermediates.pem"), signature),
+        ]
+        if rate is not None:
+            server.site.append("CosellUpstream * rate=" + rate)
+        if poll is not None:
+            server.site.append("CosellPoll " + poll)
+
+    def replace(self, directive, line):
+        """Replaces the site's line of this directive; None removes it."""
+        lines = [old for old in self.server.site if not old.startswith(directive + " ")]
+        self.server.site[:] = lines + ([line] if line else [])
+
+    def directive(self, name):
+        return next(line for line in self.server.site if line.startswith(name + " "))
+
+    def edit_mapping(self, change):
+        """change(document) edits the installed mapping; takes effect with the next start or reload."""
+        with open(self.mapping) as file:
+            document = json.load(file)
+        change(document)
+        with open(self.mapping, "w") as file:
+            json.dump(document, file, indent=2)
+
+    def start(self, **options):
+        self.server.start(**options)
+        return self
+
+    def close(self):
+        self.server.close()
+        for simulator in self.own:
+            simulator.stop()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *ignored):
+        self.close()
+
+    # Callbacks
+
+    def send(self, event, **signing):
+        """Sends one event; returns the answer."""
+        url = signing.pop("url", self.server.webhook)
+        return post(url, event.body, event.headers(self.pki, signing.pop("cert_url", self.cert_url), **signing))
+
+    def notify(self, referral, name="referral-updated", **members):
+        """A signed callback for this referral that must be accepted."""
+        identity = referral["id"] if isinstance(referral, dict) else referral
+        answer = self.send(Event(name, identity, **members))
+        assert answer.status == 200, "callback answered %d %r" % (answer.status, answer.body[:300])
+
+    def raw(self, event):
+        """The event as the bytes of a whole request, for storms."""
+        return request_bytes(self.server.webhook, event.body, event.headers(self.pki, self.cert_url))
+
+    def ready(self, deadline=15):
+        """Until the certificate is there and callbacks are accepted."""
+        event = Event("test-created", uri="http://api.partnercenter.microsoft.com/webhooks/v1/registration/validationEvents/%s"
+                      % uuid.uuid4(), ResourceName="test")
+        wait_for(lambda: self.send(event).status == 200, deadline, "a test event to be accepted")
+        return self
+
+    # Deals
+
+    def unique(self, word="Deal"):
+        return "%s %d of %s" % (word, next(self.numbers), uuid.uuid4().hex[:8])
+
+    def refer(self, name=None, active=True, **members):
+        """A new referral; no event is sent."""
+        if active:
+            members.setdefault("status", "Active")
+            members.setdefault("substatus", "Accepted")
+        return self.partner.refer(name or self.unique(), **members)
+
+    def opportunities(self, name):
+        """Rows of this name, and with Microsoft's or our mark none is missed: names are unique in tests."""
+        return [row for row in self.crm.rows("opportunities") if row.get("name") == name]
+
+    def deal(self, referral):
+        identity = (referral["id"] if isinstance(referral, dict) else referral).lower()
+        rows = self.server.sql("SELECT d.* FROM deal d JOIN alias a ON a.deal = d.id WHERE a.system = 'pc' AND a.external_id = ?"
+                               " AND a.site = ?", identity, self.name)
+        return rows[0] if rows else None
+
+    def record(self, referral):
+        """The CRM row of the deal, or None."""
+        deal = self.deal(referral)
+        if not deal or not deal["record_id"]:
+            return None
+        try:
+            return self.crm.row("opportunities", deal["record_id"])
+        except AssertionError:
+            return None
+
+    def outstanding(self, where="1", *arguments):
+        return self.server.count("work", "kind = 'look' AND wanted > done AND " + where, *arguments)
+
+    def works(self):
+        return self.server.sql("SELECT * FROM work WHERE kind = 'look'")
+
+    def settled(self, deadline=20):
+        """Until no look is outstanding (dead and suspended ones are not waited for)."""
+        wait_for(lambda: self.outstanding("state = 0") == 0, deadline, "every look to be settled; left: %s" %
+                 self.works()[:3])
+
+    def looked(self, referral, deadline=20, **members):
+        """Sends an event for the referral and waits until it was looked at; returns the deal."""
+        self.notify(referral, **members)
+        self.settled(deadline)
+        return self.deal(referral)
+
+    def journal(self, referral=None):
+        if referral is None:
+            return self.server.sql("SELECT * FROM journal ORDER BY id")
+        deal = self.deal(referral)
+        return self.server.sql("SELECT * FROM journal WHERE deal = ? ORDER BY id", deal["id"]) if deal else []
