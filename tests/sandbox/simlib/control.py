@@ -11,8 +11,6 @@ import sys
 import traceback
 from urllib.parse import unquote
 
-SWITCH = (bool, int, float, str, list, dict, type(None))
-
 
 class Control:
     def __init__(self, sim):
@@ -170,12 +168,7 @@ class Control:
     def set_options(self, req):
         body = self._body(req, dict)
         for name, value in body.items():
-            if name not in self.sim.options:
-                raise ValueError("unknown option %r; known: %s" % (name, ", ".join(sorted(self.sim.options))))
-            if isinstance(self.sim.options[name], bool) and not isinstance(value, bool):
-                raise ValueError("option %s must be true or false" % name)
-            if not isinstance(value, SWITCH):
-                raise ValueError("option %s has no usable value" % name)
+            self.sim.check_option(name, value)
         self.sim.options.update(body)
         return self.sim.options
 

@@ -102,7 +102,8 @@ def arguments(name, description):
 
 
 class Simulator:
-    def __init__(self, name, args, options=None):
+    def __init__(self, name, args, options=None, choices=None):
+        """options: name -> default; choices: name -> values allowed, for those that are neither bool nor number."""
         self.name = name
         self.args = args
         self.clock = Clock()
@@ -110,6 +111,7 @@ class Simulator:
         self.lag_seconds = 0.0
         self.lag_list_seconds = 0.0
         self.options = {"Gzip": False, **(options or {})}
+        self.choices = choices or {}
         self.stores = {}
         self.collections = {}
         self.faults = Faults(self)
@@ -148,6 +150,19 @@ class Simulator:
         """list() -> [doc]; get(id) -> doc|None; create(doc, query) -> doc; patch(id, merge, query) -> doc|None;
         delete(id, query) -> bool; bulk(list, query) -> list. Each may be missing; ValueError becomes 400."""
         self.collections[name] = functions
+
+    def check_option(self, name, value):
+        if name not in self.options:
+            raise ValueError("unknown option %r; known: %s" % (name, ", ".join(sorted(self.options))))
+        default = self.options[name]
+        if name in self.choices:
+            if value not in self.choices[name]:
+                raise ValueError("option %s must be one of %s" % (name, ", ".join(map(repr, self.choices[name]))))
+        elif isinstance(default, bool):
+            if not isinstance(value, bool):
+                raise ValueError("option %s must be true or false" % name)
+        elif isinstance(default, (int, float)) and (isinstance(value, bool) or not isinstance(value, (int, float))):
+            raise ValueError("option %s must be a number" % name)
 
     def spawn(self, coroutine):
         """Runs in the background and reports its exceptions on stderr."""
