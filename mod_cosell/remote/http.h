@@ -28,6 +28,7 @@ typedef struct cs_limiter_t {
     apr_time_t filled_at;
     double slow;                   /* 1.0 = full rate; halved by each throttling, recovers by a tenth per successful second */
     apr_time_t pause_until;        /* Retry-After: nothing starts before */
+    apr_time_t eased_at;           /* when `slow` last changed */
     apr_uint64_t sent, failed, throttled;
 } cs_limiter_t;
 
@@ -63,6 +64,9 @@ typedef struct cs_http_response_t {
     apr_time_t sent_at;            /* cs_time_now() when the request went out; 0 = never */
     apr_interval_time_t took;
     const char *correlation;       /* what we sent and what the server named: "client-request-id=... request-id=..." */
+    const char *reason;            /* reason phrase of the status line; never NULL */
+    int calls;                     /* requests that really went out for this one: 0 or 1, 2 after a repetition by cs_token_perform */
+    const cs_result_t *failure;    /* what is known without looking at the answer (origin, lease, deadline, no token ...): wins in classification; NULL = none */
 } cs_http_response_t;
 
 typedef struct cs_http_t cs_http_t;
@@ -88,6 +92,14 @@ const char *cs_http_escape(const char *text, apr_pool_t *p);
 const char *cs_http_form(const apr_table_t *fields, apr_pool_t *p);
 /* scheme://host[:port] of a URL, lower case, default port dropped; NULL when it is none. */
 const char *cs_http_origin(const char *url, apr_pool_t *p);
+
+/* How long an answer asks to stay away: Retry-After as seconds or as a date (against the server's own Date when it is sent), else "again in 57 seconds" in the body of a
+ * 429 or 509; at most 1 h, 0 = it does not say. */
+apr_interval_time_t cs_http_retry_after(const cs_http_response_t *response, apr_time_t now);
+/* "client-request-id=... request-id=...": the ids among the headers sent and the headers received (either may be NULL), in p; NULL when there are none. */
+const char *cs_http_correlation(const apr_table_t *sent, const apr_table_t *received, apr_pool_t *p);
+/* One line for people, in p: "<label>: <host> answered 400 Bad Request: <message>". message may be NULL; it is redacted, put on one line and cut at 300 bytes. */
+const char *cs_http_describe(const cs_http_response_t *response, const cs_http_request_t *request, const char *message, apr_pool_t *p);
 
 /* The part of classification that is the same everywhere (design 6, crm-apis.md C1): outcome, 408, 429, 5xx, 401 ... 2xx = CS_CLASS_OK. Status codes with a meaning of their own in an API are
  * classified by its client first. problem "http:503", "transport", "throttled"; detail names label, host and cause. */

@@ -41,4 +41,9 @@ apr_status_t cs_token_get(cs_token_t *token, const char **pbearer, apr_interval_
 /* The server answered 401: forget the access token, so that the next get fetches. Returns 1 if the forgotten token was younger than a minute: a second 401 in a row, suspend. */
 int cs_token_refused(cs_token_t *token);
 
+/* cs_http_perform() with this token: what is answered 401 is repeated once with a fresh token. calls and took are sums. When there is no token, the responses that needed one were
+ * not sent (or keep their 401) and name the reason in `failure`; a second 401 is left to the caller's classification. The status is cs_http_perform's. */
+apr_status_t cs_token_perform(cs_token_t *token, cs_http_t *http, const cs_upstream_t *up, cs_limiter_t *limiter, cs_http_request_t *requests,
+                              cs_http_response_t *responses, int n, apr_interval_time_t deadline, apr_pool_t *p);
+
 #endif

@@ -1,0 +1,506 @@
+#include "token.h"
+
+#include <apr_strings.h>
+#include <string.h>
+
+#include "../base/counter.h"
+#include "../base/crash.h"
+#include "../base/crypto.h"
+#include "../base/json.h"
+#include "../base/log.h"
+#include "../base/time.h"
+
+#define VAULT_NAME "refresh-token"
+#define LIFE_DEFAULT 3600
+#define LIFE_MAX (2 * 86400)
+#define MINUTE apr_time_from_sec(60)
+#define MAX_ANSWER ((apr_size_t)64 * 1024)
+/* A refresh ahead of time that fails is not repeated at each call. */
+#define REFRESH_PAUSE apr_time_from_sec(30)
+
+struct cs_token_t {
+    cs_token_config_t cfg;
+    cs_http_t *http;
+    cs_limiter_t *limiter;
+    apr_pool_t *parent;
+    apr_pool_t *p;                  /* of the access token; NULL = there is none */
+    const char *access;
+    apr_interval_time_t got_at;     /* cs_time_boot() */
+    apr_interval_time_t renew_at;
+    apr_interval_time_t expires_at;
+    apr_interval_time_t not_before; /* of the next refresh ahead of time */
+};
+
+/* What one token request is made of; all secrets in it live in ptemp and are wiped with it. */
+typedef struct exchange_t {
+    const char *refresh;            /* the refresh token that is used */
+    const char *stored;             /* the vault's, NULL = none of this seed */
+    apr_int64_t version;
+    const char *rotated;            /* answered */
+    const char *access;
+    apr_int64_t life;
+} exchange_t;
+
+/* ---- the vault ---- */
+
+static const char *seed_digest(const cs_token_t *token)
+{
+    return token->cfg.refresh_seed ? token->cfg.refresh_seed->digest : "";
+}
+
+/* The vault's token wins until the seed's digest changes. */
+static apr_status_t read_vault(cs_token_t *token, exchange_t *x, apr_pool_t *ptemp, cs_result_t *res)
+{
+    const cs_vault_t *vault = token->cfg.vault;
+    const char *text = NULL, *seed;
+    json_t *json = NULL;
+    apr_status_t rv;
+
+    x->stored = NULL;
+    x->version = 0;
+    rv = vault ? vault->get(vault->baton, VAULT_NAME, &text, &x->version, ptemp, res) : APR_SUCCESS;
+    if (rv != APR_SUCCESS || !text) {
+        return rv;
+    }
+    if (cs_json_parse(&json, text, strlen(text), NULL, ptemp, res) != APR_SUCCESS) {
+        return cs_result_set(res, ptemp, CS_EPARSE, CS_CLASS_SUSPEND, "config:refresh-token",
+                             "the stored refresh token is damaged; sign in again");
+    }
+    seed = cs_json_str(json, "seed");
+    if (seed && (!*seed_digest(token) || !strcmp(seed, seed_digest(token))) && cs_json_str(json, "token")) {
+        x->stored = apr_pstrdup(ptemp, cs_json_str(json, "token"));
+        cs_wipe_at_end((char *)x->stored, strlen(x->stored), ptemp);
+    }
+    json_decref(json);
+    return APR_SUCCESS;
+}
+
+static apr_status_t choose_refresh(cs_token_t *token, exchange_t *x, apr_pool_t *ptemp, cs_result_t *res)
+{
+    const cs_secret_t *seed = token->cfg.refresh_seed;
+    apr_status_t rv = read_vault(token, x, ptemp, res);
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    x->refresh = x->stored ? x->stored : seed ? seed->value : NULL;
+    if (!x->refresh) {
+        return cs_result_set(res, ptemp, APR_EINVAL, CS_CLASS_SUSPEND, "config:refresh-token",
+                             "there is no refresh token; put one into %s", seed ? seed->ref : "refresh-token=");
+    }
+    return APR_SUCCESS;
+}
+
+/* The new token is durable before the access token that came with it is used: a crash in between costs nothing but a request. */
+static apr_status_t store_rotated(cs_token_t *token, exchange_t *x, apr_pool_t *ptemp, cs_result_t *res)
+{
+    const cs_vault_t *vault = token->cfg.vault;
+    apr_status_t rv;
+    json_t *json;
+    char *text;
+
+    if (!vault || !x->rotated || (x->stored && !strcmp(x->rotated, x->stored))) {
+        return APR_SUCCESS;
+    }
+    json = json_pack("{s:s, s:s}", "token", x->rotated, "seed", seed_digest(token));
+    if (!json) {
+        return cs_result_set(res, ptemp, CS_EPARSE, CS_CLASS_RETRY, "oauth:answer", "the refresh token in the answer is no text");
+    }
+    text = (char *)cs_json_print(json, ptemp);
+    json_decref(json);
+    cs_wipe_at_end(text, strlen(text), ptemp);
+    CS_CRASH_POINT("token-received");
+    rv = vault->put(vault->baton, VAULT_NAME, text, x->version, ptemp, res);
+    CS_CRASH_POINT("token-stored");
+    if (rv == CS_ESTALE) {
+        /* Somebody else stored a newer one, which is as good as ours; the next exchange reads it. */
+        cs_result_clear(res);
+        return APR_SUCCESS;
+    }
+    return rv;
+}
+
+/* ---- the request ---- */
+
+static int is_v1(const char *url)
+{
+    static const char v1[] = "/oauth2/token";
+    apr_size_t len = strcspn(url, "?#"), n = sizeof(v1) - 1;
+
+    return len >= n && !memcmp(url + len - n, v1, n);
+}
+
+static const char *make_form(const cs_token_t *token, const exchange_t *x, apr_pool_t *ptemp)
+{
+    const cs_token_config_t *cfg = &token->cfg;
+    apr_table_t *form = apr_table_make(ptemp, 8);
+    int refresh = cfg->grant == CS_GRANT_REFRESH_TOKEN;
+    const char *text;
+
+    apr_table_setn(form, "grant_type", refresh ? "refresh_token" : "client_credentials");
+    apr_table_setn(form, "client_id", cfg->client_id);
+    if (cfg->client_secret && cfg->client_secret->value) {
+        apr_table_setn(form, "client_secret", cfg->client_secret->value);
+    }
+    if (refresh) {
+        apr_table_setn(form, "refresh_token", x->refresh);
+    }
+    if (is_v1(cfg->url)) {
+        apr_table_setn(form, "resource", cfg->audience);
+    }
+    else {
+        apr_table_setn(form, "scope", apr_pstrcat(ptemp, cfg->audience, "/.default", refresh ? " offline_access" : "", NULL));
+    }
+    text = cs_http_form(form, ptemp);
+    cs_wipe_at_end((char *)text, strlen(text), ptemp);
+    return text;
+}
+
+/* ---- the answer ---- */
+
+static int needs_person(const char *error)
+{
+    static const char *const words[] = { "invalid_grant", "interaction_required", "invalid_client", "unauthorized_client",
+                                         "invalid_scope", "invalid_request", "invalid_resource", "consent_required",
+                                         "login_required", "access_denied", "unsupported_grant_type", NULL };
+    int i;
+
+    for (i = 0; words[i] && strcmp(words[i], error); i++)
+        ;
+    return words[i] != NULL;
+}
+
+/* "AADSTS700082: The refresh token has expired" and, where the text lacks it, the number. */
+static const char *error_text(const json_t *json, apr_pool_t *ptemp)
+{
+    const char *text = cs_json_str(json, "error_description");
+    const json_t *code = json_array_get(cs_json_get(json, "error_codes"), 0);
+    const char *error = cs_json_str(json, "error");
+
+    text = text ? text : "";
+    if (json_is_integer(code) && !strstr(text, "AADSTS")) {
+        text = apr_psprintf(ptemp, "AADSTS%" JSON_INTEGER_FORMAT " %s", json_integer_value(code), text);
+    }
+    return apr_pstrcat(ptemp, error ? error : "no error code", *text ? ": " : "", text, NULL);
+}
+
+static apr_status_t refuse(const cs_http_response_t *response, const cs_http_request_t *request, const json_t *json,
+                           apr_pool_t *ptemp, cs_result_t *res)
+{
+    const char *error = cs_json_str(json, "error");
+    int status = response->status;
+    cs_class_e cls;
+
+    cs_http_classify(res, response, request, ptemp);
+    if (response->failure || response->outcome != CS_HTTP_ANSWERED) {
+        /* A token request changes nothing that matters: it is simply asked again. */
+        if (res->cls == CS_CLASS_UNKNOWN) {
+            res->cls = CS_CLASS_RETRY;
+            res->problem = "transport";
+        }
+        return res->rv;
+    }
+    if (error && needs_person(error) && status < 500 && status != 429) {
+        cls = CS_CLASS_SUSPEND;
+    }
+    else if (res->cls == CS_CLASS_THROTTLED || res->cls == CS_CLASS_SUSPEND) {
+        return res->rv;
+    }
+    else {
+        cls = status >= 500 || status == 408 || (error && !strcmp(error, "temporarily_unavailable")) ? CS_CLASS_RETRY : CS_CLASS_SUSPEND;
+    }
+    if (error) {
+        const char *detail = cs_http_describe(response, request, error_text(json, ptemp), ptemp);
+        apr_time_t retry_at = res->retry_at;
+
+        cs_result_set(res, ptemp, CS_EREMOTE, cls, apr_pstrcat(ptemp, "oauth:", error, NULL), "%s", detail);
+        res->retry_at = retry_at;
+        res->correlation = response->correlation;
+    }
+    else {
+        res->cls = cls;
+    }
+    return res->rv;
+}
+
+static apr_status_t read_answer(exchange_t *x, const cs_http_response_t *response, const cs_http_request_t *request,
+                                apr_pool_t *ptemp, cs_result_t *res)
+{
+    cs_result_t unread = { 0 };
+    const char *access, *rotated;
+    json_t *json = NULL;
+
+    if (response->body_len) {
+        cs_json_parse(&json, response->body, response->body_len, NULL, ptemp, &unread);
+    }
+    if (response->status != 200) {
+        refuse(response, request, json, ptemp, res);
+        json_decref(json);
+        return res->rv;
+    }
+    access = cs_json_str(json, "access_token");
+    rotated = cs_json_str(json, "refresh_token");
+    if (!access || !*access) {
+        json_decref(json);
+        cs_result_set(res, ptemp, CS_EPARSE, CS_CLASS_RETRY, "oauth:answer", "%s",
+                      cs_http_describe(response, request, "the answer holds no access token", ptemp));
+        res->correlation = response->correlation;
+        return res->rv;
+    }
+    x->access = apr_pstrdup(ptemp, access);
+    cs_wipe_at_end((char *)x->access, strlen(x->access), ptemp);
+    if (rotated && *rotated) {
+        x->rotated = apr_pstrdup(ptemp, rotated);
+        cs_wipe_at_end((char *)x->rotated, strlen(x->rotated), ptemp);
+    }
+    x->life = cs_json_int(json, "expires_in", LIFE_DEFAULT);
+    x->life = x->life < 1 ? 1 : x->life > LIFE_MAX ? LIFE_MAX : x->life;
+    json_decref(json);
+    return APR_SUCCESS;
+}
+
+static apr_status_t ask(cs_token_t *token, exchange_t *x, apr_interval_time_t deadline, apr_pool_t *ptemp, cs_result_t *res)
+{
+    cs_http_request_t request = { 0 };
+    cs_http_response_t response;
+    apr_status_t rv;
+
+    request.method = "POST";
+    request.url = token->cfg.url;
+    request.headers = apr_table_make(ptemp, 4);
+    apr_table_setn(request.headers, "Accept", "application/json");
+    apr_table_setn(request.headers, "Content-Type", "application/x-www-form-urlencoded");
+    apr_table_setn(request.headers, "client-request-id", cs_uuid4(ptemp));
+    request.body = make_form(token, x, ptemp);
+    request.body_len = strlen(request.body);
+    request.secret_body = 1;
+    request.max_response = MAX_ANSWER;
+    request.label = apr_psprintf(ptemp, "token for %s", token->cfg.audience);
+    rv = cs_http_perform(token->http, token->cfg.upstream, token->limiter, &request, &response, 1, deadline, ptemp);
+    if (rv != APR_SUCCESS) {
+        return cs_result_set(res, ptemp, rv, CS_CLASS_RETRY, "transport", "%s: could not be asked for", request.label);
+    }
+    cs_count(CS_COUNT_CALLS_TOKEN, (apr_uint64_t)response.calls);
+    return read_answer(x, &response, &request, ptemp, res);
+}
+
+/* Another node may have rotated the token after we read it: then its successor is asked with, once. */
+static apr_status_t ask_again_if_rotated(cs_token_t *token, exchange_t *x, apr_interval_time_t deadline, apr_pool_t *ptemp,
+                                         cs_result_t *res)
+{
+    cs_result_t first = *res, other = { 0 };
+    const char *used = x->refresh;
+
+    if (!first.problem || strcmp(first.problem, "oauth:invalid_grant") || !token->cfg.vault
+        || choose_refresh(token, x, ptemp, &other) != APR_SUCCESS || !strcmp(used, x->refresh)) {
+        *res = first;
+        return first.rv;
+    }
+    return ask(token, x, deadline, ptemp, res);
+}
+
+/* ---- keeping it ---- */
+
+static void forget(cs_token_t *token)
+{
+    if (token->p) {
+        apr_pool_destroy(token->p);
+    }
+    token->p = NULL;
+    token->access = NULL;
+}
+
+static void keep(cs_token_t *token, const exchange_t *x)
+{
+    apr_interval_time_t now = cs_time_boot();
+    char *access;
+
+    forget(token);
+    apr_pool_create(&token->p, token->parent);
+    apr_pool_tag(token->p, "cs_token");
+    access = apr_pstrdup(token->p, x->access);
+    cs_wipe_at_end(access, strlen(access), token->p);
+    token->access = access;
+    token->got_at = now;
+    token->renew_at = now + apr_time_from_sec(x->life) * 8 / 10;
+    token->expires_at = now + apr_time_from_sec(x->life);
+    token->not_before = 0;
+}
+
+static apr_status_t fetch(cs_token_t *token, apr_interval_time_t deadline, apr_pool_t *ptemp, cs_result_t *res)
+{
+    int refresh = token->cfg.grant == CS_GRANT_REFRESH_TOKEN;
+    exchange_t x = { 0 };
+    apr_status_t rv;
+
+    if (!token->cfg.client_secret || !token->cfg.client_secret->value) {
+        return cs_result_set(res, ptemp, APR_EINVAL, CS_CLASS_SUSPEND, "config:client-secret", "the client secret %s is not loaded",
+                             token->cfg.client_secret ? token->cfg.client_secret->ref : "(none)");
+    }
+    rv = refresh ? choose_refresh(token, &x, ptemp, res) : APR_SUCCESS;
+    if (rv == APR_SUCCESS) {
+        rv = ask(token, &x, deadline, ptemp, res);
+        if (rv != APR_SUCCESS && refresh) {
+            rv = ask_again_if_rotated(token, &x, deadline, ptemp, res);
+        }
+    }
+    if (rv == APR_SUCCESS && refresh) {
+        rv = store_rotated(token, &x, ptemp, res);
+    }
+    if (rv == APR_SUCCESS) {
+        keep(token, &x);
+    }
+    return rv;
+}
+
+static int outlives_a_minute(const cs_token_t *token)
+{
+    return token->access && cs_time_boot() + MINUTE < token->expires_at;
+}
+
+apr_status_t cs_token_create(cs_token_t **ptoken, const cs_token_config_t *cfg, cs_http_t *http, cs_limiter_t *limiter, apr_pool_t *p)
+{
+    cs_token_t *token = apr_pcalloc(p, sizeof(*token));
+
+    token->cfg = *cfg;
+    token->http = http;
+    token->limiter = limiter;
+    token->parent = p;
+    *ptoken = token;
+    return APR_SUCCESS;
+}
+
+apr_status_t cs_token_get(cs_token_t *token, const char **pbearer, apr_interval_time_t deadline, apr_pool_t *ptemp, cs_result_t *res)
+{
+    apr_interval_time_t now = cs_time_boot();
+    int usable = outlives_a_minute(token);
+    apr_status_t rv;
+
+    *pbearer = NULL;
+    cs_result_clear(res);
+    if (!usable || (now >= token->renew_at && now >= token->not_before)) {
+        rv = fetch(token, deadline, ptemp, res);
+        if (rv != APR_SUCCESS && !(usable && (res->cls == CS_CLASS_RETRY || res->cls == CS_CLASS_THROTTLED))) {
+            return rv;
+        }
+        if (rv != APR_SUCCESS) {
+            token->not_before = now + REFRESH_PAUSE;
+            cs_result_clear(res);
+        }
+    }
+    *pbearer = token->access;
+    return APR_SUCCESS;
+}
+
+int cs_token_refused(cs_token_t *token)
+{
+    int young = token->access && cs_time_boot() - token->got_at < MINUTE;
+
+    forget(token);
+    return young;
+}
+
+/* ---- requests with a token ---- */
+
+static int is_unauthorized(const cs_http_response_t *response)
+{
+    return response->outcome == CS_HTTP_ANSWERED && response->status == 401;
+}
+
+static void fail_all(cs_http_response_t *responses, int n, const cs_result_t *why, apr_pool_t *p)
+{
+    cs_result_t *failure = apr_palloc(p, sizeof(*failure));
+    int i;
+
+    cs_result_copy(failure, why, p);
+    memset(responses, 0, sizeof(*responses) * (apr_size_t)n);
+    for (i = 0; i < n; i++) {
+        responses[i].outcome = CS_HTTP_NOT_SENT;
+        responses[i].headers = apr_table_make(p, 1);
+        responses[i].body = responses[i].reason = "";
+        responses[i].error = failure->detail;
+        responses[i].failure = failure;
+    }
+}
+
+static void merge(cs_http_response_t *to, const cs_http_response_t *second, apr_pool_t *p)
+{
+    cs_http_response_t first = *to;
+
+    *to = *second;
+    to->calls += first.calls;
+    to->took += first.took;
+    to->sent_at = first.sent_at;
+    if (first.correlation && !second->correlation) {
+        to->correlation = apr_pstrdup(p, first.correlation);
+    }
+}
+
+/* The few that were refused, once more; a 401 means that nothing was done, so writes may be repeated too. */
+static apr_status_t repeat_unauthorized(cs_token_t *token, cs_http_t *http, const cs_upstream_t *up, cs_limiter_t *limiter,
+                                        cs_http_request_t *requests, cs_http_response_t *responses, int n, int m,
+                                        apr_interval_time_t deadline, apr_pool_t *p)
+{
+    cs_http_request_t *again = apr_palloc(p, sizeof(*again) * (apr_size_t)m);
+    cs_http_response_t *answers = apr_palloc(p, sizeof(*answers) * (apr_size_t)m);
+    cs_result_t res = { 0 }, *failure;
+    const char *bearer;
+    apr_status_t rv;
+    int i, k = 0;
+
+    cs_token_refused(token);
+    if (cs_token_get(token, &bearer, deadline, p, &res) != APR_SUCCESS) {
+        failure = apr_palloc(p, sizeof(*failure));
+        cs_result_copy(failure, &res, p);
+        for (i = 0; i < n; i++) {
+            if (is_unauthorized(&responses[i])) {
+                responses[i].failure = failure;
+            }
+        }
+        return APR_SUCCESS;
+    }
+    for (i = 0; i < n; i++) {
+        requests[i].bearer = bearer;
+        if (is_unauthorized(&responses[i])) {
+            again[k++] = requests[i];
+        }
+    }
+    rv = cs_http_perform(http, up, limiter, again, answers, k, deadline, p);
+    for (i = 0, k = 0; rv == APR_SUCCESS && i < n; i++) {
+        if (is_unauthorized(&responses[i])) {
+            merge(&responses[i], &answers[k++], p);
+        }
+    }
+    return rv;
+}
+
+apr_status_t cs_token_perform(cs_token_t *token, cs_http_t *http, const cs_upstream_t *up, cs_limiter_t *limiter, cs_http_request_t *requests,
+                              cs_http_response_t *responses, int n, apr_interval_time_t deadline, apr_pool_t *p)
+{
+    cs_result_t res = { 0 };
+    const char *bearer;
+    apr_status_t rv;
+    int i, m = 0;
+
+    if (n <= 0) {
+        return APR_SUCCESS;
+    }
+    if (cs_token_get(token, &bearer, deadline, p, &res) != APR_SUCCESS) {
+        fail_all(responses, n, &res, p);
+        return APR_SUCCESS;
+    }
+    for (i = 0; i < n; i++) {
+        requests[i].bearer = bearer;
+    }
+    rv = cs_http_perform(http, up, limiter, requests, responses, n, deadline, p);
+    for (i = 0; rv == APR_SUCCESS && i < n; i++) {
+        m += is_unauthorized(&responses[i]);
+    }
+    if (m && rv == APR_SUCCESS) {
+        rv = repeat_unauthorized(token, http, up, limiter, requests, responses, n, m, deadline, p);
+    }
+    for (i = 0; i < n; i++) {
+        requests[i].bearer = NULL;
+    }
+    return rv;
+}
