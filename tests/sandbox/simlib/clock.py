@@ -19,6 +19,7 @@ class Clock:
         self._real = self._base = time.time()
         self.rate = 1.0
         self.shifted = False
+        self._back = 0.0
         self._timers = []
         self._ids = itertools.count()
         self._wake = None
@@ -29,12 +30,18 @@ class Clock:
             return real + (self._base - self._real)
         return self._base + (real - self._real) * self.rate
 
+    def steady(self):
+        """now(), but never going back: what was set back is added again."""
+        return self.now() + self._back
+
     def set(self, offset=None, rate=None, advance=None):
-        real, now = time.time(), self.now()
+        real, before = time.time(), self.now()
+        now = before
         if offset is not None:
             now = real + offset
         if advance is not None:
             now += advance
+        self._back += max(0.0, before - now)
         self._real, self._base, self.shifted = real, now, True
         if rate is not None:
             self.rate = rate

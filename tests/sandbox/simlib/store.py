@@ -16,7 +16,7 @@ class Store:
         self._journal = deque()
         self._history = {}
         self._indexes = {field: {} for field in indexes}
-        self._last = 0.0
+        self._steady = sim.clock.steady
         sim.stores[name] = self
 
     def __len__(self):
@@ -67,19 +67,19 @@ class Store:
 
     def read(self, key):
         lag = self.sim.lag_seconds
-        return self._now.get(key) if lag <= 0 else self.as_of(key, self.sim.now() - lag)
+        return self._now.get(key) if lag <= 0 else self.as_of(key, self._steady() - lag)
 
     def scan(self):
         lag = self.sim.lag_list_seconds
         if lag <= 0:
             return list(self._now.values())
-        return self._overlay(self._changed(self.sim.now() - lag), self._now)
+        return self._overlay(self._changed(self._steady() - lag), self._now)
 
     def find_lagged(self, field, value):
         lag = self.sim.lag_list_seconds
         if lag <= 0:
             return self.find(field, value)
-        found = self._overlay(self._changed(self.sim.now() - lag), self._indexes[field].get(value, ()))
+        found = self._overlay(self._changed(self._steady() - lag), self._indexes[field].get(value, ()))
         return [document for document in found if document.get(field) == value]
 
     def as_of(self, key, when):
@@ -109,7 +109,7 @@ class Store:
         return changed
 
     def _remember(self, key, before):
-        now = self._last = max(self._last, self.sim.now())
+        now = self._steady()
         self._journal.append((now, key, before))
         self._history.setdefault(key, deque()).append((now, before))
         self._forget(now - max(KEEP, 2 * max(self.sim.lag_seconds, self.sim.lag_list_seconds)))
