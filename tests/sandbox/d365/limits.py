@@ -20,10 +20,16 @@ class Limits:
         self.options = options
         self.clock = clock
         self.users = {}
+        self.setting = None
 
     def active(self):
+        """Whether any limit is set; a new setting starts with empty windows."""
         o = self.options
-        return o["LimitRequests"] or o["LimitMilliseconds"] or o["LimitConcurrent"]
+        setting = (o["LimitRequests"], o["LimitMilliseconds"], o["LimitConcurrent"], o["LimitWindow"])
+        if setting != self.setting:
+            self.setting = setting
+            self.users.clear()
+        return any(setting[:3])
 
     def usage(self, user):
         used = self.users.get(user)

@@ -17,7 +17,7 @@ OPTIONS = {
     "ClosedRowsWritable": False,
     "ReopenAlone": False,
     "ClosedRowCode": "0x80040203",
-    "PrecisionSource": None,
+    "PrecisionSource": -1,
     "OrganizationPrecision": 2,
     "NotAMember": False,
     "KeyIndexSeconds": 0,
@@ -174,7 +174,7 @@ class Org:
 
     def precision_of(self, col, vals):
         source = self.options["PrecisionSource"]
-        if source is None:
+        if source < 0:
             source = col.precision_source
         if source == 2:
             return self.currency_of(vals).get("currencyprecision", 2)
