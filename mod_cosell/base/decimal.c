@@ -83,19 +83,11 @@ static int read_number(number_t *num, const char *s)
 }
 
 /* Half away from zero: keeps point + scale digits and carries into them. */
-static void round_to(number_t *num, int scale)
+static void cut_at(number_t *num, long keep)
 {
-    long keep = num->point + scale;
-    int up, i;
+    int up = num->digits[keep] >= 5;
+    int i;
 
-    if (num->n == 0 || keep < 0) {
-        num->n = 0;
-        return;
-    }
-    if (keep >= num->n) {
-        return;
-    }
-    up = num->digits[keep] >= 5;
     num->n = (int)keep;
     for (i = num->n - 1; up && i >= 0; i--) {
         num->digits[i] = (char)((num->digits[i] + 1) % 10);
@@ -107,6 +99,18 @@ static void round_to(number_t *num, int scale)
         num->digits[0] = 1;
         num->n++;
         num->point++;
+    }
+}
+
+static void round_to(number_t *num, int scale)
+{
+    long keep = num->point + scale;
+
+    if (keep < 0) {
+        num->n = 0;
+    }
+    else if (keep < num->n) {
+        cut_at(num, keep);
     }
     while (num->n > 0 && num->digits[num->n - 1] == 0) {
         num->n--;

@@ -302,7 +302,10 @@ const char *cs_log_redact(const char *text, apr_size_t max, apr_pool_t *p)
             s = end;
         }
         else {
-            word = word ? word : 1;
+            /* A whole UTF-8 sequence, so that put() can see where not to cut. */
+            for (word = word ? word : 1; ((unsigned char)s[word] & 0xC0) == 0x80;) {
+                word++;
+            }
             put(&r, s, word);
             s += word;
         }

@@ -78,27 +78,30 @@ static test_clock_t read_test_clock(void)
     return a;
 }
 
-static apr_int64_t test_shift(void)
+static apr_int64_t test_shift(apr_time_t real)
 {
     test_clock_t c = read_test_clock();
-
-    __int128 passed = read_clock(CLOCK_REALTIME) - c.since;
+    __int128 passed = real - c.since;
 
     return c.offset + (apr_int64_t)(passed * (c.rate - 1000) / 1000);
 }
 
 #else
-#define test_shift() 0
+#define test_shift(real) 0
 #endif
 
 apr_time_t cs_time_now(void)
 {
-    return read_clock(CLOCK_REALTIME) + test_shift();
+    apr_time_t real = read_clock(CLOCK_REALTIME);
+
+    return real + test_shift(real);
 }
 
 apr_interval_time_t cs_time_boot(void)
 {
-    return read_clock(CLOCK_BOOTTIME) + test_shift();
+    apr_interval_time_t boot = read_clock(CLOCK_BOOTTIME);
+
+    return boot + test_shift(read_clock(CLOCK_REALTIME));
 }
 
 apr_interval_time_t cs_time_mono(void)
