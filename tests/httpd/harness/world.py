@@ -16,6 +16,8 @@ CLIENT_ID = "11111111-0000-4000-8000-000000000001"
 CLIENT_SECRET = "sandbox-secret"
 REFRESH_TOKEN = "sandbox-refresh-token"
 CRM = "dynamics"
+DEAL_STATES = ("new", "linked", "closed", "lead", "ignored", "parked", "unlinked", "gone")  # domain/record.h
+READY, DEAD, SUSPENDED = 0, 1, 2  # work rows, store/store.h
 CRM_CLIENT_ID = "00000000-0000-4000-8000-0000000000c1"
 CRM_CLIENT_SECRET = "sandbox-secret~1"
 
@@ -136,9 +138,15 @@ class World:
 
     def deal(self, referral):
         identity = (referral["id"] if isinstance(referral, dict) else referral).lower()
-        rows = self.server.sql("SELECT d.* FROM deal d JOIN alias a ON a.deal = d.id WHERE a.system = 'pc' AND a.external_id = ?"
-                               " AND a.site = ?", identity, self.name)
-        return rows[0] if rows else None
+        rows = self.server.sql("SELECT d.* FROM deal d JOIN alias a ON a.deal = d.id WHERE a.name = ? AND a.site = ?",
+                               "pc:" + identity, self.name)
+        if not rows:
+            return None
+        deal = rows[0]
+        deal["state"] = DEAL_STATES[deal["state"]]
+        for name in ("images", "intent", "told", "explain"):
+            deal[name] = json.loads(deal[name]) if deal[name] else None
+        return deal
 
     def record(self, referral):
         """The CRM row of the deal, or None."""
@@ -149,6 +157,19 @@ class World:
             return self.crm.row("opportunities", deal["record_id"])
         except AssertionError:
             return None
+
+    def stored(self):
+        """Accepted callbacks in the store, those folded into an equal one included."""
+        return self.server.sql("SELECT count(*) + coalesce(sum(repeats), 0) AS n FROM delivery")[0]["n"]
+
+    def work(self, referral):
+        """The outstanding look of a referral's deal or name, or None."""
+        identity = (referral["id"] if isinstance(referral, dict) else referral).lower()
+        deal = self.deal(identity)
+        names = ["pc:" + identity] + (["deal:%d" % deal["id"]] if deal else [])
+        rows = self.server.sql("SELECT * FROM work WHERE kind = 'look' AND wanted > done AND name IN (%s)"
+                               % ",".join("?" * len(names)), *names)
+        return rows[0] if rows else None
 
     def outstanding(self, where="1", *arguments):
         return self.server.count("work", "kind = 'look' AND wanted > done AND " + where, *arguments)
