@@ -104,6 +104,8 @@ typedef struct cs_applied_t {
     int done;                   /* it took effect (a create that found itself included) */
     cs_result_t result;         /* when tried and not done */
     const cs_record_t *after;   /* representation returned or read back; NULL when none */
+    json_t *dropped;            /* {"value": "why"}: lines that apply left out of this step (a currency the CRM does not have): held, both images
+                                 * stay as they were; NULL = none */
     int calls;
     apr_interval_time_t took;
     const char *correlation;

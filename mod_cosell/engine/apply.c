@@ -1,0 +1,486 @@
+/* engine/apply.c: stage 6: symbolic look-ups become rows, then the steps are written, round by round.
+ *
+ * A round takes from every item its next step; the steps of a round are independent of each other and go out together. A symbol is resolved once per batch, and kept by the lane for ten
+ * minutes, so that two referrals of one new customer in one batch make one account.
+ */
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "../base/counter.h"
+#include "../base/crash.h"
+#include "../base/json.h"
+#include "../base/log.h"
+#include "batch.h"
+
+#define STAGE apr_time_from_sec(120)
+#define ROUNDS_MAX 12
+#define DEPTH_MAX 3
+
+typedef enum { SYMBOL_OPEN, SYMBOL_FOUND, SYMBOL_HELD, SYMBOL_SKIPPED, SYMBOL_FAILED } symbol_e;
+
+typedef struct symbol_t {
+    const char *text;       /* canonical */
+    const json_t *lookup;   /* the member of "$lookup" */
+    cs_item_t *item;        /* who asked first: pays, and lends its name to a row that is made */
+    symbol_e state;
+    const char *id;
+    const char *why;
+    json_t *row;            /* to be made: look-ups resolved */
+    cs_result_t result;
+} symbol_t;
+
+/* One step of one item in this round. */
+typedef struct turn_t {
+    cs_item_t *item;
+    int index;
+    const cs_step_t *step;
+    json_t *row;            /* columns with look-ups resolved */
+} turn_t;
+
+static json_t *resolve_row(cs_batch_t *b, apr_hash_t *symbols, cs_item_t *item, const json_t *row, symbol_t **pbad);
+
+/* ---- symbols ---- */
+
+static const json_t *lookup_of(const json_t *value)
+{
+    return json_is_object(value) && json_object_size(value) == 1 ? json_object_get(value, "$lookup") : NULL;
+}
+
+static const char *symbol_text(cs_batch_t *b, int crm, const json_t *lookup)
+{
+    json_t *key = cs_json_own(json_object(), b->p);
+
+    json_object_set_new(key, "crm", json_string(b->lane->site->crms[crm].cfg.name));
+    json_object_set(key, "table", json_object_get(lookup, "table"));
+    json_object_set(key, "keys", json_object_get(lookup, "keys"));
+    json_object_set(key, "where", json_object_get(lookup, "where"));
+    return cs_json_print(key, b->p);
+}
+
+static void collect(cs_batch_t *b, apr_hash_t *symbols, cs_item_t *item, const json_t *row)
+{
+    json_t *any = (json_t *)row; /* jansson's iteration takes no const */
+    const char *column;
+    json_t *value;
+
+    json_object_foreach(any, column, value) {
+        const json_t *lookup = lookup_of(value);
+        const char *text = lookup ? symbol_text(b, item->crm, lookup) : NULL;
+        symbol_t *s = text ? apr_hash_get(symbols, text, APR_HASH_KEY_STRING) : NULL;
+        if (text && !s) {
+            s = apr_pcalloc(b->p, sizeof(*s));
+            s->text = text;
+            s->lookup = lookup;
+            s->item = item;
+            s->id = cs_lane_cache_get(b->lane, text, b->now);
+            s->state = s->id ? SYMBOL_FOUND : SYMBOL_OPEN;
+            apr_hash_set(symbols, text, APR_HASH_KEY_STRING, s);
+        }
+    }
+}
+
+static apr_array_header_t *open_symbols(cs_batch_t *b, apr_hash_t *symbols, int crm, int to_be_made)
+{
+    apr_array_header_t *list = apr_array_make(b->p, 8, sizeof(symbol_t *));
+    apr_hash_index_t *hi;
+
+    for (hi = apr_hash_first(b->p, symbols); hi; hi = apr_hash_next(hi)) {
+        symbol_t *s = apr_hash_this_val(hi);
+        if (s->state == SYMBOL_OPEN && s->item->crm == crm && !s->row == !to_be_made) {
+            APR_ARRAY_PUSH(list, symbol_t *) = s;
+        }
+    }
+    return list;
+}
+
+static void found(cs_batch_t *b, symbol_t *s, const char *id)
+{
+    s->state = SYMBOL_FOUND;
+    s->id = id;
+    cs_lane_cache_put(b->lane, s->text, id, b->now);
+}
+
+static const char *key_for_people(cs_batch_t *b, const symbol_t *s)
+{
+    return apr_psprintf(b->p, "%s %s", cs_json_str(s->lookup, "table"), cs_json_print(json_object_get(s->lookup, "keys"), b->p));
+}
+
+static void hold(symbol_t *s, const char *why)
+{
+    s->state = SYMBOL_HELD;
+    s->why = why;
+}
+
+static void nothing_found(cs_batch_t *b, symbol_t *s)
+{
+    const char *none = cs_json_str(s->lookup, "none");
+
+    if (none && !strcmp(none, "skip")) {
+        s->state = SYMBOL_SKIPPED;
+    }
+    else if (none && !strcmp(none, "create")) {
+        s->row = json_object_get(s->lookup, "create");
+    }
+    else {
+        hold(s, apr_psprintf(b->p, "the CRM has no %s", key_for_people(b, s)));
+    }
+}
+
+static void several_found(cs_batch_t *b, symbol_t *s, const json_t *candidates)
+{
+    hold(s, apr_psprintf(b->p, "several rows fit %s: %s; leave one or link by hand", key_for_people(b, s), cs_json_print(candidates, b->p)));
+}
+
+static void take_find(cs_batch_t *b, symbol_t *s, const cs_crm_find_t *find)
+{
+    cs_item_account(b, s->item, find->calls, find->took, find->correlation);
+    if (find->result.cls != CS_CLASS_OK) {
+        s->state = SYMBOL_FAILED;
+        s->result = find->result;
+    }
+    else if (find->found == 1) {
+        found(b, s, find->id);
+    }
+    else if (find->found > 1) {
+        several_found(b, s, find->candidates);
+    }
+    else {
+        nothing_found(b, s);
+    }
+}
+
+static void find_rows(cs_batch_t *b, apr_hash_t *symbols, int crm)
+{
+    apr_array_header_t *list = open_symbols(b, symbols, crm, 0);
+    cs_crm_find_t *finds = apr_pcalloc(b->p, sizeof(*finds) * (apr_size_t)(list->nelts + 1));
+    int i;
+
+    if (!list->nelts) {
+        return;
+    }
+    for (i = 0; i < list->nelts; ++i) {
+        symbol_t *s = APR_ARRAY_IDX(list, i, symbol_t *);
+        finds[i].table = cs_json_str(s->lookup, "table");
+        finds[i].keys = json_object_get(s->lookup, "keys");
+        finds[i].where = json_object_get(s->lookup, "where");
+    }
+    b->lane->crm_impl[crm]->find(b->lane->crm[crm], finds, list->nelts, cs_time_mono() + STAGE, b->p);
+    for (i = 0; i < list->nelts; ++i) {
+        take_find(b, APR_ARRAY_IDX(list, i, symbol_t *), &finds[i]);
+    }
+}
+
+/* ---- rows made for a look-up ---- */
+
+static const char *derived_id(cs_batch_t *b, const symbol_t *s)
+{
+    return cs_uuid5_url(apr_psprintf(b->p, "cosell:%s:%s:%s:%s", b->lane->site->name, s->item->deal->referral_id, cs_json_str(s->lookup, "table"),
+                                     cs_json_str(s->lookup, "find") ? cs_json_str(s->lookup, "find") : ""), b->p);
+}
+
+static void take_made(cs_batch_t *b, symbol_t *s, const cs_crm_write_t *write)
+{
+    cs_item_account(b, s->item, write->calls, write->took, write->correlation);
+    if (write->result.cls == CS_CLASS_OK) {
+        cs_journal_t *j = cs_item_journal(b, s->item, "create", "done", apr_psprintf(b->p, "no %s was found", key_for_people(b, s)));
+        j->direction = "to_crm";
+        j->line = cs_json_str(s->lookup, "find");
+        j->to = cs_json_own(json_pack("{s:s, s:s}", "table", write->table, "id", write->id), b->p);
+        found(b, s, write->id);
+    }
+    else if (write->result.cls == CS_CLASS_DUPLICATE) {
+        found(b, s, write->id);
+    }
+    else {
+        s->state = SYMBOL_FAILED;
+        s->result = write->result;
+    }
+}
+
+static void make_rows(cs_batch_t *b, apr_hash_t *symbols, int crm)
+{
+    apr_array_header_t *list = open_symbols(b, symbols, crm, 1);
+    cs_crm_write_t *writes = apr_pcalloc(b->p, sizeof(*writes) * (apr_size_t)(list->nelts + 1));
+    int i;
+
+    if (!list->nelts) {
+        return;
+    }
+    for (i = 0; i < list->nelts; ++i) {
+        symbol_t *s = APR_ARRAY_IDX(list, i, symbol_t *);
+        writes[i].kind = CS_CRM_CREATE;
+        writes[i].table = cs_json_str(s->lookup, "table");
+        writes[i].id = derived_id(b, s);
+        writes[i].row = s->row;
+    }
+    b->lane->crm_impl[crm]->write(b->lane->crm[crm], writes, list->nelts, cs_time_mono() + STAGE, b->p);
+    CS_CRASH_POINT("lookup-made");
+    for (i = 0; i < list->nelts; ++i) {
+        take_made(b, APR_ARRAY_IDX(list, i, symbol_t *), &writes[i]);
+    }
+}
+
+/* A row to be made may itself point at rows that must be found or made first. */
+static void resolve_symbols(cs_batch_t *b, apr_hash_t *symbols, int crm, int depth)
+{
+    apr_array_header_t *made;
+    apr_hash_t *inner = apr_hash_make(b->p);
+    int i;
+
+    find_rows(b, symbols, crm);
+    made = open_symbols(b, symbols, crm, 1);
+    for (i = 0; i < made->nelts; ++i) {
+        collect(b, inner, APR_ARRAY_IDX(made, i, symbol_t *)->item, APR_ARRAY_IDX(made, i, symbol_t *)->row);
+    }
+    if (apr_hash_count(inner) && depth < DEPTH_MAX) {
+        resolve_symbols(b, inner, crm, depth + 1);
+    }
+    for (i = 0; i < made->nelts; ++i) {
+        symbol_t *s = APR_ARRAY_IDX(made, i, symbol_t *);
+        symbol_t *bad = NULL;
+        json_t *row = resolve_row(b, inner, s->item, s->row, &bad);
+        if (bad) {
+            s->state = bad->state == SYMBOL_OPEN ? SYMBOL_HELD : bad->state;
+            s->why = bad->why ? bad->why : "its own look-ups are nested too deeply";
+            s->result = bad->result;
+        }
+        s->row = row;
+    }
+    make_rows(b, symbols, crm);
+}
+
+/* ---- putting ids into rows ---- */
+
+/* Money whose currency is unknown is held as a pair; everything else holds the deal. (deals 2) */
+static int drop_with_line(json_t *row, const json_t *lookup)
+{
+    const json_t *columns = json_object_get(lookup, "columns");
+    size_t i;
+
+    if (!json_is_array(columns)) {
+        return 0;
+    }
+    for (i = 0; i < json_array_size(columns); ++i) {
+        json_object_del(row, json_string_value(json_array_get(columns, i)));
+    }
+    return 1;
+}
+
+static json_t *ref_of(const symbol_t *s)
+{
+    return json_pack("{s:{s:s, s:s}}", "$ref", "table", cs_json_str(s->lookup, "table"), "id", s->id);
+}
+
+static json_t *resolve_row(cs_batch_t *b, apr_hash_t *symbols, cs_item_t *item, const json_t *row, symbol_t **pbad)
+{
+    json_t *out = cs_json_own(json_copy((json_t *)row), b->p);
+    const char *column;
+    json_t *value;
+    void *next;
+
+    json_object_foreach_safe(out, next, column, value) {
+        const json_t *lookup = lookup_of(value);
+        symbol_t *s = lookup ? apr_hash_get(symbols, symbol_text(b, item->crm, lookup), APR_HASH_KEY_STRING) : NULL;
+        if (!lookup) {
+            continue;
+        }
+        if (s && s->state == SYMBOL_FOUND) {
+            json_object_set_new(out, column, ref_of(s));
+        }
+        else if (s && s->state == SYMBOL_SKIPPED) {
+            json_object_del(out, column);
+        }
+        else {
+            *pbad = s;
+        }
+    }
+    return out;
+}
+
+/* ---- turns ---- */
+
+static int may_follow(const cs_item_t *item, const cs_step_t *step)
+{
+    return step->after < 0 || !APR_ARRAY_IDX(item->plan->steps, step->after, cs_step_t *)->send || item->applied[step->after].done;
+}
+
+static int next_turn(cs_item_t *item, turn_t *turn)
+{
+    int i;
+
+    for (i = 0; !item->over && i < item->plan->steps->nelts; ++i) {
+        const cs_step_t *step = APR_ARRAY_IDX(item->plan->steps, i, cs_step_t *);
+        if (step->send && !item->applied[i].tried) {
+            if (!may_follow(item, step)) {
+                return 0;
+            }
+            turn->item = item;
+            turn->index = i;
+            turn->step = step;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* A step of ours moved the row's version: what follows in this very look is guarded by the new one. */
+static const char *guard_now(const cs_item_t *item, const turn_t *turn)
+{
+    const char *guard = turn->step->guard;
+    int i;
+
+    for (i = 0; i < turn->index; ++i) {
+        const cs_step_t *before = APR_ARRAY_IDX(item->plan->steps, i, cs_step_t *);
+        const cs_applied_t *applied = &item->applied[i];
+        if (applied->done && applied->after && applied->after->version && before->table && turn->step->table && !strcmp(before->table, turn->step->table)) {
+            guard = applied->after->version;
+        }
+    }
+    return guard;
+}
+
+static cs_crm_write_e write_kind(cs_step_kind_e kind)
+{
+    return kind == CS_STEP_CREATE ? CS_CRM_CREATE : kind == CS_STEP_CALL ? CS_CRM_CALL : CS_CRM_UPDATE;
+}
+
+static void fill_write(cs_batch_t *b, cs_crm_write_t *write, const turn_t *turn)
+{
+    write->kind = write_kind(turn->step->kind);
+    write->table = turn->step->table;
+    write->id = turn->step->id;
+    write->guard = guard_now(turn->item, turn);
+    write->call = turn->step->call;
+    write->row = turn->row;
+    write->columns = turn->step->kind == CS_STEP_CALL ? NULL : cs_mapping_columns(turn->item->kind);
+    write->lookups = cs_lane_lookups(turn->item->kind, b->p);
+}
+
+static void count_done(cs_batch_t *b, const turn_t *turn)
+{
+    switch (turn->step->kind) {
+    case CS_STEP_CREATE:
+        cs_count(CS_COUNT_CREATED, 1);
+        ++b->created;
+        break;
+    case CS_STEP_UPDATE:
+        cs_count(CS_COUNT_UPDATED, 1);
+        ++b->updated;
+        break;
+    default:
+        cs_count(CS_COUNT_CLOSED, 1);
+        ++b->closed;
+    }
+}
+
+static void take_write(cs_batch_t *b, const turn_t *turn, const cs_crm_write_t *write)
+{
+    cs_item_t *item = turn->item;
+    cs_applied_t *applied = &item->applied[turn->index];
+
+    cs_item_account(b, item, write->calls, write->took, write->correlation);
+    applied->tried = 1;
+    applied->result = write->result;
+    applied->calls = write->calls;
+    applied->took = write->took;
+    applied->correlation = write->correlation;
+    applied->after = write->record;
+    applied->done = write->result.cls == CS_CLASS_OK;
+    if (applied->done) {
+        count_done(b, turn);
+        return;
+    }
+    /* What was found once may be gone by now: a refused write asks again next time. */
+    cs_lane_cache_clear(b->lane);
+    cs_item_fail(item, item->look.crm, &write->result);
+}
+
+static void write_turns(cs_batch_t *b, apr_array_header_t *turns, int crm)
+{
+    cs_crm_write_t *writes = apr_pcalloc(b->p, sizeof(*writes) * (apr_size_t)(turns->nelts + 1));
+    turn_t **mine = apr_pcalloc(b->p, sizeof(*mine) * (apr_size_t)(turns->nelts + 1));
+    int i, n = 0;
+
+    for (i = 0; i < turns->nelts; ++i) {
+        turn_t *turn = &APR_ARRAY_IDX(turns, i, turn_t);
+        if (turn->item->crm == crm && !turn->item->over) {
+            fill_write(b, &writes[n], turn);
+            mine[n++] = turn;
+        }
+    }
+    if (!n) {
+        return;
+    }
+    b->lane->crm_impl[crm]->write(b->lane->crm[crm], writes, n, cs_time_mono() + STAGE, b->p);
+    CS_CRASH_POINT("apply-written");
+    for (i = 0; i < n; ++i) {
+        take_write(b, mine[i], &writes[i]);
+    }
+}
+
+static void hold_item(cs_batch_t *b, turn_t *turn, const symbol_t *bad)
+{
+    cs_applied_t *applied = &turn->item->applied[turn->index];
+
+    applied->tried = 1;
+    if (bad->state == SYMBOL_FAILED) {
+        applied->result = bad->result;
+    }
+    else {
+        cs_result_set(&applied->result, b->p, CS_EREMOTE, CS_CLASS_REFUSED, "lookup:held", "%s", bad->why ? bad->why : "a look-up could not be resolved");
+    }
+    cs_item_fail(turn->item, turn->item->look.crm, &applied->result);
+}
+
+static void resolve_turn(cs_batch_t *b, apr_hash_t *symbols, turn_t *turn)
+{
+    symbol_t *bad = NULL;
+
+    turn->row = resolve_row(b, symbols, turn->item, turn->step->columns, &bad);
+    if (bad && bad->state == SYMBOL_HELD && drop_with_line(turn->row, bad->lookup)) {
+        cs_applied_t *applied = &turn->item->applied[turn->index];
+        if (!applied->dropped) {
+            applied->dropped = cs_json_own(json_object(), b->p);
+        }
+        json_object_set_new(applied->dropped, cs_json_str(bad->lookup, "line"), json_string(bad->why));
+        bad = NULL;
+    }
+    if (bad) {
+        hold_item(b, turn, bad);
+    }
+}
+
+static int play_round(cs_batch_t *b)
+{
+    apr_array_header_t *turns = apr_array_make(b->p, b->items->nelts + 1, sizeof(turn_t));
+    apr_hash_t *symbols = apr_hash_make(b->p);
+    int i, crm;
+
+    for (i = 0; i < b->items->nelts; ++i) {
+        cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
+        turn_t turn = {0};
+        if (!item->over && item->plan && item->plan->what == CS_PLAN_STEPS && next_turn(item, &turn)) {
+            APR_ARRAY_PUSH(turns, turn_t) = turn;
+            collect(b, symbols, item, turn.step->columns);
+        }
+    }
+    for (crm = 0; crm < b->lane->site->ncrms; ++crm) {
+        resolve_symbols(b, symbols, crm, 0);
+    }
+    for (i = 0; i < turns->nelts; ++i) {
+        resolve_turn(b, symbols, &APR_ARRAY_IDX(turns, i, turn_t));
+    }
+    for (crm = 0; crm < b->lane->site->ncrms; ++crm) {
+        write_turns(b, turns, crm);
+    }
+    return turns->nelts;
+}
+
+void cs_batch_apply(cs_batch_t *b)
+{
+    int rounds = 0;
+
+    while (rounds++ < ROUNDS_MAX && play_round(b)) {
+    }
+}

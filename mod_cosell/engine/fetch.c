@@ -1,0 +1,306 @@
+/* engine/fetch.c: stage 4: all cards of the engagements, and the CRM's rows.
+ *
+ * What a look covers. A read that starts after a notice was committed shows at least what the notice speaks of (up to the read lag that the hint detects). A known deal is read last,
+ * so its look covers what was committed before that read. A referral met for the first time must be read before its engagement can be listed; when the list, sent later, shows the
+ * same version, the look covers what was committed before the list was sent; else what was claimed.
+ */
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "../base/log.h"
+#include "batch.h"
+
+#define STAGE apr_time_from_sec(120)
+
+static apr_interval_time_t stage_deadline(void)
+{
+    return cs_time_mono() + STAGE;
+}
+
+/* ---- Partner Center ---- */
+
+static void take_read(cs_batch_t *b, cs_item_t *item, const cs_pc_read_t *read)
+{
+    cs_item_account(b, item, read->calls, read->took, read->correlation);
+    if (read->result.cls != CS_CLASS_OK) {
+        cs_item_fail(item, CS_UPSTREAM_PC, &read->result);
+    }
+}
+
+typedef const char *id_fn(const cs_item_t *item);
+
+static const char *id_of_unknown(const cs_item_t *item)
+{
+    return item->deal ? NULL : item->asked;
+}
+
+static const char *id_of_known(const cs_item_t *item)
+{
+    return item->deal ? item->deal->referral_id : NULL;
+}
+
+static const char *engagement_of(const cs_item_t *item)
+{
+    if (item->asked_card) {
+        return item->asked_card->engagement_id;
+    }
+    return item->deal ? item->deal->engagement_id : NULL;
+}
+
+static cs_pc_read_t *reads_of(cs_batch_t *b, id_fn *id_of, cs_item_t ***pitems, int *pn)
+{
+    cs_pc_read_t *reads = apr_pcalloc(b->p, sizeof(*reads) * (apr_size_t)(b->items->nelts + 1));
+    cs_item_t **items = apr_pcalloc(b->p, sizeof(*items) * (apr_size_t)(b->items->nelts + 1));
+    int i, n = 0;
+
+    for (i = 0; i < b->items->nelts; ++i) {
+        cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
+        const char *id = item->over ? NULL : id_of(item);
+        if (id) {
+            reads[n].id = id;
+            items[n++] = item;
+        }
+    }
+    *pitems = items;
+    *pn = n;
+    return reads;
+}
+
+static void get_cards(cs_batch_t *b, id_fn *id_of)
+{
+    cs_item_t **items;
+    int i, n;
+    cs_pc_read_t *reads = reads_of(b, id_of, &items, &n);
+
+    if (!n) {
+        return;
+    }
+    cs_pc_get(b->lane->pc, reads, n, stage_deadline(), b->p);
+    for (i = 0; i < n; ++i) {
+        take_read(b, items[i], &reads[i]);
+        items[i]->asked_card = reads[i].card;
+    }
+}
+
+/* Several names of one engagement cost one list. */
+static void list_engagements(cs_batch_t *b)
+{
+    cs_item_t **items;
+    int i, j, n, m = 0;
+    cs_pc_read_t *wanted = reads_of(b, engagement_of, &items, &n);
+    cs_pc_read_t *reads = apr_pcalloc(b->p, sizeof(*reads) * (apr_size_t)(n + 1));
+    int *which = apr_pcalloc(b->p, sizeof(*which) * (apr_size_t)(n + 1));
+    apr_hash_t *seen = apr_hash_make(b->p);
+
+    for (i = 0; i < n; ++i) {
+        int *first = apr_hash_get(seen, wanted[i].id, APR_HASH_KEY_STRING);
+        which[i] = first ? *first : m;
+        if (!first) {
+            reads[m++].id = wanted[i].id;
+            apr_hash_set(seen, wanted[i].id, APR_HASH_KEY_STRING, &which[i]);
+        }
+    }
+    if (!m) {
+        return;
+    }
+    cs_pc_list_engagement(b->lane->pc, reads, m, stage_deadline(), b->p);
+    for (i = 0, j = -1; i < n; ++i) {
+        cs_pc_read_t read = reads[which[i]];
+        if (which[i] <= j) {
+            read.calls = 0;
+            read.took = 0;
+        }
+        j = which[i] > j ? which[i] : j;
+        take_read(b, items[i], &read);
+        items[i]->listed = read.cards;
+    }
+}
+
+/* ---- whose card is whose ---- */
+
+static int same_id(const char *a, const char *b)
+{
+    return a && b && !strcmp(a, b);
+}
+
+static int is_microsoft(const cs_card_t *card)
+{
+    return same_id(card->organization_id, "msft");
+}
+
+static int is_own(const cs_batch_t *b, const cs_card_t *card)
+{
+    return b->lane->organization && same_id(card->organization_id, b->lane->organization);
+}
+
+/* The organisation of the first referral that a referral-* event named is ours, for good. (deals 1) */
+static void learn_organization(cs_batch_t *b)
+{
+    int i;
+
+    for (i = 0; i < b->items->nelts && !b->lane->organization; ++i) {
+        const cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
+        const cs_card_t *card = item->over || item->related_only ? NULL : item->asked_card;
+        if (card && card->organization_id && !is_microsoft(card)) {
+            cs_change_t *change = cs_batch_change(b, CS_CHANGE_META);
+            b->lane->organization = apr_pstrdup(b->lane->pool, card->organization_id);
+            change->name = "organization";
+            change->text = b->lane->organization;
+            cs_log(CS_LOG_NOTICE, 0, b->lane->site->name, CSLOGNO(2030) "own organisation is %s, learnt from referral %s", b->lane->organization, card->id);
+        }
+    }
+}
+
+/* The later of two sightings of one card. */
+static cs_card_t *later(cs_card_t *a, cs_card_t *b)
+{
+    return a && (!b || b->updated <= a->updated) ? a : b;
+}
+
+static cs_card_t *own_card_of(const cs_batch_t *b, const cs_item_t *item)
+{
+    const char *known = item->deal ? item->deal->referral_id : NULL;
+    cs_card_t *asked = item->asked_card;
+    int i;
+
+    if (asked && (known ? same_id(asked->id, known) : is_own(b, asked))) {
+        return asked;
+    }
+    for (i = 0; item->listed && i < item->listed->nelts; ++i) {
+        cs_card_t *card = APR_ARRAY_IDX(item->listed, i, cs_card_t *);
+        if (known ? same_id(card->id, known) : is_own(b, card)) {
+            return card;
+        }
+    }
+    return NULL;
+}
+
+static void sort_cards(cs_batch_t *b, cs_item_t *item)
+{
+    int i;
+
+    item->own = own_card_of(b, item);
+    item->others = apr_array_make(b->p, 2, sizeof(cs_card_t *));
+    for (i = 0; item->listed && i < item->listed->nelts; ++i) {
+        cs_card_t *card = APR_ARRAY_IDX(item->listed, i, cs_card_t *);
+        if (item->own && same_id(card->id, item->own->id)) {
+            item->own = later(item->own, card);
+        }
+        else if (is_microsoft(card)) {
+            item->microsoft = item->microsoft ? later(item->microsoft, card) : card;
+        }
+        else if (!is_own(b, card)) {
+            APR_ARRAY_PUSH(item->others, cs_card_t *) = card;
+        }
+    }
+}
+
+/* ---- what the look covers, and whether it read old news ---- */
+
+static int list_confirms(const cs_item_t *item)
+{
+    int i;
+
+    for (i = 0; item->own && item->listed && i < item->listed->nelts; ++i) {
+        const cs_card_t *card = APR_ARRAY_IDX(item->listed, i, cs_card_t *);
+        if (same_id(card->id, item->own->id)) {
+            return card == item->own || (card->etag && same_id(card->etag, item->own->etag));
+        }
+    }
+    return 0;
+}
+
+static void judge_freshness(cs_item_t *item, apr_int64_t claimed)
+{
+    const json_t *hint = json_object_get(item->work->hints, CS_SYSTEM_PC);
+    apr_time_t newest = json_is_integer(hint) ? (apr_time_t)json_integer_value(hint) : 0;
+
+    item->stale = item->own && item->own->updated && newest > item->own->updated + apr_time_from_sec(2);
+    if (!item->deal && !list_confirms(item)) {
+        item->covered = claimed;
+    }
+}
+
+apr_status_t cs_batch_fetch(cs_batch_t *b, cs_result_t *res)
+{
+    apr_array_header_t *works = apr_array_make(b->p, b->items->nelts + 1, sizeof(cs_work_t *));
+    apr_int64_t *claimed = apr_pcalloc(b->p, sizeof(*claimed) * (apr_size_t)(b->items->nelts + 1));
+    apr_status_t rv;
+    int i;
+
+    get_cards(b, id_of_unknown);
+    for (i = 0; i < b->items->nelts; ++i) {
+        cs_work_t *work = APR_ARRAY_IDX(b->items, i, cs_item_t *)->work;
+        claimed[i] = work->wanted - work->done;
+        APR_ARRAY_PUSH(works, cs_work_t *) = work;
+    }
+    rv = cs_store_refresh(b->lane->store, works, b->p, res);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    for (i = 0; i < b->items->nelts; ++i) {
+        cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
+        item->covered = item->work->wanted - item->work->done;
+    }
+    list_engagements(b);
+    get_cards(b, id_of_known);
+    learn_organization(b);
+    for (i = 0; i < b->items->nelts; ++i) {
+        cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
+        if (!item->over) {
+            sort_cards(b, item);
+            judge_freshness(item, claimed[i]);
+        }
+    }
+    return APR_SUCCESS;
+}
+
+/* ---- CRM rows ---- */
+
+static int wants_record(const cs_item_t *item, int crm)
+{
+    return !item->over && item->deal && item->crm == crm && item->kind && item->deal->record_id && !item->fresh;
+}
+
+static void read_from(cs_batch_t *b, int crm)
+{
+    cs_crm_read_t *reads = apr_pcalloc(b->p, sizeof(*reads) * (apr_size_t)(b->items->nelts + 1));
+    cs_item_t **items = apr_pcalloc(b->p, sizeof(*items) * (apr_size_t)(b->items->nelts + 1));
+    const char *name = b->lane->site->crms[crm].cfg.name;
+    int i, n = 0;
+
+    for (i = 0; i < b->items->nelts; ++i) {
+        cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
+        if (wants_record(item, crm)) {
+            reads[n].table = item->deal->table;
+            reads[n].id = item->deal->record_id;
+            reads[n].columns = cs_mapping_columns(item->kind);
+            reads[n].lookups = cs_lane_lookups(item->kind, b->p);
+            items[n++] = item;
+        }
+    }
+    if (!n) {
+        return;
+    }
+    b->lane->crm_impl[crm]->read(b->lane->crm[crm], reads, n, stage_deadline(), b->p);
+    for (i = 0; i < n; ++i) {
+        cs_item_account(b, items[i], reads[i].calls, reads[i].took, reads[i].correlation);
+        if (reads[i].result.cls == CS_CLASS_OK || reads[i].result.cls == CS_CLASS_GONE) {
+            items[i]->record = reads[i].record;
+            items[i]->record_read = 1;
+        }
+        else {
+            cs_item_fail(items[i], name, &reads[i].result);
+        }
+    }
+}
+
+void cs_batch_read_records(cs_batch_t *b)
+{
+    int crm;
+
+    for (crm = 0; crm < b->lane->site->ncrms; ++crm) {
+        read_from(b, crm);
+    }
+}

@@ -1,0 +1,369 @@
+/* engine/look.c: stages 3 to 7 for one batch of one site.
+ *
+ *   claim -> fetch (all cards) -> meet (names become deals) -> read (CRM rows) -> plan -> intent -> apply -> settle
+ *
+ * Three transactions at most: meet, intent, settle. A crash between any two of them repeats the look, and store.h says why that does no harm.
+ */
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "../base/counter.h"
+#include "../base/crash.h"
+#include "../base/log.h"
+#include "batch.h"
+
+#define CLAIM_MAX 200
+#define CLAIM_MIN 4
+#define CLAIM_SECONDS 20 /* of requests at the upstream's rate: a batch should not take much longer */
+
+/* ---- items ---- */
+
+void cs_item_fail(cs_item_t *item, const char *upstream, const cs_result_t *result)
+{
+    item->over = 1;
+    item->quiet = 0;
+    item->upstream = upstream;
+    item->result = *result;
+}
+
+void cs_item_finish(cs_item_t *item)
+{
+    item->over = 1;
+    item->quiet = 1;
+}
+
+void cs_item_account(cs_batch_t *b, cs_item_t *item, int calls, apr_interval_time_t took, const char *correlation)
+{
+    item->calls += calls;
+    item->took += took;
+    item->started |= calls > 0;
+    if (correlation && *correlation) {
+        item->correlation = item->correlation ? apr_pstrcat(b->p, item->correlation, "; ", correlation, NULL) : correlation;
+    }
+}
+
+cs_change_t *cs_batch_change(cs_batch_t *b, cs_change_e kind)
+{
+    cs_change_t *change = apr_array_push(b->changes);
+
+    memset(change, 0, sizeof(*change));
+    change->kind = kind;
+    change->at = b->now;
+    return change;
+}
+
+cs_journal_t *cs_item_journal(cs_batch_t *b, cs_item_t *item, const char *action, const char *outcome, const char *why)
+{
+    cs_journal_t *journal = apr_pcalloc(b->p, sizeof(*journal));
+
+    journal->at = b->now;
+    journal->direction = "";
+    journal->action = action;
+    journal->outcome = outcome;
+    journal->why = why;
+    journal->mapping = item->crm >= 0 && b->lane->site->crms[item->crm].mapping ? cs_mapping_revision(b->lane->site->crms[item->crm].mapping) : NULL;
+    APR_ARRAY_PUSH(item->journal, cs_journal_t *) = journal;
+    return journal;
+}
+
+/* ---- claim ---- */
+
+static int claim_size(const cs_lane_t *lane)
+{
+    double rate = lane->site->pc.upstream ? lane->site->pc.upstream->rate : 0;
+    int n = rate > 0 ? (int)(rate * CLAIM_SECONDS) : CLAIM_MAX;
+
+    return n < CLAIM_MIN ? CLAIM_MIN : n > CLAIM_MAX ? CLAIM_MAX : n;
+}
+
+static int related_only(const cs_work_t *work)
+{
+    return json_object_get(work->hints, "pc-related") && !json_object_get(work->hints, CS_SYSTEM_PC);
+}
+
+static cs_item_t *new_item(cs_batch_t *b, cs_work_t *work)
+{
+    cs_item_t *item = apr_pcalloc(b->p, sizeof(*item));
+
+    item->work = work;
+    item->crm = -1;
+    item->related_only = related_only(work);
+    item->journal = apr_array_make(b->p, 4, sizeof(cs_journal_t *));
+    return item;
+}
+
+static void refuse_name(cs_batch_t *b, cs_item_t *item, const char *why)
+{
+    cs_result_t result = {0};
+
+    cs_result_set(&result, b->p, APR_EINVAL, CS_CLASS_REFUSED, "work:name", "%s: \"%s\"", why, item->work->name);
+    cs_item_fail(item, CS_UPSTREAM_PC, &result);
+}
+
+static apr_status_t load_deal(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
+{
+    apr_int64_t id = apr_strtoi64(item->work->name + 5, NULL, 10);
+    apr_status_t rv;
+
+    rv = cs_store_deal_load(b->lane->store, b->lane->site->name, id, &item->deal, b->p, res);
+    if (rv == APR_SUCCESS && (!item->deal || !item->deal->referral_id)) {
+        refuse_name(b, item, item->deal ? "the deal has no referral" : "there is no such deal");
+    }
+    return rv;
+}
+
+/* Known deals first: a name that turns out to be another name of one of them joins it. */
+static apr_status_t make_items(cs_batch_t *b, const apr_array_header_t *works, cs_result_t *res)
+{
+    apr_array_header_t *named = apr_array_make(b->p, works->nelts + 1, sizeof(cs_item_t *));
+    apr_status_t rv = APR_SUCCESS;
+    int i;
+
+    for (i = 0; rv == APR_SUCCESS && i < works->nelts; ++i) {
+        cs_work_t *work = APR_ARRAY_IDX(works, i, cs_work_t *);
+        cs_item_t *item = new_item(b, work);
+        if (strcmp(work->kind, CS_WORK_LOOK)) {
+            continue;
+        }
+        if (!strncmp(work->name, "deal:", 5)) {
+            rv = load_deal(b, item, res);
+            APR_ARRAY_PUSH(b->items, cs_item_t *) = item;
+            continue;
+        }
+        item->asked = !strncmp(work->name, "pc:", 3) ? work->name + 3 : NULL;
+        if (!item->asked) {
+            refuse_name(b, item, "no system known to this version has this name");
+        }
+        APR_ARRAY_PUSH(named, cs_item_t *) = item;
+    }
+    apr_array_cat(b->items, named);
+    return rv;
+}
+
+/* Kinds of work that this version accepts and keeps but does not do: they stay outstanding and are shown. */
+static void keep_for_later(cs_batch_t *b, const apr_array_header_t *works)
+{
+    int i;
+
+    for (i = 0; i < works->nelts; ++i) {
+        cs_work_t *work = APR_ARRAY_IDX(works, i, cs_work_t *);
+        cs_result_t *why;
+        cs_change_t *change;
+        if (!strcmp(work->kind, CS_WORK_LOOK)) {
+            continue;
+        }
+        why = apr_pcalloc(b->p, sizeof(*why));
+        cs_result_set(why, b->p, APR_ENOTIMPL, CS_CLASS_RETRY, "work:kind", "a %s is asked for; this version looks at named deals only", work->kind);
+        work->problem_class = cs_class_name(why->cls);
+        work->problem = why->problem;
+        work->detail = why->detail;
+        change = cs_batch_change(b, CS_CHANGE_WORK_LATER);
+        change->work = work;
+        change->result = why;
+        change->at = work->due = b->now + (b->lane->site->poll > 0 ? b->lane->site->poll : apr_time_from_sec(300));
+    }
+}
+
+/* ---- suspended upstreams ---- */
+
+static void wait_if_suspended(cs_batch_t *b, cs_item_t *item, const char *upstream)
+{
+    cs_result_t result = {0};
+
+    if (!item->over && cs_lane_suspension(b->lane, upstream)) {
+        cs_result_set(&result, b->p, CS_EREMOTE, CS_CLASS_SUSPEND, "suspended", "%s is suspended", upstream);
+        cs_item_fail(item, upstream, &result);
+    }
+}
+
+static void wait_for_suspended_crms(cs_batch_t *b)
+{
+    int i;
+
+    for (i = 0; i < b->items->nelts; ++i) {
+        cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
+        if (item->crm >= 0) {
+            wait_if_suspended(b, item, b->lane->site->crms[item->crm].cfg.name);
+        }
+    }
+}
+
+/* ---- plan and intent ---- */
+
+static int has_crm(cs_batch_t *b, cs_item_t *item)
+{
+    cs_result_t result = {0};
+
+    if (item->crm >= 0 && b->lane->site->crms[item->crm].mapping) {
+        return 1;
+    }
+    cs_result_set(&result, b->p, APR_EINVAL, CS_CLASS_REFUSED, "config:crm", "the deal belongs to the CRM \"%s\", which is not configured (any more)",
+                  item->deal->crm ? item->deal->crm : "?");
+    cs_item_fail(item, CS_UPSTREAM_PC, &result);
+    return 0;
+}
+
+static void find_kind(cs_batch_t *b, cs_item_t *item)
+{
+    cs_result_t result = {0};
+
+    if (item->over || !item->work || !has_crm(b, item)) {
+        return;
+    }
+    item->kind = item->deal->kind ? cs_mapping_kind(b->lane->site->crms[item->crm].mapping, item->deal->kind) : NULL;
+    if (!item->kind) {
+        cs_result_set(&result, b->p, APR_EINVAL, CS_CLASS_REFUSED, "mapping:kind", "the mapping has no record kind \"%s\"", item->deal->kind ? item->deal->kind : "?");
+        cs_item_fail(item, CS_UPSTREAM_PC, &result);
+    }
+}
+
+static void fill_look(cs_batch_t *b, cs_item_t *item)
+{
+    memset(&item->look, 0, sizeof(item->look));
+    item->look.mapping = b->lane->site->crms[item->crm].mapping;
+    item->look.crm = b->lane->site->crms[item->crm].cfg.name;
+    item->look.site = b->lane->site->name;
+    item->look.organization = b->lane->organization;
+    item->look.deal = item->deal;
+    item->look.own = item->own;
+    item->look.microsoft = item->microsoft;
+    item->look.others = item->others;
+    item->look.record = item->record;
+    item->look.record_read = item->record_read;
+    item->look.now = b->now;
+}
+
+static void plan_item(cs_batch_t *b, cs_item_t *item)
+{
+    cs_result_t result = {0};
+
+    fill_look(b, item);
+    if (cs_reconcile_plan(&item->plan, &item->look, b->p, b->p, &result) != APR_SUCCESS) {
+        item->plan = NULL;
+        cs_item_fail(item, item->look.crm, &result);
+        return;
+    }
+    item->applied = apr_pcalloc(b->p, sizeof(cs_applied_t) * (apr_size_t)(item->plan->steps->nelts + 1));
+    cs_log(CS_LOG_DEBUG, 0, b->lane->site->name, "referral %s: %d steps: %s", item->deal->referral_id, item->plan->steps->nelts, item->plan->why);
+}
+
+static void plan_items(cs_batch_t *b)
+{
+    int i;
+
+    for (i = 0; i < b->items->nelts; ++i) {
+        cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
+        if (!item->over && item->work) {
+            plan_item(b, item);
+        }
+    }
+}
+
+static apr_status_t store_intents(cs_batch_t *b, cs_result_t *res)
+{
+    cs_lease_t lease = cs_lane_lease(b->lane);
+    apr_status_t rv;
+    int i;
+
+    for (i = 0; i < b->items->nelts; ++i) {
+        cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
+        if (!item->over && item->plan && item->plan->intent) {
+            cs_deal_t *deal = apr_pmemdup(b->p, item->deal, sizeof(*deal));
+            deal->intent = item->plan->intent;
+            cs_batch_change(b, CS_CHANGE_DEAL)->deal = deal;
+        }
+    }
+    if (!b->changes->nelts) {
+        return APR_SUCCESS;
+    }
+    rv = cs_store_write(b->lane->store, &lease, b->changes, b->p, res);
+    apr_array_clear(b->changes);
+    if (rv == APR_SUCCESS) {
+        CS_CRASH_POINT("look-intended");
+    }
+    return rv;
+}
+
+/* ---- the batch ---- */
+
+static apr_status_t look_at_items(cs_batch_t *b, cs_result_t *res)
+{
+    apr_status_t rv;
+    int i;
+
+    for (i = 0; i < b->items->nelts; ++i) {
+        wait_if_suspended(b, APR_ARRAY_IDX(b->items, i, cs_item_t *), CS_UPSTREAM_PC);
+    }
+    rv = cs_batch_fetch(b, res);
+    if (rv == APR_SUCCESS) {
+        rv = cs_batch_meet(b, res);
+    }
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    for (i = 0; i < b->items->nelts; ++i) {
+        find_kind(b, APR_ARRAY_IDX(b->items, i, cs_item_t *));
+    }
+    wait_for_suspended_crms(b);
+    cs_batch_read_records(b);
+    plan_items(b);
+    rv = store_intents(b, res);
+    if (rv == APR_SUCCESS) {
+        cs_batch_apply(b);
+        rv = cs_batch_settle(b, res);
+    }
+    return rv;
+}
+
+static void log_batch(const cs_batch_t *b, apr_interval_time_t began)
+{
+    cs_log(b->created || b->updated || b->closed || b->failed ? CS_LOG_INFO : CS_LOG_DEBUG, 0, b->lane->site->name,
+           CSLOGNO(2050) "looked at %d deals in %" APR_TIME_T_FMT " ms: %d created, %d updated, %d closed or reopened, %d as they should be, %d to be repeated",
+           b->items->nelts, apr_time_as_msec(cs_time_mono() - began), b->created, b->updated, b->closed, b->nothing, b->failed);
+}
+
+static cs_batch_t *new_batch(cs_lane_t *lane, apr_pool_t *p)
+{
+    cs_batch_t *b = apr_pcalloc(p, sizeof(*b));
+
+    b->lane = lane;
+    b->p = p;
+    b->now = cs_time_now();
+    b->items = apr_array_make(p, CLAIM_MAX, sizeof(cs_item_t *));
+    b->changes = apr_array_make(p, CLAIM_MAX, sizeof(cs_change_t));
+    return b;
+}
+
+apr_status_t cs_look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_result_t *res)
+{
+    apr_interval_time_t began = cs_time_mono();
+    cs_lease_t lease = cs_lane_lease(lane);
+    cs_batch_t *b = new_batch(lane, p);
+    apr_array_header_t *works;
+    int max = claim_size(lane);
+    apr_status_t rv;
+
+    *pmore = 0;
+    rv = cs_lane_facts_load(lane, p, res);
+    if (rv == APR_SUCCESS) {
+        rv = cs_lane_probe(lane, b->now, p);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = cs_store_claim(lane->store, &lease, b->now, max, &works, p, res);
+    }
+    if (rv != APR_SUCCESS || !works->nelts) {
+        return rv;
+    }
+    rv = make_items(b, works, res);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    keep_for_later(b, works);
+    rv = look_at_items(b, res);
+    if (rv == APR_SUCCESS) {
+        log_batch(b, began);
+        *pmore = 1;
+    }
+    return rv;
+}

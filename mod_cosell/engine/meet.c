@@ -1,0 +1,335 @@
+/* engine/meet.c: names become deals: created or joined in one transaction before anything is planned. (deals 1) */
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "../base/crash.h"
+#include "../base/log.h"
+#include "batch.h"
+
+#define SYSTEM_ENGAGEMENT "pc-engagement"
+
+/* ---- who is already known ---- */
+
+static apr_status_t known_deal(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
+{
+    const char *site = b->lane->site->name;
+    cs_deal_t *deal = NULL;
+    apr_status_t rv;
+
+    rv = cs_store_deal_find(b->lane->store, site, CS_SYSTEM_PC, item->own->id, &deal, b->p, res);
+    if (rv == APR_SUCCESS && !deal && item->own->engagement_id) {
+        rv = cs_store_deal_find(b->lane->store, site, SYSTEM_ENGAGEMENT, item->own->engagement_id, &deal, b->p, res);
+        /* Two referrals of ours in one engagement are two deals. */
+        if (deal && deal->referral_id && strcmp(deal->referral_id, item->own->id)) {
+            deal = NULL;
+        }
+    }
+    item->deal = deal;
+    return rv;
+}
+
+static cs_item_t *same_referral(cs_batch_t *b, const cs_item_t *item)
+{
+    int i;
+
+    for (i = 0; i < b->items->nelts; ++i) {
+        cs_item_t *other = APR_ARRAY_IDX(b->items, i, cs_item_t *);
+        if (other == item) {
+            return NULL;
+        }
+        if (!other->over && other->own && !strcmp(other->own->id, item->own->id)) {
+            return other;
+        }
+    }
+    return NULL;
+}
+
+/* ---- what it is ---- */
+
+static void fill_look(cs_batch_t *b, cs_item_t *item, int crm)
+{
+    cs_look_t *look = &item->look;
+
+    memset(look, 0, sizeof(*look));
+    look->mapping = crm >= 0 ? b->lane->site->crms[crm].mapping : NULL;
+    look->crm = crm >= 0 ? b->lane->site->crms[crm].cfg.name : NULL;
+    look->site = b->lane->site->name;
+    look->organization = b->lane->organization;
+    look->deal = item->deal;
+    look->own = item->own;
+    look->microsoft = item->microsoft;
+    look->others = item->others;
+    look->record = item->record;
+    look->record_read = item->record_read;
+    look->now = b->now;
+}
+
+/* The first CRM whose mapping takes it owns the deal; an owner is for ever. */
+static apr_status_t ask_mappings(cs_batch_t *b, cs_item_t *item, cs_meeting_t *meeting, cs_result_t *res)
+{
+    int owner = item->deal->crm ? cs_lane_crm_index(b->lane, item->deal->crm) : -1;
+    apr_status_t rv = APR_SUCCESS;
+    int crm;
+
+    memset(meeting, 0, sizeof(*meeting));
+    meeting->what = CS_MEET_IGNORE;
+    meeting->why = "no CRM is configured";
+    for (crm = 0; crm < b->lane->site->ncrms; ++crm) {
+        if ((owner >= 0 && crm != owner) || !b->lane->site->crms[crm].mapping) {
+            continue;
+        }
+        fill_look(b, item, crm);
+        rv = cs_reconcile_meet(meeting, &item->look, b->p, res);
+        if (rv != APR_SUCCESS || meeting->what != CS_MEET_IGNORE) {
+            item->crm = crm;
+            break;
+        }
+    }
+    return rv;
+}
+
+static const char *text_of(const cs_card_t *card, const char *name)
+{
+    const json_t *value = json_object_get(card->doc, name);
+
+    return json_is_string(value) ? json_string_value(value) : NULL;
+}
+
+static void reserve(cs_batch_t *b, cs_item_t *item, const cs_meeting_t *meeting)
+{
+    cs_deal_t *deal = item->deal;
+
+    deal->state = CS_DEAL_NEW;
+    deal->crm = b->lane->site->crms[item->crm].cfg.name;
+    deal->kind = meeting->kind;
+    deal->table = meeting->table;
+    deal->record_id = meeting->record_id;
+    item->fresh = item->fresh && meeting->what == CS_MEET_CREATE;
+}
+
+/* Left alone: said once, in the journal, and again only when the reason changes. */
+static void leave_alone(cs_batch_t *b, cs_item_t *item, const cs_meeting_t *meeting)
+{
+    cs_deal_state_e state = meeting->what == CS_MEET_LEAD ? CS_DEAL_LEAD : CS_DEAL_IGNORED;
+    const char *action = meeting->what == CS_MEET_LEAD ? "lead" : meeting->what == CS_MEET_CLOSED ? "closed" : "ignore";
+    int said = item->deal->id && item->deal->state == state && item->deal->problem && !strcmp(item->deal->problem, meeting->why);
+
+    item->deal->state = state;
+    item->deal->problem = meeting->why;
+    if (!said) {
+        cs_item_journal(b, item, action, "refused", meeting->why);
+    }
+    cs_item_finish(item);
+}
+
+static int needs_meeting(const cs_deal_t *deal)
+{
+    switch (deal->state) {
+    case CS_DEAL_NEW:
+    case CS_DEAL_LEAD:
+    case CS_DEAL_IGNORED:
+        return 1;
+    case CS_DEAL_PARKED:
+        return !deal->images;
+    default:
+        return 0;
+    }
+}
+
+static apr_status_t decide(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
+{
+    cs_meeting_t meeting;
+    apr_status_t rv;
+
+    rv = ask_mappings(b, item, &meeting, res);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    if (meeting.what == CS_MEET_CREATE || meeting.what == CS_MEET_LINK) {
+        /* An identity once reserved with an intent stays, whatever the user wrote meanwhile. */
+        if (!item->deal->intent) {
+            reserve(b, item, &meeting);
+        }
+        return APR_SUCCESS;
+    }
+    leave_alone(b, item, &meeting);
+    return APR_SUCCESS;
+}
+
+/* ---- into the store ---- */
+
+static void add_alias(cs_batch_t *b, cs_item_t *item, const char *system, const char *id)
+{
+    cs_change_t *change = cs_batch_change(b, CS_CHANGE_ALIAS);
+
+    change->deal = item->deal;
+    change->system = system;
+    change->name = id;
+}
+
+static apr_status_t add_free_alias(cs_batch_t *b, cs_item_t *item, const char *system, const char *id, cs_result_t *res)
+{
+    cs_deal_t *holder = NULL;
+    apr_status_t rv;
+
+    rv = cs_store_deal_find(b->lane->store, b->lane->site->name, system, id, &holder, b->p, res);
+    if (rv == APR_SUCCESS && (!holder || (item->deal->id && holder->id == item->deal->id))) {
+        add_alias(b, item, system, id);
+    }
+    return rv;
+}
+
+static apr_status_t add_aliases(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
+{
+    apr_status_t rv = APR_SUCCESS;
+    int i;
+
+    add_alias(b, item, CS_SYSTEM_PC, item->own->id);
+    if (item->own->engagement_id) {
+        rv = add_free_alias(b, item, SYSTEM_ENGAGEMENT, item->own->engagement_id, res);
+    }
+    if (rv == APR_SUCCESS && item->microsoft) {
+        rv = add_free_alias(b, item, CS_SYSTEM_PC, item->microsoft->id, res);
+    }
+    for (i = 0; rv == APR_SUCCESS && i < item->others->nelts; ++i) {
+        rv = add_free_alias(b, item, CS_SYSTEM_PC, APR_ARRAY_IDX(item->others, i, cs_card_t *)->id, res);
+    }
+    return rv;
+}
+
+static void put_deal(cs_batch_t *b, cs_item_t *item)
+{
+    cs_batch_change(b, CS_CHANGE_DEAL)->deal = item->deal;
+}
+
+static void fold(cs_batch_t *b, cs_item_t *item, cs_deal_t *deal)
+{
+    cs_change_t *change = cs_batch_change(b, CS_CHANGE_FOLD);
+
+    change->deal = deal;
+    change->work = item->work;
+}
+
+static void new_deal(cs_batch_t *b, cs_item_t *item)
+{
+    item->deal = apr_pcalloc(b->p, sizeof(cs_deal_t));
+    item->deal->site = b->lane->site->name;
+    item->deal->created = b->now;
+    item->fresh = 1;
+}
+
+static apr_status_t meet_unknown(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
+{
+    apr_status_t rv = known_deal(b, item, res);
+
+    if (rv == APR_SUCCESS && !item->deal) {
+        new_deal(b, item);
+    }
+    return rv;
+}
+
+static apr_status_t meet_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
+{
+    int by_name = !item->deal;
+    apr_status_t rv = by_name ? meet_unknown(b, item, res) : APR_SUCCESS;
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    item->deal->referral_id = item->own->id;
+    item->deal->engagement_id = item->own->engagement_id;
+    item->deal->title = text_of(item->own, "name");
+    item->crm = cs_lane_crm_index(b->lane, item->deal->crm);
+    if (needs_meeting(item->deal)) {
+        rv = decide(b, item, res);
+    }
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    if (by_name || !item->deal->id || item->over) {
+        put_deal(b, item);
+    }
+    if (by_name) {
+        rv = add_aliases(b, item, res);
+        fold(b, item, item->deal);
+    }
+    return rv;
+}
+
+/* A second name of a deal of this batch: its notices belong to the first one's look. */
+static void merge_into(cs_batch_t *b, cs_item_t *item, cs_item_t *first)
+{
+    first->calls += item->calls;
+    item->deal = first->deal;
+    fold(b, item, first->deal);
+}
+
+/* After the transaction: the deal's work row carries all names' notices, and what was covered under each name counts for it. */
+static void join_covered(cs_batch_t *b, cs_item_t **merged_into)
+{
+    int i;
+
+    for (i = 0; i < b->items->nelts; ++i) {
+        cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
+        cs_item_t *first = merged_into[i];
+        if (first) {
+            first->covered += item->covered;
+            first->work = item->work;
+            item->over = item->quiet = 1;
+            item->work = NULL;
+        }
+    }
+}
+
+/* Referrals of ours that nobody sees (any more), and engagements without a card of ours, need no deal. */
+static void without_own(cs_batch_t *b, cs_item_t *item)
+{
+    cs_result_t gone = {0};
+
+    if (item->deal) {
+        cs_result_set(&gone, b->p, CS_EREMOTE, CS_CLASS_GONE, "pc:gone", "referral %s is not in its engagement any more", item->deal->referral_id);
+        cs_item_fail(item, CS_UPSTREAM_PC, &gone);
+        return;
+    }
+    cs_log(CS_LOG_DEBUG, 0, b->lane->site->name, "referral %s is no card of ours and no deal knows its engagement", item->asked);
+    cs_item_finish(item);
+}
+
+apr_status_t cs_batch_meet(cs_batch_t *b, cs_result_t *res)
+{
+    cs_item_t **merged_into = apr_pcalloc(b->p, sizeof(*merged_into) * (apr_size_t)(b->items->nelts + 1));
+    cs_lease_t lease;
+    apr_status_t rv = APR_SUCCESS;
+    int i;
+
+    for (i = 0; rv == APR_SUCCESS && i < b->items->nelts; ++i) {
+        cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
+        cs_item_t *first;
+        if (item->over) {
+            continue;
+        }
+        if (!item->own) {
+            without_own(b, item);
+            continue;
+        }
+        first = same_referral(b, item);
+        if (first) {
+            merge_into(b, item, first);
+            merged_into[i] = first;
+        }
+        else {
+            rv = meet_item(b, item, res);
+        }
+    }
+    if (rv == APR_SUCCESS && b->changes->nelts) {
+        lease = cs_lane_lease(b->lane);
+        rv = cs_store_write(b->lane->store, &lease, b->changes, b->p, res);
+        apr_array_clear(b->changes);
+    }
+    if (rv == APR_SUCCESS) {
+        join_covered(b, merged_into);
+        CS_CRASH_POINT("look-met");
+    }
+    return rv;
+}

@@ -1,0 +1,324 @@
+/* engine/settle.c: stage 7: images, journal and work in one transaction; or again later, with the reason. (design 6) */
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "../base/counter.h"
+#include "../base/crash.h"
+#include "../base/log.h"
+#include "batch.h"
+
+#define CONFLICTS_AT_ONCE 5
+#define GIVE_UP apr_time_from_sec(75 * 3600)
+#define GIVE_UP_ATTEMPTS 12
+#define NOT_YET_VISIBLE apr_time_from_sec(3600)
+#define RETRY_BASE apr_time_from_sec(1)
+#define RETRY_CAP apr_time_from_sec(300)
+#define RETRY_FLOOR apr_time_from_msec(100)
+#define SAME_500_MAX 3
+#define PROBLEM_STALE "pc:stale"
+
+/* A look that read an older version than the notice spoke of is repeated after these, then it counts. (design 2) */
+static const int stale_waits[] = {5, 30, 120, 600};
+#define STALE_MAX ((int)(sizeof(stale_waits) / sizeof(stale_waits[0])))
+
+typedef enum { NEXT_DONE, NEXT_LATER, NEXT_DEAD, NEXT_SUSPENDED } next_e;
+
+/* ---- what follows from a failure ---- */
+
+static apr_interval_time_t waiting_since(const cs_batch_t *b, const cs_item_t *item)
+{
+    return item->work->first && item->work->first < b->now ? b->now - item->work->first : 0;
+}
+
+static next_e retry_later(const cs_batch_t *b, cs_item_t *item)
+{
+    cs_work_t *work = item->work;
+
+    if (!item->started) {
+        work->due = item->result.retry_at > b->now ? item->result.retry_at : b->now + apr_time_from_sec(1);
+        return NEXT_LATER;
+    }
+    ++work->attempts;
+    if (work->attempts >= GIVE_UP_ATTEMPTS && waiting_since(b, item) > GIVE_UP) {
+        return NEXT_DEAD;
+    }
+    work->due = b->now + cs_backoff(work->attempts - 1, RETRY_BASE, RETRY_CAP, RETRY_FLOOR);
+    if (item->result.retry_at > work->due) {
+        work->due = item->result.retry_at;
+    }
+    return NEXT_LATER;
+}
+
+/* An error the CRM's own code names, again and again the same, is a refusal and no passing fault. */
+static int same_internal_error(const cs_item_t *item)
+{
+    const char *problem = item->result.problem;
+
+    return problem && !strncmp(problem, "internal:", 9) && item->work->problem && !strcmp(item->work->problem, problem) &&
+           item->work->attempts >= SAME_500_MAX - 1;
+}
+
+static next_e after_conflict(const cs_batch_t *b, cs_item_t *item)
+{
+    cs_count(CS_COUNT_CONFLICTS, 1);
+    if (item->work->attempts < CONFLICTS_AT_ONCE) {
+        ++item->work->attempts;
+        item->work->due = b->now;
+        return NEXT_LATER;
+    }
+    return retry_later(b, item);
+}
+
+static int from_partner_center(const cs_item_t *item)
+{
+    return item->upstream && !strcmp(item->upstream, CS_UPSTREAM_PC);
+}
+
+/* A referral may be not yet visible to us; a CRM row that vanished under our write shows itself at the next look. */
+static next_e after_gone(const cs_batch_t *b, cs_item_t *item)
+{
+    if (!from_partner_center(item)) {
+        return after_conflict(b, item);
+    }
+    if (!item->deal && item->related_only) {
+        return NEXT_DONE;
+    }
+    if (waiting_since(b, item) >= NOT_YET_VISIBLE) {
+        return NEXT_DEAD;
+    }
+    return retry_later(b, item);
+}
+
+static next_e after_failure(const cs_batch_t *b, cs_item_t *item)
+{
+    switch (item->result.cls) {
+    case CS_CLASS_THROTTLED:
+        item->work->due = item->result.retry_at > b->now ? item->result.retry_at : b->now + apr_time_from_sec(1);
+        return NEXT_LATER;
+    case CS_CLASS_CONFLICT:
+    case CS_CLASS_DUPLICATE:
+        return after_conflict(b, item);
+    case CS_CLASS_GONE:
+        return after_gone(b, item);
+    case CS_CLASS_DATA:
+    case CS_CLASS_REFUSED:
+        return NEXT_DEAD;
+    case CS_CLASS_TOKEN:
+    case CS_CLASS_SUSPEND:
+        return NEXT_SUSPENDED;
+    default:
+        return same_internal_error(item) ? NEXT_DEAD : retry_later(b, item);
+    }
+}
+
+/* ---- into changes ---- */
+
+static void describe_problem(cs_item_t *item)
+{
+    item->work->problem_class = cs_class_name(item->result.cls);
+    item->work->problem = item->result.problem;
+    item->work->detail = item->result.detail;
+}
+
+static cs_change_t *work_change(cs_batch_t *b, cs_item_t *item, cs_change_e kind)
+{
+    cs_change_t *change = cs_batch_change(b, kind);
+
+    change->work = item->work;
+    change->at = b->now;
+    return change;
+}
+
+static void work_done(cs_batch_t *b, cs_item_t *item)
+{
+    work_change(b, item, CS_CHANGE_WORK_DONE)->value = item->work->done + item->covered;
+}
+
+static void work_later(cs_batch_t *b, cs_item_t *item)
+{
+    cs_change_t *change;
+
+    describe_problem(item);
+    change = work_change(b, item, CS_CHANGE_WORK_LATER);
+    change->at = item->work->due;
+    change->result = &item->result;
+}
+
+static void give_up(cs_batch_t *b, cs_item_t *item)
+{
+    const char *what = item->deal && item->deal->referral_id ? item->deal->referral_id : item->asked;
+    const char *why = item->result.detail ? item->result.detail : item->result.problem;
+
+    item->work->state = CS_WORK_DEAD;
+    item->work->due = b->now;
+    cs_item_journal(b, item, "dead", "failed", why);
+    cs_count(CS_COUNT_DEAD, 1);
+    cs_log(CS_LOG_WARNING, 0, b->lane->site->name, CSLOGNO(2040) "gave up on referral %s after %d attempts: %s (%s)", what ? what : "?",
+           item->work->attempts + 1, why ? why : "no reason", item->result.problem ? item->result.problem : "?");
+    work_later(b, item);
+}
+
+static void wait_for_upstream(cs_batch_t *b, cs_item_t *item)
+{
+    item->work->state = CS_WORK_SUSPENDED;
+    item->work->upstream = item->upstream;
+    item->work->due = b->now;
+    cs_lane_suspend(b->lane, item->upstream, &item->result, b->changes, b->p);
+    work_later(b, item);
+}
+
+static void after_a_failed_look(cs_batch_t *b, cs_item_t *item)
+{
+    ++b->failed;
+    cs_count(CS_COUNT_LOOKS_FAILED, 1);
+    cs_log(CS_LOG_INFO, 0, b->lane->site->name, CSLOGNO(2041) "look at %s ended early: %s (%s)", item->work->name,
+           item->result.detail ? item->result.detail : "no detail", item->result.problem ? item->result.problem : cs_class_name(item->result.cls));
+    switch (after_failure(b, item)) {
+    case NEXT_DONE:
+        work_done(b, item);
+        break;
+    case NEXT_LATER:
+        work_later(b, item);
+        break;
+    case NEXT_DEAD:
+        give_up(b, item);
+        break;
+    case NEXT_SUSPENDED:
+        wait_for_upstream(b, item);
+        break;
+    }
+}
+
+static int look_again_for_hint(cs_batch_t *b, cs_item_t *item)
+{
+    int seen = item->work->problem && !strcmp(item->work->problem, PROBLEM_STALE) ? item->work->attempts : 0;
+
+    if (!item->stale) {
+        return 0;
+    }
+    if (seen >= STALE_MAX) {
+        cs_item_journal(b, item, "stale", "failed", "the version that the notice spoke of was not seen; what was read counts");
+        return 0;
+    }
+    cs_result_set(&item->result, b->p, CS_ESTALE, CS_CLASS_RETRY, PROBLEM_STALE, "read an older version than the notice spoke of");
+    item->work->attempts = seen + 1;
+    item->work->due = b->now + apr_time_from_sec(stale_waits[seen]);
+    work_later(b, item);
+    return 1;
+}
+
+/* A look done well, possibly on old news. */
+static void after_a_good_look(cs_batch_t *b, cs_item_t *item)
+{
+    if (!look_again_for_hint(b, item)) {
+        work_done(b, item);
+    }
+}
+
+/* ---- the deal ---- */
+
+static int newly_linked(const cs_item_t *item, const cs_deal_t *before)
+{
+    return item->deal->record_id && before->state == CS_DEAL_NEW && (item->deal->state == CS_DEAL_LINKED || item->deal->state == CS_DEAL_CLOSED);
+}
+
+static apr_status_t alias_record(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
+{
+    cs_deal_t *holder = NULL;
+    cs_change_t *change;
+    apr_status_t rv;
+
+    rv = cs_store_deal_find(b->lane->store, b->lane->site->name, item->deal->crm, item->deal->record_id, &holder, b->p, res);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    if (holder && holder->id != item->deal->id) {
+        item->deal->state = CS_DEAL_PARKED;
+        item->deal->problem = apr_psprintf(b->p, "the record is linked to referral %s already", holder->referral_id ? holder->referral_id : "?");
+        cs_item_journal(b, item, "park", "held", item->deal->problem);
+        return APR_SUCCESS;
+    }
+    change = cs_batch_change(b, CS_CHANGE_ALIAS);
+    change->deal = item->deal;
+    change->system = item->deal->crm;
+    change->name = item->deal->record_id;
+    return APR_SUCCESS;
+}
+
+static apr_status_t settle_deal(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
+{
+    cs_deal_t before = *item->deal;
+    apr_status_t rv;
+
+    item->look.deal = &before;
+    rv = cs_reconcile_settle(item->deal, item->journal, item->plan, &item->look, item->applied, b->p, b->p, res);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    item->deal->updated = b->now;
+    cs_batch_change(b, CS_CHANGE_DEAL)->deal = item->deal;
+    return newly_linked(item, &before) ? alias_record(b, item, res) : APR_SUCCESS;
+}
+
+static void add_journal(cs_batch_t *b, cs_item_t *item)
+{
+    int i;
+
+    for (i = 0; i < item->journal->nelts; ++i) {
+        cs_journal_t *journal = APR_ARRAY_IDX(item->journal, i, cs_journal_t *);
+        cs_change_t *change = cs_batch_change(b, CS_CHANGE_JOURNAL);
+        change->journal = journal;
+        change->deal = item->deal && item->deal->id ? item->deal : NULL;
+        journal->calls = journal->calls ? journal->calls : item->calls;
+        journal->took = journal->took ? journal->took : item->took;
+        journal->correlation = journal->correlation ? journal->correlation : item->correlation;
+    }
+}
+
+static apr_status_t settle_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
+{
+    apr_status_t rv = APR_SUCCESS;
+
+    cs_count(CS_COUNT_LOOKS, 1);
+    if (item->plan) {
+        rv = settle_deal(b, item, res);
+    }
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    if (item->over && !item->quiet) {
+        after_a_failed_look(b, item);
+    }
+    else {
+        if (item->plan && item->plan->what == CS_PLAN_NOTHING) {
+            ++b->nothing;
+            cs_count(CS_COUNT_LOOKS_NOTHING, 1);
+        }
+        after_a_good_look(b, item);
+    }
+    add_journal(b, item);
+    return APR_SUCCESS;
+}
+
+apr_status_t cs_batch_settle(cs_batch_t *b, cs_result_t *res)
+{
+    cs_lease_t lease = cs_lane_lease(b->lane);
+    apr_status_t rv = APR_SUCCESS;
+    int i;
+
+    for (i = 0; rv == APR_SUCCESS && i < b->items->nelts; ++i) {
+        cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
+        if (item->work) {
+            rv = settle_item(b, item, res);
+        }
+    }
+    if (rv == APR_SUCCESS && b->changes->nelts) {
+        rv = cs_store_write(b->lane->store, &lease, b->changes, b->p, res);
+        apr_array_clear(b->changes);
+    }
+    if (rv == APR_SUCCESS) {
+        CS_CRASH_POINT("look-settled");
+    }
+    return rv;
+}
