@@ -7,10 +7,12 @@ import json
 import os
 import re
 import socket
+import ssl
 import subprocess
 import threading
 import time
 import urllib.parse
+import urllib.request
 import uuid
 
 import pytest
@@ -248,6 +250,16 @@ def test_app_without_user_is_no_member(d365):
     assert refused(answer, 403, "0x80072560") == "The user is not a member of the organization."
 
 
+def test_membership_can_end(d365):
+    d365.options(NotAMember=True)
+    refused(d365.get("WhoAmI"), 403, "0x80072560")
+    d365.options(NotAMember=False)
+    d365.control("PATCH", "systemusers/" + ORG_USER, {"isdisabled": True})
+    refused(d365.get("WhoAmI"), 403, "0x80072560")
+    d365.control("PATCH", "systemusers/" + ORG_USER, {"isdisabled": False})
+    assert d365.get("WhoAmI").status_code == 200
+
+
 # Headers
 
 
@@ -456,7 +468,9 @@ def test_upsert_by_key(referral_key):
     assert first.json()["opportunityid"] == second.json()["opportunityid"]
     row = d365.get("opportunities(%s)" % first.json()["opportunityid"]).json()
     assert row["msft_referralidentifier"] == key and row["name"] == "b"
-    assert d365.ask("PATCH", url.partition("?")[0], {"name": "c"}).status_code == 204
+    answer = d365.ask("PATCH", url.partition("?")[0], {"name": "c"})
+    assert answer.status_code == 204
+    assert answer.headers["OData-EntityId"] == "%s/%s" % (d365.api, url.partition("?")[0])
     refused(d365.ask("PATCH", url, {"name": "c"}, none_match="*"), 412, "0x80040237")
 
 
@@ -621,7 +635,8 @@ def test_refused_values(d365, column, value, status, code):
     before = d365.control("GET", "requests/summary")["total"]
     refused(d365.ask("POST", "opportunities", {"name": "bad", column: value}), status, code)
     id = d365.make("opportunities", name="good")
-    refused(d365.ask("PATCH", "opportunities(%s)" % id, {"description": "half", column: value}, match="*"), status, code)
+    both = {"description": "half", column: value}
+    refused(d365.ask("PATCH", "opportunities(%s)" % id, both, match="*"), status, code)
     assert d365.get("opportunities(%s)" % id).json()["description"] is None
     assert d365.control("GET", "requests/summary")["total"] == before + 4
 
@@ -716,7 +731,8 @@ def test_custom_lookup_is_bound_by_its_schema_name(d365):
     detail = "00000000-0000-4000-8000-000000000061"
     opportunity = d365.make("opportunities", name="with solution")
     body = {"msft_OpportunityId@odata.bind": "/opportunities(%s)" % opportunity,
-            "msft_SolutionDetailId@odata.bind": "/msft_microsoftsolutiondetails(msft_solutionidentifier='SOL-24100-GWB')"}
+            "msft_SolutionDetailId@odata.bind":
+            "/msft_microsoftsolutiondetails(msft_solutionidentifier='SOL-24100-GWB')"}
     id = d365.make("msft_microsoftsolutions", **body)
     row = d365.get("msft_microsoftsolutions(%s)" % id).json()
     assert row["_msft_opportunityid_value"] == opportunity and row["_msft_solutiondetailid_value"] == detail
@@ -730,7 +746,8 @@ def test_custom_lookup_is_bound_by_its_schema_name(d365):
 
 def test_deep_insert_is_atomic(d365):
     name = unique()
-    body = {"name": name, "parentaccountid": {"name": name}, "msft_opportunity_microsoftsolutions": [{"msft_name": name}]}
+    body = {"name": name, "parentaccountid": {"name": name},
+            "msft_opportunity_microsoftsolutions": [{"msft_name": name}]}
     assert d365.ask("POST", "opportunities", body).status_code == 204
     row = d365.list("opportunities?$filter=name eq '%s'&$expand=parentaccountid($select=name)" % name)[0]
     assert row["parentaccountid"]["name"] == name
@@ -924,7 +941,8 @@ def follow(d365, url, prefer):
     return pages
 
 
-@pytest.mark.parametrize("order", ["", "&$orderby=name desc", "&$orderby=estimatedvalue asc,name", "&$orderby=modifiedon"])
+@pytest.mark.parametrize("order", ["", "&$orderby=name desc", "&$orderby=estimatedvalue asc,name",
+                                   "&$orderby=modifiedon"])
 def test_paging(d365, many, order):
     url = "opportunities?$select=closeprobability&$filter=description eq '%s'%s" % (many, order)
     whole = [r["closeprobability"] for r in d365.list(url)]
@@ -1049,7 +1067,8 @@ def test_concurrency_limit(d365):
 def test_status_faults(d365):
     d365.control("POST", "faults", {"method": "GET", "path": "/WhoAmI$", "fault": "status", "status": 429,
                                     "code": "0x80072326", "retry_after": 3, "times": 1})
-    d365.control("POST", "faults", {"path": "/WhoAmI$", "fault": "status", "status": 500, "code": "0x80044150", "times": 1})
+    d365.control("POST", "faults", {"path": "/WhoAmI$", "fault": "status", "status": 500, "code": "0x80044150",
+                                    "times": 1})
     d365.control("POST", "faults", {"path": "/WhoAmI$", "fault": "html", "status": 503, "times": 1})
     answer = d365.get("WhoAmI")
     refused(answer, 429, "0x80072326")
@@ -1081,7 +1100,8 @@ def test_reset_before_does_not_commit(d365):
 @pytest.mark.parametrize("when, committed", [("before", False), ("after", True)])
 def test_hold_around_the_commit(d365, when, committed):
     id = str(uuid.uuid4())
-    number = d365.control("POST", "faults", {"method": "PATCH", "path": "/accounts", "fault": "hold", "when": when})["id"]
+    hold = {"method": "PATCH", "path": "/accounts", "fault": "hold", "when": when}
+    number = d365.control("POST", "faults", hold)["id"]
     answers = []
 
     def patch():
@@ -1151,7 +1171,7 @@ def test_choice_and_status_options(d365):
     assert {o["Value"]: o["State"] for o in rows[0]["OptionSet"]["Options"]} == {1: 0, 2: 0, 3: 1, 4: 2, 5: 2}
     sizes = d365.list(base + "/Microsoft.Dynamics.CRM.StringAttributeMetadata?$select=LogicalName,MaxLength")
     assert {s["LogicalName"]: s["MaxLength"] for s in sizes}["msft_referrallink"] == 500
-    money = d365.list(base + "/Microsoft.Dynamics.CRM.MoneyAttributeMetadata?$select=LogicalName,Precision,PrecisionSource")
+    money = d365.list(base + "/Microsoft.Dynamics.CRM.MoneyAttributeMetadata?$select=LogicalName,PrecisionSource")
     assert {m["LogicalName"]: m["PrecisionSource"] for m in money}["estimatedvalue"] == 2
     assert d365.get(base + "?$expand=OptionSet").status_code == 400
     picked = d365.list(base + "?$select=LogicalName&$filter=AttributeType eq "
@@ -1230,3 +1250,29 @@ def test_seed_file_and_socket(tmp_path):
             assert s.recv(100).startswith(b"HTTP/1.1 401 ")
     finally:
         assert one.stop() == 0
+
+
+def test_https(tmp_path):
+    key, cert = certificate()
+    (tmp_path / "cert").write_bytes(cert.public_bytes(serialization.Encoding.PEM))
+    (tmp_path / "key").write_bytes(key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()))
+    process = subprocess.Popen([os.path.join(HERE, "dynamics365"), "--with-stdin", "--tls", str(tmp_path / "cert"),
+                                str(tmp_path / "key")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        line = json.loads(process.stdout.readline())
+        assert line["api"].startswith("https://")
+        with pytest.raises(requests.exceptions.SSLError):
+            requests.get(line["sandbox"] + "/health", timeout=10)
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        form = urllib.parse.urlencode({"grant_type": "client_credentials", "client_id": APP, "client_secret": SECRET,
+                                       "scope": line["base"] + "/.default"}).encode()
+        token = json.load(urllib.request.urlopen(line["token"], form, 10, context=context))["access_token"]
+        ask = urllib.request.Request(line["api"] + "/accounts", b'{"name":"tls"}', {"Authorization": "Bearer " + token})
+        answer = urllib.request.urlopen(ask, timeout=10, context=context)
+        assert answer.status == 204 and answer.headers["OData-EntityId"].startswith(line["api"] + "/accounts(")
+    finally:
+        process.stdin.close()
+        assert process.wait(5) == 0
+        process.stdout.close()

@@ -174,7 +174,6 @@ def find_table(org, key):
 
 
 def parts_of(service, call, table, segments):
-    org = service.org
     first = PART.match(unquote(segments[0]))
     name, key = first.groups() if first else (segments[0], None)
     if name == "Keys":

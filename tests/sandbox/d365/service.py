@@ -11,7 +11,7 @@ from .errors import (
     ApiError, bad_argument, bad_payload, bad_query, bad_status, no_row, no_row_by_key, no_segment,
     row_exists, version_differs,
 )
-from .org import FORBIDDEN_IN_KEYS, Actor
+from .org import FORBIDDEN_IN_KEYS
 from .payload import read_object, read_payload
 from .render import Renderer, Views
 
@@ -197,7 +197,7 @@ class Service:
     # Keys
 
     def read_key(self, table, text):
-        """Inside of the parentheses -> ('id', guid) or ('key', key, {column: kept value})."""
+        """Inside of the parentheses -> ('id', guid, None) or ('key', key, {column: kept value}, text)."""
         text = text.strip()
         if values.GUID.match(text):
             return ("id", text.lower(), None)
@@ -212,7 +212,7 @@ class Service:
             if not values.GUID.match(given[table.pk]):
                 raise bad_query("Bad Request - Error in query syntax.")
             return ("id", given[table.pk].lower(), None)
-        return self.alternate_key(table, given)
+        return self.alternate_key(table, given) + (text,)
 
     def alternate_key(self, table, given):
         columns = {}
@@ -299,7 +299,7 @@ class Service:
     def get_row(self, call, table, key):
         self.allowed(call, table, "read")
         lag = self.lag()[0]
-        when = self.org.clock() - lag if lag > 0 else None
+        when = self.org.steady() - lag if lag > 0 else None
         row = self.find(table, key, when)
         if row is None:
             raise self.missing(table, key)
@@ -331,7 +331,7 @@ class Service:
 
     def list_moment(self):
         lag = self.lag()[1]
-        return self.org.clock() - lag if lag > 0 else None
+        return self.org.steady() - lag if lag > 0 else None
 
     def select_rows(self, call, table, when):
         """All rows the filter lets through, unordered."""
@@ -495,7 +495,7 @@ class Service:
         if key[0] == "key":
             doc = {n: v for n, v in doc.items() if n not in key[2]}
         row = self.change(call, table, row, doc)
-        return self.written(call, table, row, False)
+        return self.written(call, table, row, False, key=key)
 
     def upsert_missing(self, call, table, key, doc):
         if key[0] == "id":
@@ -513,7 +513,7 @@ class Service:
                 target, nav = next(iter(table.columns[name].nav.items()))
                 doc[nav + "@odata.bind"] = "/%s(%s)" % (self.org.schema.tables[target].set_name, value)
             row = self.make(call, table, doc, None)
-        return self.written(call, table, row, True)
+        return self.written(call, table, row, True, key=key)
 
     def change(self, call, table, row, doc):
         self.allowed(call, table, "write")
@@ -525,9 +525,11 @@ class Service:
             self.org.check_duplicates(table, changes, row.id, row)
         return self.org.update(table, row, changes, call.actor)
 
-    def written(self, call, table, row, created, expand=False):
+    def written(self, call, table, row, created, expand=False, key=None):
         if not call.prefs.representation:
-            return Answer(204, "", {"OData-EntityId": "%s/%s(%s)" % (call.root, table.set_name, row.id)}, None)
+            # A write by alternate key is answered with that key, not with the primary one.
+            name = key[3] if key is not None and key[0] == "key" else row.id
+            return Answer(204, "", {"OData-EntityId": "%s/%s(%s)" % (call.root, table.set_name, name)}, None)
         view = self.views.get(table, call.options.get("$select"),
                               call.options.get("$expand") if expand else None)
         return self.row_answer(call, 201 if created else 200, view, row)
