@@ -6,7 +6,7 @@ import uuid
 
 import pytest
 
-from harness import Event, wait_for
+from harness import wait_for
 from harness.world import CLIENT_SECRET, CRM_CLIENT_SECRET, DEAD, REFRESH_TOKEN, SUSPENDED
 
 ROW = r"/opportunities\("

@@ -9,20 +9,20 @@ import time
 import requests
 
 from .paths import BUILD, PYTHON, SANDBOX
-from .wait import wait_for
 
 
 class Simulator:
-    """One simulator process; it ends with this process because its standard input does."""
+    """One simulator process; it ends with this process because its standard input does, unless it is `detached`."""
 
     name = None
 
-    def __init__(self, *options, log=None):
+    def __init__(self, *options, log=None, detached=False):
         path = os.path.join(SANDBOX, self.name)
         os.makedirs(os.path.join(BUILD, "httpd"), exist_ok=True)
         self._log = open(log or os.path.join(BUILD, "httpd", "%s-%d.log" % (self.name, os.getpid())), "ab")
-        self.process = subprocess.Popen([PYTHON, path, "--with-stdin", *options], stdin=subprocess.PIPE,
-                                        stdout=subprocess.PIPE, stderr=self._log)
+        self.process = subprocess.Popen([PYTHON, path, *([] if detached else ["--with-stdin"]), *options],
+                                        stdin=subprocess.DEVNULL if detached else subprocess.PIPE, stdout=subprocess.PIPE,
+                                        stderr=self._log, start_new_session=detached)
         self.info = self._first_line(20)
         self.base = self.info["base"]
         self.sandbox = self.info["sandbox"]
@@ -86,7 +86,10 @@ class Simulator:
 
     def stop(self):
         if self.process.poll() is None:
-            self.process.stdin.close()
+            if self.process.stdin:
+                self.process.stdin.close()
+            else:
+                self.process.terminate()
             try:
                 self.process.wait(5)
             except subprocess.TimeoutExpired:

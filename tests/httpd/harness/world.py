@@ -25,11 +25,11 @@ CRM_CLIENT_SECRET = "sandbox-secret~1"
 class World:
     """`server` is configured but not started; change server.site or server.globals_ and call start()."""
 
-    def __init__(self, name, rate="0", partner=None, crm=None, pki=None, site="contoso", signature="", poll=None, **server):
+    def __init__(self, name, rate="0", partner=None, crm=None, pki=None, site="contoso", signature="", poll=None, detached=False, **server):
         self.pki = pki or Pki()
         self.own = []
-        self.partner = partner or self._own(PartnerCenter(self.pki))
-        self.crm = crm or self._own(Dynamics())
+        self.partner = partner or self._own(PartnerCenter(self.pki, detached=detached))
+        self.crm = crm or self._own(Dynamics(detached=detached))
         self.server = Server(name, **server)
         self.name = site
         self.cert_url = self.partner.certificate
