@@ -655,6 +655,11 @@ def test_broken_json(d365):
         refused(d365.ask("POST", "accounts", text), 400, "0x80048d19")
 
 
+def test_body_must_be_declared_json(d365):
+    answer = d365.http.post(d365.api + "/accounts", data=b'{"name":"x"}', headers={"Content-Type": "text/plain"})
+    assert answer.status_code == 415
+
+
 def test_text_of_300_units_fits_and_empty_is_null(d365):
     id = d365.make("opportunities", name="\U0001f600" * 150, description="")
     row = d365.get("opportunities(%s)" % id).json()
@@ -903,7 +908,8 @@ def test_filters(d365, many, text, expected):
     "$filter=_parentaccountid_value eq 'x'", "$filter=name eq 'open", "$filter=name", "$filter=name eq",
     "$filter=(name eq 'x'", "$filter=substringof('x',name) eq true", "$filter=modifiedon gt 'today'", "$skip=5",
     "$top=x", "$search=x", "$filter=name eq @p", "$expand=parentaccountid($select=nosuch)",
-    "$select=name&$select=name", "$filter=parentaccountid eq %s" % FABRIKAM])
+    "$select=name&$select=name", "fetchXml=<fetch/>", "$apply=aggregate($count as n)",
+    "$filter=parentaccountid eq %s" % FABRIKAM])
 def test_bad_queries(d365, query):
     refused(d365.get("opportunities?" + query), 400, "0x80060888")
 
@@ -1269,7 +1275,8 @@ def test_https(tmp_path):
         form = urllib.parse.urlencode({"grant_type": "client_credentials", "client_id": APP, "client_secret": SECRET,
                                        "scope": line["base"] + "/.default"}).encode()
         token = json.load(urllib.request.urlopen(line["token"], form, 10, context=context))["access_token"]
-        ask = urllib.request.Request(line["api"] + "/accounts", b'{"name":"tls"}', {"Authorization": "Bearer " + token})
+        ask = urllib.request.Request(line["api"] + "/accounts", b'{"name":"tls"}',
+                                     {"Authorization": "Bearer " + token, "Content-Type": "application/json"})
         answer = urllib.request.urlopen(ask, timeout=10, context=context)
         assert answer.status == 204 and answer.headers["OData-EntityId"].startswith(line["api"] + "/accounts(")
     finally:

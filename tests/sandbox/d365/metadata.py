@@ -5,7 +5,6 @@ from urllib.parse import unquote
 
 from . import odata, values
 from .errors import ApiError, bad_query, no_segment
-from .payload import read_object
 from .schema import LOOKUPS, Key
 
 CASTS = {
@@ -240,7 +239,7 @@ def keys(service, call, table, key):
 
 def make_key(service, call, table):
     org = service.org
-    doc = read_object("Keys", call.body)
+    doc = service.body(call, "Keys")
     name, columns = doc.get("SchemaName"), doc.get("KeyAttributes")
     if not isinstance(name, str) or not isinstance(columns, list) or not columns \
             or any(c not in table.columns for c in columns):

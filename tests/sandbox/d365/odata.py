@@ -24,8 +24,8 @@ TOKEN = re.compile(
 TEXT_FUNCTIONS = ("contains", "startswith", "endswith")
 COMPARE = ("eq", "ne", "gt", "ge", "lt", "le")
 QUERY_FUNCTION = "Microsoft.Dynamics.CRM."
-OPTIONS = {"$select", "$expand", "$filter", "$orderby", "$top", "$count", "$skiptoken", "$apply", "tag",
-           "$skip", "$deltatoken", "annotations"}
+OPTIONS = {"$select", "$expand", "$filter", "$orderby", "$top", "$count", "$skiptoken", "$skip"}
+OTHER_LANGUAGES = {"fetchxml", "savedquery", "userquery"}
 
 
 def parse_query(raw):
@@ -43,7 +43,7 @@ def parse_query(raw):
         if name in options:
             raise bad_query("Query option '%s' was specified more than once, but it must be specified at "
                             "most once." % name)
-        if name.startswith("$") and name not in OPTIONS:
+        if (name.startswith("$") and name not in OPTIONS) or name.lower() in OTHER_LANGUAGES:
             raise bad_query("The query parameter %s is not supported." % name)
         options[name] = value
     if "$skip" in options:
@@ -517,7 +517,7 @@ def parse_expand(text):
                 raise bad_query("Syntax error in $expand '%s'." % text)
             for one in split_list(rest[:-1], ";"):
                 name, _, value = one.partition("=")
-                if name.strip() not in ("$select", "$expand", "$filter", "$orderby", "$top"):
+                if name.strip() not in ("$select", "$expand"):
                     raise bad_query("The query option %s is not supported inside $expand." % name.strip())
                 options[name.strip()] = value.strip()
         out.append((nav.strip(), options))

@@ -143,7 +143,7 @@ class Service:
         if table is None:
             return self.other(call, version, name, key, segments)
         call.label = "%s/%s" % (version, name)
-        if key is None or key == "":
+        if key is None:
             return self.on_set(call, table, segments[1:])
         call.label += "({id})"
         call_key = self.read_key(table, key)
@@ -434,12 +434,16 @@ class Service:
     def checks_duplicates(self, call):
         return call.headers.get("MSCRM.SuppressDuplicateDetection", "").lower() == "false"
 
-    def body(self, call, table):
-        doc = read_object(table.set_name, call.body)
-        return doc
+    @staticmethod
+    def body(call, set_name):
+        kind = call.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+        if kind != "application/json":
+            raise ApiError(415, "0x80060888", "The request entity's media type '%s' is not supported for this "
+                           "resource." % kind)
+        return read_object(set_name, call.body)
 
     def post_row(self, call, table):
-        doc = self.body(call, table)
+        doc = self.body(call, table.set_name)
         row = self.make(call, table, doc, None)
         return self.written(call, table, row, True, expand=True)
 
@@ -483,7 +487,7 @@ class Service:
     def patch_row(self, call, table, key):
         row = self.find(table, key)
         match, none_match = call.headers.get("If-Match"), call.headers.get("If-None-Match")
-        doc = self.body(call, table)
+        doc = self.body(call, table.set_name)
         if row is None:
             if match:
                 raise self.missing(table, key)
@@ -581,7 +585,7 @@ class Service:
             return Answer(200, '{"@odata.context":"%s/$metadata#%s(%s)/%s","value":%s}'
                           % (call.root, table.set_name, row.id, col.wire, text))
         if call.method == "PUT":
-            doc = self.body(call, table)
+            doc = self.body(call, table.set_name)
             if "value" not in doc:
                 raise bad_payload(table.set_name, "Microsoft.OData.ODataException: 'value' is missing")
             self.change(call, table, row, {col.wire: doc["value"]})
@@ -595,7 +599,7 @@ class Service:
         if call.method == "DELETE":
             self.change(call, table, row, {nav + "@odata.bind": None})
         elif call.method == "PUT":
-            self.change(call, table, row, {nav + "@odata.bind": self.body(call, table).get("@odata.id")})
+            self.change(call, table, row, {nav + "@odata.bind": self.body(call, table.set_name).get("@odata.id")})
         else:
             raise self.bad_verb(call)
         return Answer(204, "", {}, None)
@@ -620,7 +624,7 @@ class Service:
         return self.close(call, "LoseOpportunity", 2)
 
     def close(self, call, action, state):
-        doc = read_object(action, call.body)
+        doc = self.body(call, action)
         for name in doc:
             if name not in ("Status", "OpportunityClose"):
                 raise bad_payload(action, "Microsoft.OData.ODataException: The parameter '%s' in the request "
@@ -676,7 +680,7 @@ class Service:
 
     def qualify(self, call, row):
         lead = self.org.schema.tables["lead"]
-        doc = read_object("leads", call.body)
+        doc = self.body(call, "leads")
         if row.vals.get("statecode", 0) != 0:
             raise bad_argument("The lead is already closed.")
         status = doc.get("Status", -1)
