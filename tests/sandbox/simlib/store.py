@@ -2,11 +2,11 @@
 
 from collections import deque
 
-KEEP = 60.0
+KEEP = 10.0
 
 
 class Store:
-    """Every put or delete is journalled with the document before it; history older than the lag (at least a minute)
+    """Every put or delete is journalled with the document before it; history older than twice the lag (at least ten seconds)
     is forgotten. Documents are shared, never copied, so whoever reads must not change them."""
 
     def __init__(self, sim, name, indexes=()):
