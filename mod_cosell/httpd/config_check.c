@@ -1,0 +1,609 @@
+/* httpd/config_check.c: what concerns several directives or files, and the node made of all hosts.
+ *
+ * Runs from the check_config hook, so that -t and -k graceful see every mistake before a server is touched (post_config would be too late: its failure ends a running server). It
+ * reads mapping, secret and certificate files and opens nothing else. While a running server is reloaded nothing is an error any more: the host is degraded and answers 503.
+ */
+#include "mod_cosell.h"
+
+#include <apr_strings.h>
+#include <errno.h>
+#include <http_core.h>
+#include <string.h>
+#include <unistd.h>
+
+APLOG_USE_MODULE(cosell);
+
+cosell_node_t *cosell_node;
+
+typedef struct check_t {
+    apr_pool_t *p, *ptemp;
+    server_rec *s;
+    cosell_conf_t *conf;
+    int reloading;
+    int mistakes;
+    const char *first; /* of this host, while reloading */
+} check_t;
+
+static void say(const check_t *ck, int level, const char *where, const char *text)
+{
+    const char *host = cosell_host_name(ck->s, ck->ptemp);
+
+    ap_log_error(APLOG_MARK, level | (ck->reloading ? 0 : APLOG_STARTUP), 0,
+                 ck->reloading ? ck->s : NULL, CSLOGNO(1002) "%s: %s (in %s)",
+                 where ? where : "configuration", text, host);
+}
+
+static void mistake(check_t *ck, const char *where, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void mistake(check_t *ck, const char *where, const char *fmt, ...)
+{
+    const char *text;
+    va_list ap;
+
+    va_start(ap, fmt);
+    text = apr_pvsprintf(ck->p, fmt, ap);
+    va_end(ap);
+    ck->mistakes++;
+    if (!ck->first) {
+        ck->first = apr_psprintf(ck->p, "%s: %s", where ? where : "configuration", text);
+    }
+    say(ck, APLOG_ERR, where, text);
+}
+
+static void warn(check_t *ck, const char *where, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void warn(check_t *ck, const char *where, const char *fmt, ...)
+{
+    va_list ap;
+
+    if (ap_state_query(AP_SQ_MAIN_STATE) != AP_SQ_MS_CREATE_PRE_CONFIG) {
+        return; /* said once, in the first of the passes of a start */
+    }
+    va_start(ap, fmt);
+    say(ck, APLOG_WARNING, where, apr_pvsprintf(ck->p, fmt, ap));
+    va_end(ap);
+}
+
+/* ---- files ---- */
+
+/* APR_SUCCESS when it is a regular file that can be opened for reading. */
+static apr_status_t try_file(const char *path, apr_off_t *psize, apr_pool_t *ptemp)
+{
+    apr_file_t *file;
+    apr_finfo_t finfo;
+    apr_status_t rv;
+
+    rv = apr_stat(&finfo, path, APR_FINFO_TYPE | APR_FINFO_SIZE, ptemp);
+    if (rv != APR_SUCCESS && rv != APR_INCOMPLETE) {
+        return rv;
+    }
+    if (finfo.filetype != APR_REG) {
+        return APR_EINVAL;
+    }
+    rv = apr_file_open(&file, path, APR_FOPEN_READ, APR_OS_DEFAULT, ptemp);
+    if (rv == APR_SUCCESS) {
+        apr_file_close(file);
+    }
+    *psize = finfo.size;
+    return rv;
+}
+
+/* Under an account that is not root's a file for root alone says nothing about the real start. */
+static int only_for_root(apr_status_t rv)
+{
+    return APR_STATUS_IS_EACCES(rv) && geteuid() != 0;
+}
+
+/* 1 when the file can be used now. */
+static int check_file(check_t *ck, const char *where, const char *what, const char *path)
+{
+    char text[160];
+    apr_off_t size = 0;
+    apr_status_t rv = try_file(path, &size, ck->ptemp);
+
+    if (rv == APR_EINVAL) {
+        mistake(ck, where, "%s\"%s\" is not a regular file", what, path);
+    }
+    else if (only_for_root(rv)) {
+        warn(ck, where, "%s\"%s\" is not readable to this user and could not be checked", what,
+             path);
+    }
+    else if (rv != APR_SUCCESS) {
+        mistake(ck, where, "could not read %s\"%s\": %s", what, path,
+                apr_strerror(rv, text, sizeof(text)));
+    }
+    return rv == APR_SUCCESS;
+}
+
+static void check_secret_file(check_t *ck, const char *where, const char *key, const char *path)
+{
+    char text[160];
+    apr_off_t size = 0;
+    apr_status_t rv = try_file(path, &size, ck->ptemp);
+
+    if (only_for_root(rv)) {
+        warn(ck, where, "%s=file:%s is not readable to this user and could not be checked", key,
+             path);
+    }
+    else if (rv == APR_EINVAL) {
+        mistake(ck, where, "%s=file:%s is not a regular file", key, path);
+    }
+    else if (rv != APR_SUCCESS) {
+        mistake(ck, where, "could not read %s=file:%s: %s", key, path,
+                apr_strerror(rv, text, sizeof(text)));
+    }
+    else if (size == 0 || size > 64 * 1024) {
+        mistake(ck, where, "%s=file:%s has %" APR_OFF_T_FMT " bytes; allowed are 1 to 65536", key,
+                path, size);
+    }
+}
+
+/* The API secrets are the runner's alone: here only whether they are there. At reload a missing one
+ * is no reason to answer 503, the runner says it and keeps the work. */
+static void check_secret(check_t *ck, const char *where, const char *key, const cs_secret_t *secret)
+{
+    const char *command;
+
+    if (!secret || ck->reloading) {
+        return;
+    }
+    if (!strncmp(secret->ref, "file:", 5)) {
+        check_secret_file(ck, where, key, secret->ref + 5);
+        return;
+    }
+    command = secret->ref + 5 + strspn(secret->ref + 5, " \t");
+    command = apr_pstrmemdup(ck->ptemp, command, strcspn(command, " \t"));
+    if (strchr(command, '/') && access(command, X_OK) != 0) {
+        if (only_for_root(APR_FROM_OS_ERROR(errno))) {
+            warn(ck, where, "%s=exec: the command %s cannot be checked by this user", key, command);
+        }
+        else {
+            mistake(ck, where, "%s=exec: the command %s cannot be executed", key, command);
+        }
+    }
+}
+
+/* ---- upstreams ---- */
+
+static const cosell_upstream_t *upstream_named(const check_t *ck, const char *name)
+{
+    int i;
+
+    for (i = 0; ck->conf->upstreams && i < ck->conf->upstreams->nelts; i++) {
+        const cosell_upstream_t *up = APR_ARRAY_IDX(ck->conf->upstreams, i, cosell_upstream_t *);
+
+        if (!strcmp(up->name, name)) {
+            return up;
+        }
+    }
+    return NULL;
+}
+
+static void apply_upstream(cs_upstream_t *up, const cosell_upstream_t *set)
+{
+    if (!set) {
+        return;
+    }
+    up->ca = set->ca ? set->ca : up->ca;
+    up->proxy = set->proxy ? set->proxy : up->proxy;
+    up->rate = set->rate >= 0 ? set->rate : up->rate;
+    up->concurrency = set->concurrency > 0 ? set->concurrency : up->concurrency;
+    up->timeout = set->timeout > 0 ? set->timeout : up->timeout;
+    up->reserve = set->reserve >= 0 ? set->reserve : up->reserve;
+}
+
+static cs_upstream_t *make_upstream(check_t *ck, const char *name, double rate, int concurrency,
+                                    int timeout)
+{
+    cs_upstream_t *up = apr_pcalloc(ck->p, sizeof(*up));
+
+    up->name = name;
+    up->origins = apr_array_make(ck->p, 2, sizeof(const char *));
+    up->rate = rate;
+    up->concurrency = concurrency;
+    up->timeout = apr_time_from_sec(timeout);
+    apply_upstream(up, upstream_named(ck, "*"));
+    apply_upstream(up, upstream_named(ck, name));
+    return up;
+}
+
+static void add_origin(check_t *ck, const cs_upstream_t *up, const char *url)
+{
+    const char *origin = cs_http_origin(url, ck->p);
+    int i;
+
+    if (!origin) {
+        return;
+    }
+    for (i = 0; i < up->origins->nelts; i++) {
+        if (!strcmp(APR_ARRAY_IDX(up->origins, i, const char *), origin)) {
+            return;
+        }
+    }
+    APR_ARRAY_PUSH(up->origins, const char *) = origin;
+}
+
+static int upstream_known(const check_t *ck, const char *name)
+{
+    static const char *const fixed[] = { "*", "partner-center", "login", "certificate" };
+    apr_size_t i;
+    int k;
+
+    for (i = 0; i < sizeof(fixed) / sizeof(fixed[0]); i++) {
+        if (!strcmp(name, fixed[i])) {
+            return 1;
+        }
+    }
+    for (k = 0; ck->conf->crms && k < ck->conf->crms->nelts; k++) {
+        if (!strcmp(name, APR_ARRAY_IDX(ck->conf->crms, k, cosell_crm_t *)->name)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static const char *crm_names(const check_t *ck)
+{
+    const char *text = "";
+    int k;
+
+    for (k = 0; ck->conf->crms && k < ck->conf->crms->nelts; k++) {
+        text = apr_pstrcat(ck->ptemp, text, ", ",
+                           APR_ARRAY_IDX(ck->conf->crms, k, cosell_crm_t *)->name, NULL);
+    }
+    return text;
+}
+
+static void check_upstreams(check_t *ck)
+{
+    int i;
+
+    for (i = 0; ck->conf->upstreams && i < ck->conf->upstreams->nelts; i++) {
+        const cosell_upstream_t *up = APR_ARRAY_IDX(ck->conf->upstreams, i, cosell_upstream_t *);
+
+        if (!upstream_known(ck, up->name)) {
+            mistake(ck, up->where, "CosellUpstream: there is no upstream \"%s\"; allowed are *, "
+                    "partner-center, login, certificate%s", up->name, crm_names(ck));
+        }
+        if (up->ca) {
+            check_file(ck, up->where, "CosellUpstream: ca=", up->ca);
+        }
+    }
+}
+
+/* ---- the parts of a site ---- */
+
+static const char *entra_url(const char *tenant, apr_pool_t *p)
+{
+    return apr_pstrcat(p, "https://login.microsoftonline.com/", tenant, "/oauth2/v2.0/token", NULL);
+}
+
+static void make_partner_center(check_t *ck, cs_site_config_t *cfg, const cs_upstream_t *login)
+{
+    const cosell_pc_t *pc = ck->conf->pc;
+    cs_upstream_t *up = make_upstream(ck, "partner-center", 2, 2, 30);
+
+    cfg->pc.tenant = pc->tenant;
+    cfg->pc.client_id = pc->client_id;
+    cfg->pc.client_secret = pc->client_secret;
+    cfg->pc.refresh_token = pc->refresh_token;
+    cfg->pc.organization = pc->organization;
+    cfg->pc.token_url = pc->token_url ? pc->token_url : entra_url(pc->tenant, ck->p);
+    cfg->pc.webhooks_url = pc->webhooks_url ? pc->webhooks_url
+                                            : "https://api.partnercenter.microsoft.com";
+    cfg->pc.referrals_url = pc->referrals_url ? pc->referrals_url
+                                              : "https://api.partner.microsoft.com";
+    cfg->pc.upstream = up;
+    cfg->pc.login = login;
+    add_origin(ck, up, cfg->pc.referrals_url);
+    add_origin(ck, up, cfg->pc.webhooks_url);
+    add_origin(ck, login, cfg->pc.token_url);
+    check_secret(ck, pc->where, "client-secret", pc->client_secret);
+    check_secret(ck, pc->where, "refresh-token", pc->refresh_token);
+}
+
+static void load_mapping(check_t *ck, cs_site_crm_t *to, const cosell_crm_t *crm)
+{
+    apr_array_header_t *errors = NULL;
+    cs_mapping_t *mapping = NULL;
+    cs_result_t res = { 0 };
+    int i;
+
+    to->mapping_path = crm->mapping;
+    if (!check_file(ck, crm->where, "CosellCrm: mapping=", crm->mapping)) {
+        return;
+    }
+    if (cs_mapping_load(&mapping, crm->mapping, crm->type, &errors, ck->p, &res) == APR_SUCCESS) {
+        to->mapping = mapping;
+        return;
+    }
+    for (i = 0; errors && i < errors->nelts; i++) {
+        mistake(ck, crm->where, "CosellCrm %s: %s", crm->name,
+                APR_ARRAY_IDX(errors, i, const char *));
+    }
+    if (!errors || !errors->nelts) {
+        mistake(ck, crm->where, "CosellCrm %s: mapping=\"%s\": %s", crm->name, crm->mapping,
+                res.detail ? res.detail : "could not be loaded");
+    }
+}
+
+static void make_crm(check_t *ck, cs_site_config_t *cfg, const cosell_crm_t *crm,
+                     const cs_upstream_t *login)
+{
+    cs_site_crm_t *to = &cfg->crms[cfg->ncrms++];
+    cs_upstream_t *up = make_upstream(ck, crm->name, 20, 8, 30);
+    const cs_crm_impl_t *impl = cs_crm_impl_of(crm->type);
+    const char *wrong;
+
+    to->cfg.name = crm->name;
+    to->cfg.type = crm->type;
+    to->cfg.url = crm->url;
+    to->cfg.tenant = crm->tenant;
+    to->cfg.client_id = crm->client_id;
+    to->cfg.client_secret = crm->client_secret;
+    to->cfg.organization = crm->organization;
+    to->cfg.token_url = crm->token_url ? crm->token_url : entra_url(crm->tenant, ck->p);
+    to->cfg.upstream = up;
+    to->cfg.login = login;
+    add_origin(ck, up, crm->url);
+    add_origin(ck, login, to->cfg.token_url);
+    wrong = impl->check ? impl->check(&to->cfg, ck->ptemp) : NULL;
+    if (wrong) {
+        mistake(ck, crm->where, "CosellCrm %s: %s", crm->name, wrong);
+    }
+    check_secret(ck, crm->where, "client-secret", crm->client_secret);
+    load_mapping(ck, to, crm);
+}
+
+/* Reads the bundles and throws them away: post_config keeps its own. */
+static void check_trust(check_t *ck, const cs_trust_config_t *trust, const char *where)
+{
+    cs_result_t res = { 0 };
+    cs_trust_t *loaded;
+    int usable = 1;
+
+    if (trust->ca_file) {
+        usable &= check_file(ck, where, "CosellSignature: ca=", trust->ca_file);
+    }
+    if (trust->intermediates_file) {
+        usable &= check_file(ck, where, "CosellSignature: intermediates=",
+                             trust->intermediates_file);
+    }
+    if (trust->crl_file) {
+        usable &= check_file(ck, where, "CosellSignature: revocation=crl:", trust->crl_file);
+    }
+    if (usable && cs_trust_load(&loaded, trust, ck->ptemp, &res) != APR_SUCCESS) {
+        mistake(ck, where, "CosellSignature: %s", res.detail ? res.detail : "could not be loaded");
+    }
+}
+
+static void make_trust(check_t *ck, cs_site_config_t *cfg)
+{
+    const cosell_signature_t *sig = ck->conf->signature;
+    cs_upstream_t *up = make_upstream(ck, "certificate", 0, 1, 10);
+    cs_trust_config_t *trust = &cfg->trust;
+    int i;
+
+    trust->urls = sig && sig->urls ? sig->urls : apr_array_make(ck->p, 1, sizeof(const char *));
+    if (!trust->urls->nelts) {
+        APR_ARRAY_PUSH(trust->urls, const char *) = COSELL_CERT_URL;
+    }
+    trust->names = sig && sig->names ? sig->names : apr_array_make(ck->p, 1, sizeof(const char *));
+    trust->ca_file = sig ? sig->ca : NULL;
+    trust->intermediates_file = sig ? sig->intermediates : NULL;
+    trust->issuer_org = sig && sig->issuer ? sig->issuer : "Microsoft Corporation";
+    trust->subject_org = sig && sig->subject ? sig->subject : "Microsoft Corporation";
+    trust->crl_file = sig ? sig->crl : NULL;
+    for (i = 0; i < trust->urls->nelts; i++) {
+        add_origin(ck, up, APR_ARRAY_IDX(trust->urls, i, const char *));
+    }
+    cfg->certificate = up;
+    check_trust(ck, trust, sig ? sig->where : NULL);
+}
+
+/* ---- one host ---- */
+
+static int check_required(check_t *ck)
+{
+    int before = ck->mistakes;
+    const char *hint = "CosellEngine on needs CosellSite, CosellPartnerCenter and CosellCrm";
+
+    if (!ck->conf->site) {
+        mistake(ck, NULL, "CosellSite is missing; %s", hint);
+    }
+    if (!ck->conf->pc) {
+        mistake(ck, NULL, "CosellPartnerCenter is missing; %s", hint);
+    }
+    if (!ck->conf->crms) {
+        mistake(ck, NULL, "CosellCrm is missing; %s", hint);
+    }
+    return ck->mistakes == before;
+}
+
+static cosell_site_t *make_site(check_t *ck)
+{
+    cosell_site_t *site = apr_pcalloc(ck->p, sizeof(*site));
+    cs_site_config_t *cfg = &site->cfg;
+    cs_upstream_t *login = make_upstream(ck, "login", 0, 1, 30);
+    int i;
+
+    site->server = ck->s;
+    cfg->name = ck->conf->site;
+    cfg->vhost = apr_psprintf(ck->p, "%s:%u", ck->s->server_hostname ? ck->s->server_hostname : "*",
+                              ck->s->port);
+    cfg->file = ck->conf->site_where;
+    cfg->poll = ck->conf->poll >= 0 ? ck->conf->poll : apr_time_from_sec(300);
+    cfg->sweep = ck->conf->sweep >= 0 ? ck->conf->sweep : apr_time_from_sec(12 * 3600);
+    make_partner_center(ck, cfg, login);
+    for (i = 0; i < ck->conf->crms->nelts; i++) {
+        make_crm(ck, cfg, APR_ARRAY_IDX(ck->conf->crms, i, cosell_crm_t *), login);
+    }
+    make_trust(ck, cfg);
+    check_upstreams(ck);
+    return site;
+}
+
+/* ---- settings as text ---- */
+
+static const char *list_text(const apr_array_header_t *list, apr_pool_t *p)
+{
+    return apr_array_pstrcat(p, list, ' ');
+}
+
+static const char *text_of(const char *text)
+{
+    return text ? text : "-";
+}
+
+static const char *upstream_text(const cs_upstream_t *up, apr_pool_t *p)
+{
+    return apr_psprintf(p, "CosellUpstream %s ca=%s rate=%g concurrency=%d timeout=%" APR_TIME_T_FMT
+                        " proxy=%s reserve=%d\n", up->name, text_of(up->ca), up->rate,
+                        up->concurrency, up->timeout, text_of(up->proxy), up->reserve);
+}
+
+static const char *crm_text(const cs_site_crm_t *crm, apr_pool_t *p)
+{
+    return apr_psprintf(p, "CosellCrm %s %s %s mapping=%s tenant=%s client-id=%s client-secret=%s "
+                        "organization=%s token-url=%s\n%s", crm->cfg.name, crm->cfg.type,
+                        crm->cfg.url, crm->mapping_path, text_of(crm->cfg.tenant),
+                        text_of(crm->cfg.client_id),
+                        crm->cfg.client_secret ? crm->cfg.client_secret->ref : "-",
+                        text_of(crm->cfg.organization), text_of(crm->cfg.token_url),
+                        upstream_text(crm->cfg.upstream, p));
+}
+
+/* Everything that makes one site differ from another, one setting a line. */
+static const char *settings_text(const cs_site_config_t *cfg, apr_pool_t *p)
+{
+    const char *text;
+    int i;
+
+    text = apr_psprintf(p, "CosellPartnerCenter tenant=%s client-id=%s client-secret=%s "
+                        "refresh-token=%s organization=%s token-url=%s webhooks-url=%s "
+                        "referrals-url=%s\n%s%s%s", cfg->pc.tenant, cfg->pc.client_id,
+                        cfg->pc.client_secret->ref, cfg->pc.refresh_token->ref,
+                        text_of(cfg->pc.organization), cfg->pc.token_url, cfg->pc.webhooks_url,
+                        cfg->pc.referrals_url, upstream_text(cfg->pc.upstream, p),
+                        upstream_text(cfg->pc.login, p), upstream_text(cfg->certificate, p));
+    for (i = 0; i < cfg->ncrms; i++) {
+        text = apr_pstrcat(p, text, crm_text(&cfg->crms[i], p), NULL);
+    }
+    return apr_psprintf(p, "%sCosellSignature url=%s ca=%s intermediates=%s issuer=%s subject=%s "
+                        "name=%s revocation=%s\nCosellPoll %" APR_TIME_T_FMT
+                        "\nCosellSweep %" APR_TIME_T_FMT "\n", text,
+                        list_text(cfg->trust.urls, p), text_of(cfg->trust.ca_file),
+                        text_of(cfg->trust.intermediates_file), cfg->trust.issuer_org,
+                        cfg->trust.subject_org, list_text(cfg->trust.names, p),
+                        text_of(cfg->trust.crl_file), cfg->poll, cfg->sweep);
+}
+
+/* The first line in which two settings differ, without its values. */
+static const char *first_difference(const char *a, const char *b, apr_pool_t *p)
+{
+    const char *line = a;
+
+    for (; *a && *a == *b; a++, b++) {
+        line = *a == '\n' ? a + 1 : line;
+    }
+    return apr_pstrmemdup(p, line, strcspn(line, " \n"));
+}
+
+static cosell_site_t *site_named(const cosell_node_t *node, const char *name)
+{
+    int i;
+
+    for (i = 0; i < node->sites->nelts; i++) {
+        cosell_site_t *site = APR_ARRAY_IDX(node->sites, i, cosell_site_t *);
+
+        if (!strcmp(site->cfg.name, name)) {
+            return site;
+        }
+    }
+    return NULL;
+}
+
+static void share_or_add(check_t *ck, cosell_node_t *node, cosell_site_t *site)
+{
+    cosell_site_t *other = site_named(node, site->cfg.name);
+
+    site->settings = settings_text(&site->cfg, ck->p);
+    if (other && strcmp(other->settings, site->settings)) {
+        mistake(ck, ck->conf->site_where, "CosellSite \"%s\" is also the site of %s (%s) with "
+                "other settings: %s differs; allowed are equal settings, or another name",
+                site->cfg.name, cosell_host_name(other->server, ck->ptemp), other->cfg.file,
+                first_difference(site->settings, other->settings, ck->ptemp));
+        ck->conf->degraded = ck->first;
+        return;
+    }
+    if (!other) {
+        site->index = node->sites->nelts;
+        site->cfg.degraded = ck->first;
+        APR_ARRAY_PUSH(node->sites, cosell_site_t *) = site;
+        APR_ARRAY_PUSH(node->cfg.sites, cs_site_config_t *) = &site->cfg;
+        other = site;
+    }
+    ck->conf->effective = other;
+}
+
+static int check_host(cosell_node_t *node, server_rec *s, int reloading, apr_pool_t *p,
+                      apr_pool_t *ptemp)
+{
+    check_t ck = { p, ptemp, s, cosell_conf_of(s), reloading, 0, NULL };
+
+    if (ck.conf->engine != 1) {
+        return 0;
+    }
+    ck.first = ck.conf->broken;
+    if (check_required(&ck)) {
+        share_or_add(&ck, node, make_site(&ck));
+    }
+    else {
+        ck.conf->degraded = ck.first;
+    }
+    return ck.mistakes;
+}
+
+/* ---- the node ---- */
+
+static cosell_node_t *make_node(const cosell_conf_t *conf, server_rec *s, apr_pool_t *p)
+{
+    cosell_node_t *node = apr_pcalloc(p, sizeof(*node));
+
+    node->server = s;
+    node->sites = apr_array_make(p, 4, sizeof(cosell_site_t *));
+    node->wake_write = -1;
+    node->broken = conf->broken;
+    node->cfg.sites = apr_array_make(p, 4, sizeof(cs_site_config_t *));
+    node->cfg.store.kind = conf->store ? conf->store : "sqlite";
+    node->cfg.store.state_dir = conf->state_dir ? conf->state_dir : COSELL_STATE_DIR;
+    node->cfg.store.keep_journal =
+        conf->keep_journal > 0 ? conf->keep_journal : apr_time_from_sec(90 * 86400);
+    node->cfg.store.keep_delivery =
+        conf->keep_delivery > 0 ? conf->keep_delivery : apr_time_from_sec(7 * 86400);
+    node->cfg.workers = conf->workers >= 0 ? conf->workers : 4;
+    node->cfg.passphrase = conf->passphrase;
+    node->cfg.wake_fd = -1;
+    node->cfg.user_agent = "mod_cosell/" COSELL_VERSION;
+    return node;
+}
+
+int cosell_config_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
+{
+    cosell_node_t *node = make_node(cosell_conf_of(s), s, pconf);
+    check_t ck = { pconf, ptemp, s, cosell_conf_of(s), cosell_reloading(), 0, NULL };
+    int mistakes = 0, hosts = 0;
+    server_rec *host;
+
+    (void)plog;
+    for (host = s; host; host = host->next) {
+        hosts += cosell_conf_of(host)->engine == 1;
+        mistakes += check_host(node, host, ck.reloading, pconf, ptemp);
+    }
+    if (hosts) {
+        check_secret(&ck, NULL, "CosellCryptoPassphrase ", node->cfg.passphrase);
+        cosell_node = node;
+    }
+    mistakes += ck.mistakes;
+    return mistakes && !ck.reloading ? HTTP_INTERNAL_SERVER_ERROR : OK;
+}
