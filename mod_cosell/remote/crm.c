@@ -1,0 +1,24 @@
+#include "crm.h"
+
+#include <string.h>
+
+#include "dynamics/dynamics.h"
+
+static const cs_crm_impl_t *const impls[] = { &cs_dynamics_impl, NULL };
+
+const cs_crm_impl_t *cs_crm_impl_of(const char *type)
+{
+    int i;
+
+    for (i = 0; type && impls[i]; i++) {
+        if (!strcmp(impls[i]->type, type)) {
+            return impls[i];
+        }
+    }
+    return NULL;
+}
+
+const char *cs_crm_types(void)
+{
+    return "dynamics365";
+}

@@ -1,0 +1,328 @@
+#include "client.h"
+
+#include <apr_strings.h>
+#include <string.h>
+
+#include "../../base/counter.h"
+#include "../../base/crypto.h"
+#include "../../base/json.h"
+
+#define API "/api/data/v9.2/"
+
+static const cs_json_limits_t answer_limits = { 4 * 1024 * 1024, 100000, 32 };
+
+/* ---- batches ---- */
+
+void cs_dyn_batch_init(cs_dyn_batch_t *batch, cs_crm_t *crm, int max, apr_pool_t *p)
+{
+    apr_size_t n = (apr_size_t)(max > 0 ? max : 1);
+
+    batch->crm = crm;
+    batch->calls = apr_pcalloc(p, sizeof(*batch->calls) * n);
+    batch->requests = apr_pcalloc(p, sizeof(*batch->requests) * n);
+    batch->responses = apr_pcalloc(p, sizeof(*batch->responses) * n);
+    batch->n = 0;
+    batch->p = p;
+}
+
+cs_http_request_t *cs_dyn_batch_add(cs_dyn_batch_t *batch, const char *method, const char *path, const char *label,
+                                    const cs_dyn_call_t *call)
+{
+    cs_http_request_t *request = &batch->requests[batch->n];
+    int get = !strcmp(method, "GET");
+
+    batch->calls[batch->n++] = *call;
+    request->method = method;
+    request->url = apr_pstrcat(batch->p, batch->crm->root, path, NULL);
+    request->label = label;
+    request->write = !get;
+    request->headers = apr_table_make(batch->p, 10);
+    apr_table_setn(request->headers, "Accept", "application/json");
+    apr_table_setn(request->headers, "OData-MaxVersion", "4.0");
+    apr_table_setn(request->headers, "OData-Version", "4.0");
+    apr_table_setn(request->headers, "x-ms-client-request-id", cs_uuid4(batch->p));
+    if (get) {
+        apr_table_setn(request->headers, "Accept-Encoding", "gzip");
+        /* The word, not a tag: it keeps answers out of caches on the way. */
+        apr_table_setn(request->headers, "If-None-Match", "null");
+    }
+    else {
+        apr_table_setn(request->headers, "Content-Type", "application/json; charset=utf-8");
+    }
+    return request;
+}
+
+apr_status_t cs_dyn_batch_send(cs_dyn_batch_t *batch, apr_interval_time_t deadline)
+{
+    cs_crm_t *crm = batch->crm;
+    apr_status_t rv;
+    int i;
+
+    rv = cs_token_perform(crm->token, crm->http, crm->cfg.upstream, crm->limiter, batch->requests, batch->responses, batch->n, deadline,
+                          batch->p);
+    for (i = 0; rv == APR_SUCCESS && i < batch->n; i++) {
+        cs_count(CS_COUNT_CALLS_CRM, (apr_uint64_t)batch->responses[i].calls);
+    }
+    return rv;
+}
+
+/* ---- answers ---- */
+
+void cs_dyn_unreadable(cs_result_t *res, const cs_http_response_t *response, const cs_http_request_t *request, cs_dyn_kind_e kind,
+                       const char *why, apr_pool_t *p)
+{
+    cs_result_set(res, p, CS_EPARSE, kind == CS_DYN_READ ? CS_CLASS_RETRY : CS_CLASS_UNKNOWN, "dataverse:answer", "%s",
+                  cs_http_describe(response, request, why, p));
+    res->correlation = response->correlation;
+}
+
+json_t *cs_dyn_object(cs_result_t *res, const cs_http_response_t *response, const cs_http_request_t *request, cs_dyn_kind_e kind,
+                      apr_pool_t *p)
+{
+    cs_result_t why = { 0 };
+    json_t *json = NULL;
+
+    if (cs_json_parse(&json, response->body, response->body_len, &answer_limits, p, &why) != APR_SUCCESS) {
+        cs_dyn_unreadable(res, response, request, kind, why.detail, p);
+        return NULL;
+    }
+    if (!json_is_object(json)) {
+        cs_dyn_unreadable(res, response, request, kind, "the answer is not a JSON object", p);
+        json_decref(json);
+        return NULL;
+    }
+    return cs_json_own(json, p);
+}
+
+/* ---- names ---- */
+
+const cs_dyn_table_t *cs_dyn_table(void *baton, const char *name)
+{
+    cs_crm_t *crm = baton;
+    const cs_dyn_table_t *table = apr_hash_get(crm->learnt, name, APR_HASH_KEY_STRING);
+
+    return table ? table : cs_dyn_table_std(name);
+}
+
+void cs_dyn_want(cs_crm_t *crm, apr_array_header_t *names, const char *name, const char *column)
+{
+    const cs_dyn_table_t *table = name ? cs_dyn_table(crm, name) : NULL;
+    int i;
+
+    if (!name || (table && (!column || table->whole || cs_dyn_nav(table, column, NULL) || !strcmp(table->key, column)))) {
+        return;
+    }
+    for (i = 0; i < names->nelts; i++) {
+        if (!strcmp(APR_ARRAY_IDX(names, i, const char *), name)) {
+            return;
+        }
+    }
+    APR_ARRAY_PUSH(names, const char *) = name;
+}
+
+static void ask_definition(cs_dyn_batch_t *batch, const char *name)
+{
+    static const char options[] =
+        "?$select=EntitySetName,PrimaryIdAttribute,PrimaryNameAttribute&$expand=ManyToOneRelationships($select=ReferencingAttribute,"
+        "ReferencedEntity,ReferencingEntityNavigationPropertyName)";
+    cs_dyn_call_t call = { (void *)name, NULL, NULL, CS_DYN_READ };
+
+    cs_dyn_batch_add(batch, "GET", apr_pstrcat(batch->p, "EntityDefinitions(LogicalName='", name, "')", options, NULL),
+                     apr_pstrcat(batch->p, "GET definition of ", name, NULL), &call);
+}
+
+static void take_definition(cs_dyn_batch_t *batch, int at, cs_result_t *res)
+{
+    const char *name = batch->calls[at].item;
+    const cs_http_response_t *response = &batch->responses[at];
+    cs_crm_t *crm = batch->crm;
+    const cs_dyn_table_t *table;
+    cs_result_t one = { 0 };
+    json_t *json = NULL;
+
+    cs_dyn_classify(&one, response, &batch->requests[at], CS_DYN_READ, NULL, batch->p);
+    if (one.cls == CS_CLASS_GONE) {
+        one.cls = CS_CLASS_SUSPEND;
+        one.problem = "config:table";
+    }
+    if (one.cls == CS_CLASS_OK) {
+        json = cs_dyn_object(&one, response, &batch->requests[at], CS_DYN_READ, batch->p);
+    }
+    if (json) {
+        table = cs_dyn_table_of(json, name, crm->p);
+        if (table) {
+            apr_hash_set(crm->learnt, table->name, APR_HASH_KEY_STRING, table);
+            return;
+        }
+        cs_dyn_unreadable(&one, response, &batch->requests[at], CS_DYN_READ, "the definition names no entity set or key", batch->p);
+    }
+    *res = one;
+}
+
+apr_status_t cs_dyn_learn(cs_crm_t *crm, const apr_array_header_t *names, apr_interval_time_t deadline, int *pcalls, apr_pool_t *p,
+                          cs_result_t *res)
+{
+    cs_dyn_batch_t batch;
+    apr_status_t rv;
+    int i;
+
+    *pcalls = 0;
+    cs_result_clear(res);
+    cs_dyn_batch_init(&batch, crm, names->nelts, p);
+    for (i = 0; i < names->nelts; i++) {
+        const char *name = APR_ARRAY_IDX(names, i, const char *);
+
+        if (cs_dyn_name_valid(name, strlen(name))) {
+            ask_definition(&batch, name);
+        }
+    }
+    rv = cs_dyn_batch_send(&batch, deadline);
+    for (i = 0; rv == APR_SUCCESS && i < batch.n; i++) {
+        *pcalls += batch.responses[i].calls;
+        take_definition(&batch, i, res);
+    }
+    return rv;
+}
+
+/* ---- the client ---- */
+
+static const char *token_url(const cs_crm_config_t *cfg, apr_pool_t *p)
+{
+    if (cfg->token_url) {
+        return cfg->token_url;
+    }
+    return apr_pstrcat(p, "https://login.microsoftonline.com/", cs_http_escape(cfg->tenant ? cfg->tenant : "", p), "/oauth2/v2.0/token",
+                       NULL);
+}
+
+static apr_status_t create(cs_crm_t **pcrm, const cs_crm_config_t *cfg, cs_http_t *http, cs_limiter_t *limiter, cs_limiter_t *login_limiter,
+                           apr_pool_t *p)
+{
+    cs_crm_t *crm = apr_pcalloc(p, sizeof(*crm));
+    const char *origin = cs_http_origin(cfg->url, p);
+    cs_token_config_t tc = { 0 };
+
+    if (!origin) {
+        return APR_EINVAL;
+    }
+    crm->cfg = *cfg;
+    crm->http = http;
+    crm->limiter = limiter;
+    crm->root = apr_pstrcat(p, origin, API, NULL);
+    crm->p = p;
+    crm->learnt = apr_hash_make(p);
+    tc.grant = CS_GRANT_CLIENT_CREDENTIALS;
+    tc.url = token_url(cfg, p);
+    tc.audience = origin;
+    tc.client_id = cfg->client_id;
+    tc.client_secret = cfg->client_secret;
+    tc.upstream = cfg->login;
+    *pcrm = crm;
+    return cs_token_create(&crm->token, &tc, http, login_limiter, p);
+}
+
+static const char *guid_member(const json_t *json, const char *name, apr_pool_t *p)
+{
+    const char *text = cs_json_str(json, name);
+    char *out;
+
+    if (!text || !cs_uuid_valid(text, strlen(text))) {
+        return NULL;
+    }
+    out = apr_pstrdup(p, text);
+    for (char *c = out; *c; c++) {
+        *c = *c >= 'A' && *c <= 'F' ? (char)(*c + ('a' - 'A')) : *c;
+    }
+    return out;
+}
+
+/* A copied sandbox answers under the old address with an identity of its own: nothing must be written there. */
+static apr_status_t check_organization(const cs_crm_t *crm, const cs_crm_whoami_t *who, apr_pool_t *p, cs_result_t *res)
+{
+    if (!crm->cfg.organization || !strcasecmp(crm->cfg.organization, who->organization)) {
+        return APR_SUCCESS;
+    }
+    return cs_result_set(res, p, CS_EREMOTE, CS_CLASS_SUSPEND, "config:organization", "%s is the organisation %s, but %s was expected",
+                         crm->cfg.url, who->organization, crm->cfg.organization);
+}
+
+static apr_status_t whoami(cs_crm_t *crm, cs_crm_whoami_t *who, apr_interval_time_t deadline, apr_pool_t *p, cs_result_t *res)
+{
+    cs_dyn_call_t call = { NULL, NULL, NULL, CS_DYN_READ };
+    cs_dyn_batch_t batch;
+    apr_status_t rv;
+    json_t *json;
+
+    memset(who, 0, sizeof(*who));
+    cs_result_clear(res);
+    cs_dyn_batch_init(&batch, crm, 1, p);
+    cs_dyn_batch_add(&batch, "GET", "WhoAmI", "GET WhoAmI", &call);
+    rv = cs_dyn_batch_send(&batch, deadline);
+    if (rv != APR_SUCCESS) {
+        return cs_result_set(res, p, rv, CS_CLASS_RETRY, "transport", "no request could be sent to %s", crm->cfg.name);
+    }
+    cs_dyn_classify(res, &batch.responses[0], &batch.requests[0], CS_DYN_READ, NULL, p);
+    if (res->cls == CS_CLASS_GONE) {
+        res->cls = CS_CLASS_SUSPEND;
+    }
+    if (res->cls != CS_CLASS_OK || !(json = cs_dyn_object(res, &batch.responses[0], &batch.requests[0], CS_DYN_READ, p))) {
+        return res->rv;
+    }
+    who->organization = guid_member(json, "OrganizationId", p);
+    who->user = guid_member(json, "UserId", p);
+    if (!who->organization || !who->user) {
+        cs_dyn_unreadable(res, &batch.responses[0], &batch.requests[0], CS_DYN_READ, "the answer names no organisation or user", p);
+        return res->rv;
+    }
+    return check_organization(crm, who, p, res);
+}
+
+/* ---- configuration ---- */
+
+static int has_path(const char *url)
+{
+    const char *rest = strstr(url, "://");
+
+    rest = rest ? strpbrk(rest + 3, "/?#") : NULL;
+    return rest && strcmp(rest, "/") != 0;
+}
+
+static const char *check(const cs_crm_config_t *cfg, apr_pool_t *p)
+{
+    const char *origin = cfg->url ? cs_http_origin(cfg->url, p) : NULL;
+
+    if (!origin || has_path(cfg->url)) {
+        return apr_psprintf(p, "\"%s\" is not the address of an environment; give it as https://organisation.crm.dynamics.com",
+                            cfg->url ? cfg->url : "");
+    }
+    if (!cfg->tenant && !cfg->token_url) {
+        return apr_psprintf(p, "%s needs tenant=, the id or domain of its Microsoft Entra tenant", cfg->name);
+    }
+    if (!cfg->client_id) {
+        return apr_psprintf(p, "%s needs client-id=, the application's id", cfg->name);
+    }
+    if (cfg->certificate || cfg->key) {
+        return apr_psprintf(p, "%s: this version signs in with client-secret=, not with certificate= and key=", cfg->name);
+    }
+    if (!cfg->client_secret) {
+        return apr_psprintf(p, "%s needs client-secret=file:/path or client-secret=exec:command", cfg->name);
+    }
+    if (cfg->organization && !cs_uuid_valid(cfg->organization, strlen(cfg->organization))) {
+        return apr_psprintf(p, "organization=\"%s\" is not a GUID", cfg->organization);
+    }
+    return NULL;
+}
+
+static const char *link_of(const cs_crm_config_t *cfg, const char *table, const char *id, apr_pool_t *p)
+{
+    const char *origin = cs_http_origin(cfg->url, p);
+
+    if (!origin || !table || !id || !cs_dyn_name_valid(table, strlen(table)) || !cs_uuid_valid(id, strlen(id))) {
+        return NULL;
+    }
+    return apr_pstrcat(p, origin, "/main.aspx?pagetype=entityrecord&etn=", table, "&id=", id, NULL);
+}
+
+const cs_crm_impl_t cs_dynamics_impl = {
+    "dynamics365", create, whoami, cs_dyn_read, cs_dyn_find, cs_dyn_write, check, link_of,
+};
