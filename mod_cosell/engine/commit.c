@@ -1,0 +1,635 @@
+/* engine/commit.c: group commit.
+ *
+ * An item is one request's notice, in memory of its own: the committer may go on with it when the
+ * request has long given up. Two hold it, the request and the committer; who lets go last frees it.
+ * Each request sleeps on its own item's semaphore, so an outcome wakes the one it is for, and a
+ * post before the wait is not lost.
+ *
+ *   submit          copy, queue, wake the thread if it sleeps, wait for the item
+ *   thread          take up to a group, store it outside the lock, tell each item its outcome
+ *
+ * A request that gives up takes its item out of the queue, so it is never stored; if it was taken
+ * already it may be, which the sender's repeat makes harmless.
+ *
+ * A hung disk. Requests know when the commit in progress began. Once that is longer ago than
+ * `slow`, those above a quarter of the threads leave: the ones that come are refused, the ones that
+ * wait look by themselves, `slow` after they came or the commit began.
+ */
+#include <errno.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include <apr_strings.h>
+#include <apr_thread_proc.h>
+
+#include "../base/counter.h"
+#include "../base/crash.h"
+#include "../base/log.h"
+#include "../base/pool.h"
+#include "../base/time.h"
+#include "commit.h"
+
+#define GROUP_MAX 128
+#define GROUP_BYTES (1024 * 1024)
+/* A name costs about as much as this many bytes: 100 notices of 100 names are not one group. */
+#define NAME_COST 1024
+/* After a group that failed because of the machine the next one waits: repeating at full speed
+ * would only heat it. */
+#define FAILED_PAUSE apr_time_from_msec(50)
+#define LOG_INTERVAL apr_time_from_sec(60)
+
+typedef struct item_t {
+    struct item_t *next;
+    cs_notice_t notice;
+    apr_array_header_t names;
+    apr_size_t cost;
+    sem_t told;
+    atomic_int refs;
+    int taken; /* in the commit in progress; under the mutex */
+    apr_status_t rv;
+    char reason[300];
+    /* the strings follow */
+} item_t;
+
+struct cs_committer_t {
+    cs_committer_config_t cfg;
+    apr_pool_t *pool; /* own; destroyed after the join, left alone with a thread that hangs */
+    apr_thread_t *thread;
+    cs_store_t *store;     /* the thread's */
+    pthread_mutex_t mutex; /* for all below */
+    pthread_cond_t work;   /* the thread sleeps */
+    pthread_cond_t ended;  /* stop() sleeps */
+    atomic_int waiting;    /* requests inside submit(); raised under the mutex */
+    item_t *first, **last;
+    int limit; /* of waiting requests while a commit is slow */
+    int idle, stopping, done;
+    apr_interval_time_t since; /* the commit in progress began; 0 = none */
+    int bad;                   /* the last group failed */
+    char reason[300];
+    cs_log_state_t log; /* the thread's */
+};
+
+/* ---- items ---- */
+
+static apr_size_t size_of(const char *text)
+{
+    return text ? strlen(text) + 1 : 0;
+}
+
+static const char *keep(char **pto, const char *text)
+{
+    apr_size_t len = size_of(text);
+    char *copy = *pto;
+
+    if (!text) {
+        return NULL;
+    }
+    memcpy(copy, text, len);
+    *pto += len;
+    return copy;
+}
+
+static int names_of(const cs_notice_t *n)
+{
+    return n->names ? n->names->nelts : 0;
+}
+
+static apr_size_t text_size(const cs_notice_t *n)
+{
+    apr_size_t size = size_of(n->site) + size_of(n->source) + size_of(n->event) +
+                      size_of(n->digest) + size_of(n->problem) + size_of(n->body) +
+                      size_of(n->kind) + size_of(n->system);
+    int i;
+
+    for (i = 0; i < names_of(n); i++) {
+        size += size_of(APR_ARRAY_IDX(n->names, i, const char *));
+    }
+    return size;
+}
+
+static void copy_notice(item_t *item, const cs_notice_t *n, const char **names, char *text)
+{
+    int i;
+
+    item->notice = *n;
+    item->notice.site = keep(&text, n->site);
+    item->notice.source = keep(&text, n->source);
+    item->notice.event = keep(&text, n->event);
+    item->notice.digest = keep(&text, n->digest);
+    item->notice.problem = keep(&text, n->problem);
+    item->notice.body = keep(&text, n->body);
+    item->notice.kind = keep(&text, n->kind);
+    item->notice.system = keep(&text, n->system);
+    for (i = 0; i < names_of(n); i++) {
+        names[i] = keep(&text, APR_ARRAY_IDX(n->names, i, const char *));
+    }
+    item->names.elt_size = sizeof(const char *);
+    item->names.nelts = item->names.nalloc = names_of(n);
+    item->names.elts = (char *)names;
+    item->notice.names = &item->names;
+}
+
+/* One block: the item, its names, its strings. */
+static item_t *make_item(const cs_notice_t *n)
+{
+    apr_size_t texts = text_size(n);
+    apr_size_t names = sizeof(const char *) * (apr_size_t)names_of(n);
+    item_t *item = malloc(sizeof(*item) + names + texts);
+    char *rest = (char *)(item + 1);
+
+    if (!item) {
+        return NULL;
+    }
+    memset(item, 0, sizeof(*item));
+    copy_notice(item, n, (const char **)(void *)rest, rest + names);
+    item->cost = sizeof(*item) + texts + NAME_COST * (apr_size_t)names_of(n);
+    sem_init(&item->told, 0, 0);
+    atomic_init(&item->refs, 2);
+    return item;
+}
+
+static void let_go(item_t *item)
+{
+    if (atomic_fetch_sub_explicit(&item->refs, 1, memory_order_acq_rel) == 1) {
+        sem_destroy(&item->told);
+        free(item);
+    }
+}
+
+/* ---- the thread ---- */
+
+/* Takes a group out of the queue. With the mutex. */
+static int take_group(cs_committer_t *c, item_t **group)
+{
+    apr_size_t cost = 0;
+    item_t *item;
+    int n = 0;
+
+    while ((item = c->first) && n < GROUP_MAX && (!n || cost + item->cost <= GROUP_BYTES)) {
+        c->first = item->next;
+        if (!c->first) {
+            c->last = &c->first;
+        }
+        item->taken = 1;
+        cost += item->cost;
+        group[n++] = item;
+    }
+    return n;
+}
+
+static void tell(item_t *item, apr_status_t rv, const char *reason)
+{
+    item->rv = rv;
+    apr_cpystrn(item->reason, reason ? reason : "", sizeof(item->reason));
+    sem_post(&item->told);
+    let_go(item);
+}
+
+static apr_status_t store_items(cs_committer_t *c, item_t **group, int n, apr_pool_t *ptemp,
+                                cs_result_t *res)
+{
+    const cs_notice_t *notices[GROUP_MAX];
+    apr_status_t rv;
+    int i;
+
+    for (i = 0; i < n; i++) {
+        notices[i] = &group[i]->notice;
+    }
+    CS_CRASH_POINT("commit-before");
+    rv = cs_store_accept(c->store, notices, n, ptemp, res);
+    CS_CRASH_POINT("commit-after");
+    if (rv == APR_SUCCESS) {
+        cs_count(CS_COUNT_GROUPS, 1);
+    }
+    else {
+        cs_count(CS_COUNT_STORE_ERRORS, 1);
+    }
+    return rv;
+}
+
+/* Not about the machine but about a notice. */
+static int is_poison(apr_status_t rv)
+{
+    return rv == APR_EINVAL || rv == CS_ELIMIT;
+}
+
+/* One line per change. The problem's word decides what a change is: the sentence differs with the
+ * step that failed. */
+static void say_state(cs_committer_t *c, apr_status_t rv, int n, const cs_result_t *res)
+{
+    const char *word = rv == APR_SUCCESS ? NULL : res->problem ? res->problem : "unknown";
+    unsigned long silent = 0;
+
+    if (!cs_log_state_changed(&c->log, word, LOG_INTERVAL, &silent)) {
+        return;
+    }
+    if (rv == APR_SUCCESS) {
+        cs_log(CS_LOG_NOTICE, 0, NULL,
+               CSLOGNO(2201) "callbacks are stored again; %lu failures were not logged", silent);
+    }
+    else if (n) {
+        cs_log(CS_LOG_ERR, 0, NULL,
+               CSLOGNO(2202) "could not store %d callbacks: %s; %lu failures before were not "
+                             "logged",
+               n, res->detail ? res->detail : word, silent);
+    }
+    else {
+        cs_log(CS_LOG_ERR, 0, NULL, CSLOGNO(2203) "callbacks cannot be stored: %s",
+               res->detail ? res->detail : word);
+    }
+}
+
+static void note_outcome(cs_committer_t *c, apr_status_t rv, const char *reason)
+{
+    pthread_mutex_lock(&c->mutex);
+    c->since = 0;
+    c->bad = rv != APR_SUCCESS;
+    apr_cpystrn(c->reason, reason ? reason : "", sizeof(c->reason));
+    pthread_mutex_unlock(&c->mutex);
+}
+
+static void tell_all(item_t **group, int n, apr_status_t rv, const char *reason)
+{
+    int i;
+
+    for (i = 0; i < n; i++) {
+        tell(group[i], rv, reason);
+    }
+}
+
+/* One bad notice must not take its neighbours along: each alone, once. Returns the status of the
+ * machine. */
+static apr_status_t store_each(cs_committer_t *c, item_t **group, int n, apr_pool_t *ptemp,
+                               cs_result_t *res)
+{
+    apr_status_t rv, machine = APR_SUCCESS;
+    int i;
+
+    for (i = 0; i < n; i++) {
+        if (machine == APR_SUCCESS) {
+            rv = store_items(c, &group[i], 1, ptemp, res);
+            machine = is_poison(rv) ? APR_SUCCESS : rv;
+            if (is_poison(rv)) {
+                cs_log(CS_LOG_INFO, 0, group[i]->notice.site,
+                       CSLOGNO(2204) "a callback cannot be stored: %s", res->detail);
+            }
+        }
+        else {
+            rv = machine;
+        }
+        tell(group[i], rv, res->detail);
+    }
+    return machine;
+}
+
+static apr_status_t commit_group(cs_committer_t *c, item_t **group, int n, apr_pool_t *ptemp)
+{
+    cs_result_t res;
+    apr_status_t rv;
+
+    cs_result_clear(&res);
+    rv = store_items(c, group, n, ptemp, &res);
+    if (is_poison(rv)) {
+        rv = store_each(c, group, n, ptemp, &res);
+        note_outcome(c, rv, res.detail);
+    }
+    else {
+        note_outcome(c, rv, res.detail);
+        tell_all(group, n, rv, res.detail);
+    }
+    say_state(c, rv, n, &res);
+    if (rv == APR_SUCCESS && c->cfg.committed) {
+        c->cfg.committed(c->cfg.baton);
+    }
+    return rv;
+}
+
+static void timespec_of(struct timespec *ts, apr_interval_time_t mono)
+{
+    ts->tv_sec = (time_t)(mono / APR_USEC_PER_SEC);
+    ts->tv_nsec = (long)(mono % APR_USEC_PER_SEC) * 1000;
+}
+
+/* With the mutex. A stop ends the pause. */
+static void pause_after_failure(cs_committer_t *c)
+{
+    struct timespec until;
+
+    timespec_of(&until, cs_time_mono() + FAILED_PAUSE);
+    while (!c->stopping && !pthread_cond_timedwait(&c->work, &c->mutex, &until)) {
+    }
+}
+
+/* Returns the size of the next group; 0 when all is written and the end was asked for. */
+static int wait_for_group(cs_committer_t *c, item_t **group, apr_status_t last)
+{
+    int n;
+
+    pthread_mutex_lock(&c->mutex);
+    if (last != APR_SUCCESS) {
+        pause_after_failure(c);
+    }
+    while (!(n = take_group(c, group)) && !c->stopping) {
+        c->idle = 1;
+        pthread_cond_wait(&c->work, &c->mutex);
+        c->idle = 0;
+    }
+    c->since = n ? cs_time_mono() : 0;
+    pthread_mutex_unlock(&c->mutex);
+    return n;
+}
+
+/* What is wrong is said before the first request meets it, and a new store is made before it. */
+static void look_at_store(cs_committer_t *c, apr_pool_t *ptemp)
+{
+    cs_result_t res;
+    apr_status_t rv;
+
+    cs_result_clear(&res);
+    pthread_mutex_lock(&c->mutex);
+    c->since = cs_time_mono();
+    pthread_mutex_unlock(&c->mutex);
+    rv = cs_store_check(c->store, ptemp, &res);
+    note_outcome(c, rv, res.detail);
+    say_state(c, rv, 0, &res);
+}
+
+static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *baton)
+{
+    cs_committer_t *c = baton;
+    item_t *group[GROUP_MAX];
+    apr_status_t rv = APR_SUCCESS;
+    apr_pool_t *ptemp;
+    int n;
+
+    apr_pool_create(&ptemp, c->pool);
+    apr_pool_tag(ptemp, "commit group");
+    look_at_store(c, ptemp);
+    apr_pool_clear(ptemp);
+    while ((n = wait_for_group(c, group, rv))) {
+        rv = commit_group(c, group, n, ptemp);
+        apr_pool_clear(ptemp);
+    }
+    cs_store_close(c->store);
+    pthread_mutex_lock(&c->mutex);
+    c->done = 1;
+    pthread_cond_broadcast(&c->ended);
+    pthread_mutex_unlock(&c->mutex);
+    apr_thread_exit(thread, APR_SUCCESS);
+    return NULL;
+}
+
+/* ---- starting ---- */
+
+static void init_locks(cs_committer_t *c)
+{
+    pthread_condattr_t attr;
+
+    pthread_mutex_init(&c->mutex, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&c->work, &attr);
+    pthread_cond_init(&c->ended, &attr);
+    pthread_condattr_destroy(&attr);
+}
+
+apr_status_t cs_committer_start(cs_committer_t **pc, const cs_committer_config_t *cfg,
+                                apr_pool_t *p, cs_result_t *res)
+{
+    cs_committer_t *c;
+    apr_pool_t *pool;
+    apr_status_t rv;
+
+    *pc = NULL;
+    /* Not below p: a thread that hangs at the end is left behind and must keep its memory. shared:
+     * the thread and its creator both use it. */
+    rv = cs_pool_create_own(&pool, NULL, 1, "committer");
+    if (rv != APR_SUCCESS) {
+        return cs_result_set(res, p, rv, CS_CLASS_RETRY, "commit:memory", "out of memory");
+    }
+    c = apr_pcalloc(pool, sizeof(*c));
+    c->pool = pool;
+    c->cfg = *cfg;
+    c->limit = cfg->threads / 4 > 1 ? cfg->threads / 4 : 1;
+    c->last = &c->first;
+    init_locks(c);
+    rv = cs_store_open(&c->store, cfg->store, CS_STORE_WRITER, pool, res);
+    if (rv == APR_SUCCESS) {
+        rv = apr_thread_create(&c->thread, NULL, run, c, pool);
+        if (rv != APR_SUCCESS) {
+            cs_result_set(res, p, rv, CS_CLASS_RETRY, "commit:thread",
+                          "could not start the committer's thread");
+        }
+    }
+    if (rv != APR_SUCCESS) {
+        apr_pool_destroy(pool);
+        return rv;
+    }
+    *pc = c;
+    return APR_SUCCESS;
+}
+
+/* ---- requests ---- */
+
+static int is_slow(const cs_committer_t *c, apr_interval_time_t now)
+{
+    return c->since && now - c->since > c->cfg.slow;
+}
+
+/* NULL, or why this request is not let in. With the mutex. */
+static const char *refuse(const cs_committer_t *c, apr_interval_time_t now)
+{
+    if (c->stopping) {
+        return "the server is stopping";
+    }
+    if (is_slow(c, now) && atomic_load(&c->waiting) >= c->limit) {
+        return "the store is slow and enough requests wait for it";
+    }
+    return NULL;
+}
+
+static const char *enqueue(cs_committer_t *c, item_t *item, apr_interval_time_t now)
+{
+    const char *why;
+    int wake = 0;
+
+    pthread_mutex_lock(&c->mutex);
+    why = refuse(c, now);
+    if (!why) {
+        *c->last = item;
+        c->last = &item->next;
+        atomic_fetch_add(&c->waiting, 1);
+        wake = c->idle;
+        c->idle = 0;
+    }
+    pthread_mutex_unlock(&c->mutex);
+    if (wake) {
+        pthread_cond_signal(&c->work);
+    }
+    return why;
+}
+
+/* Woken by the clock: leave, or when to look again? With the mutex. */
+static const char *leave_or_stay(const cs_committer_t *c, apr_interval_time_t now,
+                                 apr_interval_time_t until, apr_interval_time_t *pnext)
+{
+    if (now >= until) {
+        return "the store did not answer in time";
+    }
+    if (is_slow(c, now)) {
+        if (atomic_load(&c->waiting) > c->limit) {
+            return "the store is slow and enough requests wait for it";
+        }
+        *pnext = until;
+        return NULL;
+    }
+    *pnext = (c->since ? c->since : now) + c->cfg.slow + 1000;
+    return NULL;
+}
+
+/* Out of the queue, if it is still there. With the mutex. Returns 1 if the queue's hold is now ours
+ * to let go. */
+static int dequeue(cs_committer_t *c, item_t *item)
+{
+    item_t **pi = &c->first;
+
+    if (item->taken) {
+        return 0;
+    }
+    while (*pi != item) {
+        pi = &(*pi)->next;
+    }
+    *pi = item->next;
+    if (c->last == &item->next) {
+        c->last = pi;
+    }
+    return 1;
+}
+
+/* After a time-out of the wait. NULL = wait on until *pnext. */
+static const char *reconsider(cs_committer_t *c, item_t *item, apr_interval_time_t until,
+                              apr_interval_time_t *pnext)
+{
+    const char *why;
+    int ours = 0;
+
+    pthread_mutex_lock(&c->mutex);
+    why = leave_or_stay(c, cs_time_mono(), until, pnext);
+    if (why) {
+        atomic_fetch_sub(&c->waiting, 1);
+        ours = dequeue(c, item);
+    }
+    pthread_mutex_unlock(&c->mutex);
+    if (ours) {
+        let_go(item);
+    }
+    return why;
+}
+
+/* Waits for the outcome. NULL, or why we left without it. */
+static const char *await(cs_committer_t *c, item_t *item, apr_interval_time_t now)
+{
+    apr_interval_time_t until = now + c->cfg.patience;
+    apr_interval_time_t next = now + c->cfg.slow + 1000;
+    const char *why;
+    struct timespec ts;
+
+    for (;;) {
+        timespec_of(&ts, next < until ? next : until);
+        if (!sem_clockwait(&item->told, CLOCK_MONOTONIC, &ts)) {
+            atomic_fetch_sub(&c->waiting, 1);
+            return NULL;
+        }
+        if (errno != EINTR) {
+            why = reconsider(c, item, until, &next);
+            if (why) {
+                /* It may have come just now, between the clock and the mutex. */
+                return sem_trywait(&item->told) ? why : NULL;
+            }
+        }
+    }
+}
+
+apr_status_t cs_committer_submit(cs_committer_t *c, const cs_notice_t *notice, apr_pool_t *p,
+                                 cs_result_t *res)
+{
+    apr_interval_time_t now = cs_time_mono();
+    item_t *item = make_item(notice);
+    const char *why;
+    apr_status_t rv;
+
+    if (!item) {
+        return cs_result_set(res, p, APR_ENOMEM, CS_CLASS_RETRY, "commit:memory", "out of memory");
+    }
+    why = enqueue(c, item, now);
+    if (why) {
+        let_go(item);
+        let_go(item);
+        return cs_result_set(res, p, CS_ENOTDURABLE, CS_CLASS_RETRY, "commit:refused", "%s", why);
+    }
+    why = await(c, item, now);
+    if (why) {
+        rv = cs_result_set(res, p, CS_ENOTDURABLE, CS_CLASS_RETRY, "commit:late", "%s", why);
+    }
+    else if (item->rv != APR_SUCCESS) {
+        rv = cs_result_set(res, p, item->rv, CS_CLASS_RETRY, "commit:failed", "%s", item->reason);
+    }
+    else {
+        cs_result_clear(res);
+        rv = APR_SUCCESS;
+    }
+    let_go(item);
+    return rv;
+}
+
+/* ---- stopping, looking ---- */
+
+apr_status_t cs_committer_stop(cs_committer_t *c, apr_interval_time_t budget)
+{
+    struct timespec until;
+    apr_status_t rv;
+    int timeup = 0, done;
+
+    timespec_of(&until, cs_time_mono() + budget);
+    pthread_mutex_lock(&c->mutex);
+    c->stopping = 1;
+    pthread_cond_signal(&c->work);
+    while (!c->done && !timeup) {
+        timeup = pthread_cond_timedwait(&c->ended, &c->mutex, &until) != 0;
+    }
+    done = c->done;
+    pthread_mutex_unlock(&c->mutex);
+    if (!done) {
+        apr_thread_detach(c->thread);
+        return APR_TIMEUP;
+    }
+    apr_thread_join(&rv, c->thread);
+    pthread_mutex_destroy(&c->mutex);
+    pthread_cond_destroy(&c->work);
+    pthread_cond_destroy(&c->ended);
+    apr_pool_destroy(c->pool);
+    return APR_SUCCESS;
+}
+
+int cs_committer_troubled(cs_committer_t *c, const char **preason, apr_pool_t *p)
+{
+    apr_interval_time_t now = cs_time_mono();
+    const char *why = NULL;
+
+    pthread_mutex_lock(&c->mutex);
+    if (c->bad) {
+        why = c->reason;
+    }
+    if (is_slow(c, now)) {
+        why = "the store does not answer";
+    }
+    if (preason) {
+        *preason = why ? apr_pstrdup(p, why) : NULL;
+    }
+    pthread_mutex_unlock(&c->mutex);
+    return why != NULL;
+}

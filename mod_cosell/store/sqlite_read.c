@@ -1,0 +1,477 @@
+/* store/sqlite_read.c: everything that only looks, secrets, pruning. */
+#include <string.h>
+#include <sys/stat.h>
+
+#include <apr_strings.h>
+
+#include "../base/json.h"
+#include "../base/time.h"
+#include "sqlite_impl.h"
+
+#define PRUNE_MAX 500
+
+/* ---- deals ---- */
+
+apr_status_t cs_sqlite_deal_of_row(cs_sqlite_t *sq, sqlite3_stmt *st, cs_deal_t **pdeal,
+                                   apr_pool_t *p)
+{
+    cs_deal_t *d = apr_pcalloc(p, sizeof(*d));
+    apr_status_t rv;
+
+    *pdeal = d;
+    d->id = sqlite3_column_int64(st, 0);
+    d->site = cs_sqlite_text(st, 1, p);
+    d->state = (cs_deal_state_e)sqlite3_column_int(st, 2);
+    d->crm = cs_sqlite_text(st, 3, p);
+    d->kind = cs_sqlite_text(st, 4, p);
+    d->referral_id = cs_sqlite_text(st, 5, p);
+    d->engagement_id = cs_sqlite_text(st, 6, p);
+    d->table = cs_sqlite_text(st, 7, p);
+    d->record_id = cs_sqlite_text(st, 8, p);
+    d->title = cs_sqlite_text(st, 9, p);
+    d->status = cs_sqlite_text(st, 10, p);
+    d->problem = cs_sqlite_text(st, 11, p);
+    d->pc_version = cs_sqlite_text(st, 12, p);
+    d->pc_status = cs_sqlite_text(st, 13, p);
+    d->crm_version = cs_sqlite_text(st, 14, p);
+    d->mapping = cs_sqlite_text(st, 15, p);
+    d->next_look = sqlite3_column_int64(st, 20);
+    d->created = sqlite3_column_int64(st, 21);
+    d->updated = sqlite3_column_int64(st, 22);
+    rv = cs_sqlite_json(sq, st, 16, &d->images, p);
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_json(sq, st, 17, &d->intent, p);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_json(sq, st, 18, &d->told, p);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_json(sq, st, 19, &d->explain, p);
+    }
+    return rv;
+}
+
+/* Takes the row under st, if there is one. */
+static apr_status_t take_deal(cs_sqlite_t *sq, apr_status_t rv, sqlite3_stmt *st, cs_deal_t **pdeal,
+                              apr_pool_t *p)
+{
+    if (st) {
+        rv = cs_sqlite_deal_of_row(sq, st, pdeal, p);
+        cs_sqlite_reset(st);
+    }
+    if (rv != APR_SUCCESS) {
+        *pdeal = NULL;
+    }
+    return rv;
+}
+
+apr_status_t cs_sqlite_deal_find(cs_store_t *store, const char *site, const char *system,
+                                 const char *external_id, cs_deal_t **pdeal, apr_pool_t *p,
+                                 cs_result_t *res)
+{
+    cs_sqlite_t *sq = (cs_sqlite_t *)store;
+    sqlite3_stmt *st = NULL;
+    apr_status_t rv = cs_sqlite_read(sq, 0, p);
+
+    *pdeal = NULL;
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_query(sq, &st, CS_SQL_DEAL_FIND, "ss", site,
+                             apr_pstrcat(p, system, ":", external_id, NULL));
+        rv = take_deal(sq, rv, st, pdeal, p);
+    }
+    return cs_sqlite_done(sq, rv, p, res);
+}
+
+apr_status_t cs_sqlite_deal_load(cs_store_t *store, const char *site, apr_int64_t id,
+                                 cs_deal_t **pdeal, apr_pool_t *p, cs_result_t *res)
+{
+    cs_sqlite_t *sq = (cs_sqlite_t *)store;
+    sqlite3_stmt *st = NULL;
+    apr_status_t rv = cs_sqlite_read(sq, 0, p);
+
+    *pdeal = NULL;
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_query(sq, &st, CS_SQL_DEAL_GET, "si", site, id);
+        rv = take_deal(sq, rv, st, pdeal, p);
+    }
+    return cs_sqlite_done(sq, rv, p, res);
+}
+
+/* ---- lists ---- */
+
+static apr_status_t row_of_work(cs_sqlite_t *sq, sqlite3_stmt *st, apr_array_header_t *list,
+                                apr_pool_t *p)
+{
+    return cs_sqlite_work_of_row(sq, st, apr_array_push(list), p);
+}
+
+static apr_status_t row_of_deal(cs_sqlite_t *sq, sqlite3_stmt *st, apr_array_header_t *list,
+                                apr_pool_t *p)
+{
+    return cs_sqlite_deal_of_row(sq, st, apr_array_push(list), p);
+}
+
+static apr_status_t row_of_journal(cs_sqlite_t *sq, sqlite3_stmt *st, apr_array_header_t *list,
+                                   apr_pool_t *p)
+{
+    cs_journal_t *j = apr_pcalloc(p, sizeof(*j));
+    apr_status_t rv;
+
+    APR_ARRAY_PUSH(list, cs_journal_t *) = j;
+    j->id = sqlite3_column_int64(st, 0);
+    j->deal = sqlite3_column_int64(st, 1);
+    j->at = sqlite3_column_int64(st, 2);
+    j->direction = cs_sqlite_text(st, 3, p);
+    j->action = cs_sqlite_text(st, 4, p);
+    j->line = cs_sqlite_text(st, 5, p);
+    j->outcome = cs_sqlite_text(st, 8, p);
+    j->why = cs_sqlite_text(st, 9, p);
+    j->calls = sqlite3_column_int(st, 10);
+    j->took = sqlite3_column_int64(st, 11);
+    j->correlation = cs_sqlite_text(st, 12, p);
+    j->mapping = cs_sqlite_text(st, 13, p);
+    rv = cs_sqlite_json(sq, st, 6, &j->from, p);
+    return rv != APR_SUCCESS ? rv : cs_sqlite_json(sq, st, 7, &j->to, p);
+}
+
+static apr_status_t row_of_suspended(cs_sqlite_t *sq, sqlite3_stmt *st, apr_array_header_t *list,
+                                     apr_pool_t *p)
+{
+    cs_suspended_t *s = apr_array_push(list);
+
+    (void)sq;
+    s->site = cs_sqlite_text(st, 0, p);
+    s->upstream = cs_sqlite_text(st, 1, p);
+    s->problem = cs_sqlite_text(st, 2, p);
+    s->detail = cs_sqlite_text(st, 3, p);
+    s->since = sqlite3_column_int64(st, 4);
+    s->probe = sqlite3_column_int64(st, 5);
+    return APR_SUCCESS;
+}
+
+typedef apr_status_t row_fn(cs_sqlite_t *sq, sqlite3_stmt *st, apr_array_header_t *list,
+                            apr_pool_t *p);
+
+/* All rows of a query that cs_sqlite_query() began with status rv. */
+static apr_status_t collect(cs_sqlite_t *sq, apr_status_t rv, sqlite3_stmt *st, row_fn *row,
+                            apr_array_header_t *list, apr_pool_t *p)
+{
+    while (st) {
+        rv = row(sq, st, list, p);
+        if (rv != APR_SUCCESS) {
+            cs_sqlite_reset(st);
+            return rv;
+        }
+        rv = cs_sqlite_next(sq, &st);
+    }
+    return rv;
+}
+
+apr_status_t cs_sqlite_work_list(cs_store_t *store, const char *site, int state, int max,
+                                 apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res)
+{
+    cs_sqlite_t *sq = (cs_sqlite_t *)store;
+    sqlite3_stmt *st = NULL;
+    apr_status_t rv = cs_sqlite_read(sq, 0, p);
+
+    *plist = apr_array_make(p, 16, sizeof(cs_work_t *));
+    if (rv == APR_SUCCESS) {
+        rv = state < 0
+                 ? cs_sqlite_query(sq, &st, CS_SQL_WORK_LIST_ANY, "si", site, (apr_int64_t)max)
+                 : cs_sqlite_query(sq, &st, CS_SQL_WORK_LIST, "sii", site, (apr_int64_t)state,
+                                   (apr_int64_t)max);
+        rv = collect(sq, rv, st, row_of_work, *plist, p);
+    }
+    return cs_sqlite_done(sq, rv, p, res);
+}
+
+apr_status_t cs_sqlite_deal_list(cs_store_t *store, const char *site, int max,
+                                 apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res)
+{
+    cs_sqlite_t *sq = (cs_sqlite_t *)store;
+    sqlite3_stmt *st = NULL;
+    apr_status_t rv = cs_sqlite_read(sq, 0, p);
+
+    *plist = apr_array_make(p, 16, sizeof(cs_deal_t *));
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_query(sq, &st, CS_SQL_DEAL_LIST, "si", site, (apr_int64_t)max);
+        rv = collect(sq, rv, st, row_of_deal, *plist, p);
+    }
+    return cs_sqlite_done(sq, rv, p, res);
+}
+
+apr_status_t cs_sqlite_journal_list(cs_store_t *store, const char *site, apr_int64_t deal, int max,
+                                    apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res)
+{
+    cs_sqlite_t *sq = (cs_sqlite_t *)store;
+    sqlite3_stmt *st = NULL;
+    apr_status_t rv = cs_sqlite_read(sq, 0, p);
+
+    *plist = apr_array_make(p, 16, sizeof(cs_journal_t *));
+    if (rv == APR_SUCCESS) {
+        rv = deal ? cs_sqlite_query(sq, &st, CS_SQL_JOURNAL_DEAL, "sii", site, deal,
+                                    (apr_int64_t)max)
+                  : cs_sqlite_query(sq, &st, CS_SQL_JOURNAL_SITE, "si", site, (apr_int64_t)max);
+        rv = collect(sq, rv, st, row_of_journal, *plist, p);
+    }
+    return cs_sqlite_done(sq, rv, p, res);
+}
+
+apr_status_t cs_sqlite_suspended(cs_store_t *store, const char *site, apr_array_header_t **plist,
+                                 apr_pool_t *p, cs_result_t *res)
+{
+    cs_sqlite_t *sq = (cs_sqlite_t *)store;
+    sqlite3_stmt *st = NULL;
+    apr_status_t rv = cs_sqlite_read(sq, 0, p);
+
+    *plist = apr_array_make(p, 4, sizeof(cs_suspended_t));
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_query(sq, &st, CS_SQL_SUSPEND_LIST, "s", site);
+        rv = collect(sq, rv, st, row_of_suspended, *plist, p);
+    }
+    return cs_sqlite_done(sq, rv, p, res);
+}
+
+apr_status_t cs_sqlite_work_of_deal(cs_store_t *store, const char *site, apr_int64_t deal,
+                                    cs_work_t **pwork, apr_pool_t *p, cs_result_t *res)
+{
+    cs_sqlite_t *sq = (cs_sqlite_t *)store;
+    apr_status_t rv = cs_sqlite_read(sq, 0, p);
+
+    *pwork = NULL;
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_work_get(sq, site, CS_WORK_LOOK, cs_store_deal_name(deal, p), pwork, p);
+    }
+    return cs_sqlite_done(sq, rv, p, res);
+}
+
+apr_status_t cs_sqlite_meta_get(cs_store_t *store, const char *site, const char *name,
+                                const char **ptext, apr_pool_t *p, cs_result_t *res)
+{
+    cs_sqlite_t *sq = (cs_sqlite_t *)store;
+    sqlite3_stmt *st = NULL;
+    apr_status_t rv = cs_sqlite_read(sq, 0, p);
+
+    *ptext = NULL;
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_query(sq, &st, CS_SQL_META_GET, "ss", site, name);
+    }
+    if (st) {
+        *ptext = cs_sqlite_text(st, 0, p);
+        cs_sqlite_reset(st);
+    }
+    return cs_sqlite_done(sq, rv, p, res);
+}
+
+/* ---- counts ---- */
+
+static apr_status_t count_work(cs_sqlite_t *sq, const char *site, cs_store_counts_t *counts)
+{
+    sqlite3_stmt *st = NULL;
+    apr_status_t rv = site ? cs_sqlite_query(sq, &st, CS_SQL_WORK_COUNT, "s", site)
+                           : cs_sqlite_query(sq, &st, CS_SQL_WORK_COUNT_ALL, "");
+    apr_int64_t n;
+
+    while (st) {
+        n = sqlite3_column_int64(st, 1);
+        switch (sqlite3_column_int(st, 0)) {
+        case CS_WORK_READY:
+            counts->outstanding = n;
+            counts->oldest = sqlite3_column_int64(st, 2);
+            break;
+        case CS_WORK_DEAD:
+            counts->dead = n;
+            break;
+        case CS_WORK_SUSPENDED:
+            counts->suspended = n;
+            break;
+        }
+        rv = cs_sqlite_next(sq, &st);
+    }
+    return rv;
+}
+
+static apr_status_t count_totals(cs_sqlite_t *sq, const char *site, cs_store_counts_t *counts)
+{
+    sqlite3_stmt *st = NULL;
+    apr_status_t rv = site ? cs_sqlite_query(sq, &st, CS_SQL_TOTAL_GET, "s", site)
+                           : cs_sqlite_query(sq, &st, CS_SQL_TOTAL_ALL, "");
+
+    if (st) {
+        counts->deals = sqlite3_column_int64(st, 0);
+        counts->journal = sqlite3_column_int64(st, 1);
+        counts->deliveries = sqlite3_column_int64(st, 2);
+        cs_sqlite_reset(st);
+    }
+    return rv;
+}
+
+static apr_int64_t size_of(const char *path)
+{
+    struct stat st;
+
+    return stat(path, &st) ? 0 : (apr_int64_t)st.st_size;
+}
+
+apr_status_t cs_sqlite_counts(cs_store_t *store, const char *site, cs_store_counts_t *counts,
+                              apr_pool_t *ptemp, cs_result_t *res)
+{
+    cs_sqlite_t *sq = (cs_sqlite_t *)store;
+    apr_status_t rv = cs_sqlite_read(sq, 1, ptemp);
+
+    memset(counts, 0, sizeof(*counts));
+    if (rv == APR_SUCCESS) {
+        rv = count_totals(sq, site, counts);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = count_work(sq, site, counts);
+    }
+    counts->bytes = size_of(sq->db_path);
+    counts->wal_bytes = size_of(sq->wal_path);
+    return cs_sqlite_done(sq, rv, ptemp, res);
+}
+
+/* ---- secrets ---- */
+
+apr_status_t cs_sqlite_secret_get(cs_store_t *store, const char *site, const char *name,
+                                  const unsigned char **psealed, apr_size_t *plen,
+                                  apr_int64_t *pversion, apr_pool_t *p, cs_result_t *res)
+{
+    cs_sqlite_t *sq = (cs_sqlite_t *)store;
+    sqlite3_stmt *st = NULL;
+    apr_status_t rv = cs_sqlite_read(sq, 0, p);
+
+    *psealed = NULL;
+    *plen = 0;
+    *pversion = 0;
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_query(sq, &st, CS_SQL_SECRET_GET, "ss", site, name);
+    }
+    if (st) {
+        *pversion = sqlite3_column_int64(st, 0);
+        *plen = (apr_size_t)sqlite3_column_bytes(st, 1);
+        /* An empty blob has no address. */
+        *psealed =
+            *plen ? apr_pmemdup(p, sqlite3_column_blob(st, 1), *plen) : (const unsigned char *)"";
+        cs_sqlite_reset(st);
+    }
+    return cs_sqlite_done(sq, rv, p, res);
+}
+
+apr_status_t cs_sqlite_secret_put(cs_store_t *store, const char *site, const char *name,
+                                  const unsigned char *sealed, apr_size_t len, apr_int64_t version,
+                                  apr_pool_t *ptemp, cs_result_t *res)
+{
+    cs_sqlite_t *sq = (cs_sqlite_t *)store;
+    apr_status_t rv = cs_sqlite_begin(sq, ptemp);
+    apr_int64_t now = cs_time_now();
+
+    if (rv == APR_SUCCESS) {
+        rv = version ? cs_sqlite_exec(sq, CS_SQL_SECRET_PUT, "ssbii", site, name, sealed, len, now,
+                                      version)
+                     : cs_sqlite_exec(sq, CS_SQL_SECRET_NEW, "ssbi", site, name, sealed, len, now);
+    }
+    if (rv == APR_SUCCESS && !cs_sqlite_changes(sq)) {
+        rv = cs_sqlite_say(sq, CS_ESTALE, "the secret %s of site %s was changed by somebody else",
+                           name, site);
+    }
+    return cs_sqlite_end(sq, rv, ptemp, res);
+}
+
+/* ---- pruning ---- */
+
+typedef struct old_row_t {
+    apr_int64_t id, count;
+    const char *site;
+} old_row_t;
+
+/* Rows were appended in the order of time, so the old ones come first, and the first that is not
+ * old ends the search. The very last row stays: an id must not be given twice. */
+static apr_status_t list_old(cs_sqlite_t *sq, cs_sql_e id, apr_time_t before, int max,
+                             apr_array_header_t **plist, apr_pool_t *p)
+{
+    sqlite3_stmt *st;
+    old_row_t *row;
+    apr_status_t rv = cs_sqlite_query(sq, &st, id, "i", (apr_int64_t)max + 1);
+
+    *plist = apr_array_make(p, max + 1, sizeof(old_row_t));
+    while (st) {
+        if (sqlite3_column_int64(st, 2) >= before) {
+            cs_sqlite_reset(st);
+            return rv;
+        }
+        row = apr_array_push(*plist);
+        row->id = sqlite3_column_int64(st, 0);
+        row->site = cs_sqlite_text(st, 1, p);
+        row->count = 1 + sqlite3_column_int64(st, 3);
+        rv = cs_sqlite_next(sq, &st);
+    }
+    if ((*plist)->nelts) {
+        (*plist)->nelts--;
+    }
+    return rv;
+}
+
+static apr_status_t delete_old(cs_sqlite_t *sq, const apr_array_header_t *list, int n,
+                               int of_journal)
+{
+    apr_status_t rv = APR_SUCCESS;
+    apr_int64_t count = 0;
+    const old_row_t *row;
+    int i;
+
+    for (i = 0; rv == APR_SUCCESS && i < n; i++) {
+        row = &APR_ARRAY_IDX(list, i, old_row_t);
+        rv = cs_sqlite_exec(sq, of_journal ? CS_SQL_JOURNAL_DELETE : CS_SQL_DELIVERY_DELETE, "i",
+                            row->id);
+        count += row->count;
+        /* Rows of one site stand together more often than not. */
+        if (rv == APR_SUCCESS && (i + 1 == n || strcmp(row->site, row[1].site))) {
+            rv = cs_sqlite_total_add(sq, row->site, 0, of_journal ? -count : 0,
+                                     of_journal ? 0 : -count);
+            count = 0;
+        }
+    }
+    return rv;
+}
+
+static apr_status_t prune_one(cs_sqlite_t *sq, int of_journal, apr_interval_time_t keep,
+                              apr_time_t now, int *pbudget, int *pleft, apr_pool_t *ptemp)
+{
+    apr_array_header_t *list;
+    apr_status_t rv;
+    int n;
+
+    if (keep <= 0) {
+        return APR_SUCCESS;
+    }
+    rv = list_old(sq, of_journal ? CS_SQL_JOURNAL_OLD : CS_SQL_DELIVERY_OLD, now - keep, *pbudget,
+                  &list, ptemp);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    n = list->nelts;
+    *pleft |= n && n == *pbudget;
+    *pbudget -= n;
+    return delete_old(sq, list, n, of_journal);
+}
+
+apr_status_t cs_sqlite_prune(cs_store_t *store, const cs_lease_t *lease, apr_time_t now, int max,
+                             int *pleft, apr_pool_t *ptemp, cs_result_t *res)
+{
+    cs_sqlite_t *sq = (cs_sqlite_t *)store;
+    apr_status_t rv = cs_sqlite_begin(sq, ptemp);
+    int budget = max > 0 && max < PRUNE_MAX ? max : PRUNE_MAX;
+
+    *pleft = 0;
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_lease_mine(sq, lease);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = prune_one(sq, 0, store->cfg.keep_delivery, now, &budget, pleft, ptemp);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = prune_one(sq, 1, store->cfg.keep_journal, now, &budget, pleft, ptemp);
+    }
+    return cs_sqlite_end(sq, rv, ptemp, res);
+}

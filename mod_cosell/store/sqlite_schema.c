@@ -1,0 +1,223 @@
+/* store/sqlite_schema.c: tables and versions.
+ *
+ * Version major.minor: a minor one only adds (tables, columns with defaults, indexes) and older
+ * code goes on beside it; a newer major is refused. Older minors are raised by whoever opens first,
+ * in the queue, in one transaction.
+ *
+ * The file is made under another name and renamed, so that the path holds a whole database or none:
+ * a file that vanished and one that was never finished cannot be confused.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+
+#include "sqlite_impl.h"
+
+#define SCHEMA_MAJOR 1
+#define SCHEMA_MINOR 0
+#define STR_(x) #x
+#define STR(x) STR_(x)
+#define SCHEMA_VERSION STR(SCHEMA_MAJOR) "." STR(SCHEMA_MINOR)
+
+/* Work is found by its key and by its due time. `hint_pc` is out of the JSON because it moves with
+ * every callback. `work_due` leaves out what moves with every notice, so that a notice for a
+ * waiting row touches one page. A delivery is in `delivery_digest` only after the runner has looked
+ * at it: accepting appends and touches no index. Deals and journal never give an id twice;
+ * deliveries keep their last row for the same reason. */
+static const char schema[] =
+    "PRAGMA page_size=4096;"
+    "PRAGMA application_id=" STR(
+        CS_SQLITE_APPLICATION_ID) ";"
+                                  "BEGIN;"
+                                  "CREATE TABLE meta(site TEXT NOT NULL,name TEXT NOT NULL,text "
+                                  "TEXT NOT NULL,"
+                                  "PRIMARY KEY(site,name)) WITHOUT ROWID;"
+                                  "CREATE TABLE work(site TEXT NOT NULL,kind TEXT NOT NULL,name "
+                                  "TEXT NOT NULL,wanted INTEGER NOT NULL,"
+                                  "done INTEGER NOT NULL,hint_pc INTEGER NOT NULL DEFAULT 0,first "
+                                  "INTEGER NOT NULL,due INTEGER NOT NULL,"
+                                  "attempts INTEGER NOT NULL,state INTEGER NOT NULL,hints "
+                                  "TEXT,upstream TEXT,problem_class TEXT,problem TEXT,"
+                                  "detail TEXT,PRIMARY KEY(site,kind,name)) WITHOUT ROWID;"
+                                  "CREATE INDEX work_due ON work(site,state,due,first);"
+                                  "CREATE TABLE deal(id INTEGER PRIMARY KEY AUTOINCREMENT,site "
+                                  "TEXT NOT NULL,state INTEGER NOT NULL,crm TEXT,"
+                                  "kind TEXT,referral_id TEXT,engagement_id TEXT,tbl "
+                                  "TEXT,record_id TEXT,title TEXT,status TEXT,problem TEXT,"
+                                  "pc_version TEXT,pc_status TEXT,crm_version TEXT,mapping "
+                                  "TEXT,images TEXT,intent TEXT,told TEXT,explain TEXT,"
+                                  "next_look INTEGER NOT NULL,created INTEGER NOT NULL,updated "
+                                  "INTEGER NOT NULL);"
+                                  "CREATE INDEX deal_updated ON deal(site,updated);"
+                                  "CREATE TABLE alias(site TEXT NOT NULL,name TEXT NOT NULL,deal "
+                                  "INTEGER NOT NULL,"
+                                  "PRIMARY KEY(site,name)) WITHOUT ROWID;"
+                                  "CREATE INDEX alias_deal ON alias(deal);"
+                                  "CREATE TABLE journal(id INTEGER PRIMARY KEY AUTOINCREMENT,site "
+                                  "TEXT NOT NULL,deal INTEGER NOT NULL,"
+                                  "at INTEGER NOT NULL,direction TEXT,action TEXT,line TEXT,old "
+                                  "TEXT,new TEXT,outcome TEXT,why TEXT,calls INTEGER,"
+                                  "took INTEGER,correlation TEXT,mapping TEXT);"
+                                  "CREATE INDEX journal_deal ON journal(deal);"
+                                  "CREATE INDEX journal_site ON journal(site);"
+                                  "CREATE TABLE delivery(id INTEGER PRIMARY KEY,site TEXT NOT "
+                                  "NULL,source TEXT NOT NULL,event TEXT,"
+                                  "received INTEGER NOT NULL,digest BLOB,kind TEXT,names "
+                                  "TEXT,problem TEXT,body TEXT,"
+                                  "folded INTEGER NOT NULL DEFAULT 0,repeats INTEGER NOT NULL "
+                                  "DEFAULT 0,last INTEGER);"
+                                  "CREATE INDEX delivery_digest ON delivery(site,digest) WHERE "
+                                  "folded=1;"
+                                  "CREATE TABLE cursor(site TEXT NOT NULL,name TEXT NOT NULL,text "
+                                  "TEXT NOT NULL,updated INTEGER NOT NULL,"
+                                  "PRIMARY KEY(site,name)) WITHOUT ROWID;"
+                                  "CREATE TABLE lease(site TEXT PRIMARY KEY NOT NULL,owner TEXT "
+                                  "NOT NULL,epoch INTEGER NOT NULL,"
+                                  "until INTEGER NOT NULL) WITHOUT ROWID;"
+                                  "CREATE TABLE job(id INTEGER PRIMARY KEY AUTOINCREMENT,site TEXT "
+                                  "NOT NULL,kind TEXT NOT NULL,state TEXT NOT NULL,"
+                                  "arguments TEXT,progress TEXT,result TEXT,created INTEGER NOT "
+                                  "NULL,updated INTEGER NOT NULL);"
+                                  "CREATE INDEX job_site ON job(site,state);"
+                                  "CREATE TABLE secret(site TEXT NOT NULL,name TEXT NOT "
+                                  "NULL,version INTEGER NOT NULL,sealed BLOB NOT NULL,"
+                                  "updated INTEGER NOT NULL,PRIMARY KEY(site,name)) WITHOUT ROWID;"
+                                  "CREATE TABLE suspended(site TEXT NOT NULL,upstream TEXT NOT "
+                                  "NULL,class TEXT,problem TEXT,detail TEXT,"
+                                  "since INTEGER NOT NULL,probe INTEGER NOT NULL,PRIMARY "
+                                  "KEY(site,upstream)) WITHOUT ROWID;"
+                                  "CREATE TABLE total(site TEXT PRIMARY KEY NOT NULL,deals INTEGER "
+                                  "NOT NULL,journal INTEGER NOT NULL,"
+                                  "deliveries INTEGER NOT NULL) WITHOUT ROWID;"
+                                  "INSERT INTO meta VALUES('','schema','" SCHEMA_VERSION "');"
+                                  "COMMIT;"
+                                  "PRAGMA journal_mode=WAL;";
+
+/* raise[m] leads from minor m to m + 1. */
+static const char *const raise_minor[SCHEMA_MINOR + 1] = {NULL};
+
+static apr_status_t run_creation(cs_sqlite_t *sq, const char *path)
+{
+    sqlite3 *db = NULL;
+    int rc = sqlite3_open_v2(
+        path, &db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
+    sqlite3 *outer = sq->db;
+    apr_status_t rv = APR_SUCCESS;
+
+    if (db) {
+        sqlite3_extended_result_codes(db, 1);
+    }
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_exec(db, "PRAGMA synchronous=FULL", NULL, NULL, NULL);
+    }
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_exec(db, schema, NULL, NULL, NULL);
+    }
+    if (rc != SQLITE_OK) {
+        sq->db = db;
+        rv = cs_sqlite_fail(sq, rc, "create");
+        sq->db = outer;
+    }
+    /* The last one to close writes the log into the file and removes it. */
+    rc = sqlite3_close(db);
+    if (rc != SQLITE_OK && rv == APR_SUCCESS) {
+        rv = cs_sqlite_fail(sq, rc, "create");
+    }
+    return rv;
+}
+
+static apr_status_t sync_path(cs_sqlite_t *sq, const char *path)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    int failed = fd < 0 || fsync(fd);
+    int err = errno;
+
+    if (fd >= 0) {
+        close(fd);
+    }
+    return failed ? cs_sqlite_say(sq, cs_store_status_of_errno(err), "could not sync %s: %s", path,
+                                  strerror(err))
+                  : APR_SUCCESS;
+}
+
+static apr_status_t put_in_place(cs_sqlite_t *sq, const char *tmp)
+{
+    if (link(tmp, sq->db_path)) {
+        return cs_sqlite_say(sq, cs_store_status_of_errno(errno), "could not create %s: %s",
+                             sq->db_path, strerror(errno));
+    }
+    unlink(tmp);
+    return sync_path(sq, sq->dir);
+}
+
+apr_status_t cs_sqlite_schema_create(cs_sqlite_t *sq, apr_pool_t *ptemp)
+{
+    static const char *const leftovers[] = {"", "-journal", "-wal", "-shm"};
+    const char *tmp = apr_pstrcat(ptemp, sq->db_path, ".new", NULL);
+    apr_status_t rv;
+    size_t i;
+
+    for (i = 0; i < sizeof(leftovers) / sizeof(leftovers[0]); i++) {
+        unlink(apr_pstrcat(ptemp, tmp, leftovers[i], NULL));
+    }
+    rv = run_creation(sq, tmp);
+    if (rv == APR_SUCCESS) {
+        rv = sync_path(sq, tmp);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = put_in_place(sq, tmp);
+    }
+    return rv;
+}
+
+static apr_status_t raise_to_ours(cs_sqlite_t *sq, int minor)
+{
+    int rc;
+
+    for (; minor < SCHEMA_MINOR; minor++) {
+        rc = sqlite3_exec(sq->db, raise_minor[minor], NULL, NULL, NULL);
+        if (rc != SQLITE_OK) {
+            return cs_sqlite_fail(sq, rc, "raise the schema of");
+        }
+    }
+    return cs_sqlite_exec(sq, CS_SQL_META_PUT, "sss", "", "schema", SCHEMA_VERSION);
+}
+
+apr_status_t cs_sqlite_schema_check(cs_sqlite_t *sq)
+{
+    sqlite3_stmt *st = NULL;
+    int major_no = 0, minor_no = 0, good = 0;
+    char text[24] = "";
+    apr_status_t rv;
+
+    rv = cs_sqlite_query(sq, &st, CS_SQL_META_GET, "ss", "", "schema");
+    if (st) {
+        apr_cpystrn(text, (const char *)sqlite3_column_text(st, 0), sizeof(text));
+        cs_sqlite_reset(st);
+    }
+    /* Asked in every transaction, and nearly always answered here. */
+    if (rv != APR_SUCCESS || !strcmp(text, SCHEMA_VERSION)) {
+        return rv;
+    }
+    good = sscanf(text, "%d.%d", &major_no, &minor_no) == 2;
+    if (!good || major_no < 1) {
+        sq->broken = 1;
+        return cs_sqlite_say(sq, CS_ECORRUPT, "%s has no schema version", sq->db_path);
+    }
+    if (major_no != SCHEMA_MAJOR) {
+        sq->broken = 1;
+        return cs_sqlite_say(sq, CS_ESCHEMA,
+                             "%s was written by a newer version (schema %s, this one knows %d.x); "
+                             "install that version again or put a copy of before in its place",
+                             sq->db_path, text, SCHEMA_MAJOR);
+    }
+    /* Only a write transaction may raise; others use what is there. */
+    return minor_no < SCHEMA_MINOR && sq->locked && !sqlite3_get_autocommit(sq->db)
+               ? raise_to_ours(sq, minor_no)
+               : APR_SUCCESS;
+}

@@ -1,0 +1,352 @@
+/* store/sqlite_write.c: the guarded transaction: everything the runner changes. */
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "../base/crash.h"
+#include "../base/json.h"
+#include "../base/time.h"
+#include "sqlite_impl.h"
+
+/* What one call is about. */
+typedef struct write_t {
+    cs_sqlite_t *sq;
+    const char *site;
+    apr_int64_t deals, journal; /* rows added */
+    apr_pool_t *p;
+} write_t;
+
+/* ---- deals ---- */
+
+static apr_status_t put_deal(write_t *w, cs_sql_e id, apr_int64_t key, const cs_deal_t *d)
+{
+    static const char fmt[] = "isisssssssssssssjjjjiii";
+    sqlite3_stmt *st;
+    apr_status_t rv;
+
+    rv = cs_sqlite_query(w->sq, &st, id, fmt, key, w->site, (apr_int64_t)d->state, d->crm, d->kind,
+                         d->referral_id, d->engagement_id, d->table, d->record_id, d->title,
+                         d->status, d->problem, d->pc_version, d->pc_status, d->crm_version,
+                         d->mapping, d->images, w->p, d->intent, w->p, d->told, w->p, d->explain,
+                         w->p, (apr_int64_t)d->next_look, (apr_int64_t)d->created,
+                         (apr_int64_t)d->updated);
+    if (st) {
+        cs_sqlite_reset(st);
+    }
+    return rv;
+}
+
+static apr_status_t change_deal(write_t *w, const cs_change_t *c)
+{
+    apr_int64_t next = 0;
+    apr_status_t rv;
+
+    if (c->deal->id) {
+        rv = put_deal(w, CS_SQL_DEAL_PUT, c->deal->id, c->deal);
+        if (rv == APR_SUCCESS && !cs_sqlite_changes(w->sq)) {
+            rv = cs_sqlite_say(w->sq, CS_ESTALE, "there is no deal %" APR_INT64_T_FMT " in site %s",
+                               c->deal->id, w->site);
+        }
+        return rv;
+    }
+    rv = put_deal(w, CS_SQL_DEAL_ADD, next, c->deal);
+    if (rv == APR_SUCCESS) {
+        c->deal->id = sqlite3_last_insert_rowid(w->sq->db);
+        w->deals++;
+    }
+    return rv;
+}
+
+static apr_status_t change_alias(write_t *w, const cs_change_t *c)
+{
+    const char *name = apr_pstrcat(w->p, c->system, ":", c->name, NULL);
+    apr_int64_t deal = 0;
+    sqlite3_stmt *st;
+    apr_status_t rv = cs_sqlite_query(w->sq, &st, CS_SQL_ALIAS_GET, "ss", w->site, name);
+
+    if (st) {
+        deal = sqlite3_column_int64(st, 0);
+        cs_sqlite_reset(st);
+    }
+    if (rv != APR_SUCCESS || deal == c->deal->id) {
+        return rv;
+    }
+    if (deal) {
+        return cs_sqlite_say(w->sq, CS_ESTALE, "%s belongs to deal %" APR_INT64_T_FMT " already",
+                             name, deal);
+    }
+    return cs_sqlite_exec(w->sq, CS_SQL_ALIAS_ADD, "ssi", w->site, name, c->deal->id);
+}
+
+/* ---- work ---- */
+
+static apr_status_t change_fold(write_t *w, const cs_change_t *c)
+{
+    cs_work_t *own;
+    apr_status_t rv = cs_sqlite_work_fold(w->sq, w->site, c->work->name, c->deal->id, &own, w->p);
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    if (own) {
+        *c->work = *own;
+        return rv;
+    }
+    c->work->name = cs_store_deal_name(c->deal->id, w->p);
+    c->work->wanted = c->work->done = 0;
+    return rv;
+}
+
+static apr_status_t change_done(write_t *w, const cs_change_t *c)
+{
+    cs_work_t *row;
+    apr_status_t rv = cs_sqlite_work_get(w->sq, w->site, c->work->kind, c->work->name, &row, w->p);
+
+    if (rv != APR_SUCCESS || !row) {
+        return rv;
+    }
+    row->done = c->value > row->done ? c->value : row->done;
+    if (row->done >= row->wanted) {
+        return cs_sqlite_exec(w->sq, CS_SQL_WORK_DELETE, "sss", w->site, row->kind, row->name);
+    }
+    row->attempts = 0;
+    row->state = CS_WORK_READY;
+    row->upstream = row->problem_class = row->problem = row->detail = NULL;
+    row->due = c->at;
+    /* What is left came in after the claim; when exactly, nobody noted. */
+    row->first = c->at ? c->at : row->first;
+    return cs_sqlite_work_put(w->sq, row, w->p);
+}
+
+static void copy_problem(cs_work_t *row, const cs_change_t *c)
+{
+    const cs_result_t *res = c->result;
+
+    if (res && res->cls != CS_CLASS_OK) {
+        row->problem_class = cs_class_name(res->cls);
+        row->problem = res->problem;
+        row->detail = res->detail;
+        return;
+    }
+    row->problem_class = c->work->problem_class;
+    row->problem = c->work->problem;
+    row->detail = c->work->detail;
+}
+
+static apr_status_t change_later(write_t *w, const cs_change_t *c)
+{
+    cs_work_t *row;
+    apr_status_t rv = cs_sqlite_work_get(w->sq, w->site, c->work->kind, c->work->name, &row, w->p);
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    if (!row) {
+        row = apr_pmemdup(w->p, c->work, sizeof(*row));
+        row->site = w->site;
+    }
+    row->done = c->value > row->done ? c->value : row->done;
+    row->attempts = c->work->attempts;
+    row->state = c->work->state;
+    row->upstream = row->state == CS_WORK_SUSPENDED ? c->work->upstream : NULL;
+    row->due = c->at;
+    copy_problem(row, c);
+    return cs_sqlite_work_put(w->sq, row, w->p);
+}
+
+static void merge_added(cs_work_t *row, const cs_work_t *add, apr_time_t due)
+{
+    const char *system;
+    json_t *value;
+
+    if (row->state == CS_WORK_DEAD || row->wanted <= row->done) {
+        row->first = row->wanted <= row->done ? (add->first ? add->first : due) : row->first;
+        row->attempts = 0;
+        row->state = row->state == CS_WORK_DEAD ? CS_WORK_READY : row->state;
+        row->problem_class = row->problem = row->detail = NULL;
+        row->due = due;
+    }
+    else if (due < row->due) {
+        row->due = due;
+    }
+    json_object_foreach(add->hints, system, value)
+    {
+        cs_store_hint_merge(row->hints, system, json_integer_value(value));
+    }
+    row->wanted++;
+}
+
+static apr_status_t change_add(write_t *w, const cs_change_t *c)
+{
+    apr_time_t due = c->work->due ? c->work->due : c->at;
+    cs_work_t *row;
+    apr_status_t rv = cs_sqlite_work_get(w->sq, w->site, c->work->kind, c->work->name, &row, w->p);
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    if (!row) {
+        row = apr_pcalloc(w->p, sizeof(*row));
+        row->site = w->site;
+        row->kind = c->work->kind;
+        row->name = c->work->name;
+        row->hints = cs_json_own(json_object(), w->p);
+    }
+    merge_added(row, c->work, due);
+    return cs_sqlite_work_put(w->sq, row, w->p);
+}
+
+/* ---- the site ---- */
+
+static apr_status_t change_journal(write_t *w, const cs_change_t *c)
+{
+    cs_journal_t *j = c->journal;
+    apr_int64_t deal = c->deal ? c->deal->id : j->deal;
+    apr_status_t rv;
+
+    rv = cs_sqlite_exec(w->sq, CS_SQL_JOURNAL_ADD, "siisssjjssiiss", w->site, deal,
+                        (apr_int64_t)j->at, j->direction, j->action, j->line, j->from, w->p, j->to,
+                        w->p, j->outcome, j->why, (apr_int64_t)j->calls, (apr_int64_t)j->took,
+                        j->correlation, j->mapping);
+    if (rv == APR_SUCCESS) {
+        j->deal = deal;
+        j->id = sqlite3_last_insert_rowid(w->sq->db);
+        w->journal++;
+    }
+    return rv;
+}
+
+static apr_status_t change_suspend(write_t *w, const cs_change_t *c)
+{
+    const cs_result_t *res = c->result;
+
+    return cs_sqlite_exec(w->sq, CS_SQL_SUSPEND_PUT, "sssssii", w->site, c->system,
+                          res ? cs_class_name(res->cls) : NULL, res ? res->problem : NULL,
+                          res ? res->detail : NULL, (apr_int64_t)cs_time_now(), (apr_int64_t)c->at);
+}
+
+static apr_status_t change_resume(write_t *w, const cs_change_t *c)
+{
+    apr_status_t rv = cs_sqlite_exec(w->sq, CS_SQL_SUSPEND_DELETE, "ss", w->site, c->system);
+
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_exec(w->sq, CS_SQL_WORK_RESUME, "ssi", w->site, c->system,
+                            (apr_int64_t)c->at);
+    }
+    return rv;
+}
+
+static apr_status_t change_meta(write_t *w, const cs_change_t *c)
+{
+    return c->text ? cs_sqlite_exec(w->sq, CS_SQL_META_PUT, "sss", w->site, c->name, c->text)
+                   : cs_sqlite_exec(w->sq, CS_SQL_META_DELETE, "ss", w->site, c->name);
+}
+
+/* ---- all of them ---- */
+
+static apr_status_t apply(write_t *w, const cs_change_t *c)
+{
+    switch (c->kind) {
+    case CS_CHANGE_DEAL:
+        return change_deal(w, c);
+    case CS_CHANGE_ALIAS:
+        return change_alias(w, c);
+    case CS_CHANGE_FOLD:
+        return change_fold(w, c);
+    case CS_CHANGE_JOURNAL:
+        return change_journal(w, c);
+    case CS_CHANGE_WORK_DONE:
+        return change_done(w, c);
+    case CS_CHANGE_WORK_LATER:
+        return change_later(w, c);
+    case CS_CHANGE_WORK_ADD:
+        return change_add(w, c);
+    case CS_CHANGE_SUSPEND:
+        return change_suspend(w, c);
+    case CS_CHANGE_RESUME:
+        return change_resume(w, c);
+    case CS_CHANGE_META:
+        return change_meta(w, c);
+    }
+    return cs_sqlite_say(w->sq, APR_EINVAL, "there is no change of kind %d", (int)c->kind);
+}
+
+/* What a failed call must give back to its caller's structures. */
+typedef struct saved_t {
+    apr_int64_t deal, journal, journal_deal;
+    cs_work_t work;
+} saved_t;
+
+static saved_t *save(const apr_array_header_t *changes, apr_pool_t *p)
+{
+    saved_t *saved = apr_pcalloc(p, sizeof(*saved) * (apr_size_t)(changes->nelts + 1));
+    const cs_change_t *c;
+    int i;
+
+    for (i = 0; i < changes->nelts; i++) {
+        c = &APR_ARRAY_IDX(changes, i, cs_change_t);
+        saved[i].deal = c->deal ? c->deal->id : 0;
+        saved[i].journal = c->journal ? c->journal->id : 0;
+        saved[i].journal_deal = c->journal ? c->journal->deal : 0;
+        if (c->work) {
+            saved[i].work = *c->work;
+        }
+    }
+    return saved;
+}
+
+static void give_back(const apr_array_header_t *changes, const saved_t *saved)
+{
+    const cs_change_t *c;
+    int i;
+
+    for (i = 0; i < changes->nelts; i++) {
+        c = &APR_ARRAY_IDX(changes, i, cs_change_t);
+        if (c->deal) {
+            c->deal->id = saved[i].deal;
+        }
+        if (c->journal) {
+            c->journal->id = saved[i].journal;
+            c->journal->deal = saved[i].journal_deal;
+        }
+        if (c->work) {
+            *c->work = saved[i].work;
+        }
+    }
+}
+
+static apr_status_t write_all(write_t *w, const cs_lease_t *lease,
+                              const apr_array_header_t *changes)
+{
+    apr_status_t rv = cs_sqlite_lease_mine(w->sq, lease);
+    int i;
+
+    for (i = 0; rv == APR_SUCCESS && i < changes->nelts; i++) {
+        rv = apply(w, &APR_ARRAY_IDX(changes, i, cs_change_t));
+    }
+    if (rv == APR_SUCCESS && (w->deals || w->journal)) {
+        rv = cs_sqlite_total_add(w->sq, w->site, w->deals, w->journal, 0);
+    }
+    return rv;
+}
+
+apr_status_t cs_sqlite_write(cs_store_t *store, const cs_lease_t *lease,
+                             const apr_array_header_t *changes, apr_pool_t *ptemp, cs_result_t *res)
+{
+    cs_sqlite_t *sq = (cs_sqlite_t *)store;
+    write_t w = {sq, lease->site, 0, 0, ptemp};
+    saved_t *saved = save(changes, ptemp);
+    apr_status_t rv;
+
+    CS_CRASH_POINT("settle-before");
+    rv = cs_sqlite_begin(sq, ptemp);
+    if (rv == APR_SUCCESS) {
+        rv = write_all(&w, lease, changes);
+    }
+    rv = cs_sqlite_end(sq, rv, ptemp, res);
+    CS_CRASH_POINT("settle-after");
+    if (rv != APR_SUCCESS) {
+        give_back(changes, saved);
+    }
+    return rv;
+}
