@@ -79,7 +79,7 @@ static int claim_size(const cs_lane_t *lane)
 
 static int related_only(const cs_work_t *work)
 {
-    return json_object_get(work->hints, "pc-related") && !json_object_get(work->hints, CS_SYSTEM_PC);
+    return json_object_get(work->hints, CS_SYSTEM_RELATED) && !json_object_get(work->hints, CS_SYSTEM_PC);
 }
 
 static cs_item_t *new_item(cs_batch_t *b, cs_work_t *work)

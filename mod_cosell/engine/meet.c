@@ -137,6 +137,12 @@ static int needs_meeting(const cs_deal_t *deal)
     }
 }
 
+/* What a person parked, or what lives on without its other side, is not looked at further. */
+static int rests(const cs_deal_t *deal)
+{
+    return deal->state == CS_DEAL_PARKED || deal->state == CS_DEAL_UNLINKED;
+}
+
 static apr_status_t decide(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
 {
     cs_meeting_t meeting;
@@ -243,6 +249,9 @@ static apr_status_t meet_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
     item->crm = cs_lane_crm_index(b->lane, item->deal->crm);
     if (needs_meeting(item->deal)) {
         rv = decide(b, item, res);
+    }
+    else if (rests(item->deal)) {
+        cs_item_finish(item);
     }
     if (rv != APR_SUCCESS) {
         return rv;

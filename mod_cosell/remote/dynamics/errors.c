@@ -164,6 +164,10 @@ static const char *problem_of(const cs_http_response_t *response, const rule_t *
     if (rule && rule->problem) {
         return rule->problem;
     }
+    if (!rule && response->status == 500) {
+        /* The engine counts these: the same one again and again is a refusal. (design 6) */
+        return apr_psprintf(p, "internal:0x%08x", code);
+    }
     return code ? apr_psprintf(p, "dataverse:0x%08x", code) : apr_psprintf(p, "http:%d", response->status);
 }
 
