@@ -179,7 +179,7 @@ static const char *error_text(const json_t *json, apr_pool_t *ptemp)
 
     text = text ? text : "";
     if (json_is_integer(code) && !strstr(text, "AADSTS")) {
-        text = apr_psprintf(ptemp, "AADSTS%" JSON_INTEGER_FORMAT " %s", json_integer_value(code), text);
+        text = apr_psprintf(ptemp, "AADSTS%" APR_INT64_T_FMT " %s", (apr_int64_t)json_integer_value(code), text);
     }
     return apr_pstrcat(ptemp, error ? error : "no error code", *text ? ": " : "", text, NULL);
 }

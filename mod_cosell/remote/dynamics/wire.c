@@ -405,7 +405,7 @@ apr_status_t cs_dyn_close_body(const char **pbody, const json_t *row, const char
         put(&b, "subject", !strcmp(call, "WinOpportunity") ? "\"Won in Partner Center\"" : "\"Lost in Partner Center\"");
     }
     rv = put_row(&b, row, "Status", table, NULL);
-    *pbody = apr_psprintf(p, "{\"Status\":%" JSON_INTEGER_FORMAT ",\"OpportunityClose\":%s}", status ? json_integer_value(status) : (json_int_t)-1,
+    *pbody = apr_psprintf(p, "{\"Status\":%" APR_INT64_T_FMT ",\"OpportunityClose\":%s}", status ? (apr_int64_t)json_integer_value(status) : (apr_int64_t)-1,
                           close_object(&b));
     return rv;
 }

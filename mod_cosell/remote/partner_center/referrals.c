@@ -141,7 +141,7 @@ static void read_error(const cs_http_response_t *response, const char **pcode, c
     error = cs_json_get_nocase(json, "error");
     error = json_is_object(error) ? error : json;
     code = cs_json_get_nocase(error, "code");
-    *pcode = json_is_integer(code) ? apr_psprintf(p, "%" JSON_INTEGER_FORMAT, json_integer_value(code))
+    *pcode = json_is_integer(code) ? apr_psprintf(p, "%" APR_INT64_T_FMT, (apr_int64_t)json_integer_value(code))
                                    : apr_pstrdup(p, json_string_value(code));
     *pmessage = apr_pstrdup(p, member(error, "message") ? member(error, "message") : member(error, "description"));
     json_decref(json);
