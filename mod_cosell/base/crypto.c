@@ -246,6 +246,8 @@ apr_status_t cs_base64_decode(const unsigned char **pout, apr_size_t *plen, cons
     return APR_SUCCESS;
 }
 
+#define ALPHANUMERIC "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
 static char *encode(const unsigned char *s, apr_size_t len, const char *alphabet, int padded,
                     apr_pool_t *p)
 {
@@ -277,12 +279,12 @@ static char *encode(const unsigned char *s, apr_size_t len, const char *alphabet
 
 const char *cs_base64_encode(const void *data, apr_size_t len, apr_pool_t *p)
 {
-    return encode(data, len, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/", 1, p);
+    return encode(data, len, ALPHANUMERIC "+/", 1, p);
 }
 
 const char *cs_base64url_encode(const void *data, apr_size_t len, apr_pool_t *p)
 {
-    return encode(data, len, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_", 0, p);
+    return encode(data, len, ALPHANUMERIC "-_", 0, p);
 }
 
 /* The whole of an AES-256-GCM operation but the tag: 1 when good. */

@@ -22,7 +22,7 @@ typedef struct number_t {
     char digits[KEPT_MAX];
 } number_t;
 
-/* Reads digits; those after the point move it left while nothing but 0 was seen. Returns how many. */
+/* Reads digits; after the point they move it left while nothing but 0 was seen. 1 if there was any. */
 static long take_digits(const char **ps, number_t *num, int fraction)
 {
     const char *s = *ps;
@@ -213,7 +213,8 @@ int cs_decimal_is_zero(const char *decimal)
 
 int cs_currency_scale(const char *iso)
 {
-    static const char none[] = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF ";
+    static const char none[] = "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV "
+                               "XAF XOF XPF ";
     static const char three[] = "BHD IQD JOD KWD LYD OMR TND ";
     static const char four[] = "CLF UYW ";
     static const struct {

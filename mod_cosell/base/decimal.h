@@ -1,7 +1,7 @@
 /* base/decimal.h: money as decimal text, never as a double printed with 17 digits. (deals 2)
  *
  * Canonical form: optional '-', at least one integer digit without leading zeros, '.' and exactly `scale` fraction digits when scale > 0. "-0.00" is "0.00".
- * Amounts of more than 15 significant digits are refused (CS_ELIMIT), for JSON numbers cannot carry them.
+ * Amounts of more than 15 significant digits after rounding, zeros at the end of the fraction not counted, are refused (CS_ELIMIT), for JSON numbers cannot carry them.
  */
 #ifndef CS_BASE_DECIMAL_H
 #define CS_BASE_DECIMAL_H

@@ -84,8 +84,8 @@ static apr_size_t skip_scalar(const char *text, apr_size_t len, apr_size_t i)
 }
 
 /* Counts before anything is allocated. Each string, scalar and bracket is one value; a colon takes
- * back the name before it. In any prefix that is well-formed the count is exact, and jansson stops at
- * the first place that is not. */
+ * back the name before it. In any well-formed prefix the count is exact, and jansson stops at the
+ * first place that is not. */
 static apr_status_t check_size(const char *text, apr_size_t len, const cs_json_limits_t *l,
                                apr_pool_t *p, cs_result_t *res)
 {

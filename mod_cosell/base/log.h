@@ -29,7 +29,7 @@ typedef int cs_log_enabled_fn(void *baton, cs_log_level_e level, const char *sit
 void cs_log_set(cs_log_print_fn *print, cs_log_enabled_fn *enabled, void *baton);
 int cs_log_enabled(cs_log_level_e level, const char *site);
 
-/* rv 0 = no status text appended. Messages are cut at 4 KB and control characters escaped. */
+/* rv other than 0: its text (cs_strerror) is appended, so that a printer need not do it again. rv 0 = no status text appended. Messages are cut at 4 KB and control characters escaped. */
 void cs_log(cs_log_level_e level, apr_status_t rv, const char *site, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
 

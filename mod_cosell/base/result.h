@@ -37,6 +37,7 @@ typedef struct cs_result_t {
 } cs_result_t;
 
 /* Fills res (which may be NULL) and returns rv, so that `return cs_result_set(...)` reads naturally.
+ * The members not named here become 0: set correlation and retry_at afterwards.
  * problem is not copied and must be static or live in p; the formatted detail is allocated in p. */
 apr_status_t cs_result_set(cs_result_t *res, apr_pool_t *p, apr_status_t rv, cs_class_e cls,
                            const char *problem, const char *fmt, ...)

@@ -16,7 +16,8 @@ typedef struct cs_secret_t {
     char digest[65];           /* SHA-256 hex of the value, to notice that a seed changed; "" until loaded */
 } cs_secret_t;
 
-/* Form only, no access: *psecret in p, or a sentence that names the value and what is allowed. NULL = good. */
+/* Form only, no access: *psecret in p, or a sentence that names the value and what is allowed. NULL = good. A literal is not repeated in the
+ * sentence, for it is a secret in the error log; its length is. */
 const char *cs_secret_ref_parse(cs_secret_t **psecret, const char *text, apr_pool_t *p);
 /* Reads it; the value lives in p and is wiped at its end. The reference, never the value, is in res->detail.
  * Fails when the file is missing, unreadable, empty, larger than 64 KiB, or the command fails or exceeds its time. */

@@ -568,7 +568,9 @@ static int has_listed_name(X509 *cert, const apr_array_header_t *names)
     int i, found = 0;
 
     for (i = -1; (i = X509_NAME_get_index_by_NID(subject, NID_commonName, i)) >= 0;) {
-        found = found || is_listed(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, i)), names);
+        const X509_NAME_ENTRY *entry = X509_NAME_get_entry(subject, i);
+
+        found = found || is_listed(X509_NAME_ENTRY_get_data(entry), names);
     }
     for (i = 0; i < sk_GENERAL_NAME_num(sans); i++) {
         const GENERAL_NAME *san = sk_GENERAL_NAME_value(sans, i);
@@ -833,7 +835,7 @@ cs_sig_verdict_e cs_signature_parse(cs_signature_t *sig, const char *authorizati
     return CS_SIG_OK;
 }
 
-/* A context for this call alone: one that another call gave back, else a copy of the prepared one. */
+/* A context for this call alone: one that another gave back, else a copy of the prepared one. */
 static EVP_PKEY_CTX *take_context(const cs_signer_t *signer)
 {
     EVP_PKEY_CTX *ctx = NULL;

@@ -21,7 +21,8 @@ typedef struct cs_trust_config_t {
     const char *issuer_org;        /* O of the issuer; default "Microsoft Corporation" */
     const char *subject_org;       /* O of the subject; default the same; "" = not checked */
     apr_array_header_t *names;     /* const char *: CN or DNS SAN must equal one of them (case-insensitive); empty = not checked */
-    const char *crl_file;          /* PEM CRL; NULL = revocation off */
+    const char *crl_file;          /* PEM CRLs; NULL = revocation off. No CRL of the leaf's issuer = not trusted; one past its
+                                    * next update still revokes what it names */
 } cs_trust_config_t;
 
 /* The bundles, parsed. Immutable; freed with p. */
