@@ -320,7 +320,8 @@ static void test_errors(void **state)
         { 429, ERR("0x80072322", "Number of requests"), CS_DYN_READ, CS_CLASS_THROTTLED, "dataverse:0x80072322" },
         { 429, "", CS_DYN_READ, CS_CLASS_THROTTLED, "http:429" },
         { 500, ERR("0x80044150", "Generic SQL error"), CS_DYN_UPDATE, CS_CLASS_RETRY, "dataverse:0x80044150" },
-        { 500, ERR("0x80040216", "unexpected"), CS_DYN_UPDATE, CS_CLASS_RETRY, "dataverse:0x80040216" },
+        { 500, ERR("0x80040216", "unexpected"), CS_DYN_UPDATE, CS_CLASS_RETRY, "internal:0x80040216" },
+        { 500, "<html>oops</html>", CS_DYN_UPDATE, CS_CLASS_RETRY, "http:500" },
         { 500, ERR("-2147204783", "SQL timeout"), CS_DYN_UPDATE, CS_CLASS_RETRY, "dataverse:0x80044151" },
         { 503, "<html>gateway</html>", CS_DYN_READ, CS_CLASS_RETRY, "http:503" },
     };

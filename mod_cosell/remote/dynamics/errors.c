@@ -164,8 +164,8 @@ static const char *problem_of(const cs_http_response_t *response, const rule_t *
     if (rule && rule->problem) {
         return rule->problem;
     }
-    if (!rule && response->status == 500) {
-        /* The engine counts these: the same one again and again is a refusal. (design 6) */
+    if (!rule && code && response->status == 500) {
+        /* The engine counts these: the same one again and again is a refusal. (design 6) A page without a code is a gateway's and only a reason to wait. */
         return apr_psprintf(p, "internal:0x%08x", code);
     }
     return code ? apr_psprintf(p, "dataverse:0x%08x", code) : apr_psprintf(p, "http:%d", response->status);
