@@ -180,7 +180,6 @@ static void fetch(cs_certs_t *c, source_t *s, apr_pool_t *ptemp)
     rv = cs_certificate_fetch(c->http, s->site->certificate, &s->limiter, c->node->store.state_dir, s->url, ptemp, &res);
     if (rv == APR_SUCCESS) {
         s->failures = 0;
-        cs_count(CS_COUNT_CERTIFICATE_FETCHES, 1);
         plan_next(c, s, now, ptemp);
         if (cs_log_state_changed(&s->log, NULL, 0, NULL)) {
             cs_log(CS_LOG_NOTICE, 0, s->site->name, CSLOGNO(2011) "signing certificate %s could be fetched again", s->url);
@@ -188,7 +187,6 @@ static void fetch(cs_certs_t *c, source_t *s, apr_pool_t *ptemp)
         return;
     }
     ++s->failures;
-    cs_count(CS_COUNT_CERTIFICATE_ERRORS, 1);
     s->due = now + FETCH_GAP + cs_backoff(s->failures, apr_time_from_sec(30), apr_time_from_sec(3600), 0);
     if (!atomic_load(&c->stop) && cs_log_state_changed(&s->log, res.detail ? res.detail : "failed", apr_time_from_sec(3600), &suppressed)) {
         cs_log(CS_LOG_WARNING, 0, s->site->name, CSLOGNO(2012) "could not fetch signing certificate %s: %s", s->url,
