@@ -55,8 +55,11 @@ const char *cosell_host_name(const server_rec *s, apr_pool_t *p)
     if (!s->is_virtual) {
         return "the main server";
     }
-    return apr_psprintf(p, "<VirtualHost %s> of %s:%u",
+    return apr_psprintf(p, "%s%s<VirtualHost %s:%s> of %s:%u",
+                        s->server_hostname ? s->server_hostname : "",
+                        s->server_hostname ? ", " : "",
                         s->addrs && s->addrs->virthost ? s->addrs->virthost : "?",
+                        s->addrs && s->addrs->host_port ? apr_itoa(p, s->addrs->host_port) : "*",
                         s->defn_name ? s->defn_name : "?", s->defn_line_number);
 }
 
@@ -748,11 +751,13 @@ static const char *set_retention(cmd_parms *cmd, void *dconf, int argc, char *co
 
 static const char *set_passphrase(cmd_parms *cmd, void *dconf, int argc, char *const argv[])
 {
+    cosell_conf_t *conf = cosell_conf_of(cmd->server);
     const char *wrong;
 
     (void)dconf;
     CHECK_PLACE(1, 1);
-    wrong = take_secret(cmd, &cosell_conf_of(cmd->server)->passphrase, argv[0]);
+    conf->passphrase_where = where_of(cmd);
+    wrong = take_secret(cmd, &conf->passphrase, argv[0]);
     return wrong ? refuse(cmd, "%s", wrong) : NULL;
 }
 

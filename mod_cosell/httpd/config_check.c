@@ -13,6 +13,9 @@
 
 APLOG_USE_MODULE(cosell);
 
+/* Far above every good file of these kinds; their readers have closer limits of their own. */
+#define FILE_MOST (16 * 1024 * 1024)
+
 cosell_node_t *cosell_node;
 
 typedef struct check_t {
@@ -29,8 +32,16 @@ static void say(const check_t *ck, int level, const char *where, const char *tex
     const char *host = cosell_host_name(ck->s, ck->ptemp);
 
     ap_log_error(APLOG_MARK, level | (ck->reloading ? 0 : APLOG_STARTUP), 0,
-                 ck->reloading ? ck->s : NULL, CSLOGNO(1002) "%s: %s (in %s)",
-                 where ? where : "configuration", text, host);
+                 ck->reloading ? ck->s : NULL, CSLOGNO(1002) "%s: %s (in %s)", where, text, host);
+}
+
+/* For what no directive of its own stands for. */
+static const char *place_of(const check_t *ck)
+{
+    if (!ck->s->is_virtual || !ck->s->defn_name) {
+        return "main server";
+    }
+    return apr_psprintf(ck->p, "%s:%u", ck->s->defn_name, ck->s->defn_line_number);
 }
 
 static void mistake(check_t *ck, const char *where, const char *fmt, ...)
@@ -43,9 +54,10 @@ static void mistake(check_t *ck, const char *where, const char *fmt, ...)
     va_start(ap, fmt);
     text = apr_pvsprintf(ck->p, fmt, ap);
     va_end(ap);
+    where = where ? where : place_of(ck);
     ck->mistakes++;
     if (!ck->first) {
-        ck->first = apr_psprintf(ck->p, "%s: %s", where ? where : "configuration", text);
+        ck->first = apr_psprintf(ck->p, "%s: %s", where, text);
     }
     say(ck, APLOG_ERR, where, text);
 }
@@ -60,7 +72,7 @@ static void warn(check_t *ck, const char *where, const char *fmt, ...)
         return; /* said once, in the first of the passes of a start */
     }
     va_start(ap, fmt);
-    say(ck, APLOG_WARNING, where, apr_pvsprintf(ck->p, fmt, ap));
+    say(ck, APLOG_WARNING, where ? where : place_of(ck), apr_pvsprintf(ck->p, fmt, ap));
     va_end(ap);
 }
 
@@ -94,7 +106,7 @@ static int only_for_root(apr_status_t rv)
     return APR_STATUS_IS_EACCES(rv) && geteuid() != 0;
 }
 
-/* 1 when the file can be used now. */
+/* 1 when the file can be used now. `what` is directive and option: "CosellCrm: mapping=". */
 static int check_file(check_t *ck, const char *where, const char *what, const char *path)
 {
     char text[160];
@@ -102,45 +114,28 @@ static int check_file(check_t *ck, const char *where, const char *what, const ch
     apr_status_t rv = try_file(path, &size, ck->ptemp);
 
     if (rv == APR_EINVAL) {
-        mistake(ck, where, "%s\"%s\" is not a regular file", what, path);
+        mistake(ck, where, "%s\"%s\": not a regular file", what, path);
     }
     else if (only_for_root(rv)) {
-        warn(ck, where, "%s\"%s\" is not readable to this user and could not be checked", what,
+        warn(ck, where, "%s\"%s\": not readable to this user and therefore not checked", what,
              path);
     }
     else if (rv != APR_SUCCESS) {
-        mistake(ck, where, "could not read %s\"%s\": %s", what, path,
+        mistake(ck, where, "%s\"%s\": could not be read: %s", what, path,
                 apr_strerror(rv, text, sizeof(text)));
+    }
+    else if (size == 0 || size > FILE_MOST) {
+        mistake(ck, where, "%s\"%s\": it has %" APR_OFF_T_FMT " bytes; allowed are 1 to %d", what,
+                path, size, FILE_MOST);
+        return 0;
     }
     return rv == APR_SUCCESS;
 }
 
-static void check_secret_file(check_t *ck, const char *where, const char *key, const char *path)
-{
-    char text[160];
-    apr_off_t size = 0;
-    apr_status_t rv = try_file(path, &size, ck->ptemp);
-
-    if (only_for_root(rv)) {
-        warn(ck, where, "%s=file:%s is not readable to this user and could not be checked", key,
-             path);
-    }
-    else if (rv == APR_EINVAL) {
-        mistake(ck, where, "%s=file:%s is not a regular file", key, path);
-    }
-    else if (rv != APR_SUCCESS) {
-        mistake(ck, where, "could not read %s=file:%s: %s", key, path,
-                apr_strerror(rv, text, sizeof(text)));
-    }
-    else if (size == 0 || size > 64 * 1024) {
-        mistake(ck, where, "%s=file:%s has %" APR_OFF_T_FMT " bytes; allowed are 1 to 65536", key,
-                path, size);
-    }
-}
-
 /* The API secrets are the runner's alone: here only whether they are there. At reload a missing one
  * is no reason to answer 503, the runner says it and keeps the work. */
-static void check_secret(check_t *ck, const char *where, const char *key, const cs_secret_t *secret)
+static void check_secret(check_t *ck, const char *where, const char *what,
+                         const cs_secret_t *secret)
 {
     const char *command;
 
@@ -148,17 +143,17 @@ static void check_secret(check_t *ck, const char *where, const char *key, const 
         return;
     }
     if (!strncmp(secret->ref, "file:", 5)) {
-        check_secret_file(ck, where, key, secret->ref + 5);
+        check_file(ck, where, apr_pstrcat(ck->ptemp, what, "file:", NULL), secret->ref + 5);
         return;
     }
     command = secret->ref + 5 + strspn(secret->ref + 5, " \t");
     command = apr_pstrmemdup(ck->ptemp, command, strcspn(command, " \t"));
     if (strchr(command, '/') && access(command, X_OK) != 0) {
         if (only_for_root(APR_FROM_OS_ERROR(errno))) {
-            warn(ck, where, "%s=exec: the command %s cannot be checked by this user", key, command);
+            warn(ck, where, "%sexec:%s: the command cannot be checked by this user", what, command);
         }
         else {
-            mistake(ck, where, "%s=exec: the command %s cannot be executed", key, command);
+            mistake(ck, where, "%sexec:%s: the command cannot be executed", what, command);
         }
     }
 }
@@ -298,8 +293,8 @@ static void make_partner_center(check_t *ck, cs_site_config_t *cfg, const cs_ups
     add_origin(ck, up, cfg->pc.referrals_url);
     add_origin(ck, up, cfg->pc.webhooks_url);
     add_origin(ck, login, cfg->pc.token_url);
-    check_secret(ck, pc->where, "client-secret", pc->client_secret);
-    check_secret(ck, pc->where, "refresh-token", pc->refresh_token);
+    check_secret(ck, pc->where, "CosellPartnerCenter: client-secret=", pc->client_secret);
+    check_secret(ck, pc->where, "CosellPartnerCenter: refresh-token=", pc->refresh_token);
 }
 
 static void load_mapping(check_t *ck, cs_site_crm_t *to, const cosell_crm_t *crm)
@@ -351,7 +346,7 @@ static void make_crm(check_t *ck, cs_site_config_t *cfg, const cosell_crm_t *crm
     if (wrong) {
         mistake(ck, crm->where, "CosellCrm %s: %s", crm->name, wrong);
     }
-    check_secret(ck, crm->where, "client-secret", crm->client_secret);
+    check_secret(ck, crm->where, "CosellCrm: client-secret=", crm->client_secret);
     load_mapping(ck, to, crm);
 }
 
@@ -430,7 +425,8 @@ static cosell_site_t *make_site(check_t *ck)
     site->server = ck->s;
     cfg->name = ck->conf->site;
     cfg->vhost = apr_psprintf(ck->p, "%s:%u", ck->s->server_hostname ? ck->s->server_hostname : "*",
-                              ck->s->port);
+                              ck->s->port || !ck->s->addrs ? ck->s->port
+                                                           : ck->s->addrs->host_port);
     cfg->file = ck->conf->site_where;
     cfg->poll = ck->conf->poll >= 0 ? ck->conf->poll : apr_time_from_sec(300);
     cfg->sweep = ck->conf->sweep >= 0 ? ck->conf->sweep : apr_time_from_sec(12 * 3600);
@@ -601,7 +597,8 @@ int cosell_config_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
         mistakes += check_host(node, host, ck.reloading, pconf, ptemp);
     }
     if (hosts) {
-        check_secret(&ck, NULL, "CosellCryptoPassphrase ", node->cfg.passphrase);
+        check_secret(&ck, ck.conf->passphrase_where, "CosellCryptoPassphrase ",
+                     node->cfg.passphrase);
         cosell_node = node;
     }
     mistakes += ck.mistakes;

@@ -77,6 +77,7 @@ typedef struct cosell_upstream_t {
     X(apr_interval_time_t, keep_journal, -1) \
     X(apr_interval_time_t, keep_delivery, -1) \
     X(cs_secret_t *, passphrase, NULL) \
+    X(const char *, passphrase_where, NULL) \
     X(const char *, broken, NULL)
 
 struct cosell_site_t;
@@ -96,7 +97,7 @@ void *cosell_conf_merge(apr_pool_t *p, void *basev, void *addv);
 cosell_conf_t *cosell_conf_of(const server_rec *s);
 /* 1 while the configuration of a running server is read again: nothing may stop it then. */
 int cosell_reloading(void);
-/* "<VirtualHost *:443> of file:line" or "the main server", for messages. */
+/* "name, <VirtualHost *:443> of file:line" or "the main server", for messages. */
 const char *cosell_host_name(const server_rec *s, apr_pool_t *p);
 /* NULL, or what is wrong with a URL in words: https, or http to loopback; host; no user, query, fragment, dots or escapes. star: one '*' in the last segment may stand. */
 const char *cosell_url_wrong(const char *url, int star, apr_pool_t *p);

@@ -32,7 +32,7 @@ int cosell_is_runner;
 static struct {
     cosell_node_t *node;
     apr_pool_t *pconf;
-    apr_proc_t proc;
+    apr_proc_t *proc;             /* in pconf: looked at when this module is unloaded already */
     int running;
     int failures;                 /* deaths in a row */
     apr_interval_time_t started;  /* cs_time_mono() */
@@ -207,15 +207,15 @@ static apr_status_t fork_runner(void)
     }
     watch.running = 1;
     watch.started = cs_time_mono() + apr_time_from_sec(pause);
-    watch.proc.pid = pid;
+    watch.proc->pid = pid;
     cs_count(CS_COUNT_RUNNER_STARTS, 1);
     if (shared) {
         atomic_store_explicit(&shared->runner_start, cs_time_now(), memory_order_relaxed);
         atomic_store_explicit(&shared->runner_pid, pid, memory_order_relaxed);
         beat(shared);
     }
-    apr_pool_note_subprocess(watch.pconf, &watch.proc, APR_KILL_AFTER_TIMEOUT);
-    apr_proc_other_child_register(&watch.proc, maintain, &watch.proc, NULL, watch.pconf);
+    apr_pool_note_subprocess(watch.pconf, watch.proc, APR_KILL_AFTER_TIMEOUT);
+    apr_proc_other_child_register(watch.proc, maintain, watch.proc, NULL, watch.pconf);
     return APR_SUCCESS;
 }
 
@@ -275,6 +275,7 @@ apr_status_t cosell_runner_fork(cosell_node_t *node, apr_pool_t *pconf)
 {
     watch.node = node;
     watch.pconf = pconf;
+    watch.proc = apr_pcalloc(pconf, sizeof(*watch.proc));
     watch.failures = 0;
     watch.running = 0;
     return fork_runner();
