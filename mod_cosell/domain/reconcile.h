@@ -71,7 +71,13 @@ typedef struct cs_line_view_t {
     json_t *seen_pc, *seen_crm; /* images; NULL = none */
     json_t *value;              /* TO_CRM, TO_PC: the canonical value decided upon */
     const char *why;            /* for people */
+    int take;                   /* settle makes what both sides show now the images */
+    const char *rest;           /* with take: the rule by which they may differ from now on ("held", "not-kept", "introduced", "one-way"); NULL = they do not */
 } cs_line_view_t;
+
+/* Names in steps[].lines and plan->lines that are no lines of the mapping: the state (deals 5), and what the seller reads (deals 6). */
+#define CS_LINE_STATE "$state"
+#define CS_LINE_TELL "$tell"
 
 typedef enum {
     CS_PLAN_NOTHING,  /* both sides are as the rules want them */
@@ -86,7 +92,7 @@ typedef struct cs_plan_t {
     cs_deal_state_e state_after;     /* once every sent step is done */
     const char *why;                 /* for people; never NULL */
     apr_array_header_t *steps;       /* cs_step_t *, in order; sent and shown ones */
-    apr_array_header_t *lines;       /* cs_line_view_t *, one per line of the kind, mapping order */
+    apr_array_header_t *lines;       /* cs_line_view_t *, one per line of the kind, mapping order, then CS_LINE_STATE; empty when the sides were not compared */
     const char *status, *problem;    /* what the seller reads afterwards (deals 6) */
     json_t *told;                    /* deal->told afterwards */
     json_t *explain;                 /* all of the above as one document for the status page and for deal->explain */
@@ -102,6 +108,7 @@ apr_status_t cs_reconcile_plan(cs_plan_t **pplan, const cs_look_t *look, apr_poo
 typedef struct cs_applied_t {
     int tried;
     int done;                   /* it took effect (a create that found itself included) */
+    int found;                  /* CREATE: the row was there already and nothing was written; lines that differ in it are left to the next look */
     cs_result_t result;         /* when tried and not done */
     const cs_record_t *after;   /* representation returned or read back; NULL when none */
     json_t *dropped;            /* {"value": "why"}: lines that apply left out of this step (a currency the CRM does not have): held, both images

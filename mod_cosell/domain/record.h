@@ -11,7 +11,12 @@
  * {"id":"<guid>", "<column of the target>": value ...}, choices are integers, dates text, money a JSON number. A column that was asked for and is absent from the
  * answer is absent here too (unreadable). In rows to be written three wrappers stand for what JSON cannot say; each is an object with exactly one member:
  *   {"$number": "50000.00"}                            a decimal, printed digit by digit
- *   {"$lookup": {"find":"currency","key":{...}}}       symbolic, to be resolved in apply (deals 2)
+ *   {"$lookup": {...}}                                 symbolic, to be resolved in apply (deals 2); needs no mapping:
+ *       "find"    name, for messages and caches         "table"   where to look
+ *       "keys"    array of {column: text}, best first; a key with an empty part is left out; never empty
+ *       "where"   {column: constant}, may be absent     "several" "hold"
+ *       "none"    "hold" = the step waits, "skip" = the column is left out, "create" = make the neutral row "create"
+ *       "line", "columns"  when held, only this line waits: these columns are left out of the step (cs_applied_t.dropped); may be absent
  *   {"$ref": {"table":"account","id":"<guid>"}}        a resolved look-up
  */
 #ifndef CS_DOMAIN_RECORD_H
@@ -24,6 +29,8 @@
 
 /* Systems of an alias and of a version hint. A CRM's system is its configured name. */
 #define CS_SYSTEM_PC "pc"
+/* Of a hint only: the version of a counterpart's card, named by a related-referral-* event. Such an event does not say that the referral is ours. */
+#define CS_SYSTEM_RELATED "pc-related"
 
 /* A referral as Partner Center showed it. (partner-center-api.md 4.2) */
 typedef struct cs_card_t {
@@ -75,9 +82,10 @@ typedef struct cs_deal_t {
     const char *pc_status;     /* "Active/Accepted" when last settled */
     const char *crm_version;
     const char *mapping;       /* digest of the mapping that was in force */
-    json_t *images;            /* {"<line>": {"pc": value, "crm": value}}; a side is absent while it has no image */
+    json_t *images;            /* {"<line>": {"pc": value, "crm": value, "rest": why they may differ, "waits": {"pc": value, "why": text}}};
+                                  a side is absent while it has no image; "rest" while they agree; "waits" unless apply left the line out. "$state" = the state of both sides */
     json_t *intent;            /* NULL, or {"steps":[...],"at":...}: written before the first write of a look, cleared at settle */
-    json_t *told;              /* what tell wrote: {"audit":[...],...} */
+    json_t *told;              /* what tell wrote: {"audit":[lines, newest first],"kept":{column:{"wrote","read"}}} (texts the CRM did not keep as written) */
     json_t *explain;           /* the last plan in words: lines, steps, what happens next */
     apr_time_t next_look;      /* 0 = none planned */
     apr_time_t created, updated;
@@ -115,7 +123,8 @@ typedef struct cs_step_t {
     int send;                 /* 0 = shown only */
     const char *table;        /* CRM table */
     const char *id;           /* row id, or referral id */
-    const char *guard;        /* version that must still hold; NULL for CREATE and CALL */
+    const char *guard;        /* version that must still hold; NULL for CREATE and CALL. After a step that wrote the same row: the version which that step left
+                                 behind, this one being what was read */
     const char *call;         /* CALL: action name */
     json_t *columns;          /* neutral row to write; CALL: parameters; PATCH_PC: array of operations */
     apr_array_header_t *lines; /* const char *: the mapping lines this step writes */

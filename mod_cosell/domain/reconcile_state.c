@@ -1,0 +1,273 @@
+/* domain/reconcile_state.c: what a moved state asks for. Acts on movement only. (deals 5) */
+#include <apr_strings.h>
+#include <string.h>
+
+#include "reconcile_internal.h"
+
+const char *cs_state_after_action(const char *action)
+{
+    static const struct {
+        const char *action, *state;
+    } moves[] = { { "accept", "Active/Accepted" }, { "decline", "Closed/Declined" }, { "win", "Closed/Won" },
+                  { "lose", "Closed/Lost" } };
+    size_t i;
+
+    for (i = 0; i < sizeof(moves) / sizeof(moves[0]); i++) {
+        if (!strcmp(moves[i].action, action)) {
+            return moves[i].state;
+        }
+    }
+    return NULL;
+}
+
+json_t *cs_state_columns(const cs_mapping_kind_t *kind, const json_t *row, apr_pool_t *p)
+{
+    json_t *out = cs_json_own(json_object(), p);
+    int i;
+
+    for (i = 0; i < kind->state_columns->nelts; i++) {
+        const char *column = APR_ARRAY_IDX(kind->state_columns, i, const char *);
+        const json_t *value = cs_json_get(row, column);
+
+        if (!value) {
+            return NULL;
+        }
+        json_object_set_new(out, column, json_deep_copy(value));
+    }
+    return out;
+}
+
+int cs_planning_writable(const cs_planning_t *pl)
+{
+    return pl->creating || pl->row_state <= 0 || pl->reopen;
+}
+
+static void judge(cs_planning_t *pl, cs_verdict_e verdict, int take, const char *why)
+{
+    pl->state->verdict = verdict;
+    pl->state->take = take;
+    pl->state->why = why;
+}
+
+static const char *state_column(const cs_planning_t *pl)
+{
+    return cs_crm_facts(pl->kind->mapping->crm)->state_column;
+}
+
+/* What of `set` the row does not show yet; NULL = nothing. */
+static json_t *missing(const cs_planning_t *pl, const json_t *set)
+{
+    json_t *out = cs_json_own(json_object(), pl->p);
+    const char *column;
+    json_t *value;
+
+    json_object_foreach((json_t *)set, column, value) {
+        const json_t *now = cs_json_get(pl->row, column);
+
+        if (!now || !json_equal(now, value)) {
+            json_object_set_new(out, column, json_deep_copy(value));
+        }
+    }
+    return json_object_size(out) ? out : NULL;
+}
+
+/* ---- the referral moved ---- */
+
+/* A closed row is opened the way an accepted referral is shown. */
+static void reopen(cs_planning_t *pl)
+{
+    const cs_shown_t *active = cs_state_show(pl->kind, "Active/Accepted", pl->look->own, pl->row, pl->p);
+
+    pl->reopen = 1;
+    pl->reopen_set = active ? active->set : cs_json_own(json_object(), pl->p);
+    if (!json_is_integer(cs_json_get(pl->reopen_set, state_column(pl)))) {
+        json_object_set_new(pl->reopen_set, state_column(pl), json_integer(0));
+    }
+}
+
+static void show_call(cs_planning_t *pl, const cs_shown_t *shown)
+{
+    int want = !strcmp(shown->call, cs_crm_facts(pl->kind->mapping->crm)->win) ? 1 : 2;
+
+    if (pl->row_state == want) {
+        judge(pl, CS_VERDICT_EQUAL, 1, "closed on both sides");
+        return;
+    }
+    if (pl->row_state > 0) {
+        reopen(pl);
+    }
+    pl->call = shown->call;
+    pl->call_set = shown->set;
+    pl->call_state = want;
+    judge(pl, CS_VERDICT_TO_CRM, 0, apr_psprintf(pl->p, "Partner Center moved to %s", pl->pc_now));
+}
+
+static void show_set(cs_planning_t *pl, const cs_shown_t *shown)
+{
+    const json_t *state = cs_json_get(shown->set, state_column(pl));
+    json_t *lacking = missing(pl, shown->set);
+
+    if (!lacking) {
+        judge(pl, CS_VERDICT_EQUAL, 1, NULL);
+        return;
+    }
+    if (pl->row_state > 0) {
+        if (!json_is_integer(state) || json_integer_value(state) != 0) {
+            judge(pl, CS_VERDICT_SKIPPED, 1, "the record is closed in the CRM");
+            return;
+        }
+        pl->reopen = 1;
+        pl->reopen_set = shown->set;
+    }
+    else {
+        pl->state_set = lacking;
+    }
+    judge(pl, CS_VERDICT_TO_CRM, 0, apr_psprintf(pl->p, "Partner Center moved to %s", pl->pc_now));
+}
+
+static void show_now(cs_planning_t *pl)
+{
+    const cs_shown_t *shown = cs_state_show(pl->kind, pl->pc_now, pl->look->own, pl->row, pl->p);
+
+    if (!shown) {
+        judge(pl, CS_VERDICT_SKIPPED, 1, apr_psprintf(pl->p, "the mapping shows nothing for %s", pl->pc_now));
+    }
+    else if (shown->if_was && (!pl->pc_was || strncmp(pl->pc_was, shown->if_was, strlen(shown->if_was)))) {
+        judge(pl, CS_VERDICT_SKIPPED, 1, apr_psprintf(pl->p, "%s is shown only after %s", pl->pc_now, shown->if_was));
+    }
+    else if (shown->unlink) {
+        pl->unlink = 1;
+        judge(pl, CS_VERDICT_SKIPPED, 1, apr_psprintf(pl->p, "%s only unlinks", pl->pc_now));
+    }
+    else if (shown->call) {
+        show_call(pl, shown);
+    }
+    else {
+        show_set(pl, shown);
+    }
+}
+
+/* hear, with the state before the move, gives the action that leads to the new one: the record is where the referral went. */
+static int led_there(cs_planning_t *pl)
+{
+    const cs_heard_t *heard = pl->pc_was ? cs_state_hear(pl->kind, pl->pc_was, pl->row, pl->p) : NULL;
+    const char *to;
+
+    if (!heard || !heard->actions->nelts) {
+        return 0;
+    }
+    to = cs_state_after_action(APR_ARRAY_IDX(heard->actions, heard->actions->nelts - 1, const char *));
+    return to && (!strcmp(to, pl->pc_now) || (!strchr(pl->pc_now, '/') && !strncmp(to, pl->pc_now, strlen(pl->pc_now))));
+}
+
+/* ---- the record moved ---- */
+
+static void hear_now(cs_planning_t *pl)
+{
+    const cs_heard_t *heard = cs_state_hear(pl->kind, pl->pc_now, pl->row, pl->p);
+    const char *from = pl->pc_now, *to;
+    int i;
+
+    if (!heard) {
+        judge(pl, CS_VERDICT_EQUAL, 1, NULL);
+        return;
+    }
+    for (i = 0; i < heard->actions->nelts; i++) {
+        const char *action = APR_ARRAY_IDX(heard->actions, i, const char *);
+
+        if (!strcmp(action, "refuse")) {
+            pl->say = heard->say ? heard->say : "not possible at Partner Center";
+            judge(pl, CS_VERDICT_REFUSED, 0, pl->say);
+            return;
+        }
+        to = cs_state_after_action(action);
+        if (!to) {
+            judge(pl, CS_VERDICT_EQUAL, 1, action);
+            return;
+        }
+        if (!cs_state_may_move(from, to)) {
+            pl->say = apr_psprintf(pl->p, "a referral cannot go from %s to %s", from, to);
+            judge(pl, CS_VERDICT_REFUSED, 0, pl->say);
+            return;
+        }
+        from = to;
+    }
+    pl->heard = heard;
+    pl->state->value = cs_json_own(json_string(from), pl->p);
+    judge(pl, CS_VERDICT_TO_PC, 0, apr_psprintf(pl->p, "the record asks for %s", from));
+}
+
+/* ---- both ---- */
+
+/* An existing row met for the first time: it is not accepted, closed or opened, only shown as unanswered or active. */
+static void meet_row(cs_planning_t *pl)
+{
+    const cs_shown_t *shown = pl->terminal ? NULL : cs_state_show(pl->kind, pl->pc_now, pl->look->own, pl->row, pl->p);
+
+    if (shown && !shown->call && !shown->unlink && pl->row_state == 0) {
+        show_set(pl, shown);
+    }
+    else {
+        judge(pl, CS_VERDICT_EQUAL, 1, "first compared");
+    }
+}
+
+static void plan_created(cs_planning_t *pl)
+{
+    const cs_shown_t *shown = cs_state_show(pl->kind, pl->pc_now, pl->look->own, NULL, pl->p);
+
+    if (shown && !shown->call && !shown->unlink) {
+        pl->state_set = shown->set;
+        /* A new row is open by itself, and its state is not valid for create. */
+        json_object_del(pl->state_set, state_column(pl));
+    }
+    judge(pl, CS_VERDICT_TO_CRM, 0, "new record");
+}
+
+/* Pending to Received is no movement; which kind of closing is. */
+static int moved(const char *was, const char *now)
+{
+    size_t len = strcspn(now, "/");
+
+    if (!was || cs_state_is_terminal(now)) {
+        return !was || strcmp(was, now) != 0;
+    }
+    return strncmp(was, now, len) || (was[len] != '/' && was[len] != '\0');
+}
+
+void cs_plan_state(cs_planning_t *pl)
+{
+    const json_t *seen = cs_image_side(pl->look->deal, CS_LINE_STATE, "crm");
+    json_t *now = pl->creating ? NULL : cs_state_columns(pl->kind, pl->row, pl->p);
+    int pc_moved = moved(pl->pc_was, pl->pc_now);
+    int crm_moved = seen && now && !json_equal(seen, now);
+
+    pl->state = apr_pcalloc(pl->p, sizeof(*pl->state));
+    pl->state->line = CS_LINE_STATE;
+    pl->state->pc = cs_json_own(json_string(pl->pc_now), pl->p);
+    pl->state->crm = now;
+    pl->state->seen_pc = pl->pc_was ? cs_json_own(json_string(pl->pc_was), pl->p) : NULL;
+    pl->state->seen_crm = (json_t *)seen;
+    if (pl->creating) {
+        plan_created(pl);
+    }
+    else if (!now || pl->row_state < 0) {
+        judge(pl, CS_VERDICT_UNREADABLE, 0, "the CRM did not show its state");
+    }
+    else if (pl->first) {
+        meet_row(pl);
+    }
+    else if (pc_moved && led_there(pl)) {
+        judge(pl, CS_VERDICT_EQUAL, 1, "both sides went the same way");
+    }
+    else if (pc_moved && (pl->terminal || !crm_moved || pl->row_state == 0)) {
+        show_now(pl);
+    }
+    else if (crm_moved) {
+        hear_now(pl);
+    }
+    else {
+        judge(pl, CS_VERDICT_EQUAL, 1, NULL);
+    }
+    pl->state->value = pl->state->verdict == CS_VERDICT_TO_CRM ? pl->state->pc : pl->state->value;
+}
