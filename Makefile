@@ -26,6 +26,7 @@ CSTD = -std=gnu11 -fPIC -pthread -D_GNU_SOURCE -DCS_VERSION='"$(VERSION)"'
 SAN = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 LIB_SRC := $(sort $(foreach r,base domain remote store engine,$(shell find mod_cosell/$(r) -name '*.c' 2>/dev/null)))
+SIM_SRC := $(sort $(wildcard tests/sim/*.c))
 MOD_SRC := $(sort $(wildcard mod_cosell/httpd/*.c))
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNITS := $(UNIT_SRC:tests/unit/%.c=%)
