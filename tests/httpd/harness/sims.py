@@ -41,22 +41,22 @@ class Simulator:
             data += chunk
         return json.loads(data.split(b"\n")[0])
 
-    def call(self, method, path, body=None, data=None, **query):
+    def call(self, method, path, body=None, data=None, /, **query):
         reply = self.session.request(method, self.sandbox + "/" + path, json=body, data=data, params=query, timeout=120)
         if reply.status_code >= 400:
             raise AssertionError("%s %s of %s: %d %s" % (method, path, self.name, reply.status_code, reply.text[:500]))
         return reply.json() if reply.content else None
 
-    def get(self, path, **query):
+    def get(self, path, /, **query):
         return self.call("GET", path, **query)
 
-    def post(self, path, body=None, **query):
+    def post(self, path, body=None, /, **query):
         return self.call("POST", path, body, **query)
 
-    def patch(self, path, body, **query):
+    def patch(self, path, body, /, **query):
         return self.call("PATCH", path, body, **query)
 
-    def delete(self, path, **query):
+    def delete(self, path, /, **query):
         return self.call("DELETE", path, **query)
 
     def fault(self, **spec):
