@@ -18,6 +18,8 @@
 
 #define USER_AGENT "mod_cosell/0.1.0"
 #define DEFAULT_TIMEOUT apr_time_from_sec(30)
+/* With less than this left of a deadline a request would only cost an attempt. */
+#define WORTH_STARTING (APR_USEC_PER_SEC / 10)
 #define CONNECT_TIMEOUT apr_time_from_sec(5)
 #define DEFAULT_MAX_RESPONSE ((apr_size_t)4 * 1024 * 1024)
 #define MAX_HEADER_BYTES ((apr_size_t)64 * 1024)
@@ -670,7 +672,7 @@ static apr_interval_time_t start_some(run_t *run)
     apr_interval_time_t wait, pause;
 
     while (run->next < run->n) {
-        if (run->deadline && cs_time_mono() >= run->deadline) {
+        if (run->deadline && cs_time_mono() + WORTH_STARTING > run->deadline) {
             start_no_more(run, "not started within its time", 0);
             break;
         }

@@ -141,7 +141,7 @@ static void take_definition(cs_dyn_batch_t *batch, int at, cs_result_t *res)
     json_t *json = NULL;
 
     cs_dyn_classify(&one, response, &batch->requests[at], CS_DYN_READ, NULL, batch->p);
-    if (one.cls == CS_CLASS_GONE) {
+    if (one.cls == CS_CLASS_GONE || (one.cls == CS_CLASS_SUSPEND && response->status == 404)) {
         one.cls = CS_CLASS_SUSPEND;
         one.problem = "config:table";
     }

@@ -1,0 +1,1390 @@
+/* The remote room against the simulators, which this program starts itself: transport, tokens, Partner Center, Dynamics 365. */
+#include "unit.h"
+
+#include <apr_thread_proc.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+
+#include "mod_cosell/base/crypto.h"
+#include "mod_cosell/base/json.h"
+#include "mod_cosell/base/log.h"
+#include "mod_cosell/base/time.h"
+#include "mod_cosell/remote/certificate.h"
+#include "mod_cosell/remote/crm.h"
+#include "mod_cosell/remote/partner_center/partner_center.h"
+
+#define SEC APR_USEC_PER_SEC
+#define TENANT "7d230000-0000-4000-8000-000000000001"
+#define CARD "c5fb0000-0000-4000-8000-000000000001"
+#define ENGAGEMENT "65ed0000-0000-4000-8000-000000000001"
+#define NOBODY "00000000-dead-4000-8000-000000000000"
+#define ACCOUNT "00000000-0000-4000-8000-000000000041"
+#define USD "00000000-0000-4000-8000-000000000021"
+
+/* ---- simulators ---- */
+
+typedef struct sim_t {
+    pid_t pid;
+    int in, out;
+    const char *base, *token;
+} sim_t;
+
+static sim_t pc_sim, crm_sim, tls_sim;
+static apr_pool_t *all;           /* of this program */
+static cs_http_t *control_http;
+
+static const char *wait_line(int fd)
+{
+    static char buf[4096];
+    size_t n = 0;
+    struct pollfd pfd = { fd, POLLIN, 0 };
+
+    while (n < sizeof(buf) - 1 && poll(&pfd, 1, 60000) == 1 && read(fd, buf + n, 1) == 1) {
+        if (buf[n++] == '\n') {
+            buf[n] = '\0';
+            return buf;
+        }
+    }
+    return NULL;
+}
+
+/* args end with NULL. */
+static int start_sim(sim_t *sim, const char *path, const char *const *args)
+{
+    int in[2], out[2];
+    json_t *json = NULL;
+    const char *line;
+
+    if (access(path, X_OK) || pipe2(in, O_CLOEXEC) || pipe2(out, O_CLOEXEC)) {
+        fprintf(stderr, "cannot start %s\n", path);
+        return -1;
+    }
+    sim->pid = fork();
+    if (sim->pid == 0) {
+        dup2(in[0], 0);
+        dup2(out[1], 1);
+        execv(path, (char *const *)args);
+        _exit(127);
+    }
+    close(in[0]);
+    close(out[1]);
+    sim->in = in[1];
+    sim->out = out[0];
+    line = wait_line(sim->out);
+    if (!line || cs_json_parse(&json, line, strlen(line), NULL, all, NULL) != APR_SUCCESS) {
+        fprintf(stderr, "%s did not start\n", path);
+        return -1;
+    }
+    sim->base = apr_pstrdup(all, cs_json_str(json, "base"));
+    sim->token = apr_pstrdup(all, cs_json_str(json, "token"));
+    json_decref(json);
+    return 0;
+}
+
+static void stop_sim(sim_t *sim)
+{
+    if (sim->pid > 0) {
+        kill(sim->pid, SIGTERM);
+        waitpid(sim->pid, NULL, 0);
+        close(sim->in);
+        close(sim->out);
+    }
+}
+
+static cs_upstream_t upstream(const char *name, const char *base, apr_pool_t *p)
+{
+    cs_upstream_t up = { 0 };
+
+    up.name = name;
+    up.origins = apr_array_make(p, 1, sizeof(const char *));
+    APR_ARRAY_PUSH(up.origins, const char *) = base;
+    up.concurrency = 8;
+    up.timeout = 20 * SEC;
+    return up;
+}
+
+/* One request to the control API; the answer's JSON or NULL. */
+static json_t *control_by(cs_http_t *http, const sim_t *sim, const char *method, const char *path, const char *body, apr_pool_t *p)
+{
+    cs_upstream_t up = upstream("control", sim->base, p);
+    cs_limiter_t limiter = { 0 };
+    cs_http_request_t request = { .method = method, .url = apr_pstrcat(p, sim->base, "/_sandbox/", path, NULL), .label = path };
+    cs_http_response_t response;
+    json_t *json = NULL;
+
+    request.body = body;
+    request.body_len = body ? strlen(body) : 0;
+    assert_ok(cs_http_perform(http, &up, &limiter, &request, &response, 1, 0, p));
+    if (response.outcome != CS_HTTP_ANSWERED || response.status != 200) {
+        fail_msg("%s %s: %d %s %s", method, path, response.status, response.error ? response.error : "", response.body);
+    }
+    assert_ok(cs_json_parse(&json, response.body, response.body_len, &(cs_json_limits_t){ 4 << 20, 200000, 32 }, p, NULL));
+    return cs_json_own(json, p);
+}
+
+static json_t *control(const sim_t *sim, const char *method, const char *path, const char *body, apr_pool_t *p)
+{
+    return control_by(control_http, sim, method, path, body, p);
+}
+
+static void fault(const sim_t *sim, const char *body, apr_pool_t *p)
+{
+    control(sim, "POST", "faults", body, p);
+}
+
+/* How many requests the simulator has seen on this path since the log was cleared. */
+static int seen(const sim_t *sim, const char *method, const char *path, apr_pool_t *p)
+{
+    const json_t *list = control(sim, "GET", apr_psprintf(p, "requests?method=%s&path=%s", method, cs_http_escape(path, p)), NULL, p);
+
+    return (int)json_array_size(list);
+}
+
+/* Everything as it was, for each test. */
+static int setup(void **state)
+{
+    apr_pool_t *p;
+    sim_t *sims[] = { &pc_sim, &crm_sim };
+
+    if (apr_pool_create(&p, NULL) != APR_SUCCESS) {
+        return -1;
+    }
+    for (int i = 0; i < 2; i++) {
+        control(sims[i], "DELETE", "faults", NULL, p);
+        control(sims[i], "POST", "tokens", "{\"expires_in\":3599,\"fail\":null}", p);
+        control(sims[i], "DELETE", "requests", NULL, p);
+    }
+    control(&pc_sim, "POST", "tokens", "{\"mfa\":true,\"revoke\":false}", p);
+    control(&pc_sim, "POST", "options", "{\"PageMax\":100,\"Gzip\":false,\"UnquotedGuid\":true,\"RevokeOldRefreshTokens\":false}", p);
+    *state = p;
+    return 0;
+}
+
+#define LIVE_TEST(name) cmocka_unit_test_setup_teardown(name, setup, unit_teardown)
+
+/* ---- a vault in memory ---- */
+
+typedef struct box_t {
+    char *value;
+    apr_int64_t version;
+    int puts;
+    const char *overtake; /* what somebody else stores right after the next get */
+    apr_status_t refuse;
+    apr_pool_t *p;
+} box_t;
+
+static apr_status_t box_get(void *baton, const char *name, const char **pvalue, apr_int64_t *pversion, apr_pool_t *p, cs_result_t *res)
+{
+    box_t *box = baton;
+
+    (void)res;
+    assert_string_equal(name, "refresh-token");
+    *pvalue = box->value ? apr_pstrdup(p, box->value) : NULL;
+    *pversion = box->version;
+    if (box->overtake) {
+        box->value = apr_pstrdup(box->p, box->overtake);
+        box->version++;
+        box->overtake = NULL;
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t box_put(void *baton, const char *name, const char *value, apr_int64_t version, apr_pool_t *ptemp, cs_result_t *res)
+{
+    box_t *box = baton;
+
+    (void)name;
+    if (box->refuse) {
+        return cs_result_set(res, ptemp, box->refuse, CS_CLASS_RETRY, "store", "no room");
+    }
+    if (version != box->version) {
+        return CS_ESTALE;
+    }
+    box->value = apr_pstrdup(box->p, value);
+    box->version++;
+    box->puts++;
+    return APR_SUCCESS;
+}
+
+/* ---- clients ---- */
+
+typedef struct rig_t {
+    cs_http_t *http;
+    cs_limiter_t limiter, login_limiter;
+    cs_upstream_t up, login;
+    cs_secret_t secret, refresh;
+    box_t box;
+    cs_vault_t vault;
+    cs_pc_config_t pc_cfg;
+    cs_crm_config_t crm_cfg;
+    cs_pc_t *pc;
+    cs_crm_t *crm;
+    const cs_crm_impl_t *impl;
+    apr_pool_t *p;
+} rig_t;
+
+static void set_secret(cs_secret_t *secret, const char *value, apr_pool_t *p)
+{
+    secret->ref = "file:/secret";
+    secret->value = value;
+    secret->len = strlen(value);
+    apr_cpystrn(secret->digest, cs_sha256_hex(value, secret->len, p), sizeof(secret->digest));
+}
+
+static void new_pc(rig_t *r)
+{
+    assert_ok(cs_pc_create(&r->pc, &r->pc_cfg, &r->vault, r->http, &r->limiter, &r->login_limiter, r->p));
+}
+
+static rig_t *rig_pc(apr_pool_t *p, int v2)
+{
+    rig_t *r = apr_pcalloc(p, sizeof(*r));
+
+    r->p = p;
+    r->box.p = p;
+    assert_ok(cs_http_create(&r->http, "test", p));
+    r->up = upstream("partner-center", pc_sim.base, p);
+    r->login = upstream("login", pc_sim.base, p);
+    r->login.concurrency = 1;
+    set_secret(&r->secret, "sandbox-secret", p);
+    set_secret(&r->refresh, "sandbox-refresh-token", p);
+    r->vault.baton = &r->box;
+    r->vault.get = box_get;
+    r->vault.put = box_put;
+    r->pc_cfg.tenant = TENANT;
+    r->pc_cfg.client_id = "11111111-0000-4000-8000-000000000001";
+    r->pc_cfg.client_secret = &r->secret;
+    r->pc_cfg.refresh_token = &r->refresh;
+    r->pc_cfg.token_url = apr_pstrcat(p, pc_sim.base, "/" TENANT, v2 ? "/oauth2/v2.0/token" : "/oauth2/token", NULL);
+    r->pc_cfg.referrals_url = pc_sim.base;
+    r->pc_cfg.upstream = &r->up;
+    r->pc_cfg.login = &r->login;
+    new_pc(r);
+    return r;
+}
+
+static rig_t *rig_crm(apr_pool_t *p)
+{
+    rig_t *r = apr_pcalloc(p, sizeof(*r));
+
+    r->p = p;
+    assert_ok(cs_http_create(&r->http, "test", p));
+    r->up = upstream("sales", crm_sim.base, p);
+    r->login = upstream("login", crm_sim.base, p);
+    set_secret(&r->secret, "sandbox-secret~1", p);
+    r->crm_cfg.name = "sales";
+    r->crm_cfg.type = "dynamics365";
+    r->crm_cfg.url = crm_sim.base;
+    r->crm_cfg.tenant = "00000000-0000-4000-8000-00000000a000";
+    r->crm_cfg.client_id = "00000000-0000-4000-8000-0000000000c1";
+    r->crm_cfg.client_secret = &r->secret;
+    r->crm_cfg.token_url = crm_sim.token;
+    r->crm_cfg.upstream = &r->up;
+    r->crm_cfg.login = &r->login;
+    r->impl = cs_crm_impl_of("dynamics365");
+    assert_non_null(r->impl);
+    assert_null(r->impl->check(&r->crm_cfg, p));
+    assert_ok(r->impl->create(&r->crm, &r->crm_cfg, r->http, &r->limiter, &r->login_limiter, p));
+    return r;
+}
+
+static cs_pc_read_t get_one(rig_t *r, const char *id)
+{
+    cs_pc_read_t read = { .id = id };
+
+    assert_ok(cs_pc_get(r->pc, &read, 1, 0, r->p));
+    return read;
+}
+
+static void expect(const cs_result_t *res, cs_class_e cls, const char *problem)
+{
+    if (res->cls != cls || (problem && (!res->problem || strcmp(res->problem, problem)))) {
+        fail_msg("%s %s (%s), expected %s %s", cs_class_name(res->cls), res->problem ? res->problem : "-", res->detail ? res->detail : "-",
+                 cs_class_name(cls), problem ? problem : "");
+    }
+    assert_true(cls == CS_CLASS_OK || res->detail);
+}
+
+/* ---- tokens ---- */
+
+static void test_refresh_token_rotates_through_the_vault(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    const json_t *tokens;
+    json_t *stored = NULL;
+    cs_pc_read_t read = get_one(r, CARD);
+
+    expect(&read.result, CS_CLASS_OK, NULL);
+    assert_int_equal(r->box.puts, 1);
+    assert_ok(cs_json_parse(&stored, r->box.value, strlen(r->box.value), NULL, p, NULL));
+    cs_json_own(stored, p);
+    assert_string_equal(cs_json_str(stored, "seed"), r->refresh.digest);
+    assert_string_not_equal(cs_json_str(stored, "token"), "sandbox-refresh-token");
+    tokens = control(&pc_sim, "GET", "tokens", NULL, p);
+    assert_string_equal(cs_json_str(tokens, "latest_refresh_token_sha256"),
+                        cs_sha256_hex(cs_json_str(stored, "token"), strlen(cs_json_str(stored, "token")), p));
+    /* one token for many calls */
+    for (int i = 0; i < 3; i++) {
+        read = get_one(r, CARD);
+        assert_int_equal(read.calls, 1);
+    }
+    assert_int_equal(seen(&pc_sim, "POST", "/oauth2/", p), 1);
+}
+
+static void test_vault_wins_until_the_seed_changes(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    cs_pc_read_t read = get_one(r, CARD);
+    const char *kept = r->box.value;
+
+    expect(&read.result, CS_CLASS_OK, NULL);
+    /* Only the rotated one lives: the vault's must be the one that is used. */
+    control(&pc_sim, "POST", "tokens", "{\"revoke\":\"refresh\"}", p);
+    json_t *stored = NULL;
+    assert_ok(cs_json_parse(&stored, kept, strlen(kept), NULL, p, NULL));
+    control(&pc_sim, "POST", "tokens", apr_psprintf(p, "{\"refresh_token\":\"%s\"}", cs_json_str(stored, "token")), p);
+    json_decref(stored);
+    new_pc(r);
+    read = get_one(r, CARD);
+    expect(&read.result, CS_CLASS_OK, NULL);
+    assert_int_equal(r->box.puts, 2);
+    /* A new seed beats the vault. */
+    control(&pc_sim, "POST", "tokens", "{\"revoke\":\"refresh\",\"refresh_token\":\"seed-two\"}", p);
+    set_secret(&r->refresh, "seed-two", p);
+    new_pc(r);
+    read = get_one(r, CARD);
+    expect(&read.result, CS_CLASS_OK, NULL);
+    assert_has(r->box.value, r->refresh.digest);
+}
+
+static void test_expiry_as_text_and_early_renewal(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 0);
+    cs_pc_read_t read;
+
+    /* v1 says "50": less than a minute is never good for another call. */
+    control(&pc_sim, "POST", "tokens", "{\"expires_in\":50}", p);
+    for (int i = 0; i < 2; i++) {
+        read = get_one(r, CARD);
+        expect(&read.result, CS_CLASS_OK, NULL);
+    }
+    assert_int_equal(seen(&pc_sim, "POST", "/oauth2/token", p), 2);
+    assert_int_equal(r->box.puts, 2);
+}
+
+static void test_invalid_grant_suspends(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    cs_pc_read_t read;
+
+    control(&pc_sim, "POST", "tokens", "{\"revoke\":true}", p);
+    read = get_one(r, CARD);
+    expect(&read.result, CS_CLASS_SUSPEND, "oauth:invalid_grant");
+    assert_has(read.result.detail, "AADSTS");
+    assert_has_not(read.result.detail, "sandbox-refresh-token");
+    assert_non_null(read.result.correlation);
+    assert_int_equal(seen(&pc_sim, "GET", "referrals", p), 0);
+    control(&pc_sim, "POST", "tokens", "{\"revoke\":false,\"fail\":\"interaction_required\"}", p);
+    read = get_one(r, CARD);
+    expect(&read.result, CS_CLASS_SUSPEND, "oauth:interaction_required");
+}
+
+static void test_another_node_rotated_first(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    cs_pc_read_t read;
+
+    control(&pc_sim, "POST", "tokens", "{\"revoke\":true,\"refresh_token\":\"theirs\"}", p);
+    r->box.overtake = apr_psprintf(p, "{\"token\":\"theirs\",\"seed\":\"%s\"}", r->refresh.digest);
+    read = get_one(r, CARD);
+    expect(&read.result, CS_CLASS_OK, NULL);
+    assert_int_equal(r->box.puts, 1);
+    /* Overtaken between the read and the swap: theirs stays, ours is used until it ends. */
+    new_pc(r);
+    r->box.overtake = apr_psprintf(p, "{\"token\":\"newer\",\"seed\":\"%s\"}", r->refresh.digest);
+    read = get_one(r, CARD);
+    expect(&read.result, CS_CLASS_OK, NULL);
+    assert_has(r->box.value, "newer");
+}
+
+static void test_unstored_rotation_is_not_used(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    cs_pc_read_t read;
+
+    r->box.refuse = CS_EFULL;
+    read = get_one(r, CARD);
+    expect(&read.result, CS_CLASS_RETRY, "store");
+    assert_int_equal(seen(&pc_sim, "GET", "referrals", p), 0);
+}
+
+static void test_token_endpoint_faults(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    cs_pc_read_t read;
+
+    fault(&pc_sim, "{\"path\":\"/oauth2/\",\"fault\":\"status\",\"status\":503,\"times\":1}", p);
+    read = get_one(r, CARD);
+    expect(&read.result, CS_CLASS_RETRY, NULL);
+    fault(&pc_sim, "{\"path\":\"/oauth2/\",\"fault\":\"reset-after\",\"times\":1}", p);
+    read = get_one(r, CARD);
+    expect(&read.result, CS_CLASS_RETRY, "transport");
+    fault(&pc_sim, "{\"path\":\"/oauth2/\",\"fault\":\"html\",\"status\":200,\"times\":1}", p);
+    read = get_one(r, CARD);
+    expect(&read.result, CS_CLASS_RETRY, "oauth:answer");
+    fault(&pc_sim, "{\"path\":\"/oauth2/\",\"fault\":\"status\",\"status\":429,\"retry_after\":7,\"times\":1}", p);
+    read = get_one(r, CARD);
+    expect(&read.result, CS_CLASS_THROTTLED, NULL);
+    assert_in_range(read.result.retry_at, cs_time_now() + 5 * SEC, cs_time_now() + 7 * SEC);
+    /* The pause holds for the next one, which is not sent. */
+    control(&pc_sim, "DELETE", "requests", NULL, p);
+    read = get_one(r, CARD);
+    expect(&read.result, CS_CLASS_THROTTLED, "throttled");
+    assert_int_equal(seen(&pc_sim, "POST", "/oauth2/", p), 0);
+}
+
+/* ---- Partner Center ---- */
+
+static void test_get_many(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    cs_pc_read_t reads[] = { { .id = CARD }, { .id = NOBODY }, { .id = "nonsense" }, { .id = CARD } };
+
+    control(&pc_sim, "POST", "options", "{\"Gzip\":true}", p);
+    assert_ok(cs_pc_get(r->pc, reads, 4, 0, p));
+    expect(&reads[0].result, CS_CLASS_OK, NULL);
+    assert_string_equal(reads[0].card->id, CARD);
+    assert_string_equal(reads[0].card->engagement_id, ENGAGEMENT);
+    assert_int_equal(reads[0].card->etag[0], '"');
+    assert_true(reads[0].card->updated > 0);
+    assert_non_null(cs_json_pointer(reads[0].card->doc, "/customerProfile/name"));
+    assert_int_equal(reads[0].calls, 1);
+    assert_has(reads[0].correlation, "client-request-id=");
+    assert_has(reads[0].correlation, "equest-id=");
+    expect(&reads[1].result, CS_CLASS_GONE, NULL);
+    assert_null(reads[1].card);
+    expect(&reads[2].result, CS_CLASS_REFUSED, "pc:id");
+    expect(&reads[3].result, CS_CLASS_OK, NULL);
+}
+
+static void test_one_401_is_answered_by_one_refresh(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    cs_pc_read_t reads[] = { { .id = CARD }, { .id = CARD }, { .id = CARD } };
+
+    assert_ok(cs_pc_get(r->pc, reads, 3, 0, p));
+    control(&pc_sim, "POST", "tokens", "{\"revoke\":\"access\"}", p);
+    control(&pc_sim, "DELETE", "requests", NULL, p);
+    assert_ok(cs_pc_get(r->pc, reads, 3, 0, p));
+    for (int i = 0; i < 3; i++) {
+        expect(&reads[i].result, CS_CLASS_OK, NULL);
+        assert_int_equal(reads[i].calls, 2);
+    }
+    assert_int_equal(seen(&pc_sim, "POST", "/oauth2/", p), 1);
+    assert_int_equal(seen(&pc_sim, "GET", "referrals", p), 6);
+}
+
+static void test_second_401_mfa_and_403_suspend(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    cs_pc_read_t read;
+    cs_result_t res;
+
+    fault(&pc_sim, "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":401,\"times\":2}", p);
+    read = get_one(r, CARD);
+    expect(&read.result, CS_CLASS_SUSPEND, NULL);
+    assert_int_equal(read.calls, 2);
+    control(&pc_sim, "POST", "tokens", "{\"mfa\":false,\"revoke\":\"access\"}", p);
+    read = get_one(r, CARD);
+    expect(&read.result, CS_CLASS_SUSPEND, "pc:mfa");
+    assert_has(read.result.detail, "multi-factor");
+    control(&pc_sim, "POST", "tokens", "{\"mfa\":true,\"revoke\":\"access\"}", p);
+    fault(&pc_sim, "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":403,\"times\":2}", p);
+    read = get_one(r, CARD);
+    expect(&read.result, CS_CLASS_SUSPEND, NULL);
+    assert_ok(cs_pc_probe(r->pc, 0, p, &res) == CS_EREMOTE ? APR_SUCCESS : APR_EGENERAL);
+    expect(&res, CS_CLASS_SUSPEND, NULL);
+    assert_ok(cs_pc_probe(r->pc, 0, p, &res));
+}
+
+static void test_throttling_pauses_the_rest(void **state)
+{
+    static const char *const faults[] = {
+        "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":429,\"retry_after\":40,\"times\":1}",
+        "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":429,\"retry_after\":\"http-date:41\",\"times\":1}",
+        "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":429,\"times\":1,\"body\":{\"statusCode\":429,"
+        "\"message\":\"Rate limit is exceeded. Try again in 41 seconds.\"}}",
+    };
+    apr_pool_t *p = *state;
+    size_t f;
+
+    for (f = 0; f < 3; f++) {
+        rig_t *r = rig_pc(p, 1);
+        cs_pc_read_t reads[] = { { .id = CARD }, { .id = CARD }, { .id = CARD } };
+
+        r->up.concurrency = 1;
+        control(&pc_sim, "DELETE", "requests", NULL, p);
+        fault(&pc_sim, faults[f], p);
+        assert_ok(cs_pc_get(r->pc, reads, 3, 0, p));
+        for (int i = 0; i < 3; i++) {
+            expect(&reads[i].result, CS_CLASS_THROTTLED, "throttled");
+            assert_in_range(reads[i].result.retry_at, cs_time_now() + 35 * SEC, cs_time_now() + 42 * SEC);
+            assert_int_equal(reads[i].calls, i == 0);
+        }
+        assert_int_equal(seen(&pc_sim, "GET", "referrals", p), 1);
+        assert_int_equal(r->limiter.throttled, 1);
+    }
+}
+
+static void test_unreadable_answers_are_retried(void **state)
+{
+    static const struct {
+        const char *fault, *problem;
+    } table[] = {
+        { "{\"path\":\"referrals\",\"fault\":\"truncate\",\"times\":1}", "transport" },
+        { "{\"path\":\"referrals\",\"fault\":\"reset-before\",\"times\":9}", "transport" },
+        { "{\"path\":\"referrals\",\"fault\":\"reset-after\",\"times\":9}", "transport" },
+        { "{\"path\":\"referrals\",\"fault\":\"html\",\"status\":200,\"times\":1}", "pc:answer" },
+        { "{\"path\":\"referrals\",\"fault\":\"html\",\"status\":502,\"times\":1}", "http:502" },
+        { "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":200,\"body\":{\"id\":7},\"times\":1}", "pc:answer" },
+        { "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":200,\"body\":{\"id\":\"" NOBODY "\"},\"times\":1}", "pc:answer" },
+        { "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":200,\"body\":[],\"times\":1}", "pc:answer" },
+        { "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":503,\"times\":1}", NULL },
+    };
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    size_t i;
+
+    for (i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        cs_pc_read_t read;
+
+        fault(&pc_sim, table[i].fault, p);
+        read = get_one(r, CARD);
+        expect(&read.result, CS_CLASS_RETRY, table[i].problem);
+        assert_null(read.card);
+        control(&pc_sim, "DELETE", "faults", NULL, p);
+    }
+}
+
+static void test_deadline_ends_a_slow_call(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    cs_pc_read_t reads[] = { { .id = CARD }, { .id = CARD } };
+    apr_interval_time_t start;
+
+    r->up.concurrency = 1;
+    assert_ok(cs_pc_get(r->pc, reads, 1, 0, p));
+    fault(&pc_sim, "{\"path\":\"referrals\",\"fault\":\"hold\",\"seconds\":30}", p);
+    start = cs_time_mono();
+    assert_ok(cs_pc_get(r->pc, reads, 2, start + SEC / 4, p));
+    assert_in_range(cs_time_mono() - start, SEC / 5, 5 * SEC);
+    expect(&reads[0].result, CS_CLASS_RETRY, "transport");
+    /* The second never had its turn and loses no attempt. */
+    expect(&reads[1].result, CS_CLASS_THROTTLED, "not-started");
+}
+
+static void test_list_follows_pages_by_token(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    cs_pc_read_t reads[] = { { .id = "aaaa0000-0000-4000-8000-000000000001" }, { .id = NOBODY } };
+
+    for (int i = 0; i < 3; i++) {
+        control(&pc_sim, "POST", "referrals?silent=1", "{\"engagementId\":\"aaaa0000-0000-4000-8000-000000000001\",\"name\":\"paged\"}", p);
+    }
+    control(&pc_sim, "POST", "options", "{\"PageMax\":1}", p);
+    assert_ok(cs_pc_list_engagement(r->pc, reads, 2, 0, p));
+    expect(&reads[0].result, CS_CLASS_OK, NULL);
+    assert_int_equal(reads[0].cards->nelts, 3);
+    assert_int_equal(reads[0].calls, 3);
+    assert_string_equal(APR_ARRAY_IDX(reads[0].cards, 2, cs_card_t *)->engagement_id, "aaaa0000-0000-4000-8000-000000000001");
+    expect(&reads[1].result, CS_CLASS_OK, NULL);
+    assert_int_equal(reads[1].cards->nelts, 0);
+    for (int i = 0; i < 3; i++) {
+        control(&pc_sim, "POST", "referrals?silent=1", "{\"engagementId\":\"aaaa0000-0000-4000-8000-000000000001\",\"name\":\"paged\"}", p);
+    }
+    assert_ok(cs_pc_list_engagement(r->pc, reads, 1, 0, p));
+    expect(&reads[0].result, CS_CLASS_REFUSED, "pc:pages");
+    assert_null(reads[0].cards);
+    /* the quoted form is refused: the form seen live is tried */
+    control(&pc_sim, "POST", "options", "{\"PageMax\":100}", p);
+    fault(&pc_sim, "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":400,\"times\":1}", p);
+    assert_ok(cs_pc_list_engagement(r->pc, reads, 1, 0, p));
+    expect(&reads[0].result, CS_CLASS_OK, NULL);
+    assert_int_equal(reads[0].cards->nelts, 6);
+    fault(&pc_sim, "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":200,\"times\":1,\"body\":{\"value\":[{\"id\":\"" CARD "\",\"engagementId\":\"" NOBODY "\"}]}}", p);
+    assert_ok(cs_pc_list_engagement(r->pc, reads, 1, 0, p));
+    expect(&reads[0].result, CS_CLASS_RETRY, "pc:answer");
+}
+
+/* ---- transport ---- */
+
+static cs_http_request_t plain(const char *url)
+{
+    return (cs_http_request_t){ .method = "GET", .url = url, .label = "GET plain" };
+}
+
+static void test_addresses_nobody_configured_are_not_called(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    cs_http_request_t requests[] = {
+        plain("http://127.0.0.1:1/"), plain("http://192.0.2.1/"), plain("https://192.0.2.1@127.0.0.1/"), plain("file:///etc/passwd"),
+        plain(apr_pstrcat(p, pc_sim.base, "/a b", NULL)), plain(apr_pstrcat(p, pc_sim.base, "/a\r\nX: y", NULL)), plain("gopher://127.0.0.1/"),
+    };
+    cs_http_response_t responses[7];
+    cs_result_t res;
+
+    APR_ARRAY_PUSH(r->up.origins, const char *) = "http://192.0.2.1";
+    assert_ok(cs_http_perform(r->http, &r->up, &r->limiter, requests, responses, 7, 0, p));
+    for (int i = 0; i < 7; i++) {
+        assert_int_equal(responses[i].outcome, CS_HTTP_NOT_SENT);
+        assert_false(responses[i].started);
+        cs_http_classify(&res, &responses[i], &requests[i], p);
+        expect(&res, CS_CLASS_SUSPEND, "config:origin");
+    }
+    assert_int_equal(r->limiter.sent, 0);
+}
+
+static void test_redirects_are_not_followed(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    cs_http_request_t request = plain(apr_pstrcat(p, pc_sim.base, "/v1.0/engagements/referrals", NULL));
+    cs_http_response_t response;
+    cs_result_t res;
+
+    fault(&pc_sim, apr_psprintf(p, "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":302,\"headers\":{\"Location\":\"%s/elsewhere\"}}", pc_sim.base), p);
+    assert_ok(cs_http_perform(r->http, &r->up, &r->limiter, &request, &response, 1, 0, p));
+    assert_int_equal(response.status, 302);
+    cs_http_classify(&res, &response, &request, p);
+    expect(&res, CS_CLASS_SUSPEND, "http:302");
+    assert_int_equal(seen(&pc_sim, "GET", "elsewhere", p), 0);
+}
+
+static void test_answer_is_bounded(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    cs_http_request_t requests[3];
+    cs_http_response_t responses[3];
+    cs_result_t res;
+
+    for (int i = 0; i < 3; i++) {
+        requests[i] = plain(apr_pstrcat(p, pc_sim.base, "/_sandbox/state", NULL));
+    }
+    requests[0].max_response = 100;
+    /* bounded after decompression, too */
+    requests[1].max_response = 100;
+    requests[1].headers = apr_table_make(p, 1);
+    apr_table_set(requests[1].headers, "Accept-Encoding", "gzip");
+    assert_ok(cs_http_perform(r->http, &r->up, &r->limiter, requests, responses, 3, 0, p));
+    for (int i = 0; i < 2; i++) {
+        cs_http_classify(&res, &responses[i], &requests[i], p);
+        expect(&res, CS_CLASS_REFUSED, "limit");
+        assert_int_equal(res.rv, CS_ELIMIT);
+    }
+    assert_int_equal(responses[2].status, 200);
+    assert_int_equal(strlen(responses[2].body), responses[2].body_len);
+}
+
+static void test_nobody_listens(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    cs_http_request_t request = plain("http://127.0.0.1:1/");
+    cs_http_response_t response;
+    cs_result_t res;
+
+    request.method = "PATCH";
+    request.body = "{}";
+    request.body_len = 2;
+    APR_ARRAY_PUSH(r->up.origins, const char *) = "http://127.0.0.1:1";
+    assert_ok(cs_http_perform(r->http, &r->up, &r->limiter, &request, &response, 1, 0, p));
+    assert_int_equal(response.outcome, CS_HTTP_NOT_SENT);
+    assert_true(response.started);
+    assert_int_equal(response.sent_at, 0);
+    assert_int_equal(response.calls, 0);
+    assert_has(response.error, "127.0.0.1:1");
+    cs_http_classify(&res, &response, &request, p);
+    expect(&res, CS_CLASS_RETRY, "transport");
+}
+
+static int never(void *baton, apr_interval_time_t timeout)
+{
+    ++*(int *)baton;
+    assert_int_equal(timeout, 20 * SEC);
+    return 0;
+}
+
+static void test_writes_need_the_lease(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    cs_http_request_t requests[] = { plain(apr_pstrcat(p, pc_sim.base, "/_sandbox/health", NULL)), plain(apr_pstrcat(p, pc_sim.base, "/_sandbox/health", NULL)) };
+    cs_http_response_t responses[2];
+    cs_result_t res;
+    int asked = 0;
+
+    requests[0].write = 1;
+    cs_http_guard(r->http, never, &asked);
+    assert_ok(cs_http_perform(r->http, &r->up, &r->limiter, requests, responses, 2, 0, p));
+    assert_int_equal(asked, 1);
+    assert_int_equal(responses[0].outcome, CS_HTTP_NOT_SENT);
+    cs_http_classify(&res, &responses[0], &requests[0], p);
+    assert_int_equal(res.rv, CS_ELEASE);
+    assert_int_equal(responses[1].status, 200);
+}
+
+static void test_environment_proxies_are_ignored(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    cs_http_request_t request = plain(apr_pstrcat(p, pc_sim.base, "/_sandbox/health", NULL));
+    cs_http_response_t response;
+
+    setenv("http_proxy", "http://127.0.0.1:1", 1);
+    setenv("all_proxy", "http://127.0.0.1:1", 1);
+    assert_ok(cs_http_perform(r->http, &r->up, &r->limiter, &request, &response, 1, 0, p));
+    unsetenv("http_proxy");
+    unsetenv("all_proxy");
+    assert_int_equal(response.status, 200);
+}
+
+/* In no span of time do more requests start than the bucket and the rate allow. */
+static void test_rate_is_held(void **state)
+{
+    enum { N = 14 };
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    cs_http_request_t requests[N];
+    cs_http_response_t responses[N];
+
+    r->up.rate = 8;
+    for (int i = 0; i < N; i++) {
+        requests[i] = plain(apr_pstrcat(p, pc_sim.base, "/_sandbox/health", NULL));
+    }
+    assert_ok(cs_http_perform(r->http, &r->up, &r->limiter, requests, responses, N, 0, p));
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(responses[i].status, 200);
+        for (int j = 0; j < i; j++) {
+            double span = (double)(responses[i].sent_at - responses[j].sent_at) / SEC;
+
+            assert_true(span >= 0);
+            assert_true(i - j <= span * 8 + 8 + 0.05);
+        }
+    }
+    assert_true(responses[N - 1].sent_at - responses[0].sent_at >= (N - 8) * SEC / 8 - 10000);
+    assert_int_equal(r->limiter.sent, N);
+}
+
+typedef struct watcher_t {
+    cs_http_t *target;
+    apr_pool_t *p;
+    int held, most;
+} watcher_t;
+
+/* Aborts the other thread once its requests are known to be held by the server. */
+static void *APR_THREAD_FUNC watch(apr_thread_t *thread, void *baton)
+{
+    watcher_t *w = baton;
+    apr_interval_time_t end = cs_time_mono() + 30 * SEC;
+    cs_http_t *http;
+
+    (void)thread;
+    if (cs_http_create(&http, "watcher", w->p) == APR_SUCCESS) {
+        while (cs_time_mono() < end && w->held < w->most) {
+            const json_t *faults = control_by(http, &pc_sim, "GET", "faults", NULL, w->p);
+
+            w->held = (int)cs_json_int(json_is_array(faults) ? json_array_get(faults, 0) : json_array_get(cs_json_get(faults, "faults"), 0), "held", 0);
+        }
+    }
+    cs_http_abort(w->target);
+    return NULL;
+}
+
+static void test_abort_from_another_thread(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    cs_http_request_t requests[5];
+    cs_http_response_t responses[5];
+    watcher_t w = { r->http, NULL, 0, 3 };
+    apr_interval_time_t start = cs_time_mono();
+    apr_thread_t *thread;
+    apr_status_t ended;
+    cs_result_t res;
+
+    r->up.concurrency = 3;
+    fault(&pc_sim, "{\"path\":\"/held\",\"fault\":\"hold\",\"seconds\":60}", p);
+    for (int i = 0; i < 5; i++) {
+        requests[i] = plain(apr_pstrcat(p, pc_sim.base, "/held", NULL));
+        requests[i].method = "PATCH";
+        requests[i].body = "{}";
+        requests[i].body_len = 2;
+    }
+    assert_ok(apr_pool_create_unmanaged_ex(&w.p, NULL, NULL));
+    assert_ok(apr_thread_create(&thread, NULL, watch, &w, p));
+    assert_ok(cs_http_perform(r->http, &r->up, &r->limiter, requests, responses, 5, 0, p));
+    apr_thread_join(&ended, thread);
+    apr_pool_destroy(w.p);
+    assert_true(cs_time_mono() - start < 30 * SEC);
+    /* Three were out, not more; the others never left. */
+    assert_int_equal(w.held, 3);
+    for (int i = 0; i < 5; i++) {
+        assert_int_equal(responses[i].outcome, i < 3 ? CS_HTTP_UNKNOWN : CS_HTTP_NOT_SENT);
+        assert_int_equal(responses[i].started, i < 3);
+        cs_http_classify(&res, &responses[i], &requests[i], p);
+        expect(&res, i < 3 ? CS_CLASS_UNKNOWN : CS_CLASS_THROTTLED, NULL);
+    }
+    /* It stays aborted. */
+    assert_ok(cs_http_perform(r->http, &r->up, &r->limiter, requests, responses, 1, 0, p));
+    assert_int_equal(responses[0].started, 0);
+}
+
+/* ---- certificates ---- */
+
+static const char *read_file(const char *path, apr_pool_t *p)
+{
+    static char buf[8192];
+    FILE *f = fopen(path, "rb");
+    size_t n;
+
+    (void)p;
+    if (!f) {
+        return NULL;
+    }
+    n = fread(buf, 1, sizeof(buf) - 1, f);
+    fclose(f);
+    return cs_sha256_hex(buf, n, p);
+}
+
+static void test_certificate_file(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    const char *dir = unit_path(p, "state"), *url = apr_pstrcat(p, pc_sim.base, "/cert/pcnotifications-dispatch.microsoft.com.cer", NULL);
+    const char *path = apr_pstrcat(p, dir, "/certs/", cs_sha256_hex(url, strlen(url), p), NULL), *first;
+    static const char *const faults[] = { "redirect", "oversized", "404" };
+    cs_result_t res = { 0 };
+    struct stat st;
+
+    assert_ok(apr_dir_make(dir, APR_FPROT_OS_DEFAULT, p));
+    control(&pc_sim, "POST", "certificate", "{\"file\":\"leaf\",\"fault\":null}", p);
+    assert_ok(cs_certificate_fetch(r->http, &r->up, &r->limiter, dir, url, p, &res));
+    first = read_file(path, p);
+    assert_non_null(first);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 0777, 0600);
+    for (int i = 0; i < 3; i++) {
+        control(&pc_sim, "POST", "certificate", apr_psprintf(p, "{\"file\":\"renewed\",\"fault\":\"%s\"}", faults[i]), p);
+        assert_int_not_equal(cs_certificate_fetch(r->http, &r->up, &r->limiter, dir, url, p, &res), APR_SUCCESS);
+        assert_non_null(res.detail);
+        assert_string_equal(read_file(path, p), first);
+    }
+    fault(&pc_sim, "{\"path\":\"/cert/\",\"fault\":\"status\",\"status\":200,\"body\":\"\",\"times\":1}", p);
+    control(&pc_sim, "POST", "certificate", "{\"file\":\"renewed\",\"fault\":null}", p);
+    assert_int_not_equal(cs_certificate_fetch(r->http, &r->up, &r->limiter, dir, url, p, &res), APR_SUCCESS);
+    assert_string_equal(read_file(path, p), first);
+    assert_ok(cs_certificate_fetch(r->http, &r->up, &r->limiter, dir, url, p, &res));
+    assert_string_not_equal(read_file(path, p), first);
+    control(&pc_sim, "POST", "certificate", "{\"file\":\"leaf\",\"fault\":null}", p);
+    unlink(path);
+    rmdir(apr_pstrcat(p, dir, "/certs", NULL));
+}
+
+/* ---- Dynamics 365 ---- */
+
+static json_t *row_of(const char *text, apr_pool_t *p)
+{
+    json_t *json = NULL;
+
+    assert_ok(cs_json_parse(&json, text, strlen(text), NULL, p, NULL));
+    return cs_json_own(json, p);
+}
+
+static apr_array_header_t *columns_of(apr_pool_t *p, const char *words)
+{
+    apr_array_header_t *out = apr_array_make(p, 4, sizeof(const char *));
+    char *copy = apr_pstrdup(p, words), *last, *word;
+
+    for (word = apr_strtok(copy, " ", &last); word; word = apr_strtok(NULL, " ", &last)) {
+        APR_ARRAY_PUSH(out, const char *) = word;
+    }
+    return out;
+}
+
+static cs_crm_write_t write_one(rig_t *r, cs_crm_write_e kind, const char *table, const char *id, const char *guard, const char *row, const char *columns)
+{
+    cs_crm_write_t w = { .kind = kind, .table = table, .id = id, .guard = guard, .row = row_of(row, r->p) };
+
+    w.columns = columns ? columns_of(r->p, columns) : NULL;
+    assert_ok(r->impl->write(r->crm, &w, 1, 0, r->p));
+    return w;
+}
+
+static cs_crm_read_t read_one(rig_t *r, const char *table, const char *id, const char *columns)
+{
+    cs_crm_read_t read = { .table = table, .id = id, .columns = columns_of(r->p, columns) };
+
+    assert_ok(r->impl->read(r->crm, &read, 1, 0, r->p));
+    return read;
+}
+
+static void test_whoami_and_a_foreign_organisation(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_crm(p);
+    cs_crm_whoami_t who;
+    cs_result_t res;
+
+    assert_ok(r->impl->whoami(r->crm, &who, 0, p, &res));
+    assert_string_equal(who.organization, "00000000-0000-4000-8000-0000000000f0");
+    assert_string_equal(who.user, "00000000-0000-4000-8000-00000000001f");
+    r->crm_cfg.organization = NOBODY;
+    assert_ok(r->impl->create(&r->crm, &r->crm_cfg, r->http, &r->limiter, &r->login_limiter, p));
+    assert_int_not_equal(r->impl->whoami(r->crm, &who, 0, p, &res), APR_SUCCESS);
+    expect(&res, CS_CLASS_SUSPEND, "config:organization");
+    assert_has(res.detail, NOBODY);
+}
+
+static void test_sign_in_problems_suspend(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_crm(p);
+    cs_crm_whoami_t who;
+    cs_result_t res;
+
+    set_secret(&r->secret, "wrong", p);
+    assert_int_not_equal(r->impl->whoami(r->crm, &who, 0, p, &res), APR_SUCCESS);
+    expect(&res, CS_CLASS_SUSPEND, "oauth:invalid_client");
+    assert_has(res.detail, "AADSTS7000215");
+    /* a good token of an application that is nobody in the environment */
+    set_secret(&r->secret, "not-a-member", p);
+    r->crm_cfg.client_id = "00000000-0000-4000-8000-0000000000c2";
+    assert_ok(r->impl->create(&r->crm, &r->crm_cfg, r->http, &r->limiter, &r->login_limiter, p));
+    assert_int_not_equal(r->impl->whoami(r->crm, &who, 0, p, &res), APR_SUCCESS);
+    expect(&res, CS_CLASS_SUSPEND, "dataverse:0x80072560");
+}
+
+#define COLUMNS "name estimatedvalue estimatedclosedate statecode parentaccountid/name parentaccountid/address1_city transactioncurrencyid ownerid/internalemailaddress"
+
+static void test_create_read_update_close(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_crm(p);
+    const char *id = cs_uuid4(p);
+    const char *row = "{\"name\":\"Fab & 'Co' \\u00fc\",\"estimatedvalue\":{\"$number\":\"50000.25\"},\"estimatedclosedate\":\"2031-03-31\","
+                      "\"parentaccountid\":{\"$ref\":{\"table\":\"account\",\"id\":\"" ACCOUNT "\"}},\"parentcontactid\":null,"
+                      "\"transactioncurrencyid\":{\"$ref\":{\"table\":\"transactioncurrency\",\"id\":\"" USD "\"}}}";
+    cs_crm_write_t w = write_one(r, CS_CRM_CREATE, "opportunity", id, NULL, row, COLUMNS);
+    cs_crm_read_t read;
+    const char *version;
+
+    expect(&w.result, CS_CLASS_OK, NULL);
+    assert_non_null(w.record);
+    assert_string_equal(w.record->id, id);
+    assert_string_equal(cs_json_print(cs_json_get(w.record->row, "parentaccountid"), p), "{\"id\":\"" ACCOUNT "\"}");
+    assert_true(w.record->modified > 0);
+    /* the same again never changes anything */
+    w = write_one(r, CS_CRM_CREATE, "opportunity", id, NULL, "{\"name\":\"other\"}", COLUMNS);
+    expect(&w.result, CS_CLASS_DUPLICATE, "dataverse:0x80040237");
+
+    read = read_one(r, "opportunity", id, COLUMNS);
+    expect(&read.result, CS_CLASS_OK, NULL);
+    assert_string_equal(cs_json_str(read.record->row, "name"), "Fab & 'Co' \xc3\xbc");
+    assert_true(json_number_value(cs_json_get(read.record->row, "estimatedvalue")) == 50000.25);
+    assert_string_equal(cs_json_str(read.record->row, "estimatedclosedate"), "2031-03-31");
+    assert_string_equal(cs_json_str(cs_json_get(read.record->row, "parentaccountid"), "name"), "Fabrikam Ltd");
+    assert_string_equal(cs_json_str(cs_json_get(read.record->row, "parentaccountid"), "address1_city"), "London");
+    assert_non_null(cs_json_str(cs_json_get(read.record->row, "ownerid"), "internalemailaddress"));
+    assert_has(read.correlation, "x-ms-client-request-id=");
+    version = read.record->version;
+
+    w = write_one(r, CS_CRM_UPDATE, "opportunity", id, version, "{\"name\":\"renamed\",\"parentaccountid\":null}", "name parentaccountid");
+    expect(&w.result, CS_CLASS_OK, NULL);
+    assert_string_equal(cs_json_print(w.record->row, p), "{\"name\":\"renamed\",\"parentaccountid\":null}");
+    assert_string_not_equal(w.record->version, version);
+    w = write_one(r, CS_CRM_UPDATE, "opportunity", id, version, "{\"name\":\"late\"}", NULL);
+    expect(&w.result, CS_CLASS_CONFLICT, "dataverse:0x80060882");
+    assert_null(w.record);
+
+    w = write_one(r, CS_CRM_CALL, "opportunity", id, NULL, "{\"Status\":3,\"actualrevenue\":{\"$number\":\"12000.00\"},\"actualend\":\"2026-03-31\",\"description\":\"x\"}", NULL);
+    w.call = NULL;
+    expect(&w.result, CS_CLASS_SUSPEND, "config:call");
+    w = (cs_crm_write_t){ .kind = CS_CRM_CALL, .table = "opportunity", .id = id, .call = "WinOpportunity",
+                          .row = row_of("{\"Status\":3,\"actualrevenue\":{\"$number\":\"12000.00\"},\"actualend\":\"2026-03-31\",\"description\":\"x\"}", p) };
+    assert_ok(r->impl->write(r->crm, &w, 1, 0, p));
+    expect(&w.result, CS_CLASS_OK, NULL);
+    read = read_one(r, "opportunity", id, "statecode statuscode");
+    assert_string_equal(cs_json_print(read.record->row, p), "{\"statecode\":1,\"statuscode\":3}");
+    w = write_one(r, CS_CRM_UPDATE, "opportunity", id, read.record->version, "{\"name\":\"closed\"}", NULL);
+    expect(&w.result, CS_CLASS_DATA, NULL);
+    w = write_one(r, CS_CRM_UPDATE, "opportunity", id, read.record->version, "{\"statecode\":0,\"statuscode\":1}", NULL);
+    expect(&w.result, CS_CLASS_OK, NULL);
+}
+
+static void test_rows_that_are_not_there(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_crm(p);
+    cs_crm_read_t read = read_one(r, "opportunity", NOBODY, "name");
+    cs_crm_write_t w;
+
+    expect(&read.result, CS_CLASS_GONE, "dataverse:0x80040217");
+    assert_null(read.record);
+    /* never re-created */
+    w = write_one(r, CS_CRM_UPDATE, "opportunity", NOBODY, "W/\"1\"", "{\"name\":\"x\"}", NULL);
+    expect(&w.result, CS_CLASS_GONE, NULL);
+    read = read_one(r, "opportunity", NOBODY, "name");
+    expect(&read.result, CS_CLASS_GONE, NULL);
+    w = write_one(r, CS_CRM_CREATE, "opportunity", cs_uuid4(p), NULL, "{\"parentaccountid\":{\"$ref\":{\"table\":\"account\",\"id\":\"" NOBODY "\"}}}", NULL);
+    expect(&w.result, CS_CLASS_DATA, NULL);
+    read = read_one(r, "opportunity", "not a guid", "name");
+    expect(&read.result, CS_CLASS_REFUSED, "dataverse:id");
+}
+
+static void test_refused_values_and_columns(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_crm(p);
+    char *longer = apr_palloc(p, 400);
+    cs_crm_read_t read;
+    cs_crm_write_t w;
+
+    memset(longer, 'x', 399);
+    longer[399] = '\0';
+    w = write_one(r, CS_CRM_CREATE, "opportunity", cs_uuid4(p), NULL, apr_psprintf(p, "{\"name\":\"%s\"}", longer), NULL);
+    expect(&w.result, CS_CLASS_DATA, "dataverse:0x80044331");
+    assert_true(strlen(w.result.detail) < 450);
+    w = write_one(r, CS_CRM_CREATE, "opportunity", cs_uuid4(p), NULL, "{\"salesstage\":77}", NULL);
+    expect(&w.result, CS_CLASS_DATA, "dataverse:0x8004431a");
+    w = write_one(r, CS_CRM_CREATE, "opportunity", cs_uuid4(p), NULL, "{\"nosuchcolumn\":1}", NULL);
+    expect(&w.result, CS_CLASS_SUSPEND, "config:column");
+    read = read_one(r, "opportunity", "00000000-0000-4000-8000-000000000071", "nosuchcolumn");
+    expect(&read.result, CS_CLASS_SUSPEND, "config:column");
+    read = read_one(r, "nosuchtable", NOBODY, "name");
+    expect(&read.result, CS_CLASS_SUSPEND, "config:table");
+}
+
+static void test_find_by_ordered_keys(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_crm(p);
+    cs_crm_find_t finds[7] = { { 0 } };
+    static const char *const keys[][3] = {
+        { "transactioncurrency", "[{\"isocurrencycode\":\" usd \"}]", NULL },
+        { "systemuser", "[{\"internalemailaddress\":\"ADA.seller@contoso.example\"}]", "{\"isdisabled\":false}" },
+        { "systemuser", "[{\"internalemailaddress\":\"cleo.gone@contoso.example\"}]", "{\"isdisabled\":false}" },
+        { "account", "[{\"accountnumber\":\"\"},{\"accountnumber\":\"NONE\"},{\"name\":\"fabrikam ltd\",\"address1_postalcode\":\"EC1A 1BB\"}]", "{\"statecode\":0}" },
+        { "contact", "[{\"emailaddress1\":\"dora@fabrikam.example\",\"parentcustomerid\":{\"$ref\":{\"table\":\"account\",\"id\":\"" ACCOUNT "\"}}}]", NULL },
+        { "account", "[{\"accountnumber\":\" \"}]", NULL },
+        { "account", "[{\"name\":\"O'Twins & Co\"}]", NULL },
+    };
+
+    if (!json_array_size(control(&crm_sim, "GET", "accounts", NULL, p))) {
+        fail_msg("the simulator has no accounts");
+    }
+    control(&crm_sim, "POST", "accounts", "{\"name\":\"O'Twins & Co\"}", p);
+    control(&crm_sim, "POST", "accounts", "{\"name\":\"o'twins & co\"}", p);
+    for (int i = 0; i < 7; i++) {
+        finds[i].table = keys[i][0];
+        finds[i].keys = row_of(keys[i][1], p);
+        finds[i].where = keys[i][2] ? row_of(keys[i][2], p) : NULL;
+    }
+    assert_ok(r->impl->find(r->crm, finds, 7, 0, p));
+    for (int i = 0; i < 7; i++) {
+        static const int found[] = { 1, 1, 0, 1, 1, 0, 2 };
+
+        expect(&finds[i].result, CS_CLASS_OK, NULL);
+        assert_int_equal(finds[i].found, found[i]);
+    }
+    assert_string_equal(finds[0].id, USD);
+    assert_string_equal(finds[1].id, "00000000-0000-4000-8000-000000000011");
+    assert_string_equal(finds[3].id, ACCOUNT);
+    assert_int_equal(finds[3].calls, 2);
+    assert_string_equal(finds[4].id, "00000000-0000-4000-8000-000000000051");
+    assert_int_equal(finds[5].calls, 0);
+    assert_in_range(json_array_size(finds[6].candidates), 2, 10);
+    assert_int_equal(strcasecmp(cs_json_str(json_array_get(finds[6].candidates, 0), "name"), "O'Twins & Co"), 0);
+}
+
+static void test_custom_tables_are_learnt(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_crm(p);
+    const char *id = cs_uuid4(p);
+    cs_crm_find_t find = { .table = "msft_microsoftsolutiondetail", .keys = row_of("[{\"msft_solutionidentifier\":\"SOL-24100-GWB\"}]", p) };
+    cs_crm_write_t w;
+    cs_crm_read_t read;
+
+    assert_ok(r->impl->find(r->crm, &find, 1, 0, p));
+    expect(&find.result, CS_CLASS_OK, NULL);
+    assert_int_equal(find.found, 1);
+    assert_int_equal(find.calls, 2);
+    w = write_one(r, CS_CRM_CREATE, "msft_microsoftsolution", id, NULL,
+                  "{\"msft_name\":\"n\",\"msft_opportunityid\":{\"$ref\":{\"table\":\"opportunity\",\"id\":\"00000000-0000-4000-8000-000000000071\"}},"
+                  "\"msft_solutiondetailid\":{\"$ref\":{\"table\":\"msft_microsoftsolutiondetail\",\"id\":\"00000000-0000-4000-8000-000000000061\"}}}",
+                  "msft_name msft_opportunityid");
+    expect(&w.result, CS_CLASS_OK, NULL);
+    assert_has(cs_json_print(w.record->row, p), "\"msft_opportunityid\":{\"id\":\"00000000-0000-4000-8000-000000000071\"}");
+    read = read_one(r, "msft_microsoftsolution", id, "msft_name msft_opportunityid/name");
+    expect(&read.result, CS_CLASS_OK, NULL);
+    assert_int_equal(read.calls, 1);
+    assert_has(cs_json_print(read.record->row, p), "\"name\":\"Fabrikam data platform\"");
+    assert_int_equal(seen(&crm_sim, "GET", "EntityDefinitions", p), 2);
+}
+
+static void test_writes_without_answer_are_unknown_and_never_sent_twice(void **state)
+{
+    static const char *const kinds[] = { "drop-after-commit", "reset-after", "truncate" };
+    apr_pool_t *p = *state;
+    rig_t *r = rig_crm(p);
+
+    for (int i = 0; i < 3; i++) {
+        const char *id = cs_uuid4(p);
+        cs_crm_read_t read = read_one(r, "opportunity", "00000000-0000-4000-8000-000000000071", "name");
+        cs_crm_write_t w;
+
+        /* The connection is a kept one: libcurl would like to try again on a fresh one. */
+        expect(&read.result, CS_CLASS_OK, NULL);
+        fault(&crm_sim, apr_psprintf(p, "{\"method\":\"PATCH\",\"path\":\"opportunities\",\"fault\":\"%s\",\"times\":1}", kinds[i]), p);
+        control(&crm_sim, "DELETE", "requests", NULL, p);
+        w = write_one(r, CS_CRM_CREATE, "opportunity", id, NULL, "{\"name\":\"lost answer\"}", "name");
+        expect(&w.result, CS_CLASS_UNKNOWN, NULL);
+        assert_non_null(w.result.correlation);
+        assert_int_equal(seen(&crm_sim, "PATCH", "opportunities", p), 1);
+        /* settled by the same again */
+        w = write_one(r, CS_CRM_CREATE, "opportunity", id, NULL, "{\"name\":\"lost answer\"}", "name");
+        expect(&w.result, CS_CLASS_DUPLICATE, NULL);
+    }
+    control(&crm_sim, "DELETE", "faults", NULL, p);
+    fault(&crm_sim, "{\"method\":\"PATCH\",\"path\":\"opportunities\",\"fault\":\"html\",\"status\":200,\"times\":1}", p);
+    cs_crm_write_t w = write_one(r, CS_CRM_CREATE, "opportunity", cs_uuid4(p), NULL, "{\"name\":\"page\"}", "name");
+    expect(&w.result, CS_CLASS_UNKNOWN, "dataverse:answer");
+}
+
+static void test_crm_faults(void **state)
+{
+    static const struct {
+        const char *fault;
+        cs_class_e cls;
+        const char *problem;
+    } table[] = {
+        { "\"status\":429,\"code\":\"0x80072322\",\"retry_after\":\"33\"", CS_CLASS_THROTTLED, "dataverse:0x80072322" },
+        { "\"status\":500,\"code\":\"0x80044150\"", CS_CLASS_RETRY, "dataverse:0x80044150" },
+        { "\"status\":500,\"code\":\"0x80040216\"", CS_CLASS_RETRY, "internal:0x80040216" },
+        { "\"status\":503", CS_CLASS_RETRY, NULL },
+        { "\"status\":403,\"code\":\"0x80040220\"", CS_CLASS_REFUSED, "dataverse:0x80040220" },
+        { "\"status\":403,\"code\":\"0x80072560\"", CS_CLASS_SUSPEND, "dataverse:0x80072560" },
+        { "\"status\":404,\"fault\":\"html\"", CS_CLASS_RETRY, "http:404" },
+        { "\"status\":400,\"code\":\"0x80040265\"", CS_CLASS_REFUSED, "dataverse:0x80040265" },
+        { "\"fault\":\"truncate\"", CS_CLASS_RETRY, "transport" },
+    };
+    apr_pool_t *p = *state;
+    size_t i;
+
+    for (i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        rig_t *r = rig_crm(p);
+        cs_crm_read_t read;
+
+        control(&crm_sim, "DELETE", "faults", NULL, p);
+        fault(&crm_sim, apr_psprintf(p, "{\"path\":\"opportunities\",\"times\":1,%s}", table[i].fault), p);
+        read = read_one(r, "opportunity", "00000000-0000-4000-8000-000000000071", "name");
+        expect(&read.result, table[i].cls, table[i].problem);
+        if (read.result.cls == CS_CLASS_THROTTLED) {
+            assert_in_range(read.result.retry_at, cs_time_now() + 30 * SEC, cs_time_now() + 33 * SEC);
+        }
+    }
+}
+
+static void test_crm_401_is_refreshed_once(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_crm(p);
+    cs_crm_read_t read = read_one(r, "opportunity", "00000000-0000-4000-8000-000000000071", "name");
+    cs_crm_write_t w;
+
+    expect(&read.result, CS_CLASS_OK, NULL);
+    control(&crm_sim, "POST", "tokens", "{\"revoke\":true}", p);
+    w = write_one(r, CS_CRM_CREATE, "opportunity", cs_uuid4(p), NULL, "{\"name\":\"after 401\"}", NULL);
+    expect(&w.result, CS_CLASS_OK, NULL);
+    assert_int_equal(w.calls, 2);
+    fault(&crm_sim, "{\"path\":\"opportunities\",\"fault\":\"status\",\"status\":401}", p);
+    read = read_one(r, "opportunity", "00000000-0000-4000-8000-000000000071", "name");
+    expect(&read.result, CS_CLASS_SUSPEND, NULL);
+    assert_int_equal(read.calls, 2);
+}
+
+/* ---- TLS ---- */
+
+static void test_tls_trusts_only_what_is_configured(void **state)
+{
+    apr_pool_t *p = *state;
+    cs_http_t *http;
+    cs_limiter_t limiter = { 0 };
+    cs_upstream_t up = upstream("sales", tls_sim.base, p);
+    cs_http_request_t request = plain(apr_pstrcat(p, tls_sim.base, "/_sandbox/health", NULL));
+    cs_http_response_t response;
+    cs_result_t res;
+
+    assert_ok(cs_http_create(&http, "tls", p));
+    assert_ok(cs_http_perform(http, &up, &limiter, &request, &response, 1, 0, p));
+    assert_int_equal(response.outcome, CS_HTTP_NOT_SENT);
+    cs_http_classify(&res, &response, &request, p);
+    expect(&res, CS_CLASS_SUSPEND, "tls:certificate");
+    up.ca = unit_path(p, "pki/server-ca.pem");
+    assert_ok(cs_http_perform(http, &up, &limiter, &request, &response, 1, 0, p));
+    if (response.outcome != CS_HTTP_ANSWERED) {
+        fail_msg("%s", response.error);
+    }
+    assert_int_equal(response.status, 200);
+    up.ca = "/nonexistent/ca.pem";
+    assert_ok(cs_http_perform(http, &up, &limiter, &request, &response, 1, 0, p));
+    cs_http_classify(&res, &response, &request, p);
+    expect(&res, CS_CLASS_SUSPEND, "config:ca");
+    /* a proxy that is not there is named */
+    up.ca = NULL;
+    up.proxy = "http://127.0.0.1:1";
+    assert_ok(cs_http_perform(http, &up, &limiter, &request, &response, 1, 0, p));
+    assert_int_equal(response.outcome, CS_HTTP_NOT_SENT);
+    assert_has(response.error, "proxy http://127.0.0.1:1");
+}
+
+/* ---- all of it ---- */
+
+static void print_log(void *baton, cs_log_level_e level, apr_status_t rv, const char *site, const char *message)
+{
+    (void)baton;
+    (void)rv;
+    (void)site;
+    assert_true(level >= CS_LOG_INFO);
+    assert_has_not(message, "sandbox-secret");
+    assert_has_not(message, "sandbox-refresh-token");
+    assert_has_not(message, "Bearer");
+}
+
+static int log_everything(void *baton, cs_log_level_e level, const char *site)
+{
+    (void)baton;
+    (void)level;
+    (void)site;
+    return 1;
+}
+
+static int make_pki(void)
+{
+    pid_t pid = fork();
+    int status = -1;
+
+    if (pid == 0) {
+        int fd = open("/dev/null", O_WRONLY);
+
+        dup2(fd, 1);
+        execl("tests/sandbox/pki", "pki", unit_path(all, "pki"), (char *)NULL);
+        _exit(127);
+    }
+    return pid > 0 && waitpid(pid, &status, 0) == pid && status == 0 ? 0 : -1;
+}
+
+static int start_all(void **state)
+{
+    const char *dir;
+
+    (void)state;
+    signal(SIGPIPE, SIG_IGN);
+    if (apr_pool_create(&all, NULL) != APR_SUCCESS || make_pki()) {
+        fprintf(stderr, "cannot make the certificates\n");
+        return -1;
+    }
+    dir = unit_path(all, "pki");
+    cs_log_set(print_log, log_everything, NULL);
+    const char *const pc_args[] = { "partner-center", "--with-stdin", "--pki", dir, "--seed", "tests/sandbox/seed-partner-center.json", NULL };
+    const char *const crm_args[] = { "dynamics365", "--with-stdin", NULL };
+    const char *const tls_args[] = { "dynamics365", "--with-stdin", "--tls", unit_path(all, "pki/server.pem"), unit_path(all, "pki/server.key"), NULL };
+
+    return start_sim(&pc_sim, "tests/sandbox/partner-center", pc_args) || start_sim(&crm_sim, "tests/sandbox/dynamics365", crm_args)
+           || start_sim(&tls_sim, "tests/sandbox/dynamics365", tls_args)
+           || cs_http_create(&control_http, "control", all);
+}
+
+static int stop_all(void **state)
+{
+    const char *dir = unit_path(all, "pki");
+    apr_finfo_t info;
+    apr_dir_t *d;
+
+    (void)state;
+    stop_sim(&pc_sim);
+    stop_sim(&crm_sim);
+    stop_sim(&tls_sim);
+    if (apr_dir_open(&d, dir, all) == APR_SUCCESS) {
+        while (apr_dir_read(&info, APR_FINFO_NAME, d) == APR_SUCCESS) {
+            apr_file_remove(apr_pstrcat(all, dir, "/", info.name, NULL), all);
+        }
+        apr_dir_close(d);
+    }
+    apr_dir_remove(dir, all);
+    apr_dir_remove(unit_path(all, "state"), all);
+    apr_pool_destroy(all);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        LIVE_TEST(test_refresh_token_rotates_through_the_vault),
+        LIVE_TEST(test_vault_wins_until_the_seed_changes),
+        LIVE_TEST(test_expiry_as_text_and_early_renewal),
+        LIVE_TEST(test_invalid_grant_suspends),
+        LIVE_TEST(test_another_node_rotated_first),
+        LIVE_TEST(test_unstored_rotation_is_not_used),
+        LIVE_TEST(test_token_endpoint_faults),
+        LIVE_TEST(test_get_many),
+        LIVE_TEST(test_one_401_is_answered_by_one_refresh),
+        LIVE_TEST(test_second_401_mfa_and_403_suspend),
+        LIVE_TEST(test_throttling_pauses_the_rest),
+        LIVE_TEST(test_unreadable_answers_are_retried),
+        LIVE_TEST(test_deadline_ends_a_slow_call),
+        LIVE_TEST(test_list_follows_pages_by_token),
+        LIVE_TEST(test_addresses_nobody_configured_are_not_called),
+        LIVE_TEST(test_redirects_are_not_followed),
+        LIVE_TEST(test_answer_is_bounded),
+        LIVE_TEST(test_nobody_listens),
+        LIVE_TEST(test_writes_need_the_lease),
+        LIVE_TEST(test_environment_proxies_are_ignored),
+        LIVE_TEST(test_rate_is_held),
+        LIVE_TEST(test_abort_from_another_thread),
+        LIVE_TEST(test_certificate_file),
+        LIVE_TEST(test_whoami_and_a_foreign_organisation),
+        LIVE_TEST(test_sign_in_problems_suspend),
+        LIVE_TEST(test_create_read_update_close),
+        LIVE_TEST(test_rows_that_are_not_there),
+        LIVE_TEST(test_refused_values_and_columns),
+        LIVE_TEST(test_find_by_ordered_keys),
+        LIVE_TEST(test_custom_tables_are_learnt),
+        LIVE_TEST(test_writes_without_answer_are_unknown_and_never_sent_twice),
+        LIVE_TEST(test_crm_faults),
+        LIVE_TEST(test_crm_401_is_refreshed_once),
+        LIVE_TEST(test_tls_trusts_only_what_is_configured),
+    };
+
+    if (apr_initialize() != APR_SUCCESS) {
+        return 2;
+    }
+    return unit_finish(cmocka_run_group_tests(tests, start_all, stop_all));
+}
