@@ -1,7 +1,9 @@
 /* httpd/admin.c: handler cosell-status: what this server knows, as JSON. (design 7.5)
  *
- * GET and HEAD only. A page has a reader handle of its own for as long as it is made and a deadline over all its questions; when the store cannot be asked it says why with
- * 503. A host sees its own site; the main server sees all with scope=all. Secrets are never here: the store holds them sealed and the configuration as references.
+ * GET and HEAD only. A page has a reader handle of its own for as long as it is made and a
+ * deadline over all its questions; when the store cannot be asked it says why with 503. A host
+ * sees its own site; the main server sees all with scope=all. Secrets are never here: the store
+ * holds them sealed and the configuration as references.
  */
 #include "mod_cosell.h"
 
@@ -287,7 +289,8 @@ static json_t *crms_json(const cosell_site_t *site)
         put(json, "type", json_string(crm->cfg.type));
         put(json, "url", json_string(crm->cfg.url));
         put(json, "mapping", text_or_null(crm->mapping_path));
-        put(json, "revision", text_or_null(crm->mapping ? cs_mapping_revision(crm->mapping) : NULL));
+        put(json, "revision",
+            text_or_null(crm->mapping ? cs_mapping_revision(crm->mapping) : NULL));
         put(json, "digest", text_or_null(crm->mapping ? cs_mapping_digest(crm->mapping) : NULL));
         json_array_append_new(list, json);
     }
@@ -546,7 +549,8 @@ static void make_page(page_t *page)
     if (deal) {
         if (!each_site(page, show_deal, (void *)deal) && page->status == HTTP_OK) {
             page->status = HTTP_NOT_FOUND;
-            put(page->out, "error", json_string("no deal has this number, referral id or record id"));
+            put(page->out, "error",
+                json_string("no deal has this number, referral id or record id"));
         }
     }
     else if (apr_table_get(page->query, "dead")) {

@@ -1,7 +1,9 @@
-/* httpd/child.c: one child process from child_init to its end: the committer, the known certificates, and with -X the runner's thread.
+/* httpd/child.c: one child process from child_init to its end: the committer, the known
+ * certificates, and with -X the runner's thread.
  *
- * Nothing of this starts before the fork. child_stopping is not the end: with event and worker request threads still run then, so the committer goes on until the
- * pre-cleanup of pchild, when they are joined. Its budget keeps the whole stop below httpd's first warning at 3 s.
+ * Nothing of this starts before the fork. child_stopping is not the end: with event and worker
+ * request threads still run then, so the committer goes on until the pre-cleanup of pchild, when
+ * they are joined. Its budget keeps the whole stop below httpd's first warning at 3 s.
  */
 #include "mod_cosell.h"
 

@@ -1,5 +1,6 @@
-/* httpd/config.c: the directives. A setter judges one value; what concerns several directives or files
- * is config_check.c's. Setters run under -t, -S and -k as well: they touch nothing but memory. */
+/* httpd/config.c: the directives. A setter judges one value; what concerns several directives or
+ * files is config_check.c's. Setters run under -t, -S and -k as well: they touch nothing but
+ * memory. */
 #include "mod_cosell.h"
 
 #include <apr_lib.h>
@@ -521,7 +522,8 @@ static const option_t dynamics_options[] = {
     { NULL, NULL, 0, 0 }
 };
 
-/* NULL, or why a CRM cannot have this name: it is part of names in the store and a word of CosellUpstream. */
+/* NULL, or why a CRM cannot have this name: it is part of names in the store and a word of
+ * CosellUpstream. */
 static const char *crm_name_wrong(const cosell_conf_t *conf, const char *name, apr_pool_t *p)
 {
     static const char *const taken[] = { "partner-center", "login", "certificate", "pc", "deal" };
@@ -761,8 +763,8 @@ static const char *set_passphrase(cmd_parms *cmd, void *dconf, int argc, char *c
     return wrong ? refuse(cmd, "%s", wrong) : NULL;
 }
 
-/* Every directive takes a list of words and counts them itself, so that a wrong number of them is no
- * error of httpd's at reload. The second pointer marks those of the main server. */
+/* Every directive takes a list of words and counts them itself, so that a wrong number of them
+ * is no error of httpd's at reload. The second pointer marks those of the main server. */
 #define HOST(name, set, syntax) AP_INIT_TAKE_ARGV(name, set, NULL, RSRC_CONF, syntax)
 #define SERVER(name, set, syntax) \
     AP_INIT_TAKE_ARGV(name, set, (void *)&cosell_commands, RSRC_CONF, syntax)

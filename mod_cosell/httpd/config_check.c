@@ -1,7 +1,10 @@
-/* httpd/config_check.c: what concerns several directives or files, and the node made of all hosts.
+/* httpd/config_check.c: what concerns several directives or files, and the node made of all
+ * hosts.
  *
- * Runs from the check_config hook, so that -t and -k graceful see every mistake before a server is touched (post_config would be too late: its failure ends a running server). It
- * reads mapping, secret and certificate files and opens nothing else. While a running server is reloaded nothing is an error any more: the host is degraded and answers 503.
+ * Runs from the check_config hook, so that -t and -k graceful see every mistake before a server
+ * is touched (post_config would be too late: its failure ends a running server). It reads
+ * mapping, secret and certificate files and opens nothing else. While a running server is
+ * reloaded nothing is an error any more: the host is degraded and answers 503.
  */
 #include "mod_cosell.h"
 
@@ -539,6 +542,7 @@ static void share_or_add(check_t *ck, cosell_node_t *node, cosell_site_t *site)
         APR_ARRAY_PUSH(node->cfg.sites, cs_site_config_t *) = &site->cfg;
         other = site;
     }
+    ck->conf->degraded = ck->first;
     ck->conf->effective = other;
 }
 

@@ -1,4 +1,5 @@
-/* httpd/mod_cosell.c: the module record, the order of its hooks, and what the parent prepares before it forks. (design 4) */
+/* httpd/mod_cosell.c: the module record, the order of its hooks, and what the parent prepares
+ * before it forks. (design 4) */
 #include "mod_cosell.h"
 
 #include <ap_mpm.h>
@@ -35,7 +36,8 @@ static server_rec *server_of_site(const char *site)
     return cosell_node ? cosell_node->server : NULL;
 }
 
-/* The status is in the message already. "CS2001: text" becomes "CS2001: runner: site contoso: text". */
+/* The status is in the message already. "CS2001: text" becomes "CS2001: runner: site contoso:
+ * text". */
 static void print_message(void *baton, cs_log_level_e level, apr_status_t rv, const char *site,
                           const char *message)
 {
@@ -104,8 +106,8 @@ static apr_status_t close_pipe(void *baton)
     return APR_SUCCESS;
 }
 
-/* The parent keeps both ends: a runner that comes back reads the same pipe, and a child never writes
- * into one that nobody has open. */
+/* The parent keeps both ends: a runner that comes back reads the same pipe, and a child never
+ * writes into one that nobody has open. */
 static void make_wake_pipe(cosell_node_t *node, apr_pool_t *pconf)
 {
     int fds[2];
@@ -155,8 +157,8 @@ static int is_empty(int fd)
     return empty;
 }
 
-/* Gives an open directory to the server's user, unless it is somebody else's: a slip in CosellStateDir
- * must not give /var/lib away. NULL or the reason. */
+/* Gives an open directory to the server's user, unless it is somebody else's: a slip in
+ * CosellStateDir must not give /var/lib away. NULL or the reason. */
 static const char *give_away(int fd, const struct stat *st, apr_pool_t *p)
 {
     uid_t uid = ap_unixd_config.user_id;
@@ -220,7 +222,8 @@ static const char *make_state_dir(const char *path, apr_pool_t *p)
 
 /* ---- hooks ---- */
 
-/* A bundle that cannot be read any more is a fact of the machine: the site answers 503, all others work. */
+/* A bundle that cannot be read any more is a fact of the machine: the site answers 503, all
+ * others work. */
 static void load_trust(cosell_site_t *site, apr_pool_t *p)
 {
     cs_result_t res = { 0 };
@@ -261,7 +264,8 @@ static void start_working(cosell_node_t *node, apr_pool_t *pconf)
     rv = cosell_runner_fork(node, pconf);
     if (rv != APR_SUCCESS) {
         ap_log_error(APLOG_MARK, APLOG_ERR, rv, node->server, CSLOGNO(1013)
-                     "could not fork the runner: notices are accepted and kept, nothing is looked at");
+                     "could not fork the runner: notices are accepted and kept, nothing is looked "
+                     "at");
     }
 }
 
@@ -274,7 +278,8 @@ static int pre_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp)
     return OK;
 }
 
-/* Never fails: at a reload that would end a running server, and at a start all else is to be served. */
+/* Never fails: at a reload that would end a running server, and at a start all else is to be
+ * served. */
 static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     cosell_node_t *node = cosell_node;

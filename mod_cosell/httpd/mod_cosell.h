@@ -1,7 +1,9 @@
 /* httpd/mod_cosell.h: what the files of the module share. Only httpd/ includes httpd's headers.
  *
- * Three lifetimes. cosell_conf_t is a host's configuration: made by the directives, merged, read-only afterwards. cosell_node_t is what check_config and
- * post_config make of all hosts: one per configuration, in pconf, inherited by the children and the runner over the fork. cosell_child_t lives in one child.
+ * Three lifetimes. cosell_conf_t is a host's configuration: made by the directives, merged,
+ * read-only afterwards. cosell_node_t is what check_config and post_config make of all hosts:
+ * one per configuration, in pconf, inherited by the children and the runner over the fork.
+ * cosell_child_t lives in one child.
  */
 #ifndef MOD_COSELL_H
 #define MOD_COSELL_H
@@ -60,7 +62,8 @@ typedef struct cosell_upstream_t {
     apr_interval_time_t timeout;
 } cosell_upstream_t;
 
-/* X(type, member, value while unset): the one list of what a host is told. Merging takes the host's own value where it is set, so lists replace. */
+/* X(type, member, value while unset): the one list of what a host is told. Merging takes the
+ * host's own value where it is set, so lists replace. */
 #define COSELL_CONF_MEMBERS(X) \
     X(int, engine, -1) \
     X(const char *, site, NULL) \
@@ -88,7 +91,7 @@ typedef struct cosell_conf_t {
 #undef COSELL_CONF_STRUCT
     /* Made by check_config for hosts whose engine is on; not a setting, never merged. */
     struct cosell_site_t *effective; /* NULL when there is no usable site */
-    const char *degraded;            /* why this host answers 503 although its site may be good; NULL = none */
+    const char *degraded; /* why this host answers 503 though its site may be good; NULL = none */
 } cosell_conf_t;
 
 extern const command_rec cosell_commands[];
@@ -99,7 +102,8 @@ cosell_conf_t *cosell_conf_of(const server_rec *s);
 int cosell_reloading(void);
 /* "name, <VirtualHost *:443> of file:line" or "the main server", for messages. */
 const char *cosell_host_name(const server_rec *s, apr_pool_t *p);
-/* NULL, or what is wrong with a URL in words: https, or http to loopback; host; no user, query, fragment, dots or escapes. star: one '*' in the last segment may stand. */
+/* NULL, or what is wrong with a URL in words: https, or http to loopback; host; no user, query,
+ * fragment, dots or escapes. star: one '*' in the last segment may stand. */
 const char *cosell_url_wrong(const char *url, int star, apr_pool_t *p);
 
 /* ---- the node (config_check.c, mod_cosell.c) ---- */
@@ -127,7 +131,7 @@ typedef struct cosell_node_t {
     int one_process;               /* -X */
     int wake_write;                /* write end of the wake pipe; -1 = none */
     cosell_shared_t *shared;       /* NULL when there is no shared memory */
-    const char *broken;            /* a server-wide setting is bad: nothing is started; NULL = good */
+    const char *broken;            /* a server-wide setting is bad: nothing is started; or NULL */
 } cosell_node_t;
 
 /* NULL while no host has CosellEngine on. */
@@ -146,7 +150,8 @@ apr_status_t cosell_runner_fork(cosell_node_t *node, apr_pool_t *pconf);
 int cosell_runner_monitor(apr_pool_t *p, server_rec *s);
 /* With -X: the same work in a thread of this process, from child_init to the end of pchild. */
 typedef struct cosell_runner_thread_t cosell_runner_thread_t;
-apr_status_t cosell_runner_thread_start(cosell_runner_thread_t **pt, cosell_node_t *node, apr_pool_t *pchild);
+apr_status_t cosell_runner_thread_start(cosell_runner_thread_t **pt, cosell_node_t *node,
+                                        apr_pool_t *pchild);
 void cosell_runner_thread_stop(cosell_runner_thread_t *t);
 /* Log lines of this process say so. */
 extern int cosell_is_runner;
@@ -175,10 +180,13 @@ void cosell_child_stopping(apr_pool_t *pchild, int graceful);
 
 /* ---- certificates as one child knows them (signers.c) ---- */
 
-apr_status_t cosell_signers_create(cosell_signers_t **psigners, const cosell_site_t *site, cosell_child_t *child, apr_pool_t *p);
-/* Any request thread. CS_SIG_OK; CS_SIG_REFUSED: 401; CS_SIG_NO_SIGNER: 503. May wait up to 2 s for the runner to fetch a certificate, but never in the good case. */
-cs_sig_verdict_e cosell_signers_verify(cosell_signers_t *signers, const cs_signature_t *sig, const void *body, apr_size_t len,
-                                       apr_pool_t *p, cs_result_t *res);
+apr_status_t cosell_signers_create(cosell_signers_t **psigners, const cosell_site_t *site,
+                                   cosell_child_t *child, apr_pool_t *p);
+/* Any request thread. CS_SIG_OK; CS_SIG_REFUSED: 401; CS_SIG_NO_SIGNER: 503. May wait up to 2 s
+ * for the runner to fetch a certificate, but never in the good case. */
+cs_sig_verdict_e cosell_signers_verify(cosell_signers_t *signers, const cs_signature_t *sig,
+                                       const void *body, apr_size_t len, apr_pool_t *p,
+                                       cs_result_t *res);
 
 /* ---- handlers (webhook.c, admin.c) ---- */
 

@@ -1,6 +1,8 @@
-/* httpd/runner_main.c: the runner process: forked by the parent as mod_cgid forks its daemon, watched, and forked again when it dies. (design 4)
+/* httpd/runner_main.c: the runner process: forked by the parent as mod_cgid forks its daemon,
+ * watched, and forked again when it dies. (design 4)
  *
- * Ends in one way only: at once. Everything the runner does survives kill -9, and httpd waits for it at every reload.
+ * Ends in one way only: at once. Everything the runner does survives kill -9, and httpd waits
+ * for it at every reload.
  */
 #include "mod_cosell.h"
 
@@ -131,6 +133,27 @@ static void drop_privileges(const process_t *process, apr_pool_t *p)
     follow_parent(process);
 }
 
+static const char *reason_of(const cs_result_t *res)
+{
+    return res->detail ? res->detail : "unknown reason";
+}
+
+/* reason NULL = it has started; said only when there was trouble before. */
+static void say_start(const process_t *process, cs_log_state_t *state, const char *reason)
+{
+    if (!cs_log_state_changed(state, reason, apr_time_from_sec(3600), NULL)) {
+        return;
+    }
+    if (reason) {
+        ap_log_error(APLOG_MARK, APLOG_ERR, 0, process->node->server, CSLOGNO(1021)
+                     "runner: could not start, trying again: %s", reason);
+    }
+    else {
+        ap_log_error(APLOG_MARK, APLOG_NOTICE, 0, process->node->server, CSLOGNO(1026)
+                     "runner: started after all");
+    }
+}
+
 /* Until it can be made: a store directory that is missing today may be there tomorrow. */
 static cs_runner_t *create_runner(process_t *process, apr_pool_t *p)
 {
@@ -145,14 +168,7 @@ static cs_runner_t *create_runner(process_t *process, apr_pool_t *p)
 
         apr_pool_create(&ptry, p);
         rv = cs_runner_create(&runner, &process->node->cfg, ptry, &res);
-        if (cs_log_state_changed(&state, rv == APR_SUCCESS ? NULL
-                                     : res.detail ? res.detail : "unknown reason",
-                                 apr_time_from_sec(600), NULL)) {
-            ap_log_error(APLOG_MARK, rv == APR_SUCCESS ? APLOG_NOTICE : APLOG_ERR, 0,
-                         process->node->server, CSLOGNO(1021) "runner: %s%s",
-                         rv == APR_SUCCESS ? "started after all" : "could not start, trying again: ",
-                         rv == APR_SUCCESS ? "" : state.reason);
-        }
+        say_start(process, &state, rv == APR_SUCCESS ? NULL : reason_of(&res));
         if (rv == APR_SUCCESS) {
             return runner;
         }
@@ -338,7 +354,7 @@ static void *APR_THREAD_FUNC run_thread(apr_thread_t *thread, void *baton)
         }
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, t->node->server, CSLOGNO(1025)
                      "runner: could not start, trying again: %s",
-                     res.detail ? res.detail : "unknown reason");
+                     reason_of(&res));
         apr_pool_destroy(ptry);
         thread_rest(t, pause_of(attempt));
     }

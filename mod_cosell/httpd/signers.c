@@ -1,10 +1,13 @@
 /* httpd/signers.c: the signing certificates as one child knows them. (design 7.3)
  *
- * The runner puts a certificate's bytes into <state>/certs/; here they are read, judged once per version of the file, and kept. Request threads share a judged certificate by
- * count; a newer version takes its place while the old one is still in use elsewhere. In the good case a request takes one lock twice and touches no file: the file
- * is looked at once a second, by the request that finds it due.
+ * The runner puts a certificate's bytes into <state>/certs/; here they are read, judged once per
+ * version of the file, and kept. Request threads share a judged certificate by count; a newer
+ * version takes its place while the old one is still in use elsewhere. In the good case a
+ * request takes one lock twice and touches no file: the file is looked at once a second, by the
+ * request that finds it due.
  *
- * A slot per configured URL, and a few more where a pattern is configured: what a stranger can make this child remember is bounded.
+ * A slot per configured URL, and a few more where a pattern is configured: what a stranger can
+ * make this child remember is bounded.
  */
 #include "mod_cosell.h"
 
@@ -121,8 +124,8 @@ static void let_go(cosell_signers_t *s, held_t *held)
     }
 }
 
-/* With the lock held: a slot that may be given to another URL; the longest unused, and one with a good
- * certificate only when there is no other. */
+/* With the lock held: a slot that may be given to another URL; the longest unused, and one with
+ * a good certificate only when there is no other. */
 static slot_t *spare_slot(const cosell_signers_t *s)
 {
     slot_t *best = NULL;
@@ -142,7 +145,8 @@ static slot_t *spare_slot(const cosell_signers_t *s)
     return best;
 }
 
-/* With the lock held: the slot of url, one taken over from another URL, or NULL when all are in use. */
+/* With the lock held: the slot of url, one taken over from another URL, or NULL when all are in
+ * use. */
 static slot_t *find_slot(cosell_signers_t *s, const char *url, held_t **pdropped, apr_pool_t *p)
 {
     slot_t *slot;
@@ -162,8 +166,8 @@ static slot_t *find_slot(cosell_signers_t *s, const char *url, held_t **pdropped
     return slot;
 }
 
-/* The slot of url with one more user, or NULL. *pheld: what is known, with one more user; *pdue: the
- * file is to be looked at, by this request. */
+/* The slot of url with one more user, or NULL. *pheld: what is known, with one more user; *pdue:
+ * the file is to be looked at, by this request. */
 static slot_t *enter(cosell_signers_t *s, const char *url, held_t **pheld, int *pdue, apr_pool_t *p)
 {
     apr_interval_time_t now = cs_time_boot();
@@ -232,7 +236,8 @@ static apr_ssize_t read_all(int fd, char *buf, apr_size_t size)
     return (apr_ssize_t)len;
 }
 
-/* The bytes of the file with their version; NULL when there is none. At most one byte more than a certificate may have. */
+/* The bytes of the file with their version; NULL when there is none. At most one byte more than
+ * a certificate may have. */
 static const char *read_file(const char *path, version_t *version, apr_size_t *plen, apr_pool_t *p)
 {
     char *buf = NULL;
@@ -252,7 +257,8 @@ static const char *read_file(const char *path, version_t *version, apr_size_t *p
     return len >= 0 ? buf : NULL;
 }
 
-/* Reads and judges the file. NULL when there is none. The pool is nobody's child: the last user ends it, in whichever thread. */
+/* Reads and judges the file. NULL when there is none. The pool is nobody's child: the last user
+ * ends it, in whichever thread. */
 static held_t *load(const cosell_signers_t *s, const char *path)
 {
     cs_result_t res = { 0 };
@@ -294,7 +300,8 @@ static int begin_load(slot_t *slot, const version_t *seen)
     return 1;
 }
 
-/* Looks whether the file has changed and takes over what it is now. A file that went away changes nothing: what is known stays good. */
+/* Looks whether the file has changed and takes over what it is now. A file that went away
+ * changes nothing: what is known stays good. */
 static void look_again(cosell_signers_t *s, slot_t *slot)
 {
     held_t *fresh, *old;
@@ -380,7 +387,8 @@ static int wish_affordable(cosell_child_t *child, apr_interval_time_t now)
     return atomic_fetch_add(&child->wishes, 1) < WISHES_A_MINUTE;
 }
 
-/* Asks the runner for the certificate unless that was done within a minute. 1 while an answer to a wish can be expected, with the time until when. */
+/* Asks the runner for the certificate unless that was done within a minute. 1 while an answer to
+ * a wish can be expected, with the time until when. */
 static int wish(cosell_signers_t *s, slot_t *slot, apr_interval_time_t *puntil, apr_pool_t *p)
 {
     apr_interval_time_t now = cs_time_boot(), last;
@@ -434,7 +442,8 @@ static int fresh(const held_t *held, apr_time_t now)
     return age < FRESH && age > -FRESH;
 }
 
-/* A bad verdict under a known certificate may mean a renewed one. *pheld may be exchanged for a newer one. Returns the last opinion. */
+/* A bad verdict under a known certificate may mean a renewed one. *pheld may be exchanged for a
+ * newer one. Returns the last opinion. */
 static opinion_e ask_and_wait(cosell_signers_t *s, slot_t *slot, held_t **pheld, opinion_e opinion,
                               const cs_signature_t *sig, const void *body, apr_size_t len,
                               apr_pool_t *p, cs_result_t *res)

@@ -1,7 +1,9 @@
-/* httpd/webhook.c: handler cosell-webhook: authenticate the raw bytes, decode, make durable, answer. (design 7.3)
+/* httpd/webhook.c: handler cosell-webhook: authenticate the raw bytes, decode, make durable,
+ * answer. (design 7.3)
  *
- * The order is the contract: method, type, size, headers, body, signature, and only then JSON; 200 only after the commit. Nothing here reads from the network but the request.
- * What a stranger can cause is never logged above INFO, and is counted instead of repeated.
+ * The order is the contract: method, type, size, headers, body, signature, and only then JSON;
+ * 200 only after the commit. Nothing here reads from the network but the request. What a
+ * stranger can cause is never logged above INFO, and is counted instead of repeated.
  */
 #include "mod_cosell.h"
 
@@ -258,7 +260,8 @@ static int check_signature(callback_t *cb)
     }
 }
 
-/* What the event asks for: to look at a referral, a poll of the list when it names none, or nothing. */
+/* What the event asks for: to look at a referral, a poll of the list when it names none, or
+ * nothing. */
 static void fill_notice(cs_notice_t *notice, callback_t *cb)
 {
     apr_pool_t *p = cb->r->pool;
@@ -322,8 +325,8 @@ static int receive(callback_t *cb)
 /* Why nothing can be accepted here now; NULL = it can. */
 static const char *unusable(const cosell_conf_t *conf)
 {
-    if (conf->degraded) {
-        return conf->degraded;
+    if (conf->degraded || conf->broken) {
+        return conf->degraded ? conf->degraded : conf->broken;
     }
     if (cosell_node && cosell_node->broken) {
         return cosell_node->broken;
@@ -361,7 +364,7 @@ int cosell_webhook_handler(request_rec *r)
         return DECLINED;
     }
     conf = cosell_conf_of(r->server);
-    if (conf->engine != 1) {
+    if (conf->engine != 1 && !conf->broken) {
         return HTTP_NOT_FOUND;
     }
     memset(&cb, 0, sizeof(cb));
