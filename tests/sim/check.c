@@ -1,0 +1,440 @@
+/* tests/sim/check.c: what must hold once the world has come to rest. It knows both sides' truth and who touched what. */
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "mod_cosell/base/pool.h"
+#include "sim.h"
+
+#define LIST_MAX 100000
+
+typedef struct checking_t {
+    cs_store_t *store;
+    apr_pool_t *p;
+    apr_array_header_t *journal, *work;
+} checking_t;
+
+static void open_store(checking_t *c)
+{
+    cs_result_t res = {0};
+
+    cs_pool_create_own(&c->p, NULL, 0, "sim-check");
+    if (cs_store_open(&c->store, &node_config.store, CS_STORE_WRITER, c->p, &res) != APR_SUCCESS ||
+        cs_store_journal_list(c->store, SITE, 0, LIST_MAX, &c->journal, c->p, &res) != APR_SUCCESS ||
+        cs_store_work_list(c->store, SITE, -1, LIST_MAX, &c->work, c->p, &res) != APR_SUCCESS) {
+        violation("the store cannot be read: %s", res.detail ? res.detail : "?");
+        c->journal = c->work = apr_array_make(c->p, 1, sizeof(void *));
+    }
+}
+
+static void close_store(checking_t *c)
+{
+    cs_store_close(c->store);
+    apr_pool_destroy(c->p);
+}
+
+long journal_lines(void)
+{
+    checking_t c;
+    long n;
+
+    open_store(&c);
+    n = c.journal->nelts;
+    close_store(&c);
+    return n;
+}
+
+/* ---- work ---- */
+
+static const char *row_text(const char *referral)
+{
+    int i;
+
+    for (i = 0; i < S->rows; i++) {
+        if (!strcmp(S->row[i].table, "opportunity") && strstr(S->row[i].text, referral)) {
+            return S->row[i].text;
+        }
+    }
+    return "";
+}
+
+/* The model refused something about it: a text, or a customer that two accounts fit. */
+static int may_be_dead(const referral_t *r)
+{
+    return r && (customer_is_ambiguous(r->customer) || strstr(r->version[(r->versions - 1) % VERSIONS].text, "REFUSE") || strstr(row_text(r->id), "REFUSE"));
+}
+
+static void check_work(checking_t *c)
+{
+    int i;
+
+    for (i = 0; i < c->work->nelts; i++) {
+        const cs_work_t *work = APR_ARRAY_IDX(c->work, i, cs_work_t *);
+        cs_deal_t *deal = NULL;
+        const char *id = !strncmp(work->name, "pc:", 3) ? work->name + 3 : NULL;
+        if (!strncmp(work->name, "deal:", 5)) {
+            cs_store_deal_load(c->store, SITE, apr_atoi64(work->name + 5), &deal, c->p, NULL);
+            id = deal ? deal->referral_id : NULL;
+        }
+        if (work->state != CS_WORK_DEAD) {
+            violation("work %s is left over: state %d, wanted %ld, done %ld, due in %ld s, problem %s: %s", work->name, (int)work->state, (long)work->wanted,
+                      (long)work->done, (long)((work->due - S->wall) / 1000000), work->problem ? work->problem : "-", work->detail ? work->detail : "-");
+        }
+        else if (id && strncmp(id, "deadbeef", 8) && !may_be_dead(referral_by_id(id))) {
+            violation("referral %s is dead without a reason of the model: %s: %s", id, work->problem ? work->problem : "-", work->detail ? work->detail : "-");
+        }
+    }
+}
+
+static int is_dead(const checking_t *c, const cs_deal_t *deal)
+{
+    const char *name = apr_psprintf(c->p, "deal:%ld", (long)deal->id);
+    int i;
+
+    for (i = 0; i < c->work->nelts; i++) {
+        if (!strcmp(APR_ARRAY_IDX(c->work, i, cs_work_t *)->name, name)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* ---- rows ---- */
+
+static const row_t *only_row(const referral_t *r)
+{
+    const row_t *found = NULL;
+    int i;
+
+    for (i = 0; i < S->rows; i++) {
+        const row_t *row = &S->row[i];
+        json_t *text = strcmp(row->table, "opportunity") ? NULL : parse(row->text);
+        const char *said = cs_json_str(text, "cosell_referral"), *link = cs_json_str(text, "cosell_link");
+        if ((said && !strcmp(said, r->id)) || (link && strstr(link, r->id))) {
+            if (found) {
+                violation("two opportunities for referral %s: %s and %s", r->id, found->id, row->id);
+            }
+            found = row;
+        }
+        json_decref(text);
+    }
+    return found;
+}
+
+static int creates_of(const checking_t *c, const cs_deal_t *deal)
+{
+    int i, n = 0;
+
+    for (i = 0; i < c->journal->nelts; i++) {
+        const cs_journal_t *j = APR_ARRAY_IDX(c->journal, i, cs_journal_t *);
+        n += j->deal == deal->id && !strcmp(j->action, "create") && !strcmp(j->outcome, "done") && !j->line;
+    }
+    return n;
+}
+
+static int said_in_journal(const checking_t *c, const cs_deal_t *deal, const char *action)
+{
+    int i;
+
+    for (i = 0; i < c->journal->nelts; i++) {
+        const cs_journal_t *j = APR_ARRAY_IDX(c->journal, i, cs_journal_t *);
+        if (j->deal == deal->id && !strcmp(j->action, action)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void check_state(const referral_t *r, const row_t *row, const json_t *doc, const json_t *text)
+{
+    const char *status = cs_json_str(doc, "status"), *sub = cs_json_str(doc, "substatus");
+    int state = (int)cs_json_int(text, "statecode", -1), want = 0;
+    int touched = (row->touched & TOUCHED_STATE) != 0, paused = (row->touched & TOUCHED_SYNC) != 0;
+
+    if (paused || !strcmp(sub, "Error")) {
+        return;
+    }
+    if (!strcmp(status, "Closed")) {
+        want = !strcmp(sub, "Won") ? 1 : 2;
+        touched = touched && row->state_touched_at > r->moved_at;
+    }
+    if (state != want && !touched) {
+        violation("row %s of referral %s has state %d, not %d, though Partner Center says %s/%s and no user touched it", row->id, r->id, state, want,
+                  status, sub);
+    }
+}
+
+/* ---- lines ---- */
+
+static unsigned touch_bit(const char *line)
+{
+    static const struct {
+        const char *line;
+        unsigned bit;
+    } bits[] = { { "name", TOUCHED_NAME },   { "value", TOUCHED_VALUE },     { "close", TOUCHED_CLOSE },     { "notes", TOUCHED_NOTES },
+                 { "stage", TOUCHED_STAGE }, { "visible", TOUCHED_VISIBLE }, { "program", TOUCHED_PROGRAM }, { "expires", TOUCHED_EXPIRES },
+                 { "$state", TOUCHED_STATE } };
+    size_t i;
+
+    for (i = 0; i < sizeof(bits) / sizeof(bits[0]); i++) {
+        if (!strcmp(bits[i].line, line)) {
+            return bits[i].bit;
+        }
+    }
+    return 0;
+}
+
+static const char *canonical(const char *text, apr_pool_t *p)
+{
+    char *out = apr_pstrdup(p, text ? text : ""), *to = out;
+    const char *at;
+
+    for (at = text ? text : ""; *at; at++) {
+        if (*at == '\r' && at[1] == '\n') {
+            continue;
+        }
+        *to++ = *at;
+    }
+    *to = '\0';
+    while (to > out && (to[-1] == ' ' || to[-1] == '\n')) {
+        *--to = '\0';
+    }
+    return out;
+}
+
+static int texts_agree(const char *a, const char *b, apr_pool_t *p)
+{
+    return !strcmp(canonical(a, p), canonical(b, p));
+}
+
+static int amounts_agree(const json_t *a, const json_t *b, const char *currency)
+{
+    double x = json_number_value(a), y = json_number_value(b), unit = currency && !strcmp(currency, "JPY") ? 1 : 0.01;
+
+    return fabs(x - y) < unit * 0.51;
+}
+
+/* The checker's own idea of equal, for the lines where it is worth having a second one. */
+static int really_equal(const char *line, const json_t *doc, const json_t *text, apr_pool_t *p)
+{
+    const json_t *details = cs_json_get(doc, "details");
+    const char *a, *b;
+
+    if (!strcmp(line, "name")) {
+        return texts_agree(cs_json_str(doc, "name"), cs_json_str(text, "name"), p);
+    }
+    if (!strcmp(line, "notes")) {
+        return texts_agree(cs_json_str(details, "notes"), cs_json_str(text, "description"), p);
+    }
+    if (!strcmp(line, "value")) {
+        return amounts_agree(cs_json_get(details, "dealValue"), cs_json_get(text, "estimatedvalue"), cs_json_str(details, "currency"));
+    }
+    if (!strcmp(line, "close")) {
+        a = cs_json_str(details, "closingDateTime");
+        b = cs_json_str(text, "estimatedclosedate");
+        return a && b ? !strncmp(a, b, 10) : a == b;
+    }
+    return 1;
+}
+
+static int value_may_wait(const json_t *doc)
+{
+    const json_t *details = cs_json_get(doc, "details");
+    const char *currency = cs_json_str(details, "currency");
+
+    return json_number_value(cs_json_get(details, "dealValue")) == 0 || !currency || !strcmp(currency, "GBP");
+}
+
+static void check_line(const referral_t *r, const row_t *row, const cs_line_view_t *view, const json_t *doc, const json_t *text, apr_pool_t *p)
+{
+    unsigned touched = row->touched & touch_bit(view->line);
+    int by_value = !strcmp(view->line, "value") && value_may_wait(doc);
+    int ok = 1;
+
+    switch (view->verdict) {
+    case CS_VERDICT_EQUAL:
+        ok = really_equal(view->line, doc, text, p);
+        break;
+    case CS_VERDICT_TO_CRM:
+    case CS_VERDICT_UNREADABLE:
+        ok = 0;
+        break;
+    case CS_VERDICT_TO_PC:
+        ok = touched || !strcmp(view->line, "ext");
+        break;
+    case CS_VERDICT_HELD:
+        ok = touched || by_value;
+        break;
+    case CS_VERDICT_ONE_WAY:
+        ok = touched != 0;
+        break;
+    case CS_VERDICT_NOT_KEPT:
+        ok = !strcmp(view->line, "notes");
+        break;
+    case CS_VERDICT_REFUSED:
+        ok = touched != 0;
+        break;
+    case CS_VERDICT_SKIPPED:
+        ok = touched || by_value || !strcmp(view->line, "expires") || !strcmp(view->line, "stage") || !strcmp(view->line, "ext") ||
+             (!strcmp(view->line, "$state") && !strcmp(cs_json_str(doc, "status"), "Closed"));
+        break;
+    default:
+        break;
+    }
+    if (!ok) {
+        violation("line %s of referral %s is \"%s\" (%s), which nothing explains: touched 0x%x, Partner Center %s, CRM %s, seen %s and %s", view->line, r->id,
+                  cs_verdict_name(view->verdict), view->why ? view->why : "-", row->touched, cs_json_print(view->pc, p), cs_json_print(view->crm, p),
+                  cs_json_print(view->seen_pc, p), cs_json_print(view->seen_crm, p));
+    }
+}
+
+/* ---- one referral ---- */
+
+static void fill_cards(cs_look_t *look, const referral_t *r, apr_pool_t *p)
+{
+    apr_array_header_t *others = apr_array_make(p, 2, sizeof(cs_card_t *));
+    int i;
+
+    look->own = card_of(referral_doc(r), p);
+    for (i = 0; i < S->referrals; i++) {
+        const referral_t *other = &S->referral[i];
+        if (strcmp(other->engagement, r->engagement) || other->org == ORG_OWN) {
+            continue;
+        }
+        if (other->org == ORG_MICROSOFT) {
+            look->microsoft = card_of(referral_doc(other), p);
+        }
+        else {
+            APR_ARRAY_PUSH(others, cs_card_t *) = card_of(referral_doc(other), p);
+        }
+    }
+    look->others = others;
+}
+
+static void check_plan(checking_t *c, const referral_t *r, const row_t *row, const cs_deal_t *deal, const json_t *text)
+{
+    const cs_mapping_kind_t *kind = cs_mapping_kind(site_config.crms[0].mapping, deal->kind);
+    cs_look_t look = {0};
+    cs_result_t res = {0};
+    cs_plan_t *plan;
+    int i;
+
+    fill_cards(&look, r, c->p);
+    look.mapping = site_config.crms[0].mapping;
+    look.crm = CRM;
+    look.site = SITE;
+    look.organization = OWN_ORGANIZATION;
+    look.deal = deal;
+    look.record = record_of(row, cs_mapping_columns(kind), cs_lane_lookups(kind, c->p), 1, c->p);
+    look.record_read = 1;
+    look.now = S->wall;
+    if (cs_reconcile_plan(&plan, &look, c->p, c->p, &res) != APR_SUCCESS) {
+        violation("no plan for referral %s: %s", r->id, res.detail ? res.detail : "?");
+        return;
+    }
+    if (plan->what == CS_PLAN_STEPS || plan->what == CS_PLAN_GONE || plan->what == CS_PLAN_PARK) {
+        violation("referral %s is at rest, yet its plan is %s", r->id, cs_json_print(plan->explain, c->p));
+        return;
+    }
+    for (i = 0; i < plan->lines->nelts && !*S->violation; i++) {
+        check_line(r, row, APR_ARRAY_IDX(plan->lines, i, cs_line_view_t *), look.own->doc, text, c->p);
+    }
+}
+
+static void check_ours(const referral_t *r, const row_t *row, const json_t *text)
+{
+    const char *said = cs_json_str(text, "cosell_referral"), *link = cs_json_str(text, "cosell_link");
+
+    if (!said || strcmp(said, r->id) || !link || !strstr(link, r->id)) {
+        violation("row %s does not carry its referral %s: id %s, link %s", row->id, r->id, said ? said : "-", link ? link : "-");
+    }
+}
+
+static void check_linked(checking_t *c, const referral_t *r, const row_t *row, const cs_deal_t *deal, const json_t *doc)
+{
+    json_t *text = cs_json_own(parse(row->text), c->p);
+
+    if (!deal->record_id || strcmp(deal->record_id, row->id)) {
+        violation("the deal of referral %s says record %s, and the row is %s", r->id, deal->record_id ? deal->record_id : "-", row->id);
+    }
+    if (creates_of(c, deal) != 1) {
+        violation("the journal has %d creations of the row of referral %s", creates_of(c, deal), r->id);
+    }
+    if (deal->intent) {
+        violation("referral %s is at rest with an intent: %s", r->id, cs_json_print(deal->intent, c->p));
+    }
+    if (!(row->touched & TOUCHED_SYNC) && json_integer_value(cs_json_get(text, "statecode")) == 0 && deal->state == CS_DEAL_LINKED) {
+        check_ours(r, row, text);
+    }
+    check_state(r, row, doc, text);
+    check_plan(c, r, row, deal, text);
+}
+
+/* A user may have wiped what names the row: then the deal names it. */
+static const row_t *row_of(const referral_t *r, const cs_deal_t *deal)
+{
+    const row_t *row = only_row(r);
+
+    return row ? row : row_by_id("opportunity", deal->record_id);
+}
+
+static int is_lead(const json_t *doc)
+{
+    return !strcmp(cs_json_str(doc, "type"), "Independent");
+}
+
+static void check_referral(checking_t *c, const referral_t *r)
+{
+    json_t *doc = cs_json_own(referral_doc(r), c->p);
+    int closed = !strcmp(cs_json_str(doc, "status"), "Closed");
+    cs_deal_t *deal = NULL;
+    const row_t *row;
+
+    cs_store_deal_find(c->store, SITE, CS_SYSTEM_PC, r->id, &deal, c->p, NULL);
+    if (!deal) {
+        violation("no deal knows referral %s", r->id);
+        return;
+    }
+    row = row_of(r, deal);
+    if (is_dead(c, deal)) {
+        return;
+    }
+    if (is_lead(doc)) {
+        if (row || deal->state != CS_DEAL_LEAD || !said_in_journal(c, deal, "lead")) {
+            violation("lead %s is not left alone: state %s", r->id, cs_deal_state_name(deal->state));
+        }
+        return;
+    }
+    if (!row) {
+        if (!closed) {
+            violation("referral %s has no opportunity: deal %ld is %s, %s", r->id, (long)deal->id, cs_deal_state_name(deal->state),
+                      deal->problem ? deal->problem : "-");
+        }
+        return;
+    }
+    if (row->deleted) {
+        if (row->exists || deal->state != CS_DEAL_GONE) {
+            violation("the row of referral %s was deleted by a user, and the deal is %s", r->id, cs_deal_state_name(deal->state));
+        }
+        return;
+    }
+    check_linked(c, r, row, deal, doc);
+}
+
+void check_world(void)
+{
+    checking_t c;
+    int i;
+
+    open_store(&c);
+    check_work(&c);
+    for (i = 0; i < S->referrals && !*S->violation; i++) {
+        if (S->referral[i].org == ORG_OWN) {
+            check_referral(&c, &S->referral[i]);
+        }
+    }
+    close_store(&c);
+}

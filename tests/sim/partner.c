@@ -1,0 +1,518 @@
+/* tests/sim/partner.c: a model of Partner Center's referrals: reads may be old, a new referral may not be visible yet, a list lags on its own. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include <apr_strings.h>
+
+#include "sim.h"
+
+#define FIRST_DAY 1772442000000000ll /* 2026-03-02T09:00:00Z */
+
+/* Two spellings of one customer, and one whose rows in the CRM are ambiguous. */
+static const struct {
+    const char *name, *postal, *external;
+} customers[] = {
+    { "Fabrikam Inc", "98052", "cust-0001" },
+    { "Contoso GmbH", "40212", NULL },
+    { "contoso gmbh ", "40212", NULL },
+    { "Northwind Traders", "10115", NULL },
+    { "Twin Peaks Ltd", "99999", NULL },
+    { "Adatum", "75001", "cust-0007" },
+    { "Wide World Importers", "SW1A 1AA", NULL },
+    { "Tailspin Toys", "60601", NULL },
+};
+#define CUSTOMERS ((int)(sizeof(customers) / sizeof(customers[0])))
+#define AMBIGUOUS 4
+
+int customer_is_ambiguous(int customer)
+{
+    return customer == AMBIGUOUS;
+}
+
+const char *customer_name(int customer)
+{
+    return customer < CUSTOMERS ? customers[customer].name : NULL;
+}
+
+const char *customer_postal(int customer)
+{
+    return customers[customer].postal;
+}
+
+/* Their clock is not ours: it never goes back. */
+static apr_time_t their_time(void)
+{
+    return FIRST_DAY + S->boot;
+}
+
+static void stamp(json_t *doc, const char *name, apr_time_t t)
+{
+    char text[120];
+    time_t seconds = (time_t)(t / 1000000);
+    struct tm tm;
+
+    gmtime_r(&seconds, &tm);
+    snprintf(text, sizeof(text), "%04d-%02d-%02dT%02d:%02d:%02d.%06d1+00:00", tm.tm_year + 1900, tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min,
+             tm.tm_sec, (int)(t % 1000000));
+    json_object_set_new(doc, name, json_string(text));
+}
+
+/* ---- versions ---- */
+
+static version_t *newest(referral_t *r)
+{
+    return &r->version[(r->versions - 1) % VERSIONS];
+}
+
+json_t *referral_doc(const referral_t *r)
+{
+    return parse(r->version[(r->versions - 1) % VERSIONS].text);
+}
+
+static apr_interval_time_t some_lag(void)
+{
+    int dice = S->chaos && S->lag ? pick(100) : 0;
+
+    return dice < 60 ? 0 : dice < 85 ? pick(3000000) : dice < 96 ? pick(60000000) : (apr_interval_time_t)pick(480) * 1000000;
+}
+
+static apr_time_t not_before(apr_time_t at, apr_time_t before)
+{
+    return at < before ? before : at;
+}
+
+static void add_version(referral_t *r, json_t *doc)
+{
+    version_t *last = r->versions ? newest(r) : NULL, *v;
+    char etag[60];
+
+    snprintf(etag, sizeof(etag), "\"%08x-0000-0000-%04x-000000000000\"", (unsigned)(r - S->referral), (unsigned)r->versions);
+    json_object_set_new(doc, "eTag", json_string(etag));
+    stamp(doc, "updatedDateTime", their_time());
+    v = &r->version[r->versions++ % VERSIONS];
+    v->get_at = not_before(S->boot + some_lag(), last && last != v ? last->get_at : 0);
+    v->list_at = not_before(S->boot + some_lag(), last && last != v ? last->list_at : 0);
+    print(v->text, sizeof(v->text), doc);
+}
+
+/* What a reader sees now; NULL = not there yet. */
+static const version_t *visible(const referral_t *r, int list)
+{
+    int i, oldest = r->versions > VERSIONS ? r->versions - VERSIONS : 0;
+
+    for (i = r->versions - 1; i >= oldest; i--) {
+        const version_t *v = &r->version[i % VERSIONS];
+        if ((list ? v->list_at : v->get_at) <= S->boot) {
+            return v;
+        }
+    }
+    return oldest ? &r->version[oldest % VERSIONS] : NULL;
+}
+
+referral_t *referral_by_id(const char *id)
+{
+    int i;
+
+    for (i = 0; id && i < S->referrals; i++) {
+        if (!strcmp(S->referral[i].id, id)) {
+            return &S->referral[i];
+        }
+    }
+    return NULL;
+}
+
+/* ---- events ---- */
+
+void event_push(int referral, apr_time_t hint, apr_interval_time_t within)
+{
+    int i;
+
+    for (i = 0; i < EVENTS_MAX; i++) {
+        if (!S->event[i].used) {
+            S->event[i].used = 1;
+            S->event[i].referral = referral;
+            S->event[i].hint = hint;
+            S->event[i].serial = ++S->serial;
+            S->event[i].due = S->boot + (within > 0 ? (apr_interval_time_t)(rnd() % (unsigned long long)within) : 0);
+            return;
+        }
+    }
+}
+
+int events_due(apr_time_t boot)
+{
+    int i, n = 0;
+
+    for (i = 0; i < EVENTS_MAX; i++) {
+        n += S->event[i].used && S->event[i].due <= boot;
+    }
+    return n;
+}
+
+apr_time_t events_next(void)
+{
+    apr_time_t next = 0;
+    int i;
+
+    for (i = 0; i < EVENTS_MAX; i++) {
+        if (S->event[i].used && (!next || S->event[i].due < next)) {
+            next = S->event[i].due;
+        }
+    }
+    return next;
+}
+
+static apr_interval_time_t some_delay(void)
+{
+    int dice = pick(100);
+
+    return dice < 60 ? 1 : dice < 90 ? 5000000 : dice < 98 ? 120000000 : 3600000000ll;
+}
+
+static void announce(const referral_t *r)
+{
+    int n = chance(80) ? 3 : chance(200) ? 2 : 1;
+    apr_time_t hint = their_time() + pick(500000);
+
+    while (n-- > 0) {
+        event_push((int)(r - S->referral), hint, some_delay());
+    }
+}
+
+/* ---- what people do in the portal ---- */
+
+static void set_state(referral_t *r, json_t *doc, const char *status, const char *substatus)
+{
+    json_object_set_new(doc, "status", json_string(status));
+    json_object_set_new(doc, "substatus", json_string(substatus));
+    if (!strcmp(status, "Closed")) {
+        stamp(doc, "closedDateTime", their_time());
+    }
+    r->moved_at = S->boot;
+}
+
+static json_t *some_amount(void)
+{
+    int dice = pick(20);
+
+    return dice == 0 ? json_integer(0) : dice < 10 ? json_integer(1000 + pick(900000)) : json_real((1000 + pick(90000000)) / 100.0);
+}
+
+static const char *some_currency(void)
+{
+    int dice = pick(40);
+
+    return dice == 0 ? "GBP" : dice < 6 ? "JPY" : dice < 15 ? "EUR" : "USD";
+}
+
+static json_t *some_text(const char *what)
+{
+    char text[300];
+    int dice = pick(60);
+
+    snprintf(text, sizeof(text), "%s %d%s%s", what, pick(1000), dice == 0 ? " REFUSE" : "", dice < 4 ? "  " : dice < 8 ? "\r\nsecond line " : dice < 10 ? " \xc3\xa9\xe2\x82\xac" : "");
+    return json_string(text);
+}
+
+static json_t *some_date(void)
+{
+    char text[40];
+
+    snprintf(text, sizeof(text), "2026-%02d-%02dT%02d:00:00Z", 4 + pick(8), 1 + pick(28), chance(700) ? 12 : pick(24));
+    return json_string(text);
+}
+
+static void fill_customer(json_t *doc, int customer)
+{
+    json_t *ids = json_array();
+
+    if (customers[customer].external) {
+        json_array_append_new(ids, json_pack("{s:s, s:s}", "profileType", "External", "id", customers[customer].external));
+    }
+    json_object_set_new(doc, "customerProfile",
+                        json_pack("{s:s, s:{s:s, s:s, s:s, s:s}, s:o}", "name", customers[customer].name, "address", "addressLine1", "1 Main St", "city",
+                                  "Redmond", "postalCode", customers[customer].postal, "country", "US", "ids", ids));
+}
+
+static json_t *first_doc(referral_t *r, int share)
+{
+    json_t *doc = json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", r->id, "engagementId", r->engagement, "organizationId",
+                            r->org == ORG_OWN ? OWN_ORGANIZATION : r->org == ORG_MICROSOFT ? "msft" : PARTNER_ORGANIZATION, "type", "Shared",
+                            "qualification", "SalesQualified");
+    json_t *details = json_object();
+
+    json_object_set_new(doc, "name", some_text("Deal"));
+    json_object_set_new(doc, "referralProgram", json_string(chance(500) ? "CoSell" : "CoSellDealReg"));
+    json_object_set_new(doc, "salesStage", json_string(chance(900) ? "20" : "95"));
+    json_object_set_new(details, "notes", some_text("Notes"));
+    json_object_set_new(details, "dealValue", some_amount());
+    json_object_set_new(details, "currency", json_string(some_currency()));
+    json_object_set_new(details, "closingDateTime", some_date());
+    json_object_set_new(doc, "details", details);
+    json_object_set_new(doc, "consent", json_pack("{s:b}", "consentToShareReferralWithMicrosoftSellers", share));
+    stamp(doc, "createdDateTime", their_time());
+    stamp(doc, "expirationDateTime", their_time() + 14ll * 86400 * 1000000);
+    fill_customer(doc, r->customer);
+    return doc;
+}
+
+static referral_t *add_referral(org_e org, const char *engagement, int customer)
+{
+    referral_t *r = &S->referral[S->referrals++];
+
+    memset(r, 0, sizeof(*r));
+    make_guid(r->id);
+    if (engagement) {
+        memcpy(r->engagement, engagement, sizeof(r->engagement));
+    }
+    else {
+        make_guid(r->engagement);
+    }
+    r->org = org;
+    r->customer = customer;
+    return r;
+}
+
+static void first_state(referral_t *r, json_t *doc)
+{
+    int dice = pick(20);
+
+    set_state(r, doc, dice == 0 ? "Closed" : dice < 12 ? "New" : "Active", dice == 0 ? (chance(500) ? "Won" : "Expired") : dice < 12 ? "Pending" : "Accepted");
+}
+
+void referral_new(void)
+{
+    int dice = pick(20), customer = pick(CUSTOMERS), co_sell = dice < 8, lead = dice == 8, p2p = dice == 9;
+    referral_t *own, *other = NULL;
+    json_t *doc;
+
+    if (S->referrals > REFERRALS_MAX - 2) {
+        return;
+    }
+    own = add_referral(ORG_OWN, NULL, customer);
+    doc = first_doc(own, chance(500));
+    first_state(own, doc);
+    if (lead) {
+        json_object_set_new(doc, "type", json_string("Independent"));
+        json_object_set_new(doc, "qualification", json_string("Direct"));
+    }
+    add_version(own, doc);
+    json_decref(doc);
+    trace("portal: new referral %s of %s, %s%s%s", own->id, customers[customer].name, co_sell ? "co-sell " : "", lead ? "lead " : "", p2p ? "p2p" : "");
+    if (co_sell || p2p) {
+        other = add_referral(co_sell ? ORG_MICROSOFT : ORG_PARTNER, own->engagement, customer);
+        doc = first_doc(other, 1);
+        set_state(other, doc, "New", "Pending");
+        add_version(other, doc);
+        json_decref(doc);
+        announce(other);
+    }
+    announce(own);
+}
+
+static void move_state(referral_t *r, json_t *doc)
+{
+    const char *status = cs_json_str(doc, "status");
+    int dice = pick(10);
+
+    if (!strcmp(status, "New")) {
+        if (dice < 7) {
+            set_state(r, doc, "Active", "Accepted");
+        }
+        else {
+            set_state(r, doc, "Closed", dice == 7 ? "Declined" : dice == 8 ? "Expired" : "Error");
+        }
+    }
+    else if (!strcmp(status, "Active")) {
+        set_state(r, doc, "Closed", dice < 5 ? "Won" : dice < 9 ? "Lost" : "Error");
+        if (dice >= 5 && dice < 9) {
+            json_object_set_new(doc, "statusReason", json_string(dice < 7 ? "ChoseAnotherVendor:too late" : "Others"));
+        }
+    }
+}
+
+void referral_edit(void)
+{
+    referral_t *r = S->referrals ? &S->referral[pick(S->referrals)] : NULL;
+    json_t *doc, *details;
+    int dice = pick(100);
+
+    if (!r) {
+        return;
+    }
+    doc = referral_doc(r);
+    details = cs_json_get(doc, "details");
+    if (!strcmp(cs_json_str(doc, "status"), "Closed")) {
+        json_decref(doc);
+        return;
+    }
+    if (dice < 25) {
+        json_object_set_new(details, "dealValue", some_amount());
+        if (chance(300)) {
+            json_object_set_new(details, "currency", json_string(some_currency()));
+        }
+    }
+    else if (dice < 40) {
+        json_object_set_new(details, "closingDateTime", some_date());
+    }
+    else if (dice < 55) {
+        if (chance(100)) {
+            json_object_del(details, "notes");
+        }
+        else {
+            json_object_set_new(details, "notes", some_text("Notes"));
+        }
+    }
+    else if (dice < 65) {
+        json_object_set_new(doc, "name", some_text("Deal"));
+    }
+    else if (dice < 72) {
+        json_object_set_new(doc, "salesStage", json_string(chance(500) ? "40" : chance(500) ? "60" : "80"));
+    }
+    else if (dice < 76) {
+        json_object_set_new(cs_json_get(doc, "consent"), "consentToShareReferralWithMicrosoftSellers", json_true());
+    }
+    else if (dice < 80) {
+        json_object_set_new(doc, "referralProgram", json_string(chance(500) ? "CoSell" : "CoSellDealReg"));
+    }
+    else {
+        move_state(r, doc);
+    }
+    add_version(r, doc);
+    trace("portal: edit of %s (%s), version %d, shown in %.3f s: %s/%s \"%s\" %s", r->id, r->org == ORG_OWN ? "own" : "other", r->versions - 1,
+          (double)(newest(r)->get_at - S->boot) / 1e6, cs_json_str(doc, "status"), cs_json_str(doc, "substatus"), cs_json_str(doc, "name"),
+          strstr(newest(r)->text, "\"details\"") ? strndup(strstr(newest(r)->text, "\"details\""), 130) : "");
+    json_decref(doc);
+    announce(r);
+}
+
+/* ---- the client ---- */
+
+struct cs_pc_t {
+    int unused;
+};
+
+apr_status_t cs_pc_create(cs_pc_t **ppc, const cs_pc_config_t *cfg, const cs_vault_t *vault, cs_http_t *http, cs_limiter_t *limiter,
+                          cs_limiter_t *login_limiter, apr_pool_t *p)
+{
+    (void)cfg, (void)vault, (void)http, (void)limiter, (void)login_limiter;
+    *ppc = apr_pcalloc(p, sizeof(**ppc));
+    return APR_SUCCESS;
+}
+
+static const char *lowered(const char *text, apr_pool_t *p)
+{
+    return text ? apr_pstrdup(p, text) : NULL;
+}
+
+cs_card_t *card_of(json_t *doc, apr_pool_t *p)
+{
+    cs_card_t *card = apr_pcalloc(p, sizeof(*card));
+
+    card->id = lowered(cs_json_str(doc, "id"), p);
+    card->engagement_id = lowered(cs_json_str(doc, "engagementId"), p);
+    card->organization_id = lowered(cs_json_str(doc, "organizationId"), p);
+    card->etag = lowered(cs_json_str(doc, "eTag"), p);
+    cs_time_parse(&card->updated, cs_json_str(doc, "updatedDateTime"));
+    card->doc = cs_json_own(doc, p);
+    return card;
+}
+
+/* 0 = the call goes on; else the result is set. */
+static int refused(cs_result_t *res, int *pcalls, apr_pool_t *p)
+{
+    weather_e weather = S->pc.weather;
+
+    pass(1000 + pick(100000));
+    *pcalls = 1;
+    S->pc_reads++;
+    if (weather == WEATHER_SUSPENDED) {
+        cs_result_set(res, p, CS_EREMOTE, CS_CLASS_SUSPEND, "pc:mfa", "Partner Center wants a person");
+    }
+    else if (weather == WEATHER_THROTTLED || (weather == WEATHER_GOOD && chance(S->pc.errors / 4))) {
+        cs_result_set(res, p, CS_EREMOTE, CS_CLASS_THROTTLED, "throttled", "Partner Center answered 429");
+        res->retry_at = chance(800) ? S->wall + (apr_time_t)(1 + pick(120)) * 1000000 : 0;
+        *pcalls = chance(500);
+    }
+    else if (weather == WEATHER_DOWN || chance(S->pc.errors)) {
+        cs_result_set(res, p, CS_EREMOTE, CS_CLASS_RETRY, "http:503", "Partner Center answered 503");
+        *pcalls = chance(700);
+    }
+    return res->cls != CS_CLASS_OK;
+}
+
+static void reset_read(cs_pc_read_t *read)
+{
+    read->card = NULL;
+    read->cards = NULL;
+    read->took = 1000;
+    read->correlation = "sim";
+    cs_result_clear(&read->result);
+}
+
+apr_status_t cs_pc_get(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_interval_time_t deadline, apr_pool_t *p)
+{
+    int i;
+
+    (void)pc, (void)deadline;
+    for (i = 0; i < n; i++) {
+        const referral_t *r;
+        const version_t *v;
+        reset_read(&reads[i]);
+        interfere();
+        if (refused(&reads[i].result, &reads[i].calls, p)) {
+            continue;
+        }
+        r = referral_by_id(reads[i].id);
+        v = r ? visible(r, 0) : NULL;
+        if (v) {
+            reads[i].card = card_of(parse(v->text), p);
+        }
+        else {
+            cs_result_set(&reads[i].result, p, CS_EREMOTE, CS_CLASS_GONE, "http:404", "referral %s is not visible", reads[i].id);
+        }
+    }
+    instant("pc-got");
+    return APR_SUCCESS;
+}
+
+apr_status_t cs_pc_list_engagement(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_interval_time_t deadline, apr_pool_t *p)
+{
+    int i, j;
+
+    (void)pc, (void)deadline;
+    for (i = 0; i < n; i++) {
+        reset_read(&reads[i]);
+        interfere();
+        if (refused(&reads[i].result, &reads[i].calls, p)) {
+            continue;
+        }
+        reads[i].cards = apr_array_make(p, 2, sizeof(cs_card_t *));
+        for (j = 0; j < S->referrals; j++) {
+            const version_t *v = strcmp(S->referral[j].engagement, reads[i].id) ? NULL : visible(&S->referral[j], 1);
+            if (v) {
+                APR_ARRAY_PUSH(reads[i].cards, cs_card_t *) = card_of(parse(v->text), p);
+            }
+        }
+    }
+    instant("pc-listed");
+    return APR_SUCCESS;
+}
+
+apr_status_t cs_pc_probe(cs_pc_t *pc, apr_interval_time_t deadline, apr_pool_t *ptemp, cs_result_t *res)
+{
+    cs_result_t result = {0};
+    int calls;
+
+    (void)pc, (void)deadline;
+    if (!refused(&result, &calls, ptemp)) {
+        return APR_SUCCESS;
+    }
+    if (res) {
+        *res = result;
+    }
+    return result.rv;
+}

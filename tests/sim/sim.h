@@ -1,0 +1,161 @@
+/* tests/sim/sim.h: a deterministic simulation of one site: the real engine, domain and store against modelled ends.
+ *
+ * Everything that is "outside" (Partner Center, one CRM, the clock, the senders of events, chance itself) lives in one shared mapping, so that it survives the runner's death: a runner's
+ * life is a forked child that may be killed between any two modelled instants. All randomness and all time come from here; the same seed gives the same run.
+ */
+#ifndef SIM_H
+#define SIM_H
+
+#include <apr_pools.h>
+#include <jansson.h>
+
+#include "mod_cosell/base/crypto.h"
+#include "mod_cosell/base/json.h"
+#include "mod_cosell/base/log.h"
+#include "mod_cosell/base/time.h"
+#include "mod_cosell/domain/reconcile.h"
+#include "mod_cosell/domain/state.h"
+#include "mod_cosell/engine/lane.h"
+
+#define SITE "simulated"
+#define CRM "crm"
+#define OWN_ORGANIZATION "7d230000-0000-4000-8000-000000000005"
+#define PARTNER_ORGANIZATION "7d230000-0000-4000-8000-000000000009"
+
+#define REFERRALS_MAX 120
+#define VERSIONS 24
+#define DOC_MAX 2048
+#define ROWS_MAX 400
+#define ROW_MAX 4096
+#define EVENTS_MAX 4096
+#define TRACE_MAX (16 << 20)
+
+typedef enum { ORG_OWN, ORG_MICROSOFT, ORG_PARTNER } org_e;
+
+typedef struct version_t {
+    char text[DOC_MAX];
+    apr_time_t get_at, list_at;  /* on S->boot: not shown before */
+} version_t;
+
+typedef struct referral_t {
+    char id[40], engagement[40];
+    org_e org;
+    int customer;
+    int versions;                /* made so far; the newest is versions - 1 */
+    apr_time_t moved_at;         /* S->boot when the status last changed */
+    version_t version[VERSIONS];
+} referral_t;
+
+/* What a user of the CRM touched in a row. */
+enum {
+    TOUCHED_NAME = 1,
+    TOUCHED_VALUE = 2,
+    TOUCHED_CLOSE = 4,
+    TOUCHED_NOTES = 8,
+    TOUCHED_STATE = 16,
+    TOUCHED_PROGRAM = 32,
+    TOUCHED_OURS = 64,
+    TOUCHED_STAGE = 128,
+    TOUCHED_VISIBLE = 256,
+    TOUCHED_EXPIRES = 512,
+    TOUCHED_SYNC = 1024
+};
+
+typedef struct row_t {
+    char table[24], id[40];
+    int exists, seeded;
+    int deleted;                 /* by a user; may never come back */
+    long version;
+    unsigned touched;
+    apr_time_t state_touched_at;
+    int batch;                   /* of the last guarded write */
+    char text[ROW_MAX];
+} row_t;
+
+typedef struct event_t {
+    int used;
+    int referral;                /* index; -1 = names a referral that does not exist */
+    int serial;                  /* same serial = the same body again */
+    apr_time_t hint;
+    apr_time_t due;              /* on S->boot */
+} event_t;
+
+typedef enum { WEATHER_GOOD, WEATHER_DOWN, WEATHER_THROTTLED, WEATHER_SUSPENDED } weather_e;
+
+typedef struct upstream_t {
+    weather_e weather;
+    int errors;                  /* of thousand calls */
+    int lost;                    /* of thousand writes: done, but the answer never comes */
+} upstream_t;
+
+typedef struct sim_t {
+    unsigned long long seed, random;
+    apr_time_t wall;             /* what cs_time_now() says */
+    apr_interval_time_t boot;    /* what cs_time_boot() and cs_time_mono() say; never goes back */
+    int chaos;                   /* 0 while the world heals */
+    int lag;                     /* reads may be old */
+    upstream_t pc, crm;
+    long crash_left;             /* passages of any instant until this life ends; 0 = lives on */
+    int batch;                   /* counts cs_look_batch() */
+    int serial;
+    int referrals, rows, names;
+    long pc_reads, crm_reads, crm_writes, creates, kills, lives, accepts, nested, conflicts, steps;
+    char violation[1000];
+    size_t traced;
+    referral_t referral[REFERRALS_MAX];
+    row_t row[ROWS_MAX];
+    event_t event[EVENTS_MAX];
+    char trace[TRACE_MAX];
+} sim_t;
+
+extern sim_t *S;
+extern cs_site_config_t site_config;
+extern cs_node_config_t node_config;
+extern int verbose;
+
+/* world.c: chance, time, trace, crash instants */
+unsigned long long rnd(void);
+int pick(int n);                 /* 0 .. n-1 */
+int chance(int permille);
+void pass(apr_interval_time_t us);
+void trace(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void violation(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+void instant(const char *name);
+void make_guid(char *out);
+json_t *parse(const char *text);
+void print(char *out, size_t size, const json_t *json);
+
+/* partner.c: Partner Center */
+void referral_new(void);
+void referral_edit(void);
+json_t *referral_doc(const referral_t *r);      /* the newest; new reference */
+cs_card_t *card_of(json_t *doc, apr_pool_t *p);
+referral_t *referral_by_id(const char *id);
+int customer_is_ambiguous(int customer);
+const char *customer_name(int customer);
+const char *customer_postal(int customer);
+void event_push(int referral, apr_time_t hint, apr_interval_time_t within);
+int events_due(apr_time_t boot);
+apr_time_t events_next(void);
+
+/* crm.c: the CRM */
+void crm_seed(void);
+void crm_edit(void);
+row_t *row_by_id(const char *table, const char *id);
+cs_record_t *record_of(const row_t *row, const apr_array_header_t *columns, const apr_array_header_t *lookups, int expand, apr_pool_t *p);
+int crm_overtaken(void *http);
+
+/* life.c: accepting, and a runner's life */
+void accept_events(cs_store_t *store, int max, int lossy);
+void interfere(void);            /* somebody else acts while a call is under way */
+int runner_life(int batches, int may_die);
+void run_nested(void);
+int nested_now(void);
+int work_is_due(void);
+apr_time_t work_next(void);      /* earliest due time on the wall clock, 0 = none */
+
+/* check.c */
+void check_world(void);
+long journal_lines(void);
+
+#endif
