@@ -16,14 +16,16 @@ static apr_status_t write_whole(apr_file_t *file, const cs_http_response_t *resp
 {
     apr_status_t rv = apr_file_write_full(file, response->body, response->body_len, NULL);
 
-    /* Renamed before its bytes are durable, a power cut would leave an empty certificate where a good one was. */
+    /* Renamed before its bytes are durable, a power cut would leave an empty certificate where a
+     * good one was. */
     if (rv == APR_SUCCESS) {
         rv = apr_file_sync(file);
     }
     return rv;
 }
 
-static apr_status_t replace(const char *dir, const char *path, const cs_http_response_t *response, apr_pool_t *ptemp)
+static apr_status_t replace(const char *dir, const char *path, const cs_http_response_t *response,
+                            apr_pool_t *ptemp)
 {
     char *temp = apr_pstrcat(ptemp, path, ".XXXXXX", NULL);
     apr_file_t *file = NULL;
@@ -34,7 +36,8 @@ static apr_status_t replace(const char *dir, const char *path, const cs_http_res
         return rv;
     }
     /* mkstemp: mode 0600 from the first moment on */
-    rv = apr_file_mktemp(&file, temp, APR_FOPEN_CREATE | APR_FOPEN_EXCL | APR_FOPEN_WRITE | APR_FOPEN_BINARY, ptemp);
+    rv = apr_file_mktemp(
+        &file, temp, APR_FOPEN_CREATE | APR_FOPEN_EXCL | APR_FOPEN_WRITE | APR_FOPEN_BINARY, ptemp);
     if (rv != APR_SUCCESS) {
         return rv;
     }
@@ -50,11 +53,12 @@ static apr_status_t replace(const char *dir, const char *path, const cs_http_res
     return rv;
 }
 
-static apr_status_t store(const cs_http_response_t *response, const cs_http_request_t *request, const char *state_dir,
-                          apr_pool_t *ptemp, cs_result_t *res)
+static apr_status_t store(const cs_http_response_t *response, const cs_http_request_t *request,
+                          const char *state_dir, apr_pool_t *ptemp, cs_result_t *res)
 {
     const char *dir = apr_pstrcat(ptemp, state_dir, "/certs", NULL);
-    const char *path = apr_pstrcat(ptemp, dir, "/", cs_sha256_hex(request->url, strlen(request->url), ptemp), NULL);
+    const char *path = apr_pstrcat(ptemp, dir, "/",
+                                   cs_sha256_hex(request->url, strlen(request->url), ptemp), NULL);
     char reason[120];
     apr_status_t rv;
 
@@ -64,16 +68,18 @@ static apr_status_t store(const cs_http_response_t *response, const cs_http_requ
     }
     rv = replace(dir, path, response, ptemp);
     if (rv != APR_SUCCESS) {
-        return cs_result_set(res, ptemp, rv, CS_CLASS_RETRY, "certificate:file", "could not write %s: %s", path,
+        return cs_result_set(res, ptemp, rv, CS_CLASS_RETRY, "certificate:file",
+                             "could not write %s: %s", path,
                              cs_strerror(rv, reason, sizeof(reason)));
     }
     return APR_SUCCESS;
 }
 
-apr_status_t cs_certificate_fetch(cs_http_t *http, const cs_upstream_t *up, cs_limiter_t *limiter, const char *state_dir, const char *url,
-                                  apr_pool_t *ptemp, cs_result_t *res)
+apr_status_t cs_certificate_fetch(cs_http_t *http, const cs_upstream_t *up, cs_limiter_t *limiter,
+                                  const char *state_dir, const char *url, apr_pool_t *ptemp,
+                                  cs_result_t *res)
 {
-    cs_http_request_t request = { 0 };
+    cs_http_request_t request = {0};
     cs_http_response_t response;
     apr_status_t rv;
 
@@ -89,7 +95,8 @@ apr_status_t cs_certificate_fetch(cs_http_t *http, const cs_upstream_t *up, cs_l
         rv = res->rv;
     }
     if (rv == APR_SUCCESS && response.status != 200) {
-        rv = cs_result_set(res, ptemp, CS_EREMOTE, CS_CLASS_REFUSED, apr_psprintf(ptemp, "http:%d", response.status), "%s",
+        rv = cs_result_set(res, ptemp, CS_EREMOTE, CS_CLASS_REFUSED,
+                           apr_psprintf(ptemp, "http:%d", response.status), "%s",
                            cs_http_describe(&response, &request, NULL, ptemp));
     }
     if (rv == APR_SUCCESS) {

@@ -4,7 +4,7 @@
 
 #include "dynamics/dynamics.h"
 
-static const cs_crm_impl_t *const impls[] = { &cs_dynamics_impl, NULL };
+static const cs_crm_impl_t *const impls[] = {&cs_dynamics_impl, NULL};
 
 const cs_crm_impl_t *cs_crm_impl_of(const char *type)
 {

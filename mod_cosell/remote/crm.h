@@ -1,8 +1,10 @@
 /* remote/crm.h: what the engine asks of any CRM. The engine does not know which one it talks to.
  *
- * A CRM client is a cs_crm_impl_t and a folder; cs_crm_impl_of() is the only place that knows their names. All calls take arrays, so that a client may batch.
- * Results are per item; the returned status is APR_SUCCESS unless nothing could be attempted at all (then every item's result says why). One lane, one thread. Rows are neutral
- * (domain/record.h). Everything returned lives in the pool p of the call.
+ * A CRM client is a cs_crm_impl_t and a folder; cs_crm_impl_of() is the only place that knows their
+ * names. All calls take arrays, so that a client may batch. Results are per item; the returned
+ * status is APR_SUCCESS unless nothing could be attempted at all (then every item's result says
+ * why). One lane, one thread. Rows are neutral (domain/record.h). Everything returned lives in the
+ * pool p of the call.
  */
 #ifndef CS_REMOTE_CRM_H
 #define CS_REMOTE_CRM_H
@@ -11,16 +13,16 @@
 #include "token.h"
 #include "../domain/record.h"
 
-/* A column that is a look-up and the table it points to; the engine copies them from the mapping. */
+/* A column that is a look-up and its target table; the engine copies them from the mapping. */
 typedef struct cs_crm_lookup_t {
     const char *column;
-    const char *table;             /* NULL = let the client find out */
+    const char *table; /* NULL = let the client find out */
 } cs_crm_lookup_t;
 
 typedef struct cs_crm_config_t {
-    const char *name;              /* stable name, key of data */
-    const char *type;              /* "dynamics365", "salesforce" */
-    const char *url;               /* https://org.crm.dynamics.com */
+    const char *name; /* stable name, key of data */
+    const char *type; /* "dynamics365", "salesforce" */
+    const char *url;  /* https://org.crm.dynamics.com */
     const char *tenant, *client_id;
     cs_secret_t *client_secret;    /* NULL with a certificate */
     const char *certificate, *key; /* with the next issue of the client */
@@ -34,39 +36,50 @@ typedef struct cs_crm_t cs_crm_t;
 
 /* Read rows by id. `columns`: const char *, at most one '/' ("parentaccountid/name"). */
 typedef struct cs_crm_read_t {
-    const char *table, *id;                    /* in */
-    const apr_array_header_t *columns;         /* in */
-    const apr_array_header_t *lookups;         /* in: cs_crm_lookup_t */
-    cs_record_t *record;                       /* out; NULL and GONE when there is no such row */
-    cs_result_t result;                        /* out */
-    int calls; apr_interval_time_t took; const char *correlation; /* out */
+    const char *table, *id;            /* in */
+    const apr_array_header_t *columns; /* in */
+    const apr_array_header_t *lookups; /* in: cs_crm_lookup_t */
+    cs_record_t *record;               /* out; NULL and GONE when there is no such row */
+    cs_result_t result;                /* out */
+    int calls;
+    apr_interval_time_t took;
+    const char *correlation; /* out */
 } cs_crm_read_t;
 
-/* Find one row by ordered key sets: the first set that finds anything decides. Text keys are compared trimmed and without regard to case. */
+/* Find one row by ordered key sets: the first set that finds anything decides. Text keys are
+ * compared trimmed and without regard to case. */
 typedef struct cs_crm_find_t {
-    const char *table;                         /* in */
-    const json_t *keys;                        /* in: array of objects column -> value */
-    const json_t *where;                       /* in: object column -> value, or NULL */
-    int found;                                 /* out: 0, 1, or 2 = several */
-    const char *id;                            /* out: when found == 1 */
-    json_t *candidates;                        /* out: when several: array of {"id","name"}, at most 10 */
-    cs_result_t result; int calls; apr_interval_time_t took; const char *correlation; /* out */
+    const char *table;   /* in */
+    const json_t *keys;  /* in: array of objects column -> value */
+    const json_t *where; /* in: object column -> value, or NULL */
+    int found;           /* out: 0, 1, or 2 = several */
+    const char *id;      /* out: when found == 1 */
+    json_t *candidates;  /* out: when several: array of {"id","name"}, at most 10 */
+    cs_result_t result;
+    int calls;
+    apr_interval_time_t took;
+    const char *correlation; /* out */
 } cs_crm_find_t;
 
 typedef enum {
-    CS_CRM_CREATE,   /* make the row with exactly this id unless it exists; DUPLICATE when it exists */
-    CS_CRM_UPDATE,   /* change these columns if the version is still `guard`; CONFLICT otherwise; never re-creates: GONE */
-    CS_CRM_CALL      /* an action: `call` with row as its parameters, about (table, id) */
+    CS_CRM_CREATE, /* make the row with exactly this id unless it exists; DUPLICATE when it exists
+                    */
+    CS_CRM_UPDATE, /* change these columns if the version is still `guard`; CONFLICT otherwise;
+                      never re-creates: GONE */
+    CS_CRM_CALL    /* an action: `call` with row as its parameters, about (table, id) */
 } cs_crm_write_e;
 
 typedef struct cs_crm_write_t {
-    cs_crm_write_e kind;                       /* in */
-    const char *table, *id, *guard, *call;     /* in */
-    const json_t *row;                         /* in: neutral row; look-ups resolved ("$ref") or null */
-    const apr_array_header_t *columns;         /* in: columns wanted back, as in read; NULL = none */
-    const apr_array_header_t *lookups;         /* in */
-    cs_record_t *record;                       /* out: representation returned; NULL when the CRM gives none */
-    cs_result_t result; int calls; apr_interval_time_t took; const char *correlation; /* out */
+    cs_crm_write_e kind;                   /* in */
+    const char *table, *id, *guard, *call; /* in */
+    const json_t *row;                     /* in: neutral row; look-ups resolved ("$ref") or null */
+    const apr_array_header_t *columns;     /* in: columns wanted back, as in read; NULL = none */
+    const apr_array_header_t *lookups;     /* in */
+    cs_record_t *record; /* out: representation returned; NULL when the CRM gives none */
+    cs_result_t result;
+    int calls;
+    apr_interval_time_t took;
+    const char *correlation; /* out */
 } cs_crm_write_t;
 
 typedef struct cs_crm_whoami_t {
@@ -75,18 +88,23 @@ typedef struct cs_crm_whoami_t {
 
 typedef struct cs_crm_impl_t {
     const char *type;
-    apr_status_t (*create)(cs_crm_t **pcrm, const cs_crm_config_t *cfg, cs_http_t *http, cs_limiter_t *limiter, cs_limiter_t *login_limiter,
-                           apr_pool_t *p);
+    apr_status_t (*create)(cs_crm_t **pcrm, const cs_crm_config_t *cfg, cs_http_t *http,
+                           cs_limiter_t *limiter, cs_limiter_t *login_limiter, apr_pool_t *p);
     /* cheap, authenticated; also the probe of a suspended upstream */
-    apr_status_t (*whoami)(cs_crm_t *crm, cs_crm_whoami_t *who, apr_interval_time_t deadline, apr_pool_t *p, cs_result_t *res);
-    apr_status_t (*read)(cs_crm_t *crm, cs_crm_read_t *reads, int n, apr_interval_time_t deadline, apr_pool_t *p);
-    apr_status_t (*find)(cs_crm_t *crm, cs_crm_find_t *finds, int n, apr_interval_time_t deadline, apr_pool_t *p);
+    apr_status_t (*whoami)(cs_crm_t *crm, cs_crm_whoami_t *who, apr_interval_time_t deadline,
+                           apr_pool_t *p, cs_result_t *res);
+    apr_status_t (*read)(cs_crm_t *crm, cs_crm_read_t *reads, int n, apr_interval_time_t deadline,
+                         apr_pool_t *p);
+    apr_status_t (*find)(cs_crm_t *crm, cs_crm_find_t *finds, int n, apr_interval_time_t deadline,
+                         apr_pool_t *p);
     /* Writes are independent of each other; the engine orders dependent ones by calling again. */
-    apr_status_t (*write)(cs_crm_t *crm, cs_crm_write_t *writes, int n, apr_interval_time_t deadline, apr_pool_t *p);
+    apr_status_t (*write)(cs_crm_t *crm, cs_crm_write_t *writes, int n,
+                          apr_interval_time_t deadline, apr_pool_t *p);
     /* configuration check without I/O: NULL or a sentence (value and what is allowed) */
     const char *(*check)(const cs_crm_config_t *cfg, apr_pool_t *p);
     /* "https://host/main.aspx?...": where a person opens the row; NULL when unknown */
-    const char *(*link)(const cs_crm_config_t *cfg, const char *table, const char *id, apr_pool_t *p);
+    const char *(*link)(const cs_crm_config_t *cfg, const char *table, const char *id,
+                        apr_pool_t *p);
 } cs_crm_impl_t;
 
 /* NULL for a type that is not built in. */

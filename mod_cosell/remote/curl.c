@@ -1,4 +1,5 @@
-/* The only user of libcurl. One multi per lane, easy handles kept between batches, connections kept by the multi. */
+/* The only user of libcurl. One multi per lane, easy handles kept between batches, connections kept
+ * by the multi. */
 #include "http.h"
 
 #include <apr_lib.h>
@@ -16,7 +17,10 @@
 #include "../base/log.h"
 #include "../base/time.h"
 
-#define USER_AGENT "mod_cosell/0.1.0"
+#ifndef CS_VERSION
+#define CS_VERSION "0.1.0"
+#endif
+#define USER_AGENT "mod_cosell/" CS_VERSION
 #define DEFAULT_TIMEOUT apr_time_from_sec(30)
 /* With less than this left of a deadline a request would only cost an attempt. */
 #define WORTH_STARTING (APR_USEC_PER_SEC / 10)
@@ -37,7 +41,7 @@ struct transfer_t {
     cs_http_response_t *response;
     const cs_upstream_t *up;
     apr_pool_t *p;
-    char *buf;                   /* malloc'd, kept between requests */
+    char *buf; /* malloc'd, kept between requests */
     apr_size_t len, size, max;
     apr_size_t header_bytes;
     const char *upload;
@@ -64,7 +68,7 @@ typedef struct run_t {
     cs_limiter_t *limiter;
     const cs_http_request_t *requests;
     cs_http_response_t *responses;
-    transfer_t **active;         /* one place per request */
+    transfer_t **active; /* one place per request */
     int n, next, n_active;
     apr_interval_time_t deadline;
     apr_pool_t *p;
@@ -213,7 +217,8 @@ static size_t on_header(char *data, size_t size, size_t nmemb, void *baton)
 
     t->header_bytes += n;
     if (t->header_bytes > MAX_HEADER_BYTES) {
-        t->over = apr_psprintf(t->p, "more than %" APR_SIZE_T_FMT " bytes of headers in the answer", MAX_HEADER_BYTES);
+        t->over = apr_psprintf(t->p, "more than %" APR_SIZE_T_FMT " bytes of headers in the answer",
+                               MAX_HEADER_BYTES);
         return 0;
     }
     if (n >= 5 && !memcmp(data, "HTTP/", 5)) {
@@ -233,8 +238,9 @@ static size_t on_header(char *data, size_t size, size_t nmemb, void *baton)
     return n;
 }
 
-/* A body is read through here and not from CURLOPT_POSTFIELDS: libcurl repeats a request on a fresh connection when a kept one dies without an answer, but only if
- * it can rewind the body. Without a seek function it cannot, so no write is ever silently sent twice. */
+/* A body is read through here and not from CURLOPT_POSTFIELDS: libcurl repeats a request on a fresh
+ * connection when a kept one dies without an answer, but only if it can rewind the body. Without a
+ * seek function it cannot, so no write is ever silently sent twice. */
 static size_t on_upload(char *out, size_t size, size_t nmemb, void *baton)
 {
     transfer_t *t = baton;
@@ -308,11 +314,11 @@ static long in_ms(apr_interval_time_t interval)
     return interval > 1000 ? (long)(interval / 1000) : 1L;
 }
 
-#define SET(option, value) \
-    do { \
-        if (!rc) { \
-            rc = curl_easy_setopt(t->easy, option, value); \
-        } \
+#define SET(option, value)                                                                         \
+    do {                                                                                           \
+        if (!rc) {                                                                                 \
+            rc = curl_easy_setopt(t->easy, option, value);                                         \
+        }                                                                                          \
     } while (0)
 
 /* Every option of every request. */
@@ -330,7 +336,8 @@ static CURLcode configure(transfer_t *t, const cs_http_request_t *request, const
     SET(CURLOPT_FOLLOWLOCATION, 0L);
     SET(CURLOPT_NETRC, (long)CURL_NETRC_IGNORED);
     SET(CURLOPT_USERAGENT, USER_AGENT);
-    /* An explicit proxy, even an empty one, also keeps the environment's out. Plain http goes to loopback and never through a proxy. */
+    /* An explicit proxy, even an empty one, also keeps the environment's out. Plain http goes to
+     * loopback and never through a proxy. */
     SET(CURLOPT_PROXY, https && nonempty(up->proxy) ? up->proxy : "");
     SET(CURLOPT_NOPROXY, "");
     SET(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
@@ -384,7 +391,8 @@ static int is_loopback(const char *origin)
     if (len > 15 || len < 9 || memcmp(host, "127.", 4)) {
         return 0;
     }
-    return sscanf(host, "127.%3d.%3d.%3d%n", &a, &b, &c, &end) == 3 && (apr_size_t)end == len && a < 256 && b < 256 && c < 256;
+    return sscanf(host, "127.%3d.%3d.%3d%n", &a, &b, &c, &end) == 3 && (apr_size_t)end == len &&
+           a < 256 && b < 256 && c < 256;
 }
 
 static int has_origin(const cs_upstream_t *up, const char *origin)
@@ -403,14 +411,16 @@ static int has_origin(const cs_upstream_t *up, const char *origin)
 static int is_clean(const char *url)
 {
     for (; *url; url++) {
-        if ((unsigned char)*url <= 0x20 || (unsigned char)*url >= 0x7f || *url == '\\' || *url == '"' || *url == '<' || *url == '>') {
+        if ((unsigned char)*url <= 0x20 || (unsigned char)*url >= 0x7f || *url == '\\' ||
+            *url == '"' || *url == '<' || *url == '>') {
             return 0;
         }
     }
     return 1;
 }
 
-static void fail(cs_http_response_t *response, apr_status_t rv, cs_class_e cls, const char *problem, const char *text, apr_pool_t *p)
+static void fail(cs_http_response_t *response, apr_status_t rv, cs_class_e cls, const char *problem,
+                 const char *text, apr_pool_t *p)
 {
     cs_result_t *res = apr_pcalloc(p, sizeof(*res));
 
@@ -420,19 +430,24 @@ static void fail(cs_http_response_t *response, apr_status_t rv, cs_class_e cls, 
 }
 
 /* A token must not reach a host that nobody configured. Returns 0 with the failure filled in. */
-static int check_address(const cs_http_request_t *request, cs_http_response_t *response, const cs_upstream_t *up, apr_pool_t *p)
+static int check_address(const cs_http_request_t *request, cs_http_response_t *response,
+                         const cs_upstream_t *up, apr_pool_t *p)
 {
     const char *origin = cs_http_origin(request->url, p);
     const char *text = NULL;
 
     if (!origin || !is_clean(request->url)) {
-        text = apr_psprintf(p, "%s: the address is malformed; an absolute https URL is needed", request->label);
+        text = apr_psprintf(p, "%s: the address is malformed; an absolute https URL is needed",
+                            request->label);
     }
     else if (!has_origin(up, origin)) {
-        text = apr_psprintf(p, "%s: %s is not an address configured for %s", request->label, origin, up->name);
+        text = apr_psprintf(p, "%s: %s is not an address configured for %s", request->label, origin,
+                            up->name);
     }
     else if (!is_https(origin) && !is_loopback(origin)) {
-        text = apr_psprintf(p, "%s: %s is not allowed; http is for loopback addresses only, use https", request->label, origin);
+        text =
+            apr_psprintf(p, "%s: %s is not allowed; http is for loopback addresses only, use https",
+                         request->label, origin);
     }
     if (text) {
         fail(response, APR_EINVAL, CS_CLASS_SUSPEND, "config:origin", text, p);
@@ -442,7 +457,7 @@ static int check_address(const cs_http_request_t *request, cs_http_response_t *r
 
 /* ---- ending ---- */
 
-/* libcurl's facts: before the request could be written nothing can have happened at the other end. */
+/* libcurl's facts: before a request is written nothing can have happened at the other end. */
 static int was_sent(CURL *easy)
 {
     curl_off_t pretransfer = 0;
@@ -464,7 +479,8 @@ static const char *hint_of(const transfer_t *t, CURLcode code)
     if (nonempty(t->up->proxy)) {
         return apr_psprintf(t->p, " (through the proxy %s)", t->up->proxy);
     }
-    if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_CONNECT || code == CURLE_OPERATION_TIMEDOUT) {
+    if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_CONNECT ||
+        code == CURLE_OPERATION_TIMEDOUT) {
         return was_sent(t->easy) ? "" : "; if this server needs a proxy, configure it with proxy=";
     }
     return "";
@@ -476,8 +492,10 @@ static void explain(transfer_t *t, CURLcode code)
     const char *origin = cs_http_origin(t->request->url, t->p);
     const char *cause = *t->error ? t->error : curl_easy_strerror(code);
 
-    response->error = apr_psprintf(t->p, "%s %s: %s%s", response->outcome == CS_HTTP_NOT_SENT ? "could not reach" : "no complete answer from",
-                                   strstr(origin, "://") + 3, t->over ? t->over : cause, hint_of(t, code));
+    response->error = apr_psprintf(
+        t->p, "%s %s: %s%s",
+        response->outcome == CS_HTTP_NOT_SENT ? "could not reach" : "no complete answer from",
+        strstr(origin, "://") + 3, t->over ? t->over : cause, hint_of(t, code));
     if (t->over) {
         int read = !strcmp(t->request->method, "GET");
 
@@ -485,9 +503,11 @@ static void explain(transfer_t *t, CURLcode code)
              apr_psprintf(t->p, "%s: %s", t->request->label, response->error), t->p);
     }
     else if (code == CURLE_PEER_FAILED_VERIFICATION || code == CURLE_SSL_CACERT_BADFILE) {
-        fail(response, CS_EREMOTE, CS_CLASS_SUSPEND, code == CURLE_SSL_CACERT_BADFILE ? "config:ca" : "tls:certificate",
-             apr_psprintf(t->p, "%s: %s; the trusted certificates are %s", t->request->label, response->error,
-                          nonempty(t->up->ca) ? t->up->ca : "the system's"), t->p);
+        fail(response, CS_EREMOTE, CS_CLASS_SUSPEND,
+             code == CURLE_SSL_CACERT_BADFILE ? "config:ca" : "tls:certificate",
+             apr_psprintf(t->p, "%s: %s; the trusted certificates are %s", t->request->label,
+                          response->error, nonempty(t->up->ca) ? t->up->ca : "the system's"),
+             t->p);
     }
 }
 
@@ -539,12 +559,14 @@ static void log_call(const cs_http_t *http, const transfer_t *t)
         return;
     }
     if (r->outcome == CS_HTTP_ANSWERED) {
-        cs_log(level, 0, http->site, CSLOGNO(4001) "%s: %d after %" APR_TIME_T_FMT " ms, %s", t->request->label, r->status,
-               r->took / 1000, r->correlation ? r->correlation : "no ids");
+        cs_log(level, 0, http->site, CSLOGNO(4001) "%s: %d after %" APR_TIME_T_FMT " ms, %s",
+               t->request->label, r->status, r->took / 1000,
+               r->correlation ? r->correlation : "no ids");
     }
     else {
-        cs_log(level, 0, http->site, CSLOGNO(4002) "%s: %s after %" APR_TIME_T_FMT " ms, %s", t->request->label,
-               r->error ? r->error : "ended", r->took / 1000, r->correlation ? r->correlation : "no ids");
+        cs_log(level, 0, http->site, CSLOGNO(4002) "%s: %s after %" APR_TIME_T_FMT " ms, %s",
+               t->request->label, r->error ? r->error : "ended", r->took / 1000,
+               r->correlation ? r->correlation : "no ids");
     }
 }
 
@@ -600,7 +622,8 @@ static apr_interval_time_t timeout_of(const run_t *run, const cs_http_request_t 
     return timeout;
 }
 
-static int may_write(const run_t *run, const cs_http_request_t *request, cs_http_response_t *response, apr_interval_time_t timeout)
+static int may_write(const run_t *run, const cs_http_request_t *request,
+                     cs_http_response_t *response, apr_interval_time_t timeout)
 {
     cs_http_t *http = run->http;
 
@@ -608,7 +631,9 @@ static int may_write(const run_t *run, const cs_http_request_t *request, cs_http
         return 1;
     }
     fail(response, CS_ELEASE, CS_CLASS_THROTTLED, "lease",
-         apr_psprintf(run->p, "%s: not sent, the lane's lease does not last long enough", request->label), run->p);
+         apr_psprintf(run->p, "%s: not sent, the lane's lease does not last long enough",
+                      request->label),
+         run->p);
     return 0;
 }
 
@@ -619,7 +644,8 @@ static void start(run_t *run, int at)
     apr_interval_time_t timeout = timeout_of(run, request);
     transfer_t *t;
 
-    if (!check_address(request, response, run->up, run->p) || !may_write(run, request, response, timeout)) {
+    if (!check_address(request, response, run->up, run->p) ||
+        !may_write(run, request, response, timeout)) {
         return;
     }
     t = take_transfer(run->http);
@@ -639,7 +665,9 @@ static void start(run_t *run, int at)
     t->error[0] = '\0';
     if (!add_headers(t, request) || configure(t, request, run->up, timeout) != CURLE_OK) {
         fail(response, APR_EINVAL, CS_CLASS_SUSPEND, "config:request",
-             apr_psprintf(run->p, "%s: a header, the proxy or an option is not usable", request->label), run->p);
+             apr_psprintf(run->p, "%s: a header, the proxy or an option is not usable",
+                          request->label),
+             run->p);
         give_back(run->http, t, 0);
         return;
     }
@@ -665,7 +693,8 @@ static void start_no_more(run_t *run, const char *why, apr_interval_time_t pause
     }
 }
 
-/* Starts what may start now. Returns how long until the next may (cs_time_mono() scale, 0 = when something ends). */
+/* Starts what may start now. Returns how long until the next may (cs_time_mono() scale, 0 = when
+ * something ends). */
 static apr_interval_time_t start_some(run_t *run)
 {
     int most = run->up->concurrency > 0 ? run->up->concurrency : 1;
@@ -678,7 +707,8 @@ static apr_interval_time_t start_some(run_t *run)
         }
         pause = cs_limiter_paused(run->limiter, cs_time_now());
         if (pause) {
-            start_no_more(run, apr_psprintf(run->p, "not sent, %s asked for a pause", run->up->name), pause);
+            start_no_more(
+                run, apr_psprintf(run->p, "not sent, %s asked for a pause", run->up->name), pause);
             break;
         }
         if (run->n_active >= cs_limiter_concurrency(run->limiter, most)) {
@@ -767,10 +797,11 @@ static void prepare(run_t *run)
     }
 }
 
-apr_status_t cs_http_perform(cs_http_t *http, const cs_upstream_t *up, cs_limiter_t *limiter, const cs_http_request_t *requests,
-                             cs_http_response_t *responses, int n, apr_interval_time_t deadline, apr_pool_t *p)
+apr_status_t cs_http_perform(cs_http_t *http, const cs_upstream_t *up, cs_limiter_t *limiter,
+                             const cs_http_request_t *requests, cs_http_response_t *responses,
+                             int n, apr_interval_time_t deadline, apr_pool_t *p)
 {
-    run_t run = { http, up, limiter, requests, responses, NULL, n, 0, 0, deadline, p };
+    run_t run = {http, up, limiter, requests, responses, NULL, n, 0, 0, deadline, p};
     int i;
 
     if (n <= 0) {
@@ -808,7 +839,8 @@ apr_status_t cs_http_create(cs_http_t **phttp, const char *site, apr_pool_t *p)
     cs_http_t *http = apr_pcalloc(p, sizeof(*http));
 
     *phttp = NULL;
-    /* Counted and thread safe in every libcurl that has CURLOPT_PROTOCOLS_STR; other modules of this process count too. */
+    /* Counted and thread safe in every libcurl that has CURLOPT_PROTOCOLS_STR; other modules of
+     * this process count too. */
     if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK) {
         return APR_EGENERAL;
     }

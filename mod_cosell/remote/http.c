@@ -63,7 +63,8 @@ const char *cs_http_form(const apr_table_t *fields, apr_pool_t *p)
 
 /* ---- origins ---- */
 
-/* A host that every URL parser reads alike: no user, no escapes, no other characters. Returns its length, 0 = none. */
+/* A host that every URL parser reads alike: no user, no escapes, no other characters. Returns its
+ * length, 0 = none. */
 static apr_size_t host_len(const char *s)
 {
     apr_size_t n;
@@ -120,18 +121,21 @@ const char *cs_http_origin(const char *url, apr_pool_t *p)
 
 /* ---- correlation ---- */
 
-static const char *const sent_ids[] = { "client-request-id", "x-ms-client-request-id", "MS-CorrelationId", NULL };
-static const char *const received_ids[] = { "request-id", "REQ_ID", "x-ms-service-request-id", "MS-RequestId",
-                                            "x-ms-request-id", NULL };
+static const char *const sent_ids[] = {"client-request-id", "x-ms-client-request-id",
+                                       "MS-CorrelationId", NULL};
+static const char *const received_ids[] = {
+    "request-id", "REQ_ID", "x-ms-service-request-id", "MS-RequestId", "x-ms-request-id", NULL};
 
-static const char *add_ids(const char *text, const apr_table_t *headers, const char *const *names, apr_pool_t *p)
+static const char *add_ids(const char *text, const apr_table_t *headers, const char *const *names,
+                           apr_pool_t *p)
 {
     const char *value;
 
     for (; headers && *names; names++) {
         value = apr_table_get(headers, *names);
         if (value && *value && strlen(value) <= 128 && !(text && strstr(text, value))) {
-            text = text ? apr_pstrcat(p, text, " ", *names, "=", value, NULL) : apr_pstrcat(p, *names, "=", value, NULL);
+            text = text ? apr_pstrcat(p, text, " ", *names, "=", value, NULL)
+                        : apr_pstrcat(p, *names, "=", value, NULL);
         }
     }
     return text;
@@ -170,7 +174,9 @@ apr_interval_time_t cs_http_retry_after(const cs_http_response_t *response, apr_
     apr_time_t server;
 
     if (!text) {
-        return response->status == 429 || response->status == 509 ? read_hint(response->body, response->body_len) : 0;
+        return response->status == 429 || response->status == 509
+                   ? read_hint(response->body, response->body_len)
+                   : 0;
     }
     if (date && !apr_isdigit(*text) && (server = apr_date_parse_http(date)) != APR_DATE_BAD) {
         now = server;
@@ -181,7 +187,11 @@ apr_interval_time_t cs_http_retry_after(const cs_http_response_t *response, apr_
 /* Length of the UTF-8 sequence at s, 0 when it is malformed or cut. */
 static apr_size_t utf8_len(const unsigned char *s)
 {
-    apr_size_t n = *s < 0x80 ? 1 : *s >= 0xc2 && *s < 0xe0 ? 2 : *s >= 0xe0 && *s < 0xf0 ? 3 : *s >= 0xf0 && *s < 0xf5 ? 4 : 0;
+    apr_size_t n = *s < 0x80                 ? 1
+                   : *s >= 0xc2 && *s < 0xe0 ? 2
+                   : *s >= 0xe0 && *s < 0xf0 ? 3
+                   : *s >= 0xf0 && *s < 0xf5 ? 4
+                                             : 0;
     apr_size_t i;
 
     for (i = 1; i < n; i++) {
@@ -192,7 +202,7 @@ static apr_size_t utf8_len(const unsigned char *s)
     return n;
 }
 
-/* What a server says ends up in logs, JSON and pages: one line, valid UTF-8, no secrets, bounded. */
+/* What a server says ends up in logs, JSON and pages: one line, UTF-8, no secrets, bounded. */
 static const char *one_line(const char *text, apr_pool_t *p)
 {
     const unsigned char *from = (const unsigned char *)cs_log_redact(text, MESSAGE_MAX, p);
@@ -224,8 +234,8 @@ static const char *host_of(const cs_http_request_t *request, apr_pool_t *p)
     return origin ? strstr(origin, "://") + 3 : "an unusable address";
 }
 
-const char *cs_http_describe(const cs_http_response_t *response, const cs_http_request_t *request, const char *message,
-                             apr_pool_t *p)
+const char *cs_http_describe(const cs_http_response_t *response, const cs_http_request_t *request,
+                             const char *message, apr_pool_t *p)
 {
     const char *label = request->label ? request->label : request->method;
     const char *what;
@@ -234,7 +244,8 @@ const char *cs_http_describe(const cs_http_response_t *response, const cs_http_r
         return apr_psprintf(p, "%s: %s", label, response->error ? response->error : "no answer");
     }
     what = apr_psprintf(p, "%s: %s answered %d%s%s", label, host_of(request, p), response->status,
-                        response->reason && *response->reason ? " " : "", response->reason ? response->reason : "");
+                        response->reason && *response->reason ? " " : "",
+                        response->reason ? response->reason : "");
     return message && *message ? apr_pstrcat(p, what, ": ", one_line(message, p), NULL) : what;
 }
 
@@ -269,11 +280,12 @@ static cs_class_e class_of_status(int status)
     return status >= 500 ? CS_CLASS_RETRY : status >= 400 ? CS_CLASS_REFUSED : CS_CLASS_SUSPEND;
 }
 
-static void classify_unanswered(cs_result_t *res, const cs_http_response_t *response, const cs_http_request_t *request,
-                                apr_pool_t *p)
+static void classify_unanswered(cs_result_t *res, const cs_http_response_t *response,
+                                const cs_http_request_t *request, apr_pool_t *p)
 {
     int read = !strcmp(request->method, "GET");
-    cs_class_e cls = response->outcome == CS_HTTP_UNKNOWN && !read ? CS_CLASS_UNKNOWN : CS_CLASS_RETRY;
+    cs_class_e cls =
+        response->outcome == CS_HTTP_UNKNOWN && !read ? CS_CLASS_UNKNOWN : CS_CLASS_RETRY;
     const char *problem = cls == CS_CLASS_UNKNOWN ? "unknown" : "transport";
 
     if (!response->started) {
@@ -281,13 +293,16 @@ static void classify_unanswered(cs_result_t *res, const cs_http_response_t *resp
         cls = CS_CLASS_THROTTLED;
         problem = response->retry_after ? "throttled" : "not-started";
     }
-    cs_result_set(res, p, CS_ETIMEOUT, cls, problem, "%s", cs_http_describe(response, request, NULL, p));
+    cs_result_set(res, p, CS_ETIMEOUT, cls, problem, "%s",
+                  cs_http_describe(response, request, NULL, p));
     if (!response->started) {
-        res->retry_at = cs_time_now() + (response->retry_after ? response->retry_after : APR_USEC_PER_SEC);
+        res->retry_at =
+            cs_time_now() + (response->retry_after ? response->retry_after : APR_USEC_PER_SEC);
     }
 }
 
-void cs_http_classify(cs_result_t *res, const cs_http_response_t *response, const cs_http_request_t *request, apr_pool_t *p)
+void cs_http_classify(cs_result_t *res, const cs_http_response_t *response,
+                      const cs_http_request_t *request, apr_pool_t *p)
 {
     cs_class_e cls;
     const char *problem;
@@ -300,8 +315,10 @@ void cs_http_classify(cs_result_t *res, const cs_http_response_t *response, cons
         classify_unanswered(res, response, request, p);
     }
     else if ((cls = class_of_status(response->status)) != CS_CLASS_OK) {
-        problem = cls == CS_CLASS_THROTTLED ? "throttled" : apr_psprintf(p, "http:%d", response->status);
-        cs_result_set(res, p, CS_EREMOTE, cls, problem, "%s", cs_http_describe(response, request, NULL, p));
+        problem =
+            cls == CS_CLASS_THROTTLED ? "throttled" : apr_psprintf(p, "http:%d", response->status);
+        cs_result_set(res, p, CS_EREMOTE, cls, problem, "%s",
+                      cs_http_describe(response, request, NULL, p));
         if (response->retry_after) {
             res->retry_at = cs_time_now() + response->retry_after;
         }

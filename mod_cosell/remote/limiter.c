@@ -17,7 +17,8 @@ static void fill(cs_limiter_t *limiter, double rate, apr_time_t now)
         limiter->tokens = capacity;
     }
     else if (now > limiter->filled_at) {
-        limiter->tokens += (double)(now - limiter->filled_at) * rate * slowness(limiter) / APR_USEC_PER_SEC;
+        limiter->tokens +=
+            (double)(now - limiter->filled_at) * rate * slowness(limiter) / APR_USEC_PER_SEC;
     }
     limiter->filled_at = now;
     if (limiter->tokens > capacity) {
@@ -34,7 +35,9 @@ apr_interval_time_t cs_limiter_wait(cs_limiter_t *limiter, double rate, apr_time
     if (limiter->tokens >= WHOLE) {
         return 0;
     }
-    return (apr_interval_time_t)((1.0 - limiter->tokens) / (rate * slowness(limiter)) * APR_USEC_PER_SEC) + 1;
+    return (apr_interval_time_t)((1.0 - limiter->tokens) / (rate * slowness(limiter)) *
+                                 APR_USEC_PER_SEC) +
+           1;
 }
 
 void cs_limiter_take(cs_limiter_t *limiter, double rate)

@@ -23,9 +23,9 @@ struct cs_token_t {
     cs_http_t *http;
     cs_limiter_t *limiter;
     apr_pool_t *parent;
-    apr_pool_t *p;                  /* of the access token; NULL = there is none */
+    apr_pool_t *p; /* of the access token; NULL = there is none */
     const char *access;
-    apr_interval_time_t got_at;     /* cs_time_boot() */
+    apr_interval_time_t got_at; /* cs_time_boot() */
     apr_interval_time_t renew_at;
     apr_interval_time_t expires_at;
     apr_interval_time_t not_before; /* of the next refresh ahead of time */
@@ -33,10 +33,10 @@ struct cs_token_t {
 
 /* What one token request is made of; all secrets in it live in ptemp and are wiped with it. */
 typedef struct exchange_t {
-    const char *refresh;            /* the refresh token that is used */
-    const char *stored;             /* the vault's, NULL = none of this seed */
+    const char *refresh; /* the refresh token that is used */
+    const char *stored;  /* the vault's, NULL = none of this seed */
     apr_int64_t version;
-    const char *rotated;            /* answered */
+    const char *rotated; /* answered */
     const char *access;
     apr_int64_t life;
 } exchange_t;
@@ -49,7 +49,8 @@ static const char *seed_digest(const cs_token_t *token)
 }
 
 /* The vault's token wins until the seed's digest changes. */
-static apr_status_t read_vault(cs_token_t *token, exchange_t *x, apr_pool_t *ptemp, cs_result_t *res)
+static apr_status_t read_vault(cs_token_t *token, exchange_t *x, apr_pool_t *ptemp,
+                               cs_result_t *res)
 {
     const cs_vault_t *vault = token->cfg.vault;
     const char *text = NULL, *seed;
@@ -67,7 +68,8 @@ static apr_status_t read_vault(cs_token_t *token, exchange_t *x, apr_pool_t *pte
                              "the stored refresh token is damaged; sign in again");
     }
     seed = cs_json_str(json, "seed");
-    if (seed && (!*seed_digest(token) || !strcmp(seed, seed_digest(token))) && cs_json_str(json, "token")) {
+    if (seed && (!*seed_digest(token) || !strcmp(seed, seed_digest(token))) &&
+        cs_json_str(json, "token")) {
         x->stored = apr_pstrdup(ptemp, cs_json_str(json, "token"));
         cs_wipe_at_end((char *)x->stored, strlen(x->stored), ptemp);
     }
@@ -75,7 +77,8 @@ static apr_status_t read_vault(cs_token_t *token, exchange_t *x, apr_pool_t *pte
     return APR_SUCCESS;
 }
 
-static apr_status_t choose_refresh(cs_token_t *token, exchange_t *x, apr_pool_t *ptemp, cs_result_t *res)
+static apr_status_t choose_refresh(cs_token_t *token, exchange_t *x, apr_pool_t *ptemp,
+                                   cs_result_t *res)
 {
     const cs_secret_t *seed = token->cfg.refresh_seed;
     apr_status_t rv = read_vault(token, x, ptemp, res);
@@ -86,13 +89,16 @@ static apr_status_t choose_refresh(cs_token_t *token, exchange_t *x, apr_pool_t 
     x->refresh = x->stored ? x->stored : seed ? seed->value : NULL;
     if (!x->refresh) {
         return cs_result_set(res, ptemp, APR_EINVAL, CS_CLASS_SUSPEND, "config:refresh-token",
-                             "there is no refresh token; put one into %s", seed ? seed->ref : "refresh-token=");
+                             "there is no refresh token; put one into %s",
+                             seed ? seed->ref : "refresh-token=");
     }
     return APR_SUCCESS;
 }
 
-/* The new token is durable before the access token that came with it is used: a crash in between costs nothing but a request. */
-static apr_status_t store_rotated(cs_token_t *token, exchange_t *x, apr_pool_t *ptemp, cs_result_t *res)
+/* The new token is durable before the access token that came with it is used: a crash in between
+ * costs nothing but a request. */
+static apr_status_t store_rotated(cs_token_t *token, exchange_t *x, apr_pool_t *ptemp,
+                                  cs_result_t *res)
 {
     const cs_vault_t *vault = token->cfg.vault;
     apr_status_t rv;
@@ -104,7 +110,8 @@ static apr_status_t store_rotated(cs_token_t *token, exchange_t *x, apr_pool_t *
     }
     json = json_pack("{s:s, s:s}", "token", x->rotated, "seed", seed_digest(token));
     if (!json) {
-        return cs_result_set(res, ptemp, CS_EPARSE, CS_CLASS_RETRY, "oauth:answer", "the refresh token in the answer is no text");
+        return cs_result_set(res, ptemp, CS_EPARSE, CS_CLASS_RETRY, "oauth:answer",
+                             "the refresh token in the answer is no text");
     }
     text = (char *)cs_json_print(json, ptemp);
     json_decref(json);
@@ -113,7 +120,8 @@ static apr_status_t store_rotated(cs_token_t *token, exchange_t *x, apr_pool_t *
     rv = vault->put(vault->baton, VAULT_NAME, text, x->version, ptemp, res);
     CS_CRASH_POINT("token-stored");
     if (rv == CS_ESTALE) {
-        /* Somebody else stored a newer one, which is as good as ours; the next exchange reads it. */
+        /* Somebody else stored a newer one, which is as good as ours; the next exchange reads it.
+         */
         cs_result_clear(res);
         return APR_SUCCESS;
     }
@@ -149,7 +157,9 @@ static const char *make_form(const cs_token_t *token, const exchange_t *x, apr_p
         apr_table_setn(form, "resource", cfg->audience);
     }
     else {
-        apr_table_setn(form, "scope", apr_pstrcat(ptemp, cfg->audience, "/.default", refresh ? " offline_access" : "", NULL));
+        apr_table_setn(
+            form, "scope",
+            apr_pstrcat(ptemp, cfg->audience, "/.default", refresh ? " offline_access" : "", NULL));
     }
     text = cs_http_form(form, ptemp);
     cs_wipe_at_end((char *)text, strlen(text), ptemp);
@@ -160,9 +170,10 @@ static const char *make_form(const cs_token_t *token, const exchange_t *x, apr_p
 
 static int needs_person(const char *error)
 {
-    static const char *const words[] = { "invalid_grant", "interaction_required", "invalid_client", "unauthorized_client",
-                                         "invalid_scope", "invalid_request", "invalid_resource", "consent_required",
-                                         "login_required", "access_denied", "unsupported_grant_type", NULL };
+    static const char *const words[] = {
+        "invalid_grant",  "interaction_required", "invalid_client",         "unauthorized_client",
+        "invalid_scope",  "invalid_request",      "invalid_resource",       "consent_required",
+        "login_required", "access_denied",        "unsupported_grant_type", NULL};
     int i;
 
     for (i = 0; words[i] && strcmp(words[i], error); i++)
@@ -179,13 +190,14 @@ static const char *error_text(const json_t *json, apr_pool_t *ptemp)
 
     text = text ? text : "";
     if (json_is_integer(code) && !strstr(text, "AADSTS")) {
-        text = apr_psprintf(ptemp, "AADSTS%" APR_INT64_T_FMT " %s", (apr_int64_t)json_integer_value(code), text);
+        text = apr_psprintf(ptemp, "AADSTS%" APR_INT64_T_FMT " %s",
+                            (apr_int64_t)json_integer_value(code), text);
     }
     return apr_pstrcat(ptemp, error ? error : "no error code", *text ? ": " : "", text, NULL);
 }
 
-static apr_status_t refuse(const cs_http_response_t *response, const cs_http_request_t *request, const json_t *json,
-                           apr_pool_t *ptemp, cs_result_t *res)
+static apr_status_t refuse(const cs_http_response_t *response, const cs_http_request_t *request,
+                           const json_t *json, apr_pool_t *ptemp, cs_result_t *res)
 {
     const char *error = cs_json_str(json, "error");
     int status = response->status;
@@ -207,13 +219,16 @@ static apr_status_t refuse(const cs_http_response_t *response, const cs_http_req
         return res->rv;
     }
     else {
-        cls = status >= 500 || status == 408 || (error && !strcmp(error, "temporarily_unavailable")) ? CS_CLASS_RETRY : CS_CLASS_SUSPEND;
+        cls = status >= 500 || status == 408 || (error && !strcmp(error, "temporarily_unavailable"))
+                  ? CS_CLASS_RETRY
+                  : CS_CLASS_SUSPEND;
     }
     if (error) {
         const char *detail = cs_http_describe(response, request, error_text(json, ptemp), ptemp);
         apr_time_t retry_at = res->retry_at;
 
-        cs_result_set(res, ptemp, CS_EREMOTE, cls, apr_pstrcat(ptemp, "oauth:", error, NULL), "%s", detail);
+        cs_result_set(res, ptemp, CS_EREMOTE, cls, apr_pstrcat(ptemp, "oauth:", error, NULL), "%s",
+                      detail);
         res->retry_at = retry_at;
         res->correlation = response->correlation;
     }
@@ -223,10 +238,11 @@ static apr_status_t refuse(const cs_http_response_t *response, const cs_http_req
     return res->rv;
 }
 
-static apr_status_t read_answer(exchange_t *x, const cs_http_response_t *response, const cs_http_request_t *request,
-                                apr_pool_t *ptemp, cs_result_t *res)
+static apr_status_t read_answer(exchange_t *x, const cs_http_response_t *response,
+                                const cs_http_request_t *request, apr_pool_t *ptemp,
+                                cs_result_t *res)
 {
-    cs_result_t unread = { 0 };
+    cs_result_t unread = {0};
     const char *access, *rotated;
     json_t *json = NULL;
 
@@ -242,8 +258,9 @@ static apr_status_t read_answer(exchange_t *x, const cs_http_response_t *respons
     rotated = cs_json_str(json, "refresh_token");
     if (!access || !*access) {
         json_decref(json);
-        cs_result_set(res, ptemp, CS_EPARSE, CS_CLASS_RETRY, "oauth:answer", "%s",
-                      cs_http_describe(response, request, "the answer holds no access token", ptemp));
+        cs_result_set(
+            res, ptemp, CS_EPARSE, CS_CLASS_RETRY, "oauth:answer", "%s",
+            cs_http_describe(response, request, "the answer holds no access token", ptemp));
         res->correlation = response->correlation;
         return res->rv;
     }
@@ -259,9 +276,10 @@ static apr_status_t read_answer(exchange_t *x, const cs_http_response_t *respons
     return APR_SUCCESS;
 }
 
-static apr_status_t ask(cs_token_t *token, exchange_t *x, apr_interval_time_t deadline, apr_pool_t *ptemp, cs_result_t *res)
+static apr_status_t ask(cs_token_t *token, exchange_t *x, apr_interval_time_t deadline,
+                        apr_pool_t *ptemp, cs_result_t *res)
 {
-    cs_http_request_t request = { 0 };
+    cs_http_request_t request = {0};
     cs_http_response_t response;
     apr_status_t rv;
 
@@ -276,23 +294,26 @@ static apr_status_t ask(cs_token_t *token, exchange_t *x, apr_interval_time_t de
     request.secret_body = 1;
     request.max_response = MAX_ANSWER;
     request.label = apr_psprintf(ptemp, "token for %s", token->cfg.audience);
-    rv = cs_http_perform(token->http, token->cfg.upstream, token->limiter, &request, &response, 1, deadline, ptemp);
+    rv = cs_http_perform(token->http, token->cfg.upstream, token->limiter, &request, &response, 1,
+                         deadline, ptemp);
     if (rv != APR_SUCCESS) {
-        return cs_result_set(res, ptemp, rv, CS_CLASS_RETRY, "transport", "%s: could not be asked for", request.label);
+        return cs_result_set(res, ptemp, rv, CS_CLASS_RETRY, "transport",
+                             "%s: could not be asked for", request.label);
     }
     cs_count(CS_COUNT_CALLS_TOKEN, (apr_uint64_t)response.calls);
     return read_answer(x, &response, &request, ptemp, res);
 }
 
-/* Another node may have rotated the token after we read it: then its successor is asked with, once. */
-static apr_status_t ask_again_if_rotated(cs_token_t *token, exchange_t *x, apr_interval_time_t deadline, apr_pool_t *ptemp,
+/* Another node may have rotated the token after we read it: then its successor is used, once. */
+static apr_status_t ask_again_if_rotated(cs_token_t *token, exchange_t *x,
+                                         apr_interval_time_t deadline, apr_pool_t *ptemp,
                                          cs_result_t *res)
 {
-    cs_result_t first = *res, other = { 0 };
+    cs_result_t first = *res, other = {0};
     const char *used = x->refresh;
 
-    if (!first.problem || strcmp(first.problem, "oauth:invalid_grant") || !token->cfg.vault
-        || choose_refresh(token, x, ptemp, &other) != APR_SUCCESS || !strcmp(used, x->refresh)) {
+    if (!first.problem || strcmp(first.problem, "oauth:invalid_grant") || !token->cfg.vault ||
+        choose_refresh(token, x, ptemp, &other) != APR_SUCCESS || !strcmp(used, x->refresh)) {
         *res = first;
         return first.rv;
     }
@@ -327,14 +348,16 @@ static void keep(cs_token_t *token, const exchange_t *x)
     token->not_before = 0;
 }
 
-static apr_status_t fetch(cs_token_t *token, apr_interval_time_t deadline, apr_pool_t *ptemp, cs_result_t *res)
+static apr_status_t fetch(cs_token_t *token, apr_interval_time_t deadline, apr_pool_t *ptemp,
+                          cs_result_t *res)
 {
     int refresh = token->cfg.grant == CS_GRANT_REFRESH_TOKEN;
-    exchange_t x = { 0 };
+    exchange_t x = {0};
     apr_status_t rv;
 
     if (!token->cfg.client_secret || !token->cfg.client_secret->value) {
-        return cs_result_set(res, ptemp, APR_EINVAL, CS_CLASS_SUSPEND, "config:client-secret", "the client secret %s is not loaded",
+        return cs_result_set(res, ptemp, APR_EINVAL, CS_CLASS_SUSPEND, "config:client-secret",
+                             "the client secret %s is not loaded",
                              token->cfg.client_secret ? token->cfg.client_secret->ref : "(none)");
     }
     rv = refresh ? choose_refresh(token, &x, ptemp, res) : APR_SUCCESS;
@@ -358,7 +381,8 @@ static int outlives_a_minute(const cs_token_t *token)
     return token->access && cs_time_boot() + MINUTE < token->expires_at;
 }
 
-apr_status_t cs_token_create(cs_token_t **ptoken, const cs_token_config_t *cfg, cs_http_t *http, cs_limiter_t *limiter, apr_pool_t *p)
+apr_status_t cs_token_create(cs_token_t **ptoken, const cs_token_config_t *cfg, cs_http_t *http,
+                             cs_limiter_t *limiter, apr_pool_t *p)
 {
     cs_token_t *token = apr_pcalloc(p, sizeof(*token));
 
@@ -370,7 +394,8 @@ apr_status_t cs_token_create(cs_token_t **ptoken, const cs_token_config_t *cfg, 
     return APR_SUCCESS;
 }
 
-apr_status_t cs_token_get(cs_token_t *token, const char **pbearer, apr_interval_time_t deadline, apr_pool_t *ptemp, cs_result_t *res)
+apr_status_t cs_token_get(cs_token_t *token, const char **pbearer, apr_interval_time_t deadline,
+                          apr_pool_t *ptemp, cs_result_t *res)
 {
     apr_interval_time_t now = cs_time_boot();
     int usable = outlives_a_minute(token);
@@ -380,7 +405,8 @@ apr_status_t cs_token_get(cs_token_t *token, const char **pbearer, apr_interval_
     cs_result_clear(res);
     if (!usable || (now >= token->renew_at && now >= token->not_before)) {
         rv = fetch(token, deadline, ptemp, res);
-        if (rv != APR_SUCCESS && !(usable && (res->cls == CS_CLASS_RETRY || res->cls == CS_CLASS_THROTTLED))) {
+        if (rv != APR_SUCCESS &&
+            !(usable && (res->cls == CS_CLASS_RETRY || res->cls == CS_CLASS_THROTTLED))) {
             return rv;
         }
         if (rv != APR_SUCCESS) {
@@ -436,14 +462,16 @@ static void merge(cs_http_response_t *to, const cs_http_response_t *second, apr_
     }
 }
 
-/* The few that were refused, once more; a 401 means that nothing was done, so writes may be repeated too. */
-static apr_status_t repeat_unauthorized(cs_token_t *token, cs_http_t *http, const cs_upstream_t *up, cs_limiter_t *limiter,
-                                        cs_http_request_t *requests, cs_http_response_t *responses, int n, int m,
+/* The few that were refused, once more; a 401 means that nothing was done, so writes may be
+ * repeated too. */
+static apr_status_t repeat_unauthorized(cs_token_t *token, cs_http_t *http, const cs_upstream_t *up,
+                                        cs_limiter_t *limiter, cs_http_request_t *requests,
+                                        cs_http_response_t *responses, int n, int m,
                                         apr_interval_time_t deadline, apr_pool_t *p)
 {
     cs_http_request_t *again = apr_palloc(p, sizeof(*again) * (apr_size_t)m);
     cs_http_response_t *answers = apr_palloc(p, sizeof(*answers) * (apr_size_t)m);
-    cs_result_t res = { 0 }, *failure;
+    cs_result_t res = {0}, *failure;
     const char *bearer;
     apr_status_t rv;
     int i, k = 0;
@@ -474,10 +502,12 @@ static apr_status_t repeat_unauthorized(cs_token_t *token, cs_http_t *http, cons
     return rv;
 }
 
-apr_status_t cs_token_perform(cs_token_t *token, cs_http_t *http, const cs_upstream_t *up, cs_limiter_t *limiter, cs_http_request_t *requests,
-                              cs_http_response_t *responses, int n, apr_interval_time_t deadline, apr_pool_t *p)
+apr_status_t cs_token_perform(cs_token_t *token, cs_http_t *http, const cs_upstream_t *up,
+                              cs_limiter_t *limiter, cs_http_request_t *requests,
+                              cs_http_response_t *responses, int n, apr_interval_time_t deadline,
+                              apr_pool_t *p)
 {
-    cs_result_t res = { 0 };
+    cs_result_t res = {0};
     const char *bearer;
     apr_status_t rv;
     int i, m = 0;

@@ -1,7 +1,9 @@
-/* remote/token.h: OAuth 2.0 access tokens: refresh token and client credentials. (partner-center-api.md 3; crm-apis.md A1)
+/* remote/token.h: OAuth 2.0 access tokens: refresh token and client credentials.
+ * (partner-center-api.md 3; crm-apis.md A1)
  *
- * One cs_token_t per (site, upstream, audience), owned by the lane: single flight is a consequence. Access tokens are kept in memory only and wiped; a rotated
- * refresh token is sealed and stored through the vault before the access token that came with it is used.
+ * One cs_token_t per (site, upstream, audience), owned by the lane: single flight is a consequence.
+ * Access tokens are kept in memory only and wiped; a rotated refresh token is sealed and stored
+ * through the vault before the access token that came with it is used.
  */
 #ifndef CS_REMOTE_TOKEN_H
 #define CS_REMOTE_TOKEN_H
@@ -9,41 +11,56 @@
 #include "http.h"
 #include "../base/secret.h"
 
-/* Where refresh tokens survive; the engine binds it to the store (sealed, compare-and-swap). Names: "refresh-token". */
+/* Where refresh tokens survive; the engine binds it to the store (sealed, compare-and-swap). Names:
+ * "refresh-token". */
 typedef struct cs_vault_t {
     void *baton;
     /* *pvalue NULL when there is none; in p, wiped at its end. *pversion for the swap. */
-    apr_status_t (*get)(void *baton, const char *name, const char **pvalue, apr_int64_t *pversion, apr_pool_t *p, cs_result_t *res);
+    apr_status_t (*get)(void *baton, const char *name, const char **pvalue, apr_int64_t *pversion,
+                        apr_pool_t *p, cs_result_t *res);
     /* CS_ESTALE when somebody else stored a newer one: read again. */
-    apr_status_t (*put)(void *baton, const char *name, const char *value, apr_int64_t version, apr_pool_t *ptemp, cs_result_t *res);
+    apr_status_t (*put)(void *baton, const char *name, const char *value, apr_int64_t version,
+                        apr_pool_t *ptemp, cs_result_t *res);
 } cs_vault_t;
 
 typedef enum { CS_GRANT_REFRESH_TOKEN, CS_GRANT_CLIENT_CREDENTIALS } cs_grant_e;
 
 typedef struct cs_token_config_t {
     cs_grant_e grant;
-    const char *url;                 /* token endpoint, v1 or v2 by its path ("/oauth2/token" is v1: `resource`; else `scope`) */
-    const char *audience;            /* "https://api.partner.microsoft.com": v1 resource, v2 scope = audience + "/.default" (+ " offline_access" for refresh) */
+    const char *url; /* token endpoint, v1 or v2 by its path ("/oauth2/token" is v1: `resource`;
+                        else `scope`) */
+    const char *audience; /* "https://api.partner.microsoft.com": v1 resource, v2 scope = audience +
+                             "/.default" (+ " offline_access" for refresh) */
     const char *client_id;
     const cs_secret_t *client_secret;
-    const cs_secret_t *refresh_seed; /* REFRESH_TOKEN: first value; the vault's wins until the seed's digest changes. The vault holds {"token":…,"seed":digest} */
-    const cs_vault_t *vault;         /* REFRESH_TOKEN only */
-    const cs_upstream_t *upstream;   /* "login" */
+    const cs_secret_t
+        *refresh_seed;       /* REFRESH_TOKEN: first value; the vault's wins until the seed's digest
+                                changes. The vault holds {"token":…,"seed":digest} */
+    const cs_vault_t *vault; /* REFRESH_TOKEN only */
+    const cs_upstream_t *upstream; /* "login" */
 } cs_token_config_t;
 
 typedef struct cs_token_t cs_token_t;
-apr_status_t cs_token_create(cs_token_t **ptoken, const cs_token_config_t *cfg, cs_http_t *http, cs_limiter_t *limiter, apr_pool_t *p);
+apr_status_t cs_token_create(cs_token_t **ptoken, const cs_token_config_t *cfg, cs_http_t *http,
+                             cs_limiter_t *limiter, apr_pool_t *p);
 
-/* A token good for at least another minute, fetched when there is none or 80 % of its life is over. Borrowed until the next call.
- * CS_CLASS_SUSPEND for what needs a person (invalid_grant, interaction_required, invalid_client, unauthorized_client, invalid_scope: problem "oauth:invalid_grant", detail with the AADSTS code), RETRY / THROTTLED
- * otherwise. */
-apr_status_t cs_token_get(cs_token_t *token, const char **pbearer, apr_interval_time_t deadline, apr_pool_t *ptemp, cs_result_t *res);
-/* The server answered 401: forget the access token, so that the next get fetches. Returns 1 if the forgotten token was younger than a minute: a second 401 in a row, suspend. */
+/* A token good for at least another minute, fetched when there is none or 80 % of its life is over.
+ * Borrowed until the next call. CS_CLASS_SUSPEND for what needs a person (invalid_grant,
+ * interaction_required, invalid_client, unauthorized_client, invalid_scope: problem
+ * "oauth:invalid_grant", detail with the AADSTS code), RETRY / THROTTLED otherwise. */
+apr_status_t cs_token_get(cs_token_t *token, const char **pbearer, apr_interval_time_t deadline,
+                          apr_pool_t *ptemp, cs_result_t *res);
+/* The server answered 401: forget the access token, so that the next get fetches. Returns 1 if the
+ * forgotten token was younger than a minute: a second 401 in a row, suspend. */
 int cs_token_refused(cs_token_t *token);
 
-/* cs_http_perform() with this token: what is answered 401 is repeated once with a fresh token. calls and took are sums. When there is no token, the responses that needed one were
- * not sent (or keep their 401) and name the reason in `failure`; a second 401 is left to the caller's classification. The status is cs_http_perform's. */
-apr_status_t cs_token_perform(cs_token_t *token, cs_http_t *http, const cs_upstream_t *up, cs_limiter_t *limiter, cs_http_request_t *requests,
-                              cs_http_response_t *responses, int n, apr_interval_time_t deadline, apr_pool_t *p);
+/* cs_http_perform() with this token: what is answered 401 is repeated once with a fresh token.
+ * calls and took are sums. When there is no token, the responses that needed one were not sent (or
+ * keep their 401) and name the reason in `failure`; a second 401 is left to the caller's
+ * classification. The status is cs_http_perform's. */
+apr_status_t cs_token_perform(cs_token_t *token, cs_http_t *http, const cs_upstream_t *up,
+                              cs_limiter_t *limiter, cs_http_request_t *requests,
+                              cs_http_response_t *responses, int n, apr_interval_time_t deadline,
+                              apr_pool_t *p);
 
 #endif

@@ -1,4 +1,5 @@
-/* The pure parts of the transport: addresses, forms, the limiter's arithmetic, what an answer means. */
+/* The pure parts of the transport: addresses, forms, the limiter's arithmetic, what an answer
+ * means. */
 #include "unit.h"
 
 #include "mod_cosell/base/time.h"
@@ -12,7 +13,8 @@ static void test_escape_keeps_unreserved_only(void **state)
     apr_pool_t *p = *state;
 
     assert_string_equal(cs_http_escape("aZ09-._~", p), "aZ09-._~");
-    assert_string_equal(cs_http_escape("O''Brien & 50%+/?#", p), "O%27%27Brien%20%26%2050%25%2B%2F%3F%23");
+    assert_string_equal(cs_http_escape("O''Brien & 50%+/?#", p),
+                        "O%27%27Brien%20%26%2050%25%2B%2F%3F%23");
     assert_string_equal(cs_http_escape("\xc3\xbc", p), "%C3%BC");
     assert_string_equal(cs_http_escape("", p), "");
 }
@@ -26,22 +28,38 @@ static void test_form_joins_and_escapes(void **state)
     apr_table_set(t, "grant_type", "refresh_token");
     apr_table_set(t, "scope", "https://a/.default offline_access");
     apr_table_set(t, "empty", "");
-    assert_string_equal(cs_http_form(t, p), "grant_type=refresh_token&scope=https%3A%2F%2Fa%2F.default%20offline_access&empty=");
+    assert_string_equal(
+        cs_http_form(t, p),
+        "grant_type=refresh_token&scope=https%3A%2F%2Fa%2F.default%20offline_access&empty=");
 }
 
 static void test_origin(void **state)
 {
     static const char *const good[][2] = {
-        { "https://API.Partner.Microsoft.com/v1.0/x?y#z", "https://api.partner.microsoft.com" },
-        { "https://a.example:443", "https://a.example" },
-        { "http://127.0.0.1:80/", "http://127.0.0.1" },
-        { "http://127.0.0.1:8080/", "http://127.0.0.1:8080" },
-        { "http://[::1]:9/x", "http://[::1]:9" },
-        { "HTTPS://h?q", "https://h" },
+        {"https://API.Partner.Microsoft.com/v1.0/x?y#z", "https://api.partner.microsoft.com"},
+        {"https://a.example:443", "https://a.example"},
+        {"http://127.0.0.1:80/", "http://127.0.0.1"},
+        {"http://127.0.0.1:8080/", "http://127.0.0.1:8080"},
+        {"http://[::1]:9/x", "http://[::1]:9"},
+        {"HTTPS://h?q", "https://h"},
     };
-    static const char *const bad[] = { "", "ftp://a", "//a", "https://", "https:///x", "https://user@evil/", "https://a:b@evil/", "https://a:0/",
-                                       "https://a:65536/", "https://a:/", "https://a\\@evil/", "https://a%2eb/", "https://a b/", "https://[::1/",
-                                       "https://.a/", "https://a:443x/", "https://a:0000443/" };
+    static const char *const bad[] = {"",
+                                      "ftp://a",
+                                      "//a",
+                                      "https://",
+                                      "https:///x",
+                                      "https://user@evil/",
+                                      "https://a:b@evil/",
+                                      "https://a:0/",
+                                      "https://a:65536/",
+                                      "https://a:/",
+                                      "https://a\\@evil/",
+                                      "https://a%2eb/",
+                                      "https://a b/",
+                                      "https://[::1/",
+                                      "https://.a/",
+                                      "https://a:443x/",
+                                      "https://a:0000443/"};
     apr_pool_t *p = *state;
     size_t i;
 
@@ -60,7 +78,7 @@ static void test_origin(void **state)
 
 static void test_limiter_starts_full_and_refills(void **state)
 {
-    cs_limiter_t l = { 0 };
+    cs_limiter_t l = {0};
     apr_time_t now = T0;
 
     (void)state;
@@ -82,15 +100,16 @@ static void test_limiter_starts_full_and_refills(void **state)
     assert_int_equal(l.sent, 5);
 }
 
-/* Driven by its own answers, the limiter lets exactly rate * time + bucket through, and never closer than that. */
+/* Driven by its own answers, the limiter lets exactly rate * time + bucket through, and never
+ * closer than that. */
 static void test_limiter_holds_the_rate(void **state)
 {
-    static const double rates[] = { 0.5, 1, 2, 7, 20, 333 };
+    static const double rates[] = {0.5, 1, 2, 7, 20, 333};
     size_t r;
 
     (void)state;
     for (r = 0; r < sizeof(rates) / sizeof(rates[0]); r++) {
-        cs_limiter_t l = { 0 };
+        cs_limiter_t l = {0};
         double bucket = rates[r] > 1 ? rates[r] : 1;
         apr_time_t now = T0, end = T0 + apr_time_from_sec(100);
         apr_interval_time_t wait;
@@ -112,7 +131,7 @@ static void test_limiter_holds_the_rate(void **state)
 
 static void test_limiter_without_rate_never_waits(void **state)
 {
-    cs_limiter_t l = { 0 };
+    cs_limiter_t l = {0};
 
     (void)state;
     for (int i = 0; i < 1000; i++) {
@@ -124,7 +143,7 @@ static void test_limiter_without_rate_never_waits(void **state)
 
 static void test_limiter_slows_and_recovers(void **state)
 {
-    cs_limiter_t l = { 0 };
+    cs_limiter_t l = {0};
     apr_time_t now = T0;
     int seconds = 0;
 
@@ -157,7 +176,7 @@ static void test_limiter_slows_and_recovers(void **state)
 
 static void test_limiter_survives_a_clock_set_back(void **state)
 {
-    cs_limiter_t l = { 0 };
+    cs_limiter_t l = {0};
 
     (void)state;
     cs_limiter_throttled(&l, T0, apr_time_from_sec(86400));
@@ -190,7 +209,8 @@ static void test_retry_after(void **state)
 
     make(&r, 429, p);
     assert_int_equal(cs_http_retry_after(&r, T0), 0);
-    r.body = "{ \"statusCode\": 429, \"message\": \"Rate limit is exceeded. Try again in 57 seconds.\" }";
+    r.body = "{ \"statusCode\": 429, \"message\": \"Rate limit is exceeded. Try again in 57 "
+             "seconds.\" }";
     r.body_len = strlen(r.body);
     assert_int_equal(cs_http_retry_after(&r, T0), 57 * SEC);
     r.status = 400;
@@ -229,10 +249,11 @@ static void test_correlation(void **state)
 static void test_classify_by_outcome(void **state)
 {
     apr_pool_t *p = *state;
-    cs_http_request_t get = { .method = "GET", .url = "https://h.example/x", .label = "GET x" };
-    cs_http_request_t patch = { .method = "PATCH", .url = "https://h.example/x", .label = "update x" };
+    cs_http_request_t get = {.method = "GET", .url = "https://h.example/x", .label = "GET x"};
+    cs_http_request_t patch = {
+        .method = "PATCH", .url = "https://h.example/x", .label = "update x"};
     cs_http_response_t r;
-    cs_result_t res, failure = { 0 };
+    cs_result_t res, failure = {0};
 
     make(&r, 0, p);
     r.outcome = CS_HTTP_UNKNOWN;
@@ -267,13 +288,15 @@ static void test_classify_by_status(void **state)
         int status;
         cs_class_e cls;
     } table[] = {
-        { 200, CS_CLASS_OK }, { 204, CS_CLASS_OK }, { 302, CS_CLASS_SUSPEND }, { 400, CS_CLASS_REFUSED }, { 401, CS_CLASS_TOKEN },
-        { 403, CS_CLASS_REFUSED }, { 404, CS_CLASS_GONE }, { 410, CS_CLASS_GONE }, { 405, CS_CLASS_REFUSED }, { 408, CS_CLASS_RETRY },
-        { 412, CS_CLASS_CONFLICT }, { 413, CS_CLASS_REFUSED }, { 429, CS_CLASS_THROTTLED }, { 500, CS_CLASS_RETRY },
-        { 501, CS_CLASS_REFUSED }, { 502, CS_CLASS_RETRY }, { 503, CS_CLASS_RETRY }, { 504, CS_CLASS_RETRY },
+        {200, CS_CLASS_OK},        {204, CS_CLASS_OK},       {302, CS_CLASS_SUSPEND},
+        {400, CS_CLASS_REFUSED},   {401, CS_CLASS_TOKEN},    {403, CS_CLASS_REFUSED},
+        {404, CS_CLASS_GONE},      {410, CS_CLASS_GONE},     {405, CS_CLASS_REFUSED},
+        {408, CS_CLASS_RETRY},     {412, CS_CLASS_CONFLICT}, {413, CS_CLASS_REFUSED},
+        {429, CS_CLASS_THROTTLED}, {500, CS_CLASS_RETRY},    {501, CS_CLASS_REFUSED},
+        {502, CS_CLASS_RETRY},     {503, CS_CLASS_RETRY},    {504, CS_CLASS_RETRY},
     };
     apr_pool_t *p = *state;
-    cs_http_request_t get = { .method = "GET", .url = "https://h.example/x", .label = "GET x" };
+    cs_http_request_t get = {.method = "GET", .url = "https://h.example/x", .label = "GET x"};
     cs_http_response_t r;
     cs_result_t res;
     size_t i;
@@ -283,7 +306,8 @@ static void test_classify_by_status(void **state)
         r.correlation = "client-request-id=a";
         cs_http_classify(&res, &r, &get, p);
         if (res.cls != table[i].cls) {
-            fail_msg("%d is %s, not %s", table[i].status, cs_class_name(res.cls), cs_class_name(table[i].cls));
+            fail_msg("%d is %s, not %s", table[i].status, cs_class_name(res.cls),
+                     cs_class_name(table[i].cls));
         }
         assert_string_equal(res.correlation, "client-request-id=a");
     }
@@ -297,15 +321,17 @@ static void test_classify_by_status(void **state)
 static void test_describe_is_one_bounded_line_without_secrets(void **state)
 {
     apr_pool_t *p = *state;
-    cs_http_request_t get = { .method = "GET", .url = "https://h.example/x", .label = "GET x" };
+    cs_http_request_t get = {.method = "GET", .url = "https://h.example/x", .label = "GET x"};
     cs_http_response_t r;
     char *big = apr_palloc(p, 5001);
     const char *text;
 
     make(&r, 400, p);
     r.reason = "Bad Request";
-    assert_string_equal(cs_http_describe(&r, &get, NULL, p), "GET x: h.example answered 400 Bad Request");
-    assert_string_equal(cs_http_describe(&r, &get, "a\r\n\tb \x01 c\xff", p), "GET x: h.example answered 400 Bad Request: a b c");
+    assert_string_equal(cs_http_describe(&r, &get, NULL, p),
+                        "GET x: h.example answered 400 Bad Request");
+    assert_string_equal(cs_http_describe(&r, &get, "a\r\n\tb \x01 c\xff", p),
+                        "GET x: h.example answered 400 Bad Request: a b c");
     memset(big, 'x', 5000);
     big[5000] = '\0';
     text = cs_http_describe(&r, &get, big, p);

@@ -13,7 +13,7 @@ static cs_pc_event_t decode(const char *text, apr_pool_t *p)
     size_t len = strlen(text);
     char *exact = unit_exact(text, len);
     cs_pc_event_t event;
-    cs_result_t res = { 0 };
+    cs_result_t res = {0};
 
     assert_ok(cs_pc_event_decode(&event, exact, len, p, &res));
     free(exact);
@@ -22,8 +22,10 @@ static cs_pc_event_t decode(const char *text, apr_pool_t *p)
 
 static void test_sample_event(void **state)
 {
-    cs_pc_event_t e = decode("{\"EventName\":\"referral-updated\",\"ResourceUri\":\"" URI ID "\",\"ResourceName\":\"referral\",\"AuditUri\":null,"
-                             "\"ResourceChangeUtcDate\":\"2025-02-17T00:05:39.5485487+00:00\"}", *state);
+    cs_pc_event_t e = decode("{\"EventName\":\"referral-updated\",\"ResourceUri\":\"" URI ID
+                             "\",\"ResourceName\":\"referral\",\"AuditUri\":null,"
+                             "\"ResourceChangeUtcDate\":\"2025-02-17T00:05:39.5485487+00:00\"}",
+                             *state);
     apr_time_t t;
 
     assert_string_equal(e.name, "referral-updated");
@@ -36,8 +38,10 @@ static void test_sample_event(void **state)
 
 static void test_names(void **state)
 {
-    static const char *const referral[] = { "referral-created", "referral-updated", "related-referral-created", "Related-Referral-Updated" };
-    static const char *const other[] = { "test-created", "referral-deleted", "subscription-updated", "referral-created ", "" };
+    static const char *const referral[] = {"referral-created", "referral-updated",
+                                           "related-referral-created", "Related-Referral-Updated"};
+    static const char *const other[] = {"test-created", "referral-deleted", "subscription-updated",
+                                        "referral-created ", ""};
     apr_pool_t *p = *state;
     size_t i;
 
@@ -52,7 +56,9 @@ static void test_names(void **state)
 
 static void test_what_is_missing_is_empty(void **state)
 {
-    cs_pc_event_t e = decode("{\"EventName\":7,\"ResourceUri\":null,\"ResourceChangeUtcDate\":\"yesterday\",\"New\":{\"a\":[1]}}", *state);
+    cs_pc_event_t e = decode("{\"EventName\":7,\"ResourceUri\":null,\"ResourceChangeUtcDate\":"
+                             "\"yesterday\",\"New\":{\"a\":[1]}}",
+                             *state);
 
     assert_string_equal(e.name, "");
     assert_null(e.referral_id);
@@ -61,13 +67,17 @@ static void test_what_is_missing_is_empty(void **state)
 
 static void test_uri_yields_a_guid_or_nothing(void **state)
 {
-    static const char *const good[] = { URI "C5FB0000-0000-0000-0000-000000000003", "http://evil.example/x/" ID "?a=b", "/" ID, URI ID "/", URI ID "#f" };
-    static const char *const bad[] = { "", ID, URI, URI "1" ID, URI ID "x", URI "..%2f" ID "%00", URI "{" ID "}", "x?y=/" ID };
+    static const char *const good[] = {URI "C5FB0000-0000-0000-0000-000000000003",
+                                       "http://evil.example/x/" ID "?a=b", "/" ID, URI ID "/",
+                                       URI ID "#f"};
+    static const char *const bad[] = {
+        "", ID, URI, URI "1" ID, URI ID "x", URI "..%2f" ID "%00", URI "{" ID "}", "x?y=/" ID};
     apr_pool_t *p = *state;
     size_t i;
 
     for (i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-        assert_string_equal(decode(apr_psprintf(p, "{\"ResourceUri\":\"%s\"}", good[i]), p).referral_id, ID);
+        assert_string_equal(
+            decode(apr_psprintf(p, "{\"ResourceUri\":\"%s\"}", good[i]), p).referral_id, ID);
     }
     for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
         if (decode(apr_psprintf(p, "{\"ResourceUri\":\"%s\"}", bad[i]), p).referral_id) {
@@ -92,16 +102,21 @@ static void test_long_name_is_cut_between_characters(void **state)
 
 static void test_what_is_no_event(void **state)
 {
-    static const char *const bad[] = { "", "[]", "\"x\"", "null", "{", "\xef\xbb\xbf{}", "{}x", "{\"a\":1,\"a\":2}", "<html>", "{\"EventName\":\"\xff\"}" };
+    static const char *const bad[] = {"",       "[]",
+                                      "\"x\"",  "null",
+                                      "{",      "\xef\xbb\xbf{}",
+                                      "{}x",    "{\"a\":1,\"a\":2}",
+                                      "<html>", "{\"EventName\":\"\xff\"}"};
     apr_pool_t *p = *state;
     cs_pc_event_t event;
     char *deep = apr_palloc(p, 2001);
     size_t i;
 
     for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        cs_result_t res = { 0 };
+        cs_result_t res = {0};
 
-        if (cs_pc_event_decode(&event, bad[i], strlen(bad[i]), p, &res) != CS_EPARSE || !res.detail) {
+        if (cs_pc_event_decode(&event, bad[i], strlen(bad[i]), p, &res) != CS_EPARSE ||
+            !res.detail) {
             fail_msg("\"%s\" was accepted or not explained", bad[i]);
         }
     }
@@ -113,8 +128,10 @@ static void test_what_is_no_event(void **state)
 static void test_card(void **state)
 {
     apr_pool_t *p = *state;
-    json_t *doc = json_pack("{s:s,s:s,s:s,s:s,s:s,s:i}", "Id", "C5FB0000-0000-0000-0000-000000000003", "engagementId", ID, "organizationId", "MSFT",
-                            "eTag", "\"84001c9d\"", "updatedDateTime", "2025-02-17T00:05:39.5485487Z", "unknown", 1);
+    json_t *doc =
+        json_pack("{s:s,s:s,s:s,s:s,s:s,s:i}", "Id", "C5FB0000-0000-0000-0000-000000000003",
+                  "engagementId", ID, "organizationId", "MSFT", "eTag", "\"84001c9d\"",
+                  "updatedDateTime", "2025-02-17T00:05:39.5485487Z", "unknown", 1);
     cs_card_t *card = cs_pc_card_of(doc, p);
     json_t *none = json_pack("{s:s}", "id", "nonsense");
 

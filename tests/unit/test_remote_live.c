@@ -1,4 +1,5 @@
-/* The remote room against the simulators, which this program starts itself: transport, tokens, Partner Center, Dynamics 365. */
+/* The remote room against the simulators, which this program starts itself: transport, tokens,
+ * Partner Center, Dynamics 365. */
 #include "unit.h"
 
 #include <apr_thread_proc.h>
@@ -33,14 +34,14 @@ typedef struct sim_t {
 } sim_t;
 
 static sim_t pc_sim, crm_sim, tls_sim;
-static apr_pool_t *all;           /* of this program */
+static apr_pool_t *all; /* of this program */
 static cs_http_t *control_http;
 
 static const char *wait_line(int fd)
 {
     static char buf[4096];
     size_t n = 0;
-    struct pollfd pfd = { fd, POLLIN, 0 };
+    struct pollfd pfd = {fd, POLLIN, 0};
 
     while (n < sizeof(buf) - 1 && poll(&pfd, 1, 60000) == 1 && read(fd, buf + n, 1) == 1) {
         if (buf[n++] == '\n') {
@@ -96,7 +97,7 @@ static void stop_sim(sim_t *sim)
 
 static cs_upstream_t upstream(const char *name, const char *base, apr_pool_t *p)
 {
-    cs_upstream_t up = { 0 };
+    cs_upstream_t up = {0};
 
     up.name = name;
     up.origins = apr_array_make(p, 1, sizeof(const char *));
@@ -107,11 +108,14 @@ static cs_upstream_t upstream(const char *name, const char *base, apr_pool_t *p)
 }
 
 /* One request to the control API; the answer's JSON or NULL. */
-static json_t *control_by(cs_http_t *http, const sim_t *sim, const char *method, const char *path, const char *body, apr_pool_t *p)
+static json_t *control_by(cs_http_t *http, const sim_t *sim, const char *method, const char *path,
+                          const char *body, apr_pool_t *p)
 {
     cs_upstream_t up = upstream("control", sim->base, p);
-    cs_limiter_t limiter = { 0 };
-    cs_http_request_t request = { .method = method, .url = apr_pstrcat(p, sim->base, "/_sandbox/", path, NULL), .label = path };
+    cs_limiter_t limiter = {0};
+    cs_http_request_t request = {.method = method,
+                                 .url = apr_pstrcat(p, sim->base, "/_sandbox/", path, NULL),
+                                 .label = path};
     cs_http_response_t response;
     json_t *json = NULL;
 
@@ -119,13 +123,16 @@ static json_t *control_by(cs_http_t *http, const sim_t *sim, const char *method,
     request.body_len = body ? strlen(body) : 0;
     assert_ok(cs_http_perform(http, &up, &limiter, &request, &response, 1, 0, p));
     if (response.outcome != CS_HTTP_ANSWERED || response.status != 200) {
-        fail_msg("%s %s: %d %s %s", method, path, response.status, response.error ? response.error : "", response.body);
+        fail_msg("%s %s: %d %s %s", method, path, response.status,
+                 response.error ? response.error : "", response.body);
     }
-    assert_ok(cs_json_parse(&json, response.body, response.body_len, &(cs_json_limits_t){ 4 << 20, 200000, 32 }, p, NULL));
+    assert_ok(cs_json_parse(&json, response.body, response.body_len,
+                            &(cs_json_limits_t){4 << 20, 200000, 32}, p, NULL));
     return cs_json_own(json, p);
 }
 
-static json_t *control(const sim_t *sim, const char *method, const char *path, const char *body, apr_pool_t *p)
+static json_t *control(const sim_t *sim, const char *method, const char *path, const char *body,
+                       apr_pool_t *p)
 {
     return control_by(control_http, sim, method, path, body, p);
 }
@@ -138,7 +145,9 @@ static void fault(const sim_t *sim, const char *body, apr_pool_t *p)
 /* How many requests the simulator has seen on this path since the log was cleared. */
 static int seen(const sim_t *sim, const char *method, const char *path, apr_pool_t *p)
 {
-    const json_t *list = control(sim, "GET", apr_psprintf(p, "requests?method=%s&path=%s", method, cs_http_escape(path, p)), NULL, p);
+    const json_t *list = control(
+        sim, "GET", apr_psprintf(p, "requests?method=%s&path=%s", method, cs_http_escape(path, p)),
+        NULL, p);
 
     return (int)json_array_size(list);
 }
@@ -147,7 +156,7 @@ static int seen(const sim_t *sim, const char *method, const char *path, apr_pool
 static int setup(void **state)
 {
     apr_pool_t *p;
-    sim_t *sims[] = { &pc_sim, &crm_sim };
+    sim_t *sims[] = {&pc_sim, &crm_sim};
 
     if (apr_pool_create(&p, NULL) != APR_SUCCESS) {
         return -1;
@@ -158,7 +167,10 @@ static int setup(void **state)
         control(sims[i], "DELETE", "requests", NULL, p);
     }
     control(&pc_sim, "POST", "tokens", "{\"mfa\":true,\"revoke\":false}", p);
-    control(&pc_sim, "POST", "options", "{\"PageMax\":100,\"Gzip\":false,\"UnquotedGuid\":true,\"RevokeOldRefreshTokens\":false}", p);
+    control(
+        &pc_sim, "POST", "options",
+        "{\"PageMax\":100,\"Gzip\":false,\"UnquotedGuid\":true,\"RevokeOldRefreshTokens\":false}",
+        p);
     *state = p;
     return 0;
 }
@@ -176,7 +188,8 @@ typedef struct box_t {
     apr_pool_t *p;
 } box_t;
 
-static apr_status_t box_get(void *baton, const char *name, const char **pvalue, apr_int64_t *pversion, apr_pool_t *p, cs_result_t *res)
+static apr_status_t box_get(void *baton, const char *name, const char **pvalue,
+                            apr_int64_t *pversion, apr_pool_t *p, cs_result_t *res)
 {
     box_t *box = baton;
 
@@ -192,7 +205,8 @@ static apr_status_t box_get(void *baton, const char *name, const char **pvalue, 
     return APR_SUCCESS;
 }
 
-static apr_status_t box_put(void *baton, const char *name, const char *value, apr_int64_t version, apr_pool_t *ptemp, cs_result_t *res)
+static apr_status_t box_put(void *baton, const char *name, const char *value, apr_int64_t version,
+                            apr_pool_t *ptemp, cs_result_t *res)
 {
     box_t *box = baton;
 
@@ -236,7 +250,8 @@ static void set_secret(cs_secret_t *secret, const char *value, apr_pool_t *p)
 
 static void new_pc(rig_t *r)
 {
-    assert_ok(cs_pc_create(&r->pc, &r->pc_cfg, &r->vault, r->http, &r->limiter, &r->login_limiter, r->p));
+    assert_ok(
+        cs_pc_create(&r->pc, &r->pc_cfg, &r->vault, r->http, &r->limiter, &r->login_limiter, r->p));
 }
 
 static rig_t *rig_pc(apr_pool_t *p, int v2)
@@ -258,7 +273,8 @@ static rig_t *rig_pc(apr_pool_t *p, int v2)
     r->pc_cfg.client_id = "11111111-0000-4000-8000-000000000001";
     r->pc_cfg.client_secret = &r->secret;
     r->pc_cfg.refresh_token = &r->refresh;
-    r->pc_cfg.token_url = apr_pstrcat(p, pc_sim.base, "/" TENANT, v2 ? "/oauth2/v2.0/token" : "/oauth2/token", NULL);
+    r->pc_cfg.token_url =
+        apr_pstrcat(p, pc_sim.base, "/" TENANT, v2 ? "/oauth2/v2.0/token" : "/oauth2/token", NULL);
     r->pc_cfg.referrals_url = pc_sim.base;
     r->pc_cfg.upstream = &r->up;
     r->pc_cfg.login = &r->login;
@@ -293,7 +309,7 @@ static rig_t *rig_crm(apr_pool_t *p)
 
 static cs_pc_read_t get_one(rig_t *r, const char *id)
 {
-    cs_pc_read_t read = { .id = id };
+    cs_pc_read_t read = {.id = id};
 
     assert_ok(cs_pc_get(r->pc, &read, 1, 0, r->p));
     return read;
@@ -302,7 +318,8 @@ static cs_pc_read_t get_one(rig_t *r, const char *id)
 static void expect(const cs_result_t *res, cs_class_e cls, const char *problem)
 {
     if (res->cls != cls || (problem && (!res->problem || strcmp(res->problem, problem)))) {
-        fail_msg("%s %s (%s), expected %s %s", cs_class_name(res->cls), res->problem ? res->problem : "-", res->detail ? res->detail : "-",
+        fail_msg("%s %s (%s), expected %s %s", cs_class_name(res->cls),
+                 res->problem ? res->problem : "-", res->detail ? res->detail : "-",
                  cs_class_name(cls), problem ? problem : "");
     }
     assert_true(cls == CS_CLASS_OK || res->detail);
@@ -325,8 +342,9 @@ static void test_refresh_token_rotates_through_the_vault(void **state)
     assert_string_equal(cs_json_str(stored, "seed"), r->refresh.digest);
     assert_string_not_equal(cs_json_str(stored, "token"), "sandbox-refresh-token");
     tokens = control(&pc_sim, "GET", "tokens", NULL, p);
-    assert_string_equal(cs_json_str(tokens, "latest_refresh_token_sha256"),
-                        cs_sha256_hex(cs_json_str(stored, "token"), strlen(cs_json_str(stored, "token")), p));
+    assert_string_equal(
+        cs_json_str(tokens, "latest_refresh_token_sha256"),
+        cs_sha256_hex(cs_json_str(stored, "token"), strlen(cs_json_str(stored, "token")), p));
     /* one token for many calls */
     for (int i = 0; i < 3; i++) {
         read = get_one(r, CARD);
@@ -347,14 +365,16 @@ static void test_vault_wins_until_the_seed_changes(void **state)
     control(&pc_sim, "POST", "tokens", "{\"revoke\":\"refresh\"}", p);
     json_t *stored = NULL;
     assert_ok(cs_json_parse(&stored, kept, strlen(kept), NULL, p, NULL));
-    control(&pc_sim, "POST", "tokens", apr_psprintf(p, "{\"refresh_token\":\"%s\"}", cs_json_str(stored, "token")), p);
+    control(&pc_sim, "POST", "tokens",
+            apr_psprintf(p, "{\"refresh_token\":\"%s\"}", cs_json_str(stored, "token")), p);
     json_decref(stored);
     new_pc(r);
     read = get_one(r, CARD);
     expect(&read.result, CS_CLASS_OK, NULL);
     assert_int_equal(r->box.puts, 2);
     /* A new seed beats the vault. */
-    control(&pc_sim, "POST", "tokens", "{\"revoke\":\"refresh\",\"refresh_token\":\"seed-two\"}", p);
+    control(&pc_sim, "POST", "tokens", "{\"revoke\":\"refresh\",\"refresh_token\":\"seed-two\"}",
+            p);
     set_secret(&r->refresh, "seed-two", p);
     new_pc(r);
     read = get_one(r, CARD);
@@ -442,7 +462,10 @@ static void test_token_endpoint_faults(void **state)
     fault(&pc_sim, "{\"path\":\"/oauth2/\",\"fault\":\"html\",\"status\":200,\"times\":1}", p);
     read = get_one(r, CARD);
     expect(&read.result, CS_CLASS_RETRY, "oauth:answer");
-    fault(&pc_sim, "{\"path\":\"/oauth2/\",\"fault\":\"status\",\"status\":429,\"retry_after\":7,\"times\":1}", p);
+    fault(
+        &pc_sim,
+        "{\"path\":\"/oauth2/\",\"fault\":\"status\",\"status\":429,\"retry_after\":7,\"times\":1}",
+        p);
     read = get_one(r, CARD);
     expect(&read.result, CS_CLASS_THROTTLED, NULL);
     assert_in_range(read.result.retry_at, cs_time_now() + 5 * SEC, cs_time_now() + 7 * SEC);
@@ -459,7 +482,7 @@ static void test_get_many(void **state)
 {
     apr_pool_t *p = *state;
     rig_t *r = rig_pc(p, 1);
-    cs_pc_read_t reads[] = { { .id = CARD }, { .id = NOBODY }, { .id = "nonsense" }, { .id = CARD } };
+    cs_pc_read_t reads[] = {{.id = CARD}, {.id = NOBODY}, {.id = "nonsense"}, {.id = CARD}};
 
     control(&pc_sim, "POST", "options", "{\"Gzip\":true}", p);
     assert_ok(cs_pc_get(r->pc, reads, 4, 0, p));
@@ -482,7 +505,7 @@ static void test_one_401_is_answered_by_one_refresh(void **state)
 {
     apr_pool_t *p = *state;
     rig_t *r = rig_pc(p, 1);
-    cs_pc_read_t reads[] = { { .id = CARD }, { .id = CARD }, { .id = CARD } };
+    cs_pc_read_t reads[] = {{.id = CARD}, {.id = CARD}, {.id = CARD}};
 
     assert_ok(cs_pc_get(r->pc, reads, 3, 0, p));
     control(&pc_sim, "POST", "tokens", "{\"revoke\":\"access\"}", p);
@@ -523,9 +546,12 @@ static void test_second_401_mfa_and_403_suspend(void **state)
 static void test_throttling_pauses_the_rest(void **state)
 {
     static const char *const faults[] = {
-        "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":429,\"retry_after\":40,\"times\":1}",
-        "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":429,\"retry_after\":\"http-date:41\",\"times\":1}",
-        "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":429,\"times\":1,\"body\":{\"statusCode\":429,"
+        "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":429,\"retry_after\":40,\"times\":"
+        "1}",
+        "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":429,\"retry_after\":\"http-date:"
+        "41\",\"times\":1}",
+        "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":429,\"times\":1,\"body\":{"
+        "\"statusCode\":429,"
         "\"message\":\"Rate limit is exceeded. Try again in 41 seconds.\"}}",
     };
     apr_pool_t *p = *state;
@@ -533,7 +559,7 @@ static void test_throttling_pauses_the_rest(void **state)
 
     for (f = 0; f < 3; f++) {
         rig_t *r = rig_pc(p, 1);
-        cs_pc_read_t reads[] = { { .id = CARD }, { .id = CARD }, { .id = CARD } };
+        cs_pc_read_t reads[] = {{.id = CARD}, {.id = CARD}, {.id = CARD}};
 
         r->up.concurrency = 1;
         control(&pc_sim, "DELETE", "requests", NULL, p);
@@ -541,7 +567,8 @@ static void test_throttling_pauses_the_rest(void **state)
         assert_ok(cs_pc_get(r->pc, reads, 3, 0, p));
         for (int i = 0; i < 3; i++) {
             expect(&reads[i].result, CS_CLASS_THROTTLED, "throttled");
-            assert_in_range(reads[i].result.retry_at, cs_time_now() + 35 * SEC, cs_time_now() + 42 * SEC);
+            assert_in_range(reads[i].result.retry_at, cs_time_now() + 35 * SEC,
+                            cs_time_now() + 42 * SEC);
             assert_int_equal(reads[i].calls, i == 0);
         }
         assert_int_equal(seen(&pc_sim, "GET", "referrals", p), 1);
@@ -554,15 +581,20 @@ static void test_unreadable_answers_are_retried(void **state)
     static const struct {
         const char *fault, *problem;
     } table[] = {
-        { "{\"path\":\"referrals\",\"fault\":\"truncate\",\"times\":1}", "transport" },
-        { "{\"path\":\"referrals\",\"fault\":\"reset-before\",\"times\":9}", "transport" },
-        { "{\"path\":\"referrals\",\"fault\":\"reset-after\",\"times\":9}", "transport" },
-        { "{\"path\":\"referrals\",\"fault\":\"html\",\"status\":200,\"times\":1}", "pc:answer" },
-        { "{\"path\":\"referrals\",\"fault\":\"html\",\"status\":502,\"times\":1}", "http:502" },
-        { "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":200,\"body\":{\"id\":7},\"times\":1}", "pc:answer" },
-        { "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":200,\"body\":{\"id\":\"" NOBODY "\"},\"times\":1}", "pc:answer" },
-        { "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":200,\"body\":[],\"times\":1}", "pc:answer" },
-        { "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":503,\"times\":1}", NULL },
+        {"{\"path\":\"referrals\",\"fault\":\"truncate\",\"times\":1}", "transport"},
+        {"{\"path\":\"referrals\",\"fault\":\"reset-before\",\"times\":9}", "transport"},
+        {"{\"path\":\"referrals\",\"fault\":\"reset-after\",\"times\":9}", "transport"},
+        {"{\"path\":\"referrals\",\"fault\":\"html\",\"status\":200,\"times\":1}", "pc:answer"},
+        {"{\"path\":\"referrals\",\"fault\":\"html\",\"status\":502,\"times\":1}", "http:502"},
+        {"{\"path\":\"referrals\",\"fault\":\"status\",\"status\":200,\"body\":{\"id\":7},"
+         "\"times\":1}",
+         "pc:answer"},
+        {"{\"path\":\"referrals\",\"fault\":\"status\",\"status\":200,\"body\":{\"id\":\"" NOBODY
+         "\"},\"times\":1}",
+         "pc:answer"},
+        {"{\"path\":\"referrals\",\"fault\":\"status\",\"status\":200,\"body\":[],\"times\":1}",
+         "pc:answer"},
+        {"{\"path\":\"referrals\",\"fault\":\"status\",\"status\":503,\"times\":1}", NULL},
     };
     apr_pool_t *p = *state;
     rig_t *r = rig_pc(p, 1);
@@ -583,7 +615,7 @@ static void test_deadline_ends_a_slow_call(void **state)
 {
     apr_pool_t *p = *state;
     rig_t *r = rig_pc(p, 1);
-    cs_pc_read_t reads[] = { { .id = CARD }, { .id = CARD } };
+    cs_pc_read_t reads[] = {{.id = CARD}, {.id = CARD}};
     apr_interval_time_t start;
 
     r->up.concurrency = 1;
@@ -601,21 +633,26 @@ static void test_list_follows_pages_by_token(void **state)
 {
     apr_pool_t *p = *state;
     rig_t *r = rig_pc(p, 1);
-    cs_pc_read_t reads[] = { { .id = "aaaa0000-0000-4000-8000-000000000001" }, { .id = NOBODY } };
+    cs_pc_read_t reads[] = {{.id = "aaaa0000-0000-4000-8000-000000000001"}, {.id = NOBODY}};
 
     for (int i = 0; i < 3; i++) {
-        control(&pc_sim, "POST", "referrals?silent=1", "{\"engagementId\":\"aaaa0000-0000-4000-8000-000000000001\",\"name\":\"paged\"}", p);
+        control(&pc_sim, "POST", "referrals?silent=1",
+                "{\"engagementId\":\"aaaa0000-0000-4000-8000-000000000001\",\"name\":\"paged\"}",
+                p);
     }
     control(&pc_sim, "POST", "options", "{\"PageMax\":1}", p);
     assert_ok(cs_pc_list_engagement(r->pc, reads, 2, 0, p));
     expect(&reads[0].result, CS_CLASS_OK, NULL);
     assert_int_equal(reads[0].cards->nelts, 3);
     assert_int_equal(reads[0].calls, 3);
-    assert_string_equal(APR_ARRAY_IDX(reads[0].cards, 2, cs_card_t *)->engagement_id, "aaaa0000-0000-4000-8000-000000000001");
+    assert_string_equal(APR_ARRAY_IDX(reads[0].cards, 2, cs_card_t *)->engagement_id,
+                        "aaaa0000-0000-4000-8000-000000000001");
     expect(&reads[1].result, CS_CLASS_OK, NULL);
     assert_int_equal(reads[1].cards->nelts, 0);
     for (int i = 0; i < 3; i++) {
-        control(&pc_sim, "POST", "referrals?silent=1", "{\"engagementId\":\"aaaa0000-0000-4000-8000-000000000001\",\"name\":\"paged\"}", p);
+        control(&pc_sim, "POST", "referrals?silent=1",
+                "{\"engagementId\":\"aaaa0000-0000-4000-8000-000000000001\",\"name\":\"paged\"}",
+                p);
     }
     assert_ok(cs_pc_list_engagement(r->pc, reads, 1, 0, p));
     expect(&reads[0].result, CS_CLASS_REFUSED, "pc:pages");
@@ -626,7 +663,10 @@ static void test_list_follows_pages_by_token(void **state)
     assert_ok(cs_pc_list_engagement(r->pc, reads, 1, 0, p));
     expect(&reads[0].result, CS_CLASS_OK, NULL);
     assert_int_equal(reads[0].cards->nelts, 6);
-    fault(&pc_sim, "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":200,\"times\":1,\"body\":{\"value\":[{\"id\":\"" CARD "\",\"engagementId\":\"" NOBODY "\"}]}}", p);
+    fault(&pc_sim,
+          "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":200,\"times\":1,\"body\":{"
+          "\"value\":[{\"id\":\"" CARD "\",\"engagementId\":\"" NOBODY "\"}]}}",
+          p);
     assert_ok(cs_pc_list_engagement(r->pc, reads, 1, 0, p));
     expect(&reads[0].result, CS_CLASS_RETRY, "pc:answer");
 }
@@ -635,7 +675,7 @@ static void test_list_follows_pages_by_token(void **state)
 
 static cs_http_request_t plain(const char *url)
 {
-    return (cs_http_request_t){ .method = "GET", .url = url, .label = "GET plain" };
+    return (cs_http_request_t){.method = "GET", .url = url, .label = "GET plain"};
 }
 
 static void test_addresses_nobody_configured_are_not_called(void **state)
@@ -643,8 +683,13 @@ static void test_addresses_nobody_configured_are_not_called(void **state)
     apr_pool_t *p = *state;
     rig_t *r = rig_pc(p, 1);
     cs_http_request_t requests[] = {
-        plain("http://127.0.0.1:1/"), plain("http://192.0.2.1/"), plain("https://192.0.2.1@127.0.0.1/"), plain("file:///etc/passwd"),
-        plain(apr_pstrcat(p, pc_sim.base, "/a b", NULL)), plain(apr_pstrcat(p, pc_sim.base, "/a\r\nX: y", NULL)), plain("gopher://127.0.0.1/"),
+        plain("http://127.0.0.1:1/"),
+        plain("http://192.0.2.1/"),
+        plain("https://192.0.2.1@127.0.0.1/"),
+        plain("file:///etc/passwd"),
+        plain(apr_pstrcat(p, pc_sim.base, "/a b", NULL)),
+        plain(apr_pstrcat(p, pc_sim.base, "/a\r\nX: y", NULL)),
+        plain("gopher://127.0.0.1/"),
     };
     cs_http_response_t responses[7];
     cs_result_t res;
@@ -664,11 +709,17 @@ static void test_redirects_are_not_followed(void **state)
 {
     apr_pool_t *p = *state;
     rig_t *r = rig_pc(p, 1);
-    cs_http_request_t request = plain(apr_pstrcat(p, pc_sim.base, "/v1.0/engagements/referrals", NULL));
+    cs_http_request_t request =
+        plain(apr_pstrcat(p, pc_sim.base, "/v1.0/engagements/referrals", NULL));
     cs_http_response_t response;
     cs_result_t res;
 
-    fault(&pc_sim, apr_psprintf(p, "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":302,\"headers\":{\"Location\":\"%s/elsewhere\"}}", pc_sim.base), p);
+    fault(&pc_sim,
+          apr_psprintf(p,
+                       "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":302,\"headers\":{"
+                       "\"Location\":\"%s/elsewhere\"}}",
+                       pc_sim.base),
+          p);
     assert_ok(cs_http_perform(r->http, &r->up, &r->limiter, &request, &response, 1, 0, p));
     assert_int_equal(response.status, 302);
     cs_http_classify(&res, &response, &request, p);
@@ -735,7 +786,8 @@ static void test_writes_need_the_lease(void **state)
 {
     apr_pool_t *p = *state;
     rig_t *r = rig_pc(p, 1);
-    cs_http_request_t requests[] = { plain(apr_pstrcat(p, pc_sim.base, "/_sandbox/health", NULL)), plain(apr_pstrcat(p, pc_sim.base, "/_sandbox/health", NULL)) };
+    cs_http_request_t requests[] = {plain(apr_pstrcat(p, pc_sim.base, "/_sandbox/health", NULL)),
+                                    plain(apr_pstrcat(p, pc_sim.base, "/_sandbox/health", NULL))};
     cs_http_response_t responses[2];
     cs_result_t res;
     int asked = 0;
@@ -810,7 +862,10 @@ static void *APR_THREAD_FUNC watch(apr_thread_t *thread, void *baton)
         while (cs_time_mono() < end && w->held < w->most) {
             const json_t *faults = control_by(http, &pc_sim, "GET", "faults", NULL, w->p);
 
-            w->held = (int)cs_json_int(json_is_array(faults) ? json_array_get(faults, 0) : json_array_get(cs_json_get(faults, "faults"), 0), "held", 0);
+            w->held = (int)cs_json_int(json_is_array(faults)
+                                           ? json_array_get(faults, 0)
+                                           : json_array_get(cs_json_get(faults, "faults"), 0),
+                                       "held", 0);
         }
     }
     cs_http_abort(w->target);
@@ -823,7 +878,7 @@ static void test_abort_from_another_thread(void **state)
     rig_t *r = rig_pc(p, 1);
     cs_http_request_t requests[5];
     cs_http_response_t responses[5];
-    watcher_t w = { r->http, NULL, 0, 3 };
+    watcher_t w = {r->http, NULL, 0, 3};
     apr_interval_time_t start = cs_time_mono();
     apr_thread_t *thread;
     apr_status_t ended;
@@ -877,10 +932,13 @@ static void test_certificate_file(void **state)
 {
     apr_pool_t *p = *state;
     rig_t *r = rig_pc(p, 1);
-    const char *dir = unit_path(p, "state"), *url = apr_pstrcat(p, pc_sim.base, "/cert/pcnotifications-dispatch.microsoft.com.cer", NULL);
-    const char *path = apr_pstrcat(p, dir, "/certs/", cs_sha256_hex(url, strlen(url), p), NULL), *first;
-    static const char *const faults[] = { "redirect", "oversized", "404" };
-    cs_result_t res = { 0 };
+    const char *dir = unit_path(p, "state"),
+               *url = apr_pstrcat(p, pc_sim.base,
+                                  "/cert/pcnotifications-dispatch.microsoft.com.cer", NULL);
+    const char *path = apr_pstrcat(p, dir, "/certs/", cs_sha256_hex(url, strlen(url), p), NULL),
+               *first;
+    static const char *const faults[] = {"redirect", "oversized", "404"};
+    cs_result_t res = {0};
     struct stat st;
 
     assert_ok(apr_dir_make(dir, APR_FPROT_OS_DEFAULT, p));
@@ -891,14 +949,18 @@ static void test_certificate_file(void **state)
     assert_int_equal(stat(path, &st), 0);
     assert_int_equal(st.st_mode & 0777, 0600);
     for (int i = 0; i < 3; i++) {
-        control(&pc_sim, "POST", "certificate", apr_psprintf(p, "{\"file\":\"renewed\",\"fault\":\"%s\"}", faults[i]), p);
-        assert_int_not_equal(cs_certificate_fetch(r->http, &r->up, &r->limiter, dir, url, p, &res), APR_SUCCESS);
+        control(&pc_sim, "POST", "certificate",
+                apr_psprintf(p, "{\"file\":\"renewed\",\"fault\":\"%s\"}", faults[i]), p);
+        assert_int_not_equal(cs_certificate_fetch(r->http, &r->up, &r->limiter, dir, url, p, &res),
+                             APR_SUCCESS);
         assert_non_null(res.detail);
         assert_string_equal(read_file(path, p), first);
     }
-    fault(&pc_sim, "{\"path\":\"/cert/\",\"fault\":\"status\",\"status\":200,\"body\":\"\",\"times\":1}", p);
+    fault(&pc_sim,
+          "{\"path\":\"/cert/\",\"fault\":\"status\",\"status\":200,\"body\":\"\",\"times\":1}", p);
     control(&pc_sim, "POST", "certificate", "{\"file\":\"renewed\",\"fault\":null}", p);
-    assert_int_not_equal(cs_certificate_fetch(r->http, &r->up, &r->limiter, dir, url, p, &res), APR_SUCCESS);
+    assert_int_not_equal(cs_certificate_fetch(r->http, &r->up, &r->limiter, dir, url, p, &res),
+                         APR_SUCCESS);
     assert_string_equal(read_file(path, p), first);
     assert_ok(cs_certificate_fetch(r->http, &r->up, &r->limiter, dir, url, p, &res));
     assert_string_not_equal(read_file(path, p), first);
@@ -928,9 +990,11 @@ static apr_array_header_t *columns_of(apr_pool_t *p, const char *words)
     return out;
 }
 
-static cs_crm_write_t write_one(rig_t *r, cs_crm_write_e kind, const char *table, const char *id, const char *guard, const char *row, const char *columns)
+static cs_crm_write_t write_one(rig_t *r, cs_crm_write_e kind, const char *table, const char *id,
+                                const char *guard, const char *row, const char *columns)
 {
-    cs_crm_write_t w = { .kind = kind, .table = table, .id = id, .guard = guard, .row = row_of(row, r->p) };
+    cs_crm_write_t w = {
+        .kind = kind, .table = table, .id = id, .guard = guard, .row = row_of(row, r->p)};
 
     w.columns = columns ? columns_of(r->p, columns) : NULL;
     assert_ok(r->impl->write(r->crm, &w, 1, 0, r->p));
@@ -939,7 +1003,7 @@ static cs_crm_write_t write_one(rig_t *r, cs_crm_write_e kind, const char *table
 
 static cs_crm_read_t read_one(rig_t *r, const char *table, const char *id, const char *columns)
 {
-    cs_crm_read_t read = { .table = table, .id = id, .columns = columns_of(r->p, columns) };
+    cs_crm_read_t read = {.table = table, .id = id, .columns = columns_of(r->p, columns)};
 
     assert_ok(r->impl->read(r->crm, &read, 1, 0, r->p));
     return read;
@@ -981,16 +1045,23 @@ static void test_sign_in_problems_suspend(void **state)
     expect(&res, CS_CLASS_SUSPEND, "dataverse:0x80072560");
 }
 
-#define COLUMNS "name estimatedvalue estimatedclosedate statecode parentaccountid/name parentaccountid/address1_city transactioncurrencyid ownerid/internalemailaddress"
+#define COLUMNS                                                                                    \
+    "name estimatedvalue estimatedclosedate statecode parentaccountid/name "                       \
+    "parentaccountid/address1_city transactioncurrencyid ownerid/internalemailaddress"
 
 static void test_create_read_update_close(void **state)
 {
     apr_pool_t *p = *state;
     rig_t *r = rig_crm(p);
     const char *id = cs_uuid4(p);
-    const char *row = "{\"name\":\"Fab & 'Co' \\u00fc\",\"estimatedvalue\":{\"$number\":\"50000.25\"},\"estimatedclosedate\":\"2031-03-31\","
-                      "\"parentaccountid\":{\"$ref\":{\"table\":\"account\",\"id\":\"" ACCOUNT "\"}},\"parentcontactid\":null,"
-                      "\"transactioncurrencyid\":{\"$ref\":{\"table\":\"transactioncurrency\",\"id\":\"" USD "\"}}}";
+    const char *row =
+        "{\"name\":\"Fab & 'Co' "
+        "\\u00fc\",\"estimatedvalue\":{\"$number\":\"50000.25\"},\"estimatedclosedate\":\"2031-03-"
+        "31\","
+        "\"parentaccountid\":{\"$ref\":{\"table\":\"account\",\"id\":\"" ACCOUNT
+        "\"}},\"parentcontactid\":null,"
+        "\"transactioncurrencyid\":{\"$ref\":{\"table\":\"transactioncurrency\",\"id\":\"" USD
+        "\"}}}";
     cs_crm_write_t w = write_one(r, CS_CRM_CREATE, "opportunity", id, NULL, row, COLUMNS);
     cs_crm_read_t read;
     const char *version;
@@ -998,7 +1069,8 @@ static void test_create_read_update_close(void **state)
     expect(&w.result, CS_CLASS_OK, NULL);
     assert_non_null(w.record);
     assert_string_equal(w.record->id, id);
-    assert_string_equal(cs_json_print(cs_json_get(w.record->row, "parentaccountid"), p), "{\"id\":\"" ACCOUNT "\"}");
+    assert_string_equal(cs_json_print(cs_json_get(w.record->row, "parentaccountid"), p),
+                        "{\"id\":\"" ACCOUNT "\"}");
     assert_true(w.record->modified > 0);
     /* the same again never changes anything */
     w = write_one(r, CS_CRM_CREATE, "opportunity", id, NULL, "{\"name\":\"other\"}", COLUMNS);
@@ -1009,32 +1081,46 @@ static void test_create_read_update_close(void **state)
     assert_string_equal(cs_json_str(read.record->row, "name"), "Fab & 'Co' \xc3\xbc");
     assert_true(json_number_value(cs_json_get(read.record->row, "estimatedvalue")) == 50000.25);
     assert_string_equal(cs_json_str(read.record->row, "estimatedclosedate"), "2031-03-31");
-    assert_string_equal(cs_json_str(cs_json_get(read.record->row, "parentaccountid"), "name"), "Fabrikam Ltd");
-    assert_string_equal(cs_json_str(cs_json_get(read.record->row, "parentaccountid"), "address1_city"), "London");
+    assert_string_equal(cs_json_str(cs_json_get(read.record->row, "parentaccountid"), "name"),
+                        "Fabrikam Ltd");
+    assert_string_equal(
+        cs_json_str(cs_json_get(read.record->row, "parentaccountid"), "address1_city"), "London");
     assert_non_null(cs_json_str(cs_json_get(read.record->row, "ownerid"), "internalemailaddress"));
     assert_has(read.correlation, "x-ms-client-request-id=");
     version = read.record->version;
 
-    w = write_one(r, CS_CRM_UPDATE, "opportunity", id, version, "{\"name\":\"renamed\",\"parentaccountid\":null}", "name parentaccountid");
+    w = write_one(r, CS_CRM_UPDATE, "opportunity", id, version,
+                  "{\"name\":\"renamed\",\"parentaccountid\":null}", "name parentaccountid");
     expect(&w.result, CS_CLASS_OK, NULL);
-    assert_string_equal(cs_json_print(w.record->row, p), "{\"name\":\"renamed\",\"parentaccountid\":null}");
+    assert_string_equal(cs_json_print(w.record->row, p),
+                        "{\"name\":\"renamed\",\"parentaccountid\":null}");
     assert_string_not_equal(w.record->version, version);
     w = write_one(r, CS_CRM_UPDATE, "opportunity", id, version, "{\"name\":\"late\"}", NULL);
     expect(&w.result, CS_CLASS_CONFLICT, "dataverse:0x80060882");
     assert_null(w.record);
 
-    w = write_one(r, CS_CRM_CALL, "opportunity", id, NULL, "{\"Status\":3,\"actualrevenue\":{\"$number\":\"12000.00\"},\"actualend\":\"2026-03-31\",\"description\":\"x\"}", NULL);
+    w = write_one(r, CS_CRM_CALL, "opportunity", id, NULL,
+                  "{\"Status\":3,\"actualrevenue\":{\"$number\":\"12000.00\"},\"actualend\":\"2026-"
+                  "03-31\",\"description\":\"x\"}",
+                  NULL);
     w.call = NULL;
     expect(&w.result, CS_CLASS_SUSPEND, "config:call");
-    w = (cs_crm_write_t){ .kind = CS_CRM_CALL, .table = "opportunity", .id = id, .call = "WinOpportunity",
-                          .row = row_of("{\"Status\":3,\"actualrevenue\":{\"$number\":\"12000.00\"},\"actualend\":\"2026-03-31\",\"description\":\"x\"}", p) };
+    w = (cs_crm_write_t){.kind = CS_CRM_CALL,
+                         .table = "opportunity",
+                         .id = id,
+                         .call = "WinOpportunity",
+                         .row = row_of("{\"Status\":3,\"actualrevenue\":{\"$number\":\"12000.00\"},"
+                                       "\"actualend\":\"2026-03-31\",\"description\":\"x\"}",
+                                       p)};
     assert_ok(r->impl->write(r->crm, &w, 1, 0, p));
     expect(&w.result, CS_CLASS_OK, NULL);
     read = read_one(r, "opportunity", id, "statecode statuscode");
     assert_string_equal(cs_json_print(read.record->row, p), "{\"statecode\":1,\"statuscode\":3}");
-    w = write_one(r, CS_CRM_UPDATE, "opportunity", id, read.record->version, "{\"name\":\"closed\"}", NULL);
+    w = write_one(r, CS_CRM_UPDATE, "opportunity", id, read.record->version,
+                  "{\"name\":\"closed\"}", NULL);
     expect(&w.result, CS_CLASS_DATA, NULL);
-    w = write_one(r, CS_CRM_UPDATE, "opportunity", id, read.record->version, "{\"statecode\":0,\"statuscode\":1}", NULL);
+    w = write_one(r, CS_CRM_UPDATE, "opportunity", id, read.record->version,
+                  "{\"statecode\":0,\"statuscode\":1}", NULL);
     expect(&w.result, CS_CLASS_OK, NULL);
 }
 
@@ -1052,7 +1138,9 @@ static void test_rows_that_are_not_there(void **state)
     expect(&w.result, CS_CLASS_GONE, NULL);
     read = read_one(r, "opportunity", NOBODY, "name");
     expect(&read.result, CS_CLASS_GONE, NULL);
-    w = write_one(r, CS_CRM_CREATE, "opportunity", cs_uuid4(p), NULL, "{\"parentaccountid\":{\"$ref\":{\"table\":\"account\",\"id\":\"" NOBODY "\"}}}", NULL);
+    w = write_one(r, CS_CRM_CREATE, "opportunity", cs_uuid4(p), NULL,
+                  "{\"parentaccountid\":{\"$ref\":{\"table\":\"account\",\"id\":\"" NOBODY "\"}}}",
+                  NULL);
     expect(&w.result, CS_CLASS_DATA, NULL);
     read = read_one(r, "opportunity", "not a guid", "name");
     expect(&read.result, CS_CLASS_REFUSED, "dataverse:id");
@@ -1068,7 +1156,8 @@ static void test_refused_values_and_columns(void **state)
 
     memset(longer, 'x', 399);
     longer[399] = '\0';
-    w = write_one(r, CS_CRM_CREATE, "opportunity", cs_uuid4(p), NULL, apr_psprintf(p, "{\"name\":\"%s\"}", longer), NULL);
+    w = write_one(r, CS_CRM_CREATE, "opportunity", cs_uuid4(p), NULL,
+                  apr_psprintf(p, "{\"name\":\"%s\"}", longer), NULL);
     expect(&w.result, CS_CLASS_DATA, "dataverse:0x80044331");
     assert_true(strlen(w.result.detail) < 450);
     w = write_one(r, CS_CRM_CREATE, "opportunity", cs_uuid4(p), NULL, "{\"salesstage\":77}", NULL);
@@ -1085,15 +1174,23 @@ static void test_find_by_ordered_keys(void **state)
 {
     apr_pool_t *p = *state;
     rig_t *r = rig_crm(p);
-    cs_crm_find_t finds[7] = { { 0 } };
+    cs_crm_find_t finds[7] = {{0}};
     static const char *const keys[][3] = {
-        { "transactioncurrency", "[{\"isocurrencycode\":\" usd \"}]", NULL },
-        { "systemuser", "[{\"internalemailaddress\":\"ADA.seller@contoso.example\"}]", "{\"isdisabled\":false}" },
-        { "systemuser", "[{\"internalemailaddress\":\"cleo.gone@contoso.example\"}]", "{\"isdisabled\":false}" },
-        { "account", "[{\"accountnumber\":\"\"},{\"accountnumber\":\"NONE\"},{\"name\":\"fabrikam ltd\",\"address1_postalcode\":\"EC1A 1BB\"}]", "{\"statecode\":0}" },
-        { "contact", "[{\"emailaddress1\":\"dora@fabrikam.example\",\"parentcustomerid\":{\"$ref\":{\"table\":\"account\",\"id\":\"" ACCOUNT "\"}}}]", NULL },
-        { "account", "[{\"accountnumber\":\" \"}]", NULL },
-        { "account", "[{\"name\":\"O'Twins & Co\"}]", NULL },
+        {"transactioncurrency", "[{\"isocurrencycode\":\" usd \"}]", NULL},
+        {"systemuser", "[{\"internalemailaddress\":\"ADA.seller@contoso.example\"}]",
+         "{\"isdisabled\":false}"},
+        {"systemuser", "[{\"internalemailaddress\":\"cleo.gone@contoso.example\"}]",
+         "{\"isdisabled\":false}"},
+        {"account",
+         "[{\"accountnumber\":\"\"},{\"accountnumber\":\"NONE\"},{\"name\":\"fabrikam "
+         "ltd\",\"address1_postalcode\":\"EC1A 1BB\"}]",
+         "{\"statecode\":0}"},
+        {"contact",
+         "[{\"emailaddress1\":\"dora@fabrikam.example\",\"parentcustomerid\":{\"$ref\":{\"table\":"
+         "\"account\",\"id\":\"" ACCOUNT "\"}}}]",
+         NULL},
+        {"account", "[{\"accountnumber\":\" \"}]", NULL},
+        {"account", "[{\"name\":\"O'Twins & Co\"}]", NULL},
     };
 
     if (!json_array_size(control(&crm_sim, "GET", "accounts", NULL, p))) {
@@ -1108,7 +1205,7 @@ static void test_find_by_ordered_keys(void **state)
     }
     assert_ok(r->impl->find(r->crm, finds, 7, 0, p));
     for (int i = 0; i < 7; i++) {
-        static const int found[] = { 1, 1, 0, 1, 1, 0, 2 };
+        static const int found[] = {1, 1, 0, 1, 1, 0, 2};
 
         expect(&finds[i].result, CS_CLASS_OK, NULL);
         assert_int_equal(finds[i].found, found[i]);
@@ -1120,7 +1217,8 @@ static void test_find_by_ordered_keys(void **state)
     assert_string_equal(finds[4].id, "00000000-0000-4000-8000-000000000051");
     assert_int_equal(finds[5].calls, 0);
     assert_in_range(json_array_size(finds[6].candidates), 2, 10);
-    assert_int_equal(strcasecmp(cs_json_str(json_array_get(finds[6].candidates, 0), "name"), "O'Twins & Co"), 0);
+    assert_int_equal(
+        strcasecmp(cs_json_str(json_array_get(finds[6].candidates, 0), "name"), "O'Twins & Co"), 0);
 }
 
 static void test_custom_tables_are_learnt(void **state)
@@ -1128,7 +1226,8 @@ static void test_custom_tables_are_learnt(void **state)
     apr_pool_t *p = *state;
     rig_t *r = rig_crm(p);
     const char *id = cs_uuid4(p);
-    cs_crm_find_t find = { .table = "msft_microsoftsolutiondetail", .keys = row_of("[{\"msft_solutionidentifier\":\"SOL-24100-GWB\"}]", p) };
+    cs_crm_find_t find = {.table = "msft_microsoftsolutiondetail",
+                          .keys = row_of("[{\"msft_solutionidentifier\":\"SOL-24100-GWB\"}]", p)};
     cs_crm_write_t w;
     cs_crm_read_t read;
 
@@ -1137,11 +1236,14 @@ static void test_custom_tables_are_learnt(void **state)
     assert_int_equal(find.found, 1);
     assert_int_equal(find.calls, 2);
     w = write_one(r, CS_CRM_CREATE, "msft_microsoftsolution", id, NULL,
-                  "{\"msft_name\":\"n\",\"msft_opportunityid\":{\"$ref\":{\"table\":\"opportunity\",\"id\":\"00000000-0000-4000-8000-000000000071\"}},"
-                  "\"msft_solutiondetailid\":{\"$ref\":{\"table\":\"msft_microsoftsolutiondetail\",\"id\":\"00000000-0000-4000-8000-000000000061\"}}}",
+                  "{\"msft_name\":\"n\",\"msft_opportunityid\":{\"$ref\":{\"table\":"
+                  "\"opportunity\",\"id\":\"00000000-0000-4000-8000-000000000071\"}},"
+                  "\"msft_solutiondetailid\":{\"$ref\":{\"table\":\"msft_microsoftsolutiondetail\","
+                  "\"id\":\"00000000-0000-4000-8000-000000000061\"}}}",
                   "msft_name msft_opportunityid");
     expect(&w.result, CS_CLASS_OK, NULL);
-    assert_has(cs_json_print(w.record->row, p), "\"msft_opportunityid\":{\"id\":\"00000000-0000-4000-8000-000000000071\"}");
+    assert_has(cs_json_print(w.record->row, p),
+               "\"msft_opportunityid\":{\"id\":\"00000000-0000-4000-8000-000000000071\"}");
     read = read_one(r, "msft_microsoftsolution", id, "msft_name msft_opportunityid/name");
     expect(&read.result, CS_CLASS_OK, NULL);
     assert_int_equal(read.calls, 1);
@@ -1151,30 +1253,42 @@ static void test_custom_tables_are_learnt(void **state)
 
 static void test_writes_without_answer_are_unknown_and_never_sent_twice(void **state)
 {
-    static const char *const kinds[] = { "drop-after-commit", "reset-after", "truncate" };
+    static const char *const kinds[] = {"drop-after-commit", "reset-after", "truncate"};
     apr_pool_t *p = *state;
     rig_t *r = rig_crm(p);
 
     for (int i = 0; i < 3; i++) {
         const char *id = cs_uuid4(p);
-        cs_crm_read_t read = read_one(r, "opportunity", "00000000-0000-4000-8000-000000000071", "name");
+        cs_crm_read_t read =
+            read_one(r, "opportunity", "00000000-0000-4000-8000-000000000071", "name");
         cs_crm_write_t w;
 
         /* The connection is a kept one: libcurl would like to try again on a fresh one. */
         expect(&read.result, CS_CLASS_OK, NULL);
-        fault(&crm_sim, apr_psprintf(p, "{\"method\":\"PATCH\",\"path\":\"opportunities\",\"fault\":\"%s\",\"times\":1}", kinds[i]), p);
+        fault(&crm_sim,
+              apr_psprintf(
+                  p,
+                  "{\"method\":\"PATCH\",\"path\":\"opportunities\",\"fault\":\"%s\",\"times\":1}",
+                  kinds[i]),
+              p);
         control(&crm_sim, "DELETE", "requests", NULL, p);
-        w = write_one(r, CS_CRM_CREATE, "opportunity", id, NULL, "{\"name\":\"lost answer\"}", "name");
+        w = write_one(r, CS_CRM_CREATE, "opportunity", id, NULL, "{\"name\":\"lost answer\"}",
+                      "name");
         expect(&w.result, CS_CLASS_UNKNOWN, NULL);
         assert_non_null(w.result.correlation);
         assert_int_equal(seen(&crm_sim, "PATCH", "opportunities", p), 1);
         /* settled by the same again */
-        w = write_one(r, CS_CRM_CREATE, "opportunity", id, NULL, "{\"name\":\"lost answer\"}", "name");
+        w = write_one(r, CS_CRM_CREATE, "opportunity", id, NULL, "{\"name\":\"lost answer\"}",
+                      "name");
         expect(&w.result, CS_CLASS_DUPLICATE, NULL);
     }
     control(&crm_sim, "DELETE", "faults", NULL, p);
-    fault(&crm_sim, "{\"method\":\"PATCH\",\"path\":\"opportunities\",\"fault\":\"html\",\"status\":200,\"times\":1}", p);
-    cs_crm_write_t w = write_one(r, CS_CRM_CREATE, "opportunity", cs_uuid4(p), NULL, "{\"name\":\"page\"}", "name");
+    fault(&crm_sim,
+          "{\"method\":\"PATCH\",\"path\":\"opportunities\",\"fault\":\"html\",\"status\":200,"
+          "\"times\":1}",
+          p);
+    cs_crm_write_t w = write_one(r, CS_CRM_CREATE, "opportunity", cs_uuid4(p), NULL,
+                                 "{\"name\":\"page\"}", "name");
     expect(&w.result, CS_CLASS_UNKNOWN, "dataverse:answer");
 }
 
@@ -1185,15 +1299,16 @@ static void test_crm_faults(void **state)
         cs_class_e cls;
         const char *problem;
     } table[] = {
-        { "\"status\":429,\"code\":\"0x80072322\",\"retry_after\":\"33\"", CS_CLASS_THROTTLED, "dataverse:0x80072322" },
-        { "\"status\":500,\"code\":\"0x80044150\"", CS_CLASS_RETRY, "dataverse:0x80044150" },
-        { "\"status\":500,\"code\":\"0x80040216\"", CS_CLASS_RETRY, "internal:0x80040216" },
-        { "\"status\":503", CS_CLASS_RETRY, NULL },
-        { "\"status\":403,\"code\":\"0x80040220\"", CS_CLASS_REFUSED, "dataverse:0x80040220" },
-        { "\"status\":403,\"code\":\"0x80072560\"", CS_CLASS_SUSPEND, "dataverse:0x80072560" },
-        { "\"status\":404,\"fault\":\"html\"", CS_CLASS_RETRY, "http:404" },
-        { "\"status\":400,\"code\":\"0x80040265\"", CS_CLASS_REFUSED, "dataverse:0x80040265" },
-        { "\"fault\":\"truncate\"", CS_CLASS_RETRY, "transport" },
+        {"\"status\":429,\"code\":\"0x80072322\",\"retry_after\":\"33\"", CS_CLASS_THROTTLED,
+         "dataverse:0x80072322"},
+        {"\"status\":500,\"code\":\"0x80044150\"", CS_CLASS_RETRY, "dataverse:0x80044150"},
+        {"\"status\":500,\"code\":\"0x80040216\"", CS_CLASS_RETRY, "internal:0x80040216"},
+        {"\"status\":503", CS_CLASS_RETRY, NULL},
+        {"\"status\":403,\"code\":\"0x80040220\"", CS_CLASS_REFUSED, "dataverse:0x80040220"},
+        {"\"status\":403,\"code\":\"0x80072560\"", CS_CLASS_SUSPEND, "dataverse:0x80072560"},
+        {"\"status\":404,\"fault\":\"html\"", CS_CLASS_RETRY, "http:404"},
+        {"\"status\":400,\"code\":\"0x80040265\"", CS_CLASS_REFUSED, "dataverse:0x80040265"},
+        {"\"fault\":\"truncate\"", CS_CLASS_RETRY, "transport"},
     };
     apr_pool_t *p = *state;
     size_t i;
@@ -1203,11 +1318,13 @@ static void test_crm_faults(void **state)
         cs_crm_read_t read;
 
         control(&crm_sim, "DELETE", "faults", NULL, p);
-        fault(&crm_sim, apr_psprintf(p, "{\"path\":\"opportunities\",\"times\":1,%s}", table[i].fault), p);
+        fault(&crm_sim,
+              apr_psprintf(p, "{\"path\":\"opportunities\",\"times\":1,%s}", table[i].fault), p);
         read = read_one(r, "opportunity", "00000000-0000-4000-8000-000000000071", "name");
         expect(&read.result, table[i].cls, table[i].problem);
         if (read.result.cls == CS_CLASS_THROTTLED) {
-            assert_in_range(read.result.retry_at, cs_time_now() + 30 * SEC, cs_time_now() + 33 * SEC);
+            assert_in_range(read.result.retry_at, cs_time_now() + 30 * SEC,
+                            cs_time_now() + 33 * SEC);
         }
     }
 }
@@ -1221,7 +1338,8 @@ static void test_crm_401_is_refreshed_once(void **state)
 
     expect(&read.result, CS_CLASS_OK, NULL);
     control(&crm_sim, "POST", "tokens", "{\"revoke\":true}", p);
-    w = write_one(r, CS_CRM_CREATE, "opportunity", cs_uuid4(p), NULL, "{\"name\":\"after 401\"}", NULL);
+    w = write_one(r, CS_CRM_CREATE, "opportunity", cs_uuid4(p), NULL, "{\"name\":\"after 401\"}",
+                  NULL);
     expect(&w.result, CS_CLASS_OK, NULL);
     assert_int_equal(w.calls, 2);
     fault(&crm_sim, "{\"path\":\"opportunities\",\"fault\":\"status\",\"status\":401}", p);
@@ -1236,7 +1354,7 @@ static void test_tls_trusts_only_what_is_configured(void **state)
 {
     apr_pool_t *p = *state;
     cs_http_t *http;
-    cs_limiter_t limiter = { 0 };
+    cs_limiter_t limiter = {0};
     cs_upstream_t up = upstream("sales", tls_sim.base, p);
     cs_http_request_t request = plain(apr_pstrcat(p, tls_sim.base, "/_sandbox/health", NULL));
     cs_http_response_t response;
@@ -1267,7 +1385,8 @@ static void test_tls_trusts_only_what_is_configured(void **state)
 
 /* ---- all of it ---- */
 
-static void print_log(void *baton, cs_log_level_e level, apr_status_t rv, const char *site, const char *message)
+static void print_log(void *baton, cs_log_level_e level, apr_status_t rv, const char *site,
+                      const char *message)
 {
     (void)baton;
     (void)rv;
@@ -1313,13 +1432,25 @@ static int start_all(void **state)
     }
     dir = unit_path(all, "pki");
     cs_log_set(print_log, log_everything, NULL);
-    const char *const pc_args[] = { "partner-center", "--with-stdin", "--pki", dir, "--seed", "tests/sandbox/seed-partner-center.json", NULL };
-    const char *const crm_args[] = { "dynamics365", "--with-stdin", NULL };
-    const char *const tls_args[] = { "dynamics365", "--with-stdin", "--tls", unit_path(all, "pki/server.pem"), unit_path(all, "pki/server.key"), NULL };
+    const char *const pc_args[] = {"partner-center",
+                                   "--with-stdin",
+                                   "--pki",
+                                   dir,
+                                   "--seed",
+                                   "tests/sandbox/seed-partner-center.json",
+                                   NULL};
+    const char *const crm_args[] = {"dynamics365", "--with-stdin", NULL};
+    const char *const tls_args[] = {"dynamics365",
+                                    "--with-stdin",
+                                    "--tls",
+                                    unit_path(all, "pki/server.pem"),
+                                    unit_path(all, "pki/server.key"),
+                                    NULL};
 
-    return start_sim(&pc_sim, "tests/sandbox/partner-center", pc_args) || start_sim(&crm_sim, "tests/sandbox/dynamics365", crm_args)
-           || start_sim(&tls_sim, "tests/sandbox/dynamics365", tls_args)
-           || cs_http_create(&control_http, "control", all);
+    return start_sim(&pc_sim, "tests/sandbox/partner-center", pc_args) ||
+           start_sim(&crm_sim, "tests/sandbox/dynamics365", crm_args) ||
+           start_sim(&tls_sim, "tests/sandbox/dynamics365", tls_args) ||
+           cs_http_create(&control_http, "control", all);
 }
 
 static int stop_all(void **state)

@@ -9,7 +9,7 @@
 
 #define API "/api/data/v9.2/"
 
-static const cs_json_limits_t answer_limits = { 4 * 1024 * 1024, 100000, 32 };
+static const cs_json_limits_t answer_limits = {4 * 1024 * 1024, 100000, 32};
 
 /* ---- batches ---- */
 
@@ -25,8 +25,8 @@ void cs_dyn_batch_init(cs_dyn_batch_t *batch, cs_crm_t *crm, int max, apr_pool_t
     batch->p = p;
 }
 
-cs_http_request_t *cs_dyn_batch_add(cs_dyn_batch_t *batch, const char *method, const char *path, const char *label,
-                                    const cs_dyn_call_t *call)
+cs_http_request_t *cs_dyn_batch_add(cs_dyn_batch_t *batch, const char *method, const char *path,
+                                    const char *label, const cs_dyn_call_t *call)
 {
     cs_http_request_t *request = &batch->requests[batch->n];
     int get = !strcmp(method, "GET");
@@ -58,8 +58,8 @@ apr_status_t cs_dyn_batch_send(cs_dyn_batch_t *batch, apr_interval_time_t deadli
     apr_status_t rv;
     int i;
 
-    rv = cs_token_perform(crm->token, crm->http, crm->cfg.upstream, crm->limiter, batch->requests, batch->responses, batch->n, deadline,
-                          batch->p);
+    rv = cs_token_perform(crm->token, crm->http, crm->cfg.upstream, crm->limiter, batch->requests,
+                          batch->responses, batch->n, deadline, batch->p);
     for (i = 0; rv == APR_SUCCESS && i < batch->n; i++) {
         cs_count(CS_COUNT_CALLS_CRM, (apr_uint64_t)batch->responses[i].calls);
     }
@@ -68,21 +68,23 @@ apr_status_t cs_dyn_batch_send(cs_dyn_batch_t *batch, apr_interval_time_t deadli
 
 /* ---- answers ---- */
 
-void cs_dyn_unreadable(cs_result_t *res, const cs_http_response_t *response, const cs_http_request_t *request, cs_dyn_kind_e kind,
-                       const char *why, apr_pool_t *p)
+void cs_dyn_unreadable(cs_result_t *res, const cs_http_response_t *response,
+                       const cs_http_request_t *request, cs_dyn_kind_e kind, const char *why,
+                       apr_pool_t *p)
 {
-    cs_result_set(res, p, CS_EPARSE, kind == CS_DYN_READ ? CS_CLASS_RETRY : CS_CLASS_UNKNOWN, "dataverse:answer", "%s",
-                  cs_http_describe(response, request, why, p));
+    cs_result_set(res, p, CS_EPARSE, kind == CS_DYN_READ ? CS_CLASS_RETRY : CS_CLASS_UNKNOWN,
+                  "dataverse:answer", "%s", cs_http_describe(response, request, why, p));
     res->correlation = response->correlation;
 }
 
-json_t *cs_dyn_object(cs_result_t *res, const cs_http_response_t *response, const cs_http_request_t *request, cs_dyn_kind_e kind,
-                      apr_pool_t *p)
+json_t *cs_dyn_object(cs_result_t *res, const cs_http_response_t *response,
+                      const cs_http_request_t *request, cs_dyn_kind_e kind, apr_pool_t *p)
 {
-    cs_result_t why = { 0 };
+    cs_result_t why = {0};
     json_t *json = NULL;
 
-    if (cs_json_parse(&json, response->body, response->body_len, &answer_limits, p, &why) != APR_SUCCESS) {
+    if (cs_json_parse(&json, response->body, response->body_len, &answer_limits, p, &why) !=
+        APR_SUCCESS) {
         cs_dyn_unreadable(res, response, request, kind, why.detail, p);
         return NULL;
     }
@@ -109,7 +111,8 @@ void cs_dyn_want(cs_crm_t *crm, apr_array_header_t *names, const char *name, con
     const cs_dyn_table_t *table = name ? cs_dyn_table(crm, name) : NULL;
     int i;
 
-    if (!name || (table && (!column || table->whole || cs_dyn_nav(table, column, NULL) || !strcmp(table->key, column)))) {
+    if (!name || (table && (!column || table->whole || cs_dyn_nav(table, column, NULL) ||
+                            !strcmp(table->key, column)))) {
         return;
     }
     for (i = 0; i < names->nelts; i++) {
@@ -122,13 +125,15 @@ void cs_dyn_want(cs_crm_t *crm, apr_array_header_t *names, const char *name, con
 
 static void ask_definition(cs_dyn_batch_t *batch, const char *name)
 {
-    static const char options[] =
-        "?$select=EntitySetName,PrimaryIdAttribute,PrimaryNameAttribute&$expand=ManyToOneRelationships($select=ReferencingAttribute,"
-        "ReferencedEntity,ReferencingEntityNavigationPropertyName)";
-    cs_dyn_call_t call = { (void *)name, NULL, NULL, CS_DYN_READ };
+    static const char options[] = "?$select=EntitySetName,PrimaryIdAttribute,PrimaryNameAttribute&$"
+                                  "expand=ManyToOneRelationships($select=ReferencingAttribute,"
+                                  "ReferencedEntity,ReferencingEntityNavigationPropertyName)";
+    cs_dyn_call_t call = {(void *)name, NULL, NULL, CS_DYN_READ};
 
-    cs_dyn_batch_add(batch, "GET", apr_pstrcat(batch->p, "EntityDefinitions(LogicalName='", name, "')", options, NULL),
-                     apr_pstrcat(batch->p, "GET definition of ", name, NULL), &call);
+    cs_dyn_batch_add(
+        batch, "GET",
+        apr_pstrcat(batch->p, "EntityDefinitions(LogicalName='", name, "')", options, NULL),
+        apr_pstrcat(batch->p, "GET definition of ", name, NULL), &call);
 }
 
 static void take_definition(cs_dyn_batch_t *batch, int at, cs_result_t *res)
@@ -137,7 +142,7 @@ static void take_definition(cs_dyn_batch_t *batch, int at, cs_result_t *res)
     const cs_http_response_t *response = &batch->responses[at];
     cs_crm_t *crm = batch->crm;
     const cs_dyn_table_t *table;
-    cs_result_t one = { 0 };
+    cs_result_t one = {0};
     json_t *json = NULL;
 
     cs_dyn_classify(&one, response, &batch->requests[at], CS_DYN_READ, NULL, batch->p);
@@ -154,12 +159,14 @@ static void take_definition(cs_dyn_batch_t *batch, int at, cs_result_t *res)
             apr_hash_set(crm->learnt, table->name, APR_HASH_KEY_STRING, table);
             return;
         }
-        cs_dyn_unreadable(&one, response, &batch->requests[at], CS_DYN_READ, "the definition names no entity set or key", batch->p);
+        cs_dyn_unreadable(&one, response, &batch->requests[at], CS_DYN_READ,
+                          "the definition names no entity set or key", batch->p);
     }
     *res = one;
 }
 
-apr_status_t cs_dyn_learn(cs_crm_t *crm, const apr_array_header_t *names, apr_interval_time_t deadline, int *pcalls, apr_pool_t *p,
+apr_status_t cs_dyn_learn(cs_crm_t *crm, const apr_array_header_t *names,
+                          apr_interval_time_t deadline, int *pcalls, apr_pool_t *p,
                           cs_result_t *res)
 {
     cs_dyn_batch_t batch;
@@ -191,16 +198,17 @@ static const char *token_url(const cs_crm_config_t *cfg, apr_pool_t *p)
     if (cfg->token_url) {
         return cfg->token_url;
     }
-    return apr_pstrcat(p, "https://login.microsoftonline.com/", cs_http_escape(cfg->tenant ? cfg->tenant : "", p), "/oauth2/v2.0/token",
+    return apr_pstrcat(p, "https://login.microsoftonline.com/",
+                       cs_http_escape(cfg->tenant ? cfg->tenant : "", p), "/oauth2/v2.0/token",
                        NULL);
 }
 
-static apr_status_t create(cs_crm_t **pcrm, const cs_crm_config_t *cfg, cs_http_t *http, cs_limiter_t *limiter, cs_limiter_t *login_limiter,
-                           apr_pool_t *p)
+static apr_status_t create(cs_crm_t **pcrm, const cs_crm_config_t *cfg, cs_http_t *http,
+                           cs_limiter_t *limiter, cs_limiter_t *login_limiter, apr_pool_t *p)
 {
     cs_crm_t *crm = apr_pcalloc(p, sizeof(*crm));
     const char *origin = cs_http_origin(cfg->url, p);
-    cs_token_config_t tc = { 0 };
+    cs_token_config_t tc = {0};
 
     if (!origin) {
         return APR_EINVAL;
@@ -236,19 +244,23 @@ static const char *guid_member(const json_t *json, const char *name, apr_pool_t 
     return out;
 }
 
-/* A copied sandbox answers under the old address with an identity of its own: nothing must be written there. */
-static apr_status_t check_organization(const cs_crm_t *crm, const cs_crm_whoami_t *who, apr_pool_t *p, cs_result_t *res)
+/* A copied sandbox answers under the old address with an identity of its own: nothing must be
+ * written there. */
+static apr_status_t check_organization(const cs_crm_t *crm, const cs_crm_whoami_t *who,
+                                       apr_pool_t *p, cs_result_t *res)
 {
     if (!crm->cfg.organization || !strcasecmp(crm->cfg.organization, who->organization)) {
         return APR_SUCCESS;
     }
-    return cs_result_set(res, p, CS_EREMOTE, CS_CLASS_SUSPEND, "config:organization", "%s is the organisation %s, but %s was expected",
-                         crm->cfg.url, who->organization, crm->cfg.organization);
+    return cs_result_set(res, p, CS_EREMOTE, CS_CLASS_SUSPEND, "config:organization",
+                         "%s is the organisation %s, but %s was expected", crm->cfg.url,
+                         who->organization, crm->cfg.organization);
 }
 
-static apr_status_t whoami(cs_crm_t *crm, cs_crm_whoami_t *who, apr_interval_time_t deadline, apr_pool_t *p, cs_result_t *res)
+static apr_status_t whoami(cs_crm_t *crm, cs_crm_whoami_t *who, apr_interval_time_t deadline,
+                           apr_pool_t *p, cs_result_t *res)
 {
-    cs_dyn_call_t call = { NULL, NULL, NULL, CS_DYN_READ };
+    cs_dyn_call_t call = {NULL, NULL, NULL, CS_DYN_READ};
     cs_dyn_batch_t batch;
     apr_status_t rv;
     json_t *json;
@@ -259,19 +271,22 @@ static apr_status_t whoami(cs_crm_t *crm, cs_crm_whoami_t *who, apr_interval_tim
     cs_dyn_batch_add(&batch, "GET", "WhoAmI", "GET WhoAmI", &call);
     rv = cs_dyn_batch_send(&batch, deadline);
     if (rv != APR_SUCCESS) {
-        return cs_result_set(res, p, rv, CS_CLASS_RETRY, "transport", "no request could be sent to %s", crm->cfg.name);
+        return cs_result_set(res, p, rv, CS_CLASS_RETRY, "transport",
+                             "no request could be sent to %s", crm->cfg.name);
     }
     cs_dyn_classify(res, &batch.responses[0], &batch.requests[0], CS_DYN_READ, NULL, p);
     if (res->cls == CS_CLASS_GONE) {
         res->cls = CS_CLASS_SUSPEND;
     }
-    if (res->cls != CS_CLASS_OK || !(json = cs_dyn_object(res, &batch.responses[0], &batch.requests[0], CS_DYN_READ, p))) {
+    if (res->cls != CS_CLASS_OK ||
+        !(json = cs_dyn_object(res, &batch.responses[0], &batch.requests[0], CS_DYN_READ, p))) {
         return res->rv;
     }
     who->organization = guid_member(json, "OrganizationId", p);
     who->user = guid_member(json, "UserId", p);
     if (!who->organization || !who->user) {
-        cs_dyn_unreadable(res, &batch.responses[0], &batch.requests[0], CS_DYN_READ, "the answer names no organisation or user", p);
+        cs_dyn_unreadable(res, &batch.responses[0], &batch.requests[0], CS_DYN_READ,
+                          "the answer names no organisation or user", p);
         return res->rv;
     }
     return check_organization(crm, who, p, res);
@@ -292,20 +307,26 @@ static const char *check(const cs_crm_config_t *cfg, apr_pool_t *p)
     const char *origin = cfg->url ? cs_http_origin(cfg->url, p) : NULL;
 
     if (!origin || has_path(cfg->url)) {
-        return apr_psprintf(p, "\"%s\" is not the address of an environment; give it as https://organisation.crm.dynamics.com",
+        return apr_psprintf(p,
+                            "\"%s\" is not the address of an environment; give it as "
+                            "https://organisation.crm.dynamics.com",
                             cfg->url ? cfg->url : "");
     }
     if (!cfg->tenant && !cfg->token_url) {
-        return apr_psprintf(p, "%s needs tenant=, the id or domain of its Microsoft Entra tenant", cfg->name);
+        return apr_psprintf(p, "%s needs tenant=, the id or domain of its Microsoft Entra tenant",
+                            cfg->name);
     }
     if (!cfg->client_id) {
         return apr_psprintf(p, "%s needs client-id=, the application's id", cfg->name);
     }
     if (cfg->certificate || cfg->key) {
-        return apr_psprintf(p, "%s: this version signs in with client-secret=, not with certificate= and key=", cfg->name);
+        return apr_psprintf(
+            p, "%s: this version signs in with client-secret=, not with certificate= and key=",
+            cfg->name);
     }
     if (!cfg->client_secret) {
-        return apr_psprintf(p, "%s needs client-secret=file:/path or client-secret=exec:command", cfg->name);
+        return apr_psprintf(p, "%s needs client-secret=file:/path or client-secret=exec:command",
+                            cfg->name);
     }
     if (cfg->organization && !cs_uuid_valid(cfg->organization, strlen(cfg->organization))) {
         return apr_psprintf(p, "organization=\"%s\" is not a GUID", cfg->organization);
@@ -313,11 +334,13 @@ static const char *check(const cs_crm_config_t *cfg, apr_pool_t *p)
     return NULL;
 }
 
-static const char *link_of(const cs_crm_config_t *cfg, const char *table, const char *id, apr_pool_t *p)
+static const char *link_of(const cs_crm_config_t *cfg, const char *table, const char *id,
+                           apr_pool_t *p)
 {
     const char *origin = cs_http_origin(cfg->url, p);
 
-    if (!origin || !table || !id || !cs_dyn_name_valid(table, strlen(table)) || !cs_uuid_valid(id, strlen(id))) {
+    if (!origin || !table || !id || !cs_dyn_name_valid(table, strlen(table)) ||
+        !cs_uuid_valid(id, strlen(id))) {
         return NULL;
     }
     return apr_pstrcat(p, origin, "/main.aspx?pagetype=entityrecord&etn=", table, "&id=", id, NULL);

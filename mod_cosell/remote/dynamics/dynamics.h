@@ -1,4 +1,4 @@
-/* remote/dynamics/dynamics.h: Dynamics 365 Sales over the Dataverse Web API v9.2. (crm-apis.md A) */
+/* remote/dynamics/dynamics.h: Dynamics 365 Sales over the Dataverse Web API v9.2. */
 #ifndef CS_REMOTE_DYNAMICS_H
 #define CS_REMOTE_DYNAMICS_H
 

@@ -19,35 +19,39 @@ typedef struct rule_t {
 
 /* The code decides over the status: the same code has been seen under several. */
 static const rule_t rules[] = {
-    { 0x80072560, CS_CLASS_SUSPEND, NULL, "; the application needs an application user with a security role in this environment" },
-    { 0x80072321, CS_CLASS_THROTTLED, NULL, NULL },
-    { 0x80072322, CS_CLASS_THROTTLED, NULL, NULL },
-    { 0x80072326, CS_CLASS_THROTTLED, NULL, NULL },
-    { 0x80060882, CS_CLASS_CONFLICT, NULL, NULL },
-    { 0x80040237, CS_CLASS_DUPLICATE, NULL, NULL },
-    { 0x80060892, CS_CLASS_DUPLICATE, NULL, NULL },
-    { 0x80040333, CS_CLASS_DUPLICATE, NULL, NULL },
-    { 0x80044331, CS_CLASS_DATA, NULL, NULL }, /* text too long */
-    { 0x80044330, CS_CLASS_DATA, NULL, NULL }, /* number too large */
-    { 0x8004432F, CS_CLASS_DATA, NULL, NULL }, /* number too small */
-    { 0x8004431A, CS_CLASS_DATA, NULL, NULL }, /* no such choice */
-    { 0x80040203, CS_CLASS_DATA, NULL, NULL }, /* invalid argument */
-    { 0x80048408, CS_CLASS_DATA, NULL, NULL }, /* status not of this state */
-    { 0x8004F01F, CS_CLASS_DATA, NULL, NULL },
-    { 0x80044410, CS_CLASS_DATA, NULL, NULL },
-    { 0x8004700C, CS_CLASS_DATA, NULL, NULL },
-    { 0x80041D33, CS_CLASS_DATA, NULL, NULL },
-    { 0x80041D67, CS_CLASS_DATA, NULL, NULL },
-    { 0x80040800, CS_CLASS_DATA, NULL, NULL },
-    { 0x80048d19, CS_CLASS_SUSPEND, "config:column", "; check the mapping's columns against this environment" },
-    { 0x80060888, CS_CLASS_SUSPEND, "config:column", "; check the mapping's columns against this environment" },
-    { 0x80060890, CS_CLASS_SUSPEND, "config:key", NULL },
-    { 0x8006088a, CS_CLASS_SUSPEND, "config:table", "; check the mapping's tables against this environment" },
-    { 0x80040265, CS_CLASS_REFUSED, NULL, NULL }, /* a plug-in of this organisation said no */
-    { 0x80040217, CS_CLASS_GONE, NULL, NULL },
-    { 0x80060891, CS_CLASS_GONE, NULL, NULL },
-    { 0x80044150, CS_CLASS_RETRY, NULL, NULL }, /* SQL error: deadlock */
-    { 0x80044151, CS_CLASS_RETRY, NULL, NULL }, /* SQL timeout */
+    {0x80072560, CS_CLASS_SUSPEND, NULL,
+     "; the application needs an application user with a security role in this environment"},
+    {0x80072321, CS_CLASS_THROTTLED, NULL, NULL},
+    {0x80072322, CS_CLASS_THROTTLED, NULL, NULL},
+    {0x80072326, CS_CLASS_THROTTLED, NULL, NULL},
+    {0x80060882, CS_CLASS_CONFLICT, NULL, NULL},
+    {0x80040237, CS_CLASS_DUPLICATE, NULL, NULL},
+    {0x80060892, CS_CLASS_DUPLICATE, NULL, NULL},
+    {0x80040333, CS_CLASS_DUPLICATE, NULL, NULL},
+    {0x80044331, CS_CLASS_DATA, NULL, NULL}, /* text too long */
+    {0x80044330, CS_CLASS_DATA, NULL, NULL}, /* number too large */
+    {0x8004432F, CS_CLASS_DATA, NULL, NULL}, /* number too small */
+    {0x8004431A, CS_CLASS_DATA, NULL, NULL}, /* no such choice */
+    {0x80040203, CS_CLASS_DATA, NULL, NULL}, /* invalid argument */
+    {0x80048408, CS_CLASS_DATA, NULL, NULL}, /* status not of this state */
+    {0x8004F01F, CS_CLASS_DATA, NULL, NULL},
+    {0x80044410, CS_CLASS_DATA, NULL, NULL},
+    {0x8004700C, CS_CLASS_DATA, NULL, NULL},
+    {0x80041D33, CS_CLASS_DATA, NULL, NULL},
+    {0x80041D67, CS_CLASS_DATA, NULL, NULL},
+    {0x80040800, CS_CLASS_DATA, NULL, NULL},
+    {0x80048d19, CS_CLASS_SUSPEND, "config:column",
+     "; check the mapping's columns against this environment"},
+    {0x80060888, CS_CLASS_SUSPEND, "config:column",
+     "; check the mapping's columns against this environment"},
+    {0x80060890, CS_CLASS_SUSPEND, "config:key", NULL},
+    {0x8006088a, CS_CLASS_SUSPEND, "config:table",
+     "; check the mapping's tables against this environment"},
+    {0x80040265, CS_CLASS_REFUSED, NULL, NULL}, /* a plug-in of this organisation said no */
+    {0x80040217, CS_CLASS_GONE, NULL, NULL},
+    {0x80060891, CS_CLASS_GONE, NULL, NULL},
+    {0x80044150, CS_CLASS_RETRY, NULL, NULL}, /* SQL error: deadlock */
+    {0x80044151, CS_CLASS_RETRY, NULL, NULL}, /* SQL timeout */
 };
 
 static const rule_t *rule_of(apr_uint32_t code)
@@ -82,29 +86,34 @@ apr_uint32_t cs_dyn_code(const char *text)
     return (apr_uint32_t)value;
 }
 
-/* The message and the code; returns 1 when the body is an error document of this API, 0 for a gateway's page, an empty body and everything else. */
-static int read_error(const cs_http_response_t *response, apr_uint32_t *pcode, const char **pmessage, apr_pool_t *p)
+/* The message and the code; returns 1 when the body is an error document of this API, 0 for a
+ * gateway's page, an empty body and everything else. */
+static int read_error(const cs_http_response_t *response, apr_uint32_t *pcode,
+                      const char **pmessage, apr_pool_t *p)
 {
-    cs_result_t unread = { 0 };
+    cs_result_t unread = {0};
     const json_t *error, *code;
     json_t *json = NULL;
     int found;
 
     *pcode = 0;
     *pmessage = NULL;
-    if (!response->body_len || cs_json_parse(&json, response->body, response->body_len, NULL, p, &unread) != APR_SUCCESS) {
+    if (!response->body_len ||
+        cs_json_parse(&json, response->body, response->body_len, NULL, p, &unread) != APR_SUCCESS) {
         return 0;
     }
     error = cs_json_get_nocase(json, "error");
     found = json_is_object(error);
     code = cs_json_get(error, "code");
-    *pcode = json_is_integer(code) ? (apr_uint32_t)json_integer_value(code) : cs_dyn_code(json_string_value(code));
+    *pcode = json_is_integer(code) ? (apr_uint32_t)json_integer_value(code)
+                                   : cs_dyn_code(json_string_value(code));
     *pmessage = apr_pstrdup(p, cs_json_str(error, "message"));
     json_decref(json);
     return found;
 }
 
-/* "account With Id = <guid> Does Not Exist" can mean the target of a look-up that we wrote: then it is not our row that is gone. */
+/* "account With Id = <guid> Does Not Exist" can mean the target of a look-up that we wrote: then it
+ * is not our row that is gone. */
 static int names_other_row(const char *message, const char *id)
 {
     const char *at = message;
@@ -122,7 +131,8 @@ static int names_other_row(const char *message, const char *id)
     return other;
 }
 
-static cs_class_e gone_or(const cs_http_response_t *response, int documented, const char *message, cs_dyn_kind_e kind, const char *id)
+static cs_class_e gone_or(const cs_http_response_t *response, int documented, const char *message,
+                          cs_dyn_kind_e kind, const char *id)
 {
     if (!documented && response->status != 410) {
         /* A gateway answers 404 too; believing it would bury a living record. */
@@ -134,7 +144,8 @@ static cs_class_e gone_or(const cs_http_response_t *response, int documented, co
     return CS_CLASS_GONE;
 }
 
-static cs_class_e class_of_status(const cs_http_response_t *response, cs_class_e general, cs_dyn_kind_e kind)
+static cs_class_e class_of_status(const cs_http_response_t *response, cs_class_e general,
+                                  cs_dyn_kind_e kind)
 {
     switch (response->status) {
     case 401:
@@ -148,8 +159,8 @@ static cs_class_e class_of_status(const cs_http_response_t *response, cs_class_e
     }
 }
 
-static cs_class_e decide(const cs_http_response_t *response, const rule_t *rule, cs_class_e general, int documented, const char *message,
-                         cs_dyn_kind_e kind, const char *id)
+static cs_class_e decide(const cs_http_response_t *response, const rule_t *rule, cs_class_e general,
+                         int documented, const char *message, cs_dyn_kind_e kind, const char *id)
 {
     cs_class_e cls = class_of_status(response, general, kind);
 
@@ -159,16 +170,19 @@ static cs_class_e decide(const cs_http_response_t *response, const rule_t *rule,
     return cls == CS_CLASS_GONE ? gone_or(response, documented, message, kind, id) : cls;
 }
 
-static const char *problem_of(const cs_http_response_t *response, const rule_t *rule, apr_uint32_t code, apr_pool_t *p)
+static const char *problem_of(const cs_http_response_t *response, const rule_t *rule,
+                              apr_uint32_t code, apr_pool_t *p)
 {
     if (rule && rule->problem) {
         return rule->problem;
     }
     if (!rule && code && response->status == 500) {
-        /* The engine counts these: the same one again and again is a refusal. (design 6) A page without a code is a gateway's and only a reason to wait. */
+        /* The engine counts these: the same one again and again is a refusal. (design 6) A page
+         * without a code is a gateway's and only a reason to wait. */
         return apr_psprintf(p, "internal:0x%08x", code);
     }
-    return code ? apr_psprintf(p, "dataverse:0x%08x", code) : apr_psprintf(p, "http:%d", response->status);
+    return code ? apr_psprintf(p, "dataverse:0x%08x", code)
+                : apr_psprintf(p, "http:%d", response->status);
 }
 
 static const char *advice_of(const cs_http_response_t *response, const rule_t *rule)
@@ -179,8 +193,9 @@ static const char *advice_of(const cs_http_response_t *response, const rule_t *r
     return rule && rule->advice ? rule->advice : "";
 }
 
-void cs_dyn_classify(cs_result_t *res, const cs_http_response_t *response, const cs_http_request_t *request, cs_dyn_kind_e kind,
-                     const char *id, apr_pool_t *p)
+void cs_dyn_classify(cs_result_t *res, const cs_http_response_t *response,
+                     const cs_http_request_t *request, cs_dyn_kind_e kind, const char *id,
+                     apr_pool_t *p)
 {
     const char *message, *problem;
     const rule_t *rule;
@@ -198,7 +213,8 @@ void cs_dyn_classify(cs_result_t *res, const cs_http_response_t *response, const
     cls = decide(response, rule, res->cls, documented, message, kind, id);
     problem = problem_of(response, rule, code, p);
     retry_at = res->retry_at;
-    cs_result_set(res, p, CS_EREMOTE, cls, problem, "%s%s", cs_http_describe(response, request, message, p), advice_of(response, rule));
+    cs_result_set(res, p, CS_EREMOTE, cls, problem, "%s%s",
+                  cs_http_describe(response, request, message, p), advice_of(response, rule));
     res->retry_at = retry_at;
     res->correlation = response->correlation;
 }

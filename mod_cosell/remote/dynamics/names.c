@@ -5,82 +5,86 @@
 
 #include "../../base/json.h"
 
-#define END { NULL, NULL, NULL }
+#define END                                                                                        \
+    {                                                                                              \
+        NULL, NULL, NULL                                                                           \
+    }
 
 /* Look-ups that nearly every table has. */
 static const cs_dyn_nav_t common_navs[] = {
-    { "transactioncurrencyid", "transactioncurrency", "transactioncurrencyid" },
-    { "ownerid", "systemuser", "ownerid" },
-    { "ownerid", "team", "ownerid" },
-    { "owninguser", "systemuser", "owninguser" },
-    { "owningteam", "team", "owningteam" },
-    { "owningbusinessunit", "businessunit", "owningbusinessunit" },
-    { "createdby", "systemuser", "createdby" },
-    { "modifiedby", "systemuser", "modifiedby" },
-    { "createdonbehalfby", "systemuser", "createdonbehalfby" },
-    { "modifiedonbehalfby", "systemuser", "modifiedonbehalfby" },
+    {"transactioncurrencyid", "transactioncurrency", "transactioncurrencyid"},
+    {"ownerid", "systemuser", "ownerid"},
+    {"ownerid", "team", "ownerid"},
+    {"owninguser", "systemuser", "owninguser"},
+    {"owningteam", "team", "owningteam"},
+    {"owningbusinessunit", "businessunit", "owningbusinessunit"},
+    {"createdby", "systemuser", "createdby"},
+    {"modifiedby", "systemuser", "modifiedby"},
+    {"createdonbehalfby", "systemuser", "createdonbehalfby"},
+    {"modifiedonbehalfby", "systemuser", "modifiedonbehalfby"},
     END,
 };
 
 static const cs_dyn_nav_t opportunity_navs[] = {
-    { "customerid", "account", "customerid_account" },
-    { "customerid", "contact", "customerid_contact" },
-    { "parentaccountid", "account", "parentaccountid" },
-    { "parentcontactid", "contact", "parentcontactid" },
-    { "accountid", "account", "accountid" },
-    { "contactid", "contact", "contactid" },
-    { "originatingleadid", "lead", "originatingleadid" },
-    { "pricelevelid", "pricelevel", "pricelevelid" },
-    { "campaignid", "campaign", "campaignid" },
+    {"customerid", "account", "customerid_account"},
+    {"customerid", "contact", "customerid_contact"},
+    {"parentaccountid", "account", "parentaccountid"},
+    {"parentcontactid", "contact", "parentcontactid"},
+    {"accountid", "account", "accountid"},
+    {"contactid", "contact", "contactid"},
+    {"originatingleadid", "lead", "originatingleadid"},
+    {"pricelevelid", "pricelevel", "pricelevelid"},
+    {"campaignid", "campaign", "campaignid"},
     END,
 };
 
 static const cs_dyn_nav_t lead_navs[] = {
-    { "customerid", "account", "customerid_account" },
-    { "customerid", "contact", "customerid_contact" },
-    { "parentaccountid", "account", "parentaccountid" },
-    { "parentcontactid", "contact", "parentcontactid" },
-    { "qualifyingopportunityid", "opportunity", "qualifyingopportunityid" },
-    { "campaignid", "campaign", "campaignid" },
+    {"customerid", "account", "customerid_account"},
+    {"customerid", "contact", "customerid_contact"},
+    {"parentaccountid", "account", "parentaccountid"},
+    {"parentcontactid", "contact", "parentcontactid"},
+    {"qualifyingopportunityid", "opportunity", "qualifyingopportunityid"},
+    {"campaignid", "campaign", "campaignid"},
     END,
 };
 
 static const cs_dyn_nav_t account_navs[] = {
-    { "primarycontactid", "contact", "primarycontactid" },
-    { "parentaccountid", "account", "parentaccountid" },
+    {"primarycontactid", "contact", "primarycontactid"},
+    {"parentaccountid", "account", "parentaccountid"},
     END,
 };
 
 static const cs_dyn_nav_t contact_navs[] = {
-    { "parentcustomerid", "account", "parentcustomerid_account" },
-    { "parentcustomerid", "contact", "parentcustomerid_contact" },
+    {"parentcustomerid", "account", "parentcustomerid_account"},
+    {"parentcustomerid", "contact", "parentcustomerid_contact"},
     END,
 };
 
 static const cs_dyn_nav_t close_navs[] = {
-    { "opportunityid", "opportunity", "opportunityid" },
-    { "competitorid", "competitor", "competitorid" },
+    {"opportunityid", "opportunity", "opportunityid"},
+    {"competitorid", "competitor", "competitorid"},
     END,
 };
 
 static const cs_dyn_nav_t user_navs[] = {
-    { "businessunitid", "businessunit", "businessunitid" },
+    {"businessunitid", "businessunit", "businessunitid"},
     END,
 };
 
 static const cs_dyn_table_t tables[] = {
-    { "opportunity", "opportunities", "opportunityid", "name", opportunity_navs, 0 },
-    { "lead", "leads", "leadid", "fullname", lead_navs, 0 },
-    { "account", "accounts", "accountid", "name", account_navs, 0 },
-    { "contact", "contacts", "contactid", "fullname", contact_navs, 0 },
-    { "opportunityclose", "opportunitycloses", "activityid", "subject", close_navs, 0 },
-    { "transactioncurrency", "transactioncurrencies", "transactioncurrencyid", "currencyname", NULL, 0 },
-    { "systemuser", "systemusers", "systemuserid", "fullname", user_navs, 0 },
-    { "team", "teams", "teamid", "name", user_navs, 0 },
-    { "businessunit", "businessunits", "businessunitid", "name", NULL, 0 },
-    { "pricelevel", "pricelevels", "pricelevelid", "name", NULL, 0 },
-    { "campaign", "campaigns", "campaignid", "name", NULL, 0 },
-    { "competitor", "competitors", "competitorid", "name", NULL, 0 },
+    {"opportunity", "opportunities", "opportunityid", "name", opportunity_navs, 0},
+    {"lead", "leads", "leadid", "fullname", lead_navs, 0},
+    {"account", "accounts", "accountid", "name", account_navs, 0},
+    {"contact", "contacts", "contactid", "fullname", contact_navs, 0},
+    {"opportunityclose", "opportunitycloses", "activityid", "subject", close_navs, 0},
+    {"transactioncurrency", "transactioncurrencies", "transactioncurrencyid", "currencyname", NULL,
+     0},
+    {"systemuser", "systemusers", "systemuserid", "fullname", user_navs, 0},
+    {"team", "teams", "teamid", "name", user_navs, 0},
+    {"businessunit", "businessunits", "businessunitid", "name", NULL, 0},
+    {"pricelevel", "pricelevels", "pricelevelid", "name", NULL, 0},
+    {"campaign", "campaigns", "campaignid", "name", NULL, 0},
+    {"competitor", "competitors", "competitorid", "name", NULL, 0},
 };
 
 const cs_dyn_table_t *cs_dyn_table_std(const char *name)
@@ -99,7 +103,8 @@ int cs_dyn_name_valid(const char *name, apr_size_t len)
 {
     static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_0123456789";
 
-    return len > 0 && len <= 128 && strspn(name, letters) >= len && !(name[0] >= '0' && name[0] <= '9');
+    return len > 0 && len <= 128 && strspn(name, letters) >= len &&
+           !(name[0] >= '0' && name[0] <= '9');
 }
 
 static const char *checked(const json_t *obj, const char *member, apr_pool_t *p)
@@ -151,7 +156,8 @@ const cs_dyn_table_t *cs_dyn_table_of(const json_t *definition, const char *name
     return table;
 }
 
-static const cs_dyn_nav_t *find_nav(const cs_dyn_nav_t *navs, const char *column, const char *target)
+static const cs_dyn_nav_t *find_nav(const cs_dyn_nav_t *navs, const char *column,
+                                    const char *target)
 {
     for (; navs && navs->column; navs++) {
         if (!strcmp(navs->column, column) && (!target || !strcmp(navs->target, target))) {
@@ -161,7 +167,8 @@ static const cs_dyn_nav_t *find_nav(const cs_dyn_nav_t *navs, const char *column
     return NULL;
 }
 
-static const cs_dyn_nav_t *any_nav(const cs_dyn_table_t *table, const char *column, const char *target)
+static const cs_dyn_nav_t *any_nav(const cs_dyn_table_t *table, const char *column,
+                                   const char *target)
 {
     const cs_dyn_nav_t *nav = table ? find_nav(table->navs, column, target) : NULL;
 
@@ -182,12 +189,14 @@ const char *cs_dyn_target(const apr_array_header_t *lookups, const char *column)
     return NULL;
 }
 
-int cs_dyn_is_lookup(const cs_dyn_table_t *table, const char *column, const apr_array_header_t *lookups)
+int cs_dyn_is_lookup(const cs_dyn_table_t *table, const char *column,
+                     const apr_array_header_t *lookups)
 {
     int i;
 
     for (i = 0; lookups && i < lookups->nelts; i++) {
-        if (APR_ARRAY_IDX(lookups, i, cs_crm_lookup_t).column && !strcmp(APR_ARRAY_IDX(lookups, i, cs_crm_lookup_t).column, column)) {
+        if (APR_ARRAY_IDX(lookups, i, cs_crm_lookup_t).column &&
+            !strcmp(APR_ARRAY_IDX(lookups, i, cs_crm_lookup_t).column, column)) {
             /* A table's own key may be named where look-ups are listed; it never is one. */
             return !table || strcmp(table->key, column) != 0;
         }
@@ -199,7 +208,8 @@ const char *cs_dyn_nav(const cs_dyn_table_t *table, const char *column, const ch
 {
     const cs_dyn_nav_t *nav = any_nav(table, column, target);
 
-    /* A learnt table may have its owner relationship under a name of its own, and a caller's target may be a table that the definition does not list. */
+    /* A learnt table may have its owner relationship under a name of its own, and a caller's target
+     * may be a table that the definition does not list. */
     return nav ? nav->nav : NULL;
 }
 
@@ -215,7 +225,8 @@ const char *cs_dyn_expand(const cs_dyn_table_t *table, const char *column, const
         return NULL;
     }
     more = nav + 1;
-    if (!target && find_nav(more, column, NULL) && strcmp(find_nav(more, column, NULL)->nav, nav->nav)) {
+    if (!target && find_nav(more, column, NULL) &&
+        strcmp(find_nav(more, column, NULL)->nav, nav->nav)) {
         return NULL;
     }
     return nav->nav;

@@ -20,13 +20,15 @@ static void no_table(cs_result_t *res, const char *table, const cs_result_t *lea
         cs_result_copy(res, learnt, p);
         return;
     }
-    cs_result_set(res, p, CS_EPARSE, CS_CLASS_SUSPEND, "config:table", "\"%.128s\" is not a table of this environment", table ? table : "");
+    cs_result_set(res, p, CS_EPARSE, CS_CLASS_SUSPEND, "config:table",
+                  "\"%.128s\" is not a table of this environment", table ? table : "");
 }
 
 /* ---- rows by id ---- */
 
-/* A look-up's id can be read without knowing more; a path needs the look-up's navigation property. */
-static void want_of_read(cs_crm_t *crm, apr_array_header_t *names, const cs_crm_read_t *read, apr_pool_t *p)
+/* A look-up's id can be read without knowing more; a path needs its navigation property. */
+static void want_of_read(cs_crm_t *crm, apr_array_header_t *names, const cs_crm_read_t *read,
+                         apr_pool_t *p)
 {
     const char *column, *slash;
     int i;
@@ -36,14 +38,16 @@ static void want_of_read(cs_crm_t *crm, apr_array_header_t *names, const cs_crm_
         column = APR_ARRAY_IDX(read->columns, i, const char *);
         slash = strchr(column, '/');
         if (slash) {
-            cs_dyn_want(crm, names, read->table, apr_pstrmemdup(p, column, (apr_size_t)(slash - column)));
+            cs_dyn_want(crm, names, read->table,
+                        apr_pstrmemdup(p, column, (apr_size_t)(slash - column)));
         }
     }
 }
 
 static void ask_row(cs_dyn_batch_t *batch, cs_crm_read_t *read, const cs_result_t *learnt)
 {
-    cs_dyn_call_t call = { read, read->table ? cs_dyn_table(batch->crm, read->table) : NULL, read->id, CS_DYN_READ };
+    cs_dyn_call_t call = {read, read->table ? cs_dyn_table(batch->crm, read->table) : NULL,
+                          read->id, CS_DYN_READ};
     apr_pool_t *p = batch->p;
     apr_array_header_t *names = apr_array_make(p, 2, sizeof(const char *));
     const char *query, *path;
@@ -54,18 +58,22 @@ static void ask_row(cs_dyn_batch_t *batch, cs_crm_read_t *read, const cs_result_
         return;
     }
     if (!known_id(read->id)) {
-        cs_result_set(&read->result, p, CS_EPARSE, CS_CLASS_REFUSED, "dataverse:id", "\"%.80s\" is not a GUID", read->id ? read->id : "");
+        cs_result_set(&read->result, p, CS_EPARSE, CS_CLASS_REFUSED, "dataverse:id",
+                      "\"%.80s\" is not a GUID", read->id ? read->id : "");
         return;
     }
-    if (cs_dyn_select(&query, call.table, read->columns, read->lookups, 1, p, &read->result) != APR_SUCCESS) {
+    if (cs_dyn_select(&query, call.table, read->columns, read->lookups, 1, p, &read->result) !=
+        APR_SUCCESS) {
         return;
     }
     path = apr_pstrcat(p, call.table->set, "(", read->id, ")?", query, NULL);
     if (strlen(path) > MAX_URL) {
-        cs_result_set(&read->result, p, CS_ELIMIT, CS_CLASS_SUSPEND, "config:column", "too many columns of %s for one address", read->table);
+        cs_result_set(&read->result, p, CS_ELIMIT, CS_CLASS_SUSPEND, "config:column",
+                      "too many columns of %s for one address", read->table);
         return;
     }
-    cs_dyn_batch_add(batch, "GET", path, apr_psprintf(p, "GET %s %s", read->table, read->id), &call);
+    cs_dyn_batch_add(batch, "GET", path, apr_psprintf(p, "GET %s %s", read->table, read->id),
+                     &call);
 }
 
 static void take_row(const cs_dyn_batch_t *batch, int at)
@@ -80,20 +88,24 @@ static void take_row(const cs_dyn_batch_t *batch, int at)
     read->took = response->took;
     read->correlation = response->correlation;
     cs_dyn_classify(&read->result, response, request, CS_DYN_READ, call->id, batch->p);
-    if (read->result.cls != CS_CLASS_OK || !(json = cs_dyn_object(&read->result, response, request, CS_DYN_READ, batch->p))) {
+    if (read->result.cls != CS_CLASS_OK ||
+        !(json = cs_dyn_object(&read->result, response, request, CS_DYN_READ, batch->p))) {
         return;
     }
-    read->record = cs_dyn_record(json, apr_table_get(response->headers, "ETag"), call->table, read->columns, read->lookups, batch->p);
+    read->record = cs_dyn_record(json, apr_table_get(response->headers, "ETag"), call->table,
+                                 read->columns, read->lookups, batch->p);
     if (!read->record || strcasecmp(read->record->id, read->id)) {
         read->record = NULL;
-        cs_dyn_unreadable(&read->result, response, request, CS_DYN_READ, "the answer is not the row that was asked for", batch->p);
+        cs_dyn_unreadable(&read->result, response, request, CS_DYN_READ,
+                          "the answer is not the row that was asked for", batch->p);
     }
 }
 
-apr_status_t cs_dyn_read(cs_crm_t *crm, cs_crm_read_t *reads, int n, apr_interval_time_t deadline, apr_pool_t *p)
+apr_status_t cs_dyn_read(cs_crm_t *crm, cs_crm_read_t *reads, int n, apr_interval_time_t deadline,
+                         apr_pool_t *p)
 {
     apr_array_header_t *names = apr_array_make(p, 4, sizeof(const char *));
-    cs_result_t learnt = { 0 };
+    cs_result_t learnt = {0};
     cs_dyn_batch_t batch;
     apr_status_t rv;
     int i, calls = 0;
@@ -122,8 +134,8 @@ apr_status_t cs_dyn_read(cs_crm_t *crm, cs_crm_read_t *reads, int n, apr_interva
             take_row(&batch, i);
         }
         else {
-            cs_result_set(&((cs_crm_read_t *)batch.calls[i].item)->result, p, rv, CS_CLASS_RETRY, "transport",
-                          "no request could be sent to %s", crm->cfg.name);
+            cs_result_set(&((cs_crm_read_t *)batch.calls[i].item)->result, p, rv, CS_CLASS_RETRY,
+                          "transport", "no request could be sent to %s", crm->cfg.name);
         }
     }
     return rv;
@@ -142,7 +154,8 @@ typedef struct search_t {
 static void ask_key(cs_dyn_batch_t *batch, search_t *s, const cs_result_t *learnt)
 {
     cs_crm_find_t *find = s->find;
-    cs_dyn_call_t call = { s, find->table ? cs_dyn_table(batch->crm, find->table) : NULL, NULL, CS_DYN_READ };
+    cs_dyn_call_t call = {s, find->table ? cs_dyn_table(batch->crm, find->table) : NULL, NULL,
+                          CS_DYN_READ};
     const char *filter = NULL, *path;
     apr_pool_t *p = batch->p;
 
@@ -161,11 +174,13 @@ static void ask_key(cs_dyn_batch_t *batch, search_t *s, const cs_result_t *learn
     if (!filter) {
         return;
     }
-    path = apr_pstrcat(p, call.table->set, "?$select=", call.table->key, call.table->title ? "," : "",
-                       call.table->title ? call.table->title : "", "&$top=", APR_STRINGIFY(MAX_CANDIDATES), "&$filter=",
-                       cs_http_escape(filter, p), NULL);
+    path = apr_pstrcat(p, call.table->set, "?$select=", call.table->key,
+                       call.table->title ? "," : "", call.table->title ? call.table->title : "",
+                       "&$top=", APR_STRINGIFY(MAX_CANDIDATES),
+                       "&$filter=", cs_http_escape(filter, p), NULL);
     if (strlen(path) > MAX_URL) {
-        cs_result_set(&find->result, p, CS_ELIMIT, CS_CLASS_DATA, "dataverse:key", "a key of %s is too long to be searched for", find->table);
+        cs_result_set(&find->result, p, CS_ELIMIT, CS_CLASS_DATA, "dataverse:key",
+                      "a key of %s is too long to be searched for", find->table);
         return;
     }
     s->done = 0;
@@ -174,13 +189,15 @@ static void ask_key(cs_dyn_batch_t *batch, search_t *s, const cs_result_t *learn
 
 static json_t *candidate(const json_t *row, const cs_dyn_table_t *table)
 {
-    const char *id = cs_json_str(row, table->key), *name = table->title ? cs_json_str(row, table->title) : NULL;
+    const char *id = cs_json_str(row, table->key),
+               *name = table->title ? cs_json_str(row, table->title) : NULL;
 
     return known_id(id) ? json_pack("{s:s, s:s}", "id", id, "name", name ? name : "") : NULL;
 }
 
 /* Fills candidates; 0 when the answer is no list of rows. */
-static int take_candidates(cs_crm_find_t *find, const json_t *page, const cs_dyn_table_t *table, apr_pool_t *p)
+static int take_candidates(cs_crm_find_t *find, const json_t *page, const cs_dyn_table_t *table,
+                           apr_pool_t *p)
 {
     const json_t *value = cs_json_get(page, "value");
     json_t *one;
@@ -213,17 +230,20 @@ static void take_found(const cs_dyn_batch_t *batch, int at)
     find->took += response->took;
     find->correlation = response->correlation ? response->correlation : find->correlation;
     cs_dyn_classify(&find->result, response, request, CS_DYN_READ, NULL, batch->p);
-    if (find->result.cls != CS_CLASS_OK || !(page = cs_dyn_object(&find->result, response, request, CS_DYN_READ, batch->p))) {
+    if (find->result.cls != CS_CLASS_OK ||
+        !(page = cs_dyn_object(&find->result, response, request, CS_DYN_READ, batch->p))) {
         s->done = 1;
         return;
     }
     if (!take_candidates(find, page, call->table, batch->p)) {
         find->candidates = NULL;
         s->done = 1;
-        cs_dyn_unreadable(&find->result, response, request, CS_DYN_READ, "the answer is not a list of rows", batch->p);
+        cs_dyn_unreadable(&find->result, response, request, CS_DYN_READ,
+                          "the answer is not a list of rows", batch->p);
         return;
     }
-    find->found = json_array_size(find->candidates) > 1 ? 2 : (int)json_array_size(find->candidates);
+    find->found =
+        json_array_size(find->candidates) > 1 ? 2 : (int)json_array_size(find->candidates);
     if (find->found == 1) {
         find->id = apr_pstrdup(batch->p, cs_json_str(json_array_get(find->candidates, 0), "id"));
     }
@@ -233,8 +253,8 @@ static void take_found(const cs_dyn_batch_t *batch, int at)
     s->done = find->found > 0;
 }
 
-static apr_status_t find_round(cs_crm_t *crm, search_t *searches, int n, const cs_result_t *learnt, apr_interval_time_t deadline,
-                               apr_pool_t *p, int *pasked)
+static apr_status_t find_round(cs_crm_t *crm, search_t *searches, int n, const cs_result_t *learnt,
+                               apr_interval_time_t deadline, apr_pool_t *p, int *pasked)
 {
     cs_dyn_batch_t batch;
     apr_status_t rv;
@@ -256,17 +276,19 @@ static apr_status_t find_round(cs_crm_t *crm, search_t *searches, int n, const c
         }
         else {
             s->done = 1;
-            cs_result_set(&s->find->result, p, rv, CS_CLASS_RETRY, "transport", "no request could be sent to %s", crm->cfg.name);
+            cs_result_set(&s->find->result, p, rv, CS_CLASS_RETRY, "transport",
+                          "no request could be sent to %s", crm->cfg.name);
         }
     }
     return rv;
 }
 
-apr_status_t cs_dyn_find(cs_crm_t *crm, cs_crm_find_t *finds, int n, apr_interval_time_t deadline, apr_pool_t *p)
+apr_status_t cs_dyn_find(cs_crm_t *crm, cs_crm_find_t *finds, int n, apr_interval_time_t deadline,
+                         apr_pool_t *p)
 {
     search_t *searches = apr_pcalloc(p, sizeof(*searches) * (apr_size_t)(n + 1));
     apr_array_header_t *names = apr_array_make(p, 4, sizeof(const char *));
-    cs_result_t learnt = { 0 };
+    cs_result_t learnt = {0};
     apr_status_t rv;
     int i, asked = 1, calls = 0;
 

@@ -12,7 +12,8 @@
 
 static apr_status_t refuse(cs_result_t *res, apr_pool_t *p, const char *column, const char *why)
 {
-    return cs_result_set(res, p, CS_EPARSE, CS_CLASS_SUSPEND, "config:column", "column \"%.128s\": %s", column, why);
+    return cs_result_set(res, p, CS_EPARSE, CS_CLASS_SUSPEND, "config:column",
+                         "column \"%.128s\": %s", column, why);
 }
 
 static const char *lower(const char *text, apr_pool_t *p)
@@ -56,7 +57,8 @@ typedef struct expansion_t {
     apr_array_header_t *columns;
 } expansion_t;
 
-static expansion_t *expansion_of(apr_array_header_t *expansions, const char *nav, const char *target, apr_pool_t *p)
+static expansion_t *expansion_of(apr_array_header_t *expansions, const char *nav,
+                                 const char *target, apr_pool_t *p)
 {
     expansion_t *one;
     int i;
@@ -74,13 +76,15 @@ static expansion_t *expansion_of(apr_array_header_t *expansions, const char *nav
     return one;
 }
 
-static const char *wire_column(const cs_dyn_table_t *table, const char *column, const apr_array_header_t *lookups, apr_pool_t *p)
+static const char *wire_column(const cs_dyn_table_t *table, const char *column,
+                               const apr_array_header_t *lookups, apr_pool_t *p)
 {
     return cs_dyn_is_lookup(table, column, lookups) ? value_name(column, p) : column;
 }
 
 /* The table a look-up leads to, as far as it can be told. */
-static const char *target_of(const cs_dyn_table_t *table, const char *column, const apr_array_header_t *lookups)
+static const char *target_of(const cs_dyn_table_t *table, const char *column,
+                             const apr_array_header_t *lookups)
 {
     const char *target = cs_dyn_target(lookups, column);
     const cs_dyn_nav_t *nav;
@@ -96,8 +100,9 @@ static const char *target_of(const cs_dyn_table_t *table, const char *column, co
     return NULL;
 }
 
-static apr_status_t select_path(const char *path, const char *slash, const cs_dyn_table_t *table, const apr_array_header_t *lookups,
-                                apr_array_header_t *selects, apr_array_header_t *expansions, apr_pool_t *p, cs_result_t *res)
+static apr_status_t select_path(const char *path, const char *slash, const cs_dyn_table_t *table,
+                                const apr_array_header_t *lookups, apr_array_header_t *selects,
+                                apr_array_header_t *expansions, apr_pool_t *p, cs_result_t *res)
 {
     const char *base = apr_pstrmemdup(p, path, (apr_size_t)(slash - path)), *column = slash + 1;
     const char *target = target_of(table, base, lookups);
@@ -125,13 +130,15 @@ static const char *expand_text(const apr_array_header_t *expansions, apr_pool_t 
     for (i = 0; i < expansions->nelts; i++) {
         const expansion_t *one = &APR_ARRAY_IDX(expansions, i, expansion_t);
 
-        text = apr_pstrcat(p, text, i ? "," : "&$expand=", one->nav, "($select=", apr_array_pstrcat(p, one->columns, ','), ")", NULL);
+        text = apr_pstrcat(p, text, i ? "," : "&$expand=", one->nav,
+                           "($select=", apr_array_pstrcat(p, one->columns, ','), ")", NULL);
     }
     return text;
 }
 
-apr_status_t cs_dyn_select(const char **pquery, const cs_dyn_table_t *table, const apr_array_header_t *columns,
-                           const apr_array_header_t *lookups, int expand, apr_pool_t *p, cs_result_t *res)
+apr_status_t cs_dyn_select(const char **pquery, const cs_dyn_table_t *table,
+                           const apr_array_header_t *columns, const apr_array_header_t *lookups,
+                           int expand, apr_pool_t *p, cs_result_t *res)
 {
     apr_array_header_t *selects = apr_array_make(p, 16, sizeof(const char *));
     apr_array_header_t *expansions = apr_array_make(p, 4, sizeof(expansion_t));
@@ -144,7 +151,8 @@ apr_status_t cs_dyn_select(const char **pquery, const cs_dyn_table_t *table, con
         column = APR_ARRAY_IDX(columns, i, const char *);
         slash = strchr(column, '/');
         if (slash) {
-            rv = select_path(column, slash, table, lookups, selects, expand ? expansions : NULL, p, res);
+            rv = select_path(column, slash, table, lookups, selects, expand ? expansions : NULL, p,
+                             res);
         }
         else if (!cs_dyn_name_valid(column, strlen(column))) {
             rv = refuse(res, p, column, "a column name has letters, digits and underscores only");
@@ -153,13 +161,15 @@ apr_status_t cs_dyn_select(const char **pquery, const cs_dyn_table_t *table, con
             add_once(selects, wire_column(table, column, lookups, p));
         }
     }
-    *pquery = apr_pstrcat(p, "$select=", apr_array_pstrcat(p, selects, ','), expand_text(expansions, p), NULL);
+    *pquery = apr_pstrcat(p, "$select=", apr_array_pstrcat(p, selects, ','),
+                          expand_text(expansions, p), NULL);
     return rv;
 }
 
 /* ---- reading ---- */
 
-/* A look-up as {"id": guid}; JSON null when empty, NULL when the answer does not show it. New reference. */
+/* A look-up as {"id": guid}; JSON null when empty, NULL when the answer does not show it. New
+ * reference. */
 static json_t *lookup_value(const json_t *row, const char *column, apr_pool_t *p)
 {
     const json_t *value = cs_json_get(row, value_name(column, p));
@@ -171,8 +181,8 @@ static json_t *lookup_value(const json_t *row, const char *column, apr_pool_t *p
     return id ? json_pack("{s:s}", "id", lower(id, p)) : NULL;
 }
 
-static json_t *plain_value(const json_t *row, const cs_dyn_table_t *table, const char *column, const apr_array_header_t *lookups,
-                           apr_pool_t *p)
+static json_t *plain_value(const json_t *row, const cs_dyn_table_t *table, const char *column,
+                           const apr_array_header_t *lookups, apr_pool_t *p)
 {
     json_t *value;
 
@@ -187,18 +197,19 @@ static json_t *plain_value(const json_t *row, const cs_dyn_table_t *table, const
 }
 
 /* Adds "column" to the neutral row unless a path made it already. */
-static void read_plain(json_t *out, const json_t *row, const cs_dyn_table_t *table, const char *column, const apr_array_header_t *lookups,
-                       apr_pool_t *p)
+static void read_plain(json_t *out, const json_t *row, const cs_dyn_table_t *table,
+                       const char *column, const apr_array_header_t *lookups, apr_pool_t *p)
 {
-    json_t *value = json_object_get(out, column) ? NULL : plain_value(row, table, column, lookups, p);
+    json_t *value =
+        json_object_get(out, column) ? NULL : plain_value(row, table, column, lookups, p);
 
     if (value) {
         json_object_set_new(out, column, value);
     }
 }
 
-static void read_path(json_t *out, const json_t *row, const cs_dyn_table_t *table, const char *path, const char *slash,
-                      const apr_array_header_t *lookups, apr_pool_t *p)
+static void read_path(json_t *out, const json_t *row, const cs_dyn_table_t *table, const char *path,
+                      const char *slash, const apr_array_header_t *lookups, apr_pool_t *p)
 {
     const char *base = apr_pstrmemdup(p, path, (apr_size_t)(slash - path)), *column = slash + 1;
     const char *nav = cs_dyn_expand(table, base, cs_dyn_target(lookups, base));
@@ -221,10 +232,12 @@ static void read_path(json_t *out, const json_t *row, const cs_dyn_table_t *tabl
     }
 }
 
-cs_record_t *cs_dyn_record(const json_t *row, const char *etag, const cs_dyn_table_t *table, const apr_array_header_t *columns,
-                           const apr_array_header_t *lookups, apr_pool_t *p)
+cs_record_t *cs_dyn_record(const json_t *row, const char *etag, const cs_dyn_table_t *table,
+                           const apr_array_header_t *columns, const apr_array_header_t *lookups,
+                           apr_pool_t *p)
 {
-    const char *id = cs_json_str(row, table->key), *version = cs_json_str(row, "@odata.etag"), *modified;
+    const char *id = cs_json_str(row, table->key), *version = cs_json_str(row, "@odata.etag"),
+               *modified;
     cs_record_t *record;
     const char *column, *slash;
     int i;
@@ -310,10 +323,12 @@ static int is_decimal(const char *text)
 
 static const json_t *wrapped(const json_t *value, const char *name)
 {
-    return json_is_object(value) && json_object_size(value) == 1 ? json_object_get(value, name) : NULL;
+    return json_is_object(value) && json_object_size(value) == 1 ? json_object_get(value, name)
+                                                                 : NULL;
 }
 
-static apr_status_t put_ref(body_t *b, const cs_dyn_table_t *table, const char *column, const json_t *ref)
+static apr_status_t put_ref(body_t *b, const cs_dyn_table_t *table, const char *column,
+                            const json_t *ref)
 {
     const char *target = cs_json_str(ref, "table"), *id = cs_json_str(ref, "id");
     const cs_dyn_table_t *to = target ? b->table_of(b->baton, target) : NULL;
@@ -329,14 +344,16 @@ static apr_status_t put_ref(body_t *b, const cs_dyn_table_t *table, const char *
     return APR_SUCCESS;
 }
 
-static apr_status_t put_value(body_t *b, const cs_dyn_table_t *table, const apr_array_header_t *lookups, const char *column,
+static apr_status_t put_value(body_t *b, const cs_dyn_table_t *table,
+                              const apr_array_header_t *lookups, const char *column,
                               const json_t *value)
 {
     const json_t *inner;
     const char *nav;
 
     if (!cs_dyn_name_valid(column, strlen(column))) {
-        return refuse(b->res, b->p, column, "a column name has letters, digits and underscores only");
+        return refuse(b->res, b->p, column,
+                      "a column name has letters, digits and underscores only");
     }
     if ((inner = wrapped(value, "$ref")) != NULL) {
         return put_ref(b, table, column, inner);
@@ -349,7 +366,8 @@ static apr_status_t put_value(body_t *b, const cs_dyn_table_t *table, const apr_
         return APR_SUCCESS;
     }
     if (json_is_object(value) || json_is_array(value)) {
-        return refuse(b->res, b->p, column, "a value is text, a number, true, false, null, $number or $ref");
+        return refuse(b->res, b->p, column,
+                      "a value is text, a number, true, false, null, $number or $ref");
     }
     if (json_is_null(value) && cs_dyn_is_lookup(table, column, lookups)) {
         nav = cs_dyn_nav(table, column, cs_dyn_target(lookups, column));
@@ -360,13 +378,15 @@ static apr_status_t put_value(body_t *b, const cs_dyn_table_t *table, const apr_
     return APR_SUCCESS;
 }
 
-static apr_status_t put_row(body_t *b, const json_t *row, const char *except, const cs_dyn_table_t *table, const apr_array_header_t *lookups)
+static apr_status_t put_row(body_t *b, const json_t *row, const char *except,
+                            const cs_dyn_table_t *table, const apr_array_header_t *lookups)
 {
     apr_status_t rv = APR_SUCCESS;
     const char *column;
     json_t *value;
 
-    json_object_foreach((json_t *)row, column, value) {
+    json_object_foreach((json_t *)row, column, value)
+    {
         if (!except || strcmp(column, except)) {
             rv = put_value(b, table, lookups, column, value);
         }
@@ -377,10 +397,11 @@ static apr_status_t put_row(body_t *b, const json_t *row, const char *except, co
     return rv;
 }
 
-apr_status_t cs_dyn_body(const char **pbody, const json_t *row, const cs_dyn_table_t *table, const apr_array_header_t *lookups,
-                         cs_dyn_table_fn *table_of, void *baton, apr_pool_t *p, cs_result_t *res)
+apr_status_t cs_dyn_body(const char **pbody, const json_t *row, const cs_dyn_table_t *table,
+                         const apr_array_header_t *lookups, cs_dyn_table_fn *table_of, void *baton,
+                         apr_pool_t *p, cs_result_t *res)
 {
-    body_t b = { apr_array_make(p, 16, sizeof(const char *)), table_of, baton, p, res };
+    body_t b = {apr_array_make(p, 16, sizeof(const char *)), table_of, baton, p, res};
     /* The key stands in the address. */
     apr_status_t rv = put_row(&b, row, table->key, table, lookups);
 
@@ -388,10 +409,11 @@ apr_status_t cs_dyn_body(const char **pbody, const json_t *row, const cs_dyn_tab
     return rv;
 }
 
-apr_status_t cs_dyn_close_body(const char **pbody, const json_t *row, const char *call, const char *id, cs_dyn_table_fn *table_of,
-                               void *baton, apr_pool_t *p, cs_result_t *res)
+apr_status_t cs_dyn_close_body(const char **pbody, const json_t *row, const char *call,
+                               const char *id, cs_dyn_table_fn *table_of, void *baton,
+                               apr_pool_t *p, cs_result_t *res)
 {
-    body_t b = { apr_array_make(p, 16, sizeof(const char *)), table_of, baton, p, res };
+    body_t b = {apr_array_make(p, 16, sizeof(const char *)), table_of, baton, p, res};
     const cs_dyn_table_t *table = cs_dyn_table_std("opportunityclose");
     const json_t *status = cs_json_get(row, "Status");
     apr_status_t rv;
@@ -400,12 +422,16 @@ apr_status_t cs_dyn_close_body(const char **pbody, const json_t *row, const char
     if (status && !json_is_integer(status)) {
         return refuse(res, p, "Status", "the status is an integer, -1 for the default");
     }
-    put(&b, "opportunityid@odata.bind", apr_pstrcat(p, "\"/opportunities(", lower(id, p), ")\"", NULL));
+    put(&b, "opportunityid@odata.bind",
+        apr_pstrcat(p, "\"/opportunities(", lower(id, p), ")\"", NULL));
     if (!cs_json_get(row, "subject")) {
-        put(&b, "subject", !strcmp(call, "WinOpportunity") ? "\"Won in Partner Center\"" : "\"Lost in Partner Center\"");
+        put(&b, "subject",
+            !strcmp(call, "WinOpportunity") ? "\"Won in Partner Center\""
+                                            : "\"Lost in Partner Center\"");
     }
     rv = put_row(&b, row, "Status", table, NULL);
-    *pbody = apr_psprintf(p, "{\"Status\":%" APR_INT64_T_FMT ",\"OpportunityClose\":%s}", status ? (apr_int64_t)json_integer_value(status) : (apr_int64_t)-1,
+    *pbody = apr_psprintf(p, "{\"Status\":%" APR_INT64_T_FMT ",\"OpportunityClose\":%s}",
+                          status ? (apr_int64_t)json_integer_value(status) : (apr_int64_t)-1,
                           close_object(&b));
     return rv;
 }
@@ -449,14 +475,16 @@ static const char *trimmed(const char *text, apr_size_t *plen)
 static const char *guid_in(const json_t *value, int guid_column)
 {
     const json_t *ref = wrapped(value, "$ref");
-    const char *id = json_is_object(value) ? cs_json_str(ref ? ref : value, "id") : guid_column ? json_string_value(value) : NULL;
+    const char *id = json_is_object(value) ? cs_json_str(ref ? ref : value, "id")
+                     : guid_column         ? json_string_value(value)
+                                           : NULL;
 
     return is_guid(id) ? id : NULL;
 }
 
 /* "column eq value"; *ptext NULL = the value is empty. */
-static apr_status_t compare(const char **ptext, const char *column, const json_t *value, const cs_dyn_table_t *table, apr_pool_t *p,
-                            cs_result_t *res)
+static apr_status_t compare(const char **ptext, const char *column, const json_t *value,
+                            const cs_dyn_table_t *table, apr_pool_t *p, cs_result_t *res)
 {
     int lookup = cs_dyn_is_lookup(table, column, NULL) || json_is_object(value);
     int guid_column = lookup || !strcmp(table->key, column);
@@ -482,7 +510,8 @@ static apr_status_t compare(const char **ptext, const char *column, const json_t
     else if (json_is_number(value) || json_is_boolean(value)) {
         literal = cs_json_print(value, p);
     }
-    else if (!literal && (json_is_null(value) || (json_is_string(value) && !*json_string_value(value)))) {
+    else if (!literal &&
+             (json_is_null(value) || (json_is_string(value) && !*json_string_value(value)))) {
         return APR_SUCCESS;
     }
     if (!literal) {
@@ -492,15 +521,16 @@ static apr_status_t compare(const char **ptext, const char *column, const json_t
     return APR_SUCCESS;
 }
 
-apr_status_t cs_dyn_filter(const char **ptext, const json_t *key, const json_t *where, const cs_dyn_table_t *table, apr_pool_t *p,
-                           cs_result_t *res)
+apr_status_t cs_dyn_filter(const char **ptext, const json_t *key, const json_t *where,
+                           const cs_dyn_table_t *table, apr_pool_t *p, cs_result_t *res)
 {
     const char *text = NULL, *part, *column;
     apr_status_t rv;
     json_t *value;
 
     *ptext = NULL;
-    json_object_foreach((json_t *)key, column, value) {
+    json_object_foreach((json_t *)key, column, value)
+    {
         rv = compare(&part, column, value, table, p, res);
         if (rv != APR_SUCCESS || !part) {
             return rv;
@@ -510,12 +540,16 @@ apr_status_t cs_dyn_filter(const char **ptext, const json_t *key, const json_t *
     if (!text) {
         return APR_SUCCESS;
     }
-    json_object_foreach((json_t *)where, column, value) {
+    json_object_foreach((json_t *)where, column, value)
+    {
         rv = compare(&part, column, value, table, p, res);
         if (rv != APR_SUCCESS) {
             return rv;
         }
-        part = part ? part : apr_pstrcat(p, cs_dyn_is_lookup(table, column, NULL) ? value_name(column, p) : column, " eq null", NULL);
+        part = part ? part
+                    : apr_pstrcat(
+                          p, cs_dyn_is_lookup(table, column, NULL) ? value_name(column, p) : column,
+                          " eq null", NULL);
         text = apr_pstrcat(p, text, " and ", part, NULL);
     }
     *ptext = text;

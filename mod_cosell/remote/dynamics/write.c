@@ -20,7 +20,8 @@ static int says_lookup(const apr_array_header_t *lookups, const char *column)
     return 0;
 }
 
-/* Rows by id need a table's names only; a look-up that is set or cleared needs its navigation property. */
+/* Rows by id need a table's names only; a look-up that is set or cleared needs its navigation
+ * property. */
 static void want_of_write(cs_crm_t *crm, apr_array_header_t *names, const cs_crm_write_t *write)
 {
     const char *table = write->kind == CS_CRM_CALL ? "opportunityclose" : write->table;
@@ -29,7 +30,8 @@ static void want_of_write(cs_crm_t *crm, apr_array_header_t *names, const cs_crm
     json_t *value;
 
     cs_dyn_want(crm, names, write->table, NULL);
-    json_object_foreach((json_t *)write->row, column, value) {
+    json_object_foreach((json_t *)write->row, column, value)
+    {
         ref = cs_json_get(value, "$ref");
         if (ref) {
             cs_dyn_want(crm, names, table, column);
@@ -43,7 +45,9 @@ static void want_of_write(cs_crm_t *crm, apr_array_header_t *names, const cs_crm
 
 static cs_dyn_kind_e kind_of(const cs_crm_write_t *write)
 {
-    return write->kind == CS_CRM_CREATE ? CS_DYN_CREATE : write->kind == CS_CRM_UPDATE ? CS_DYN_UPDATE : CS_DYN_CALL;
+    return write->kind == CS_CRM_CREATE   ? CS_DYN_CREATE
+           : write->kind == CS_CRM_UPDATE ? CS_DYN_UPDATE
+                                          : CS_DYN_CALL;
 }
 
 /* ---- requests ---- */
@@ -54,7 +58,8 @@ static void set_body(cs_http_request_t *request, const char *body)
     request->body_len = strlen(body);
 }
 
-/* PATCH is an upsert: If-None-Match makes it a create that never changes a row, If-Match an update that never makes one. */
+/* PATCH is an upsert: If-None-Match makes it a create that never changes a row, If-Match an update
+ * that never makes one. */
 static void ask_patch(cs_dyn_batch_t *batch, cs_crm_write_t *write, const cs_dyn_call_t *call)
 {
     int making = write->kind == CS_CRM_CREATE;
@@ -62,15 +67,21 @@ static void ask_patch(cs_dyn_batch_t *batch, cs_crm_write_t *write, const cs_dyn
     apr_pool_t *p = batch->p;
     cs_http_request_t *request;
 
-    if (cs_dyn_body(&body, write->row, call->table, write->lookups, cs_dyn_table, batch->crm, p, &write->result) != APR_SUCCESS) {
+    if (cs_dyn_body(&body, write->row, call->table, write->lookups, cs_dyn_table, batch->crm, p,
+                    &write->result) != APR_SUCCESS) {
         return;
     }
-    if (write->columns && cs_dyn_select(&query, call->table, write->columns, write->lookups, 0, p, &write->result) != APR_SUCCESS) {
+    if (write->columns && cs_dyn_select(&query, call->table, write->columns, write->lookups, 0, p,
+                                        &write->result) != APR_SUCCESS) {
         return;
     }
-    path = apr_pstrcat(p, call->table->set, "(", write->id, ")", write->columns ? "?" : "", query, NULL);
-    request = cs_dyn_batch_add(batch, "PATCH", path, apr_psprintf(p, "%s %s %s", making ? "create" : "update", write->table, write->id), call);
-    apr_table_setn(request->headers, making ? "If-None-Match" : "If-Match", making || !write->guard ? "*" : write->guard);
+    path = apr_pstrcat(p, call->table->set, "(", write->id, ")", write->columns ? "?" : "", query,
+                       NULL);
+    request = cs_dyn_batch_add(
+        batch, "PATCH", path,
+        apr_psprintf(p, "%s %s %s", making ? "create" : "update", write->table, write->id), call);
+    apr_table_setn(request->headers, making ? "If-None-Match" : "If-Match",
+                   making || !write->guard ? "*" : write->guard);
     if (write->columns) {
         apr_table_setn(request->headers, "Prefer", "return=representation");
     }
@@ -83,21 +94,26 @@ static void ask_action(cs_dyn_batch_t *batch, cs_crm_write_t *write, const cs_dy
     apr_pool_t *p = batch->p;
     const char *body;
 
-    if (!write->call || (strcmp(write->call, "WinOpportunity") && strcmp(write->call, "LoseOpportunity"))) {
+    if (!write->call ||
+        (strcmp(write->call, "WinOpportunity") && strcmp(write->call, "LoseOpportunity"))) {
         cs_result_set(&write->result, p, CS_EPARSE, CS_CLASS_SUSPEND, "config:call",
-                      "\"%.80s\" is not an action; WinOpportunity and LoseOpportunity are", write->call ? write->call : "");
+                      "\"%.80s\" is not an action; WinOpportunity and LoseOpportunity are",
+                      write->call ? write->call : "");
         return;
     }
-    if (cs_dyn_close_body(&body, write->row, write->call, write->id, cs_dyn_table, batch->crm, p, &write->result) != APR_SUCCESS) {
+    if (cs_dyn_close_body(&body, write->row, write->call, write->id, cs_dyn_table, batch->crm, p,
+                          &write->result) != APR_SUCCESS) {
         return;
     }
-    request = cs_dyn_batch_add(batch, "POST", write->call, apr_psprintf(p, "%s %s", write->call, write->id), call);
+    request = cs_dyn_batch_add(batch, "POST", write->call,
+                               apr_psprintf(p, "%s %s", write->call, write->id), call);
     set_body(request, body);
 }
 
 static void ask_write(cs_dyn_batch_t *batch, cs_crm_write_t *write, const cs_result_t *learnt)
 {
-    cs_dyn_call_t call = { write, write->table ? cs_dyn_table(batch->crm, write->table) : NULL, write->id, kind_of(write) };
+    cs_dyn_call_t call = {write, write->table ? cs_dyn_table(batch->crm, write->table) : NULL,
+                          write->id, kind_of(write)};
     apr_pool_t *p = batch->p;
     apr_array_header_t *names = apr_array_make(p, 2, sizeof(const char *));
 
@@ -106,11 +122,13 @@ static void ask_write(cs_dyn_batch_t *batch, cs_crm_write_t *write, const cs_res
         cs_result_copy(&write->result, learnt, p);
     }
     else if (!call.table) {
-        cs_result_set(&write->result, p, CS_EPARSE, CS_CLASS_SUSPEND, "config:table", "\"%.128s\" is not a table of this environment",
+        cs_result_set(&write->result, p, CS_EPARSE, CS_CLASS_SUSPEND, "config:table",
+                      "\"%.128s\" is not a table of this environment",
                       write->table ? write->table : "");
     }
     else if (!write->id || !cs_uuid_valid(write->id, strlen(write->id))) {
-        cs_result_set(&write->result, p, CS_EPARSE, CS_CLASS_REFUSED, "dataverse:id", "\"%.80s\" is not a GUID", write->id ? write->id : "");
+        cs_result_set(&write->result, p, CS_EPARSE, CS_CLASS_REFUSED, "dataverse:id",
+                      "\"%.80s\" is not a GUID", write->id ? write->id : "");
     }
     else if (write->kind == CS_CRM_CALL) {
         ask_action(batch, write, &call);
@@ -122,7 +140,8 @@ static void ask_write(cs_dyn_batch_t *batch, cs_crm_write_t *write, const cs_res
 
 /* ---- answers ---- */
 
-/* The write is done whatever its body says; a body that was asked for and cannot be read leaves open what the row looks like now. */
+/* The write is done whatever its body says; a body that was asked for and cannot be read leaves
+ * open what the row looks like now. */
 static void take_write(const cs_dyn_batch_t *batch, int at)
 {
     const cs_dyn_call_t *call = &batch->calls[at];
@@ -135,17 +154,20 @@ static void take_write(const cs_dyn_batch_t *batch, int at)
     write->took = response->took;
     write->correlation = response->correlation;
     cs_dyn_classify(&write->result, response, request, call->kind, call->id, batch->p);
-    if (write->result.cls != CS_CLASS_OK || !write->columns || call->kind == CS_DYN_CALL || response->status == 204) {
+    if (write->result.cls != CS_CLASS_OK || !write->columns || call->kind == CS_DYN_CALL ||
+        response->status == 204) {
         return;
     }
     json = cs_dyn_object(&write->result, response, request, call->kind, batch->p);
     if (!json) {
         return;
     }
-    write->record = cs_dyn_record(json, apr_table_get(response->headers, "ETag"), call->table, write->columns, write->lookups, batch->p);
+    write->record = cs_dyn_record(json, apr_table_get(response->headers, "ETag"), call->table,
+                                  write->columns, write->lookups, batch->p);
     if (!write->record || strcasecmp(write->record->id, write->id)) {
         write->record = NULL;
-        cs_dyn_unreadable(&write->result, response, request, call->kind, "the answer is not the row that was written", batch->p);
+        cs_dyn_unreadable(&write->result, response, request, call->kind,
+                          "the answer is not the row that was written", batch->p);
     }
 }
 
@@ -158,10 +180,11 @@ static void clear_out(cs_crm_write_t *write)
     cs_result_clear(&write->result);
 }
 
-apr_status_t cs_dyn_write(cs_crm_t *crm, cs_crm_write_t *writes, int n, apr_interval_time_t deadline, apr_pool_t *p)
+apr_status_t cs_dyn_write(cs_crm_t *crm, cs_crm_write_t *writes, int n,
+                          apr_interval_time_t deadline, apr_pool_t *p)
 {
     apr_array_header_t *names = apr_array_make(p, 4, sizeof(const char *));
-    cs_result_t learnt = { 0 };
+    cs_result_t learnt = {0};
     cs_dyn_batch_t batch;
     apr_status_t rv;
     int i, calls = 0;
@@ -186,8 +209,8 @@ apr_status_t cs_dyn_write(cs_crm_t *crm, cs_crm_write_t *writes, int n, apr_inte
             take_write(&batch, i);
         }
         else {
-            cs_result_set(&((cs_crm_write_t *)batch.calls[i].item)->result, p, rv, CS_CLASS_RETRY, "transport",
-                          "no request could be sent to %s", crm->cfg.name);
+            cs_result_set(&((cs_crm_write_t *)batch.calls[i].item)->result, p, rv, CS_CLASS_RETRY,
+                          "transport", "no request could be sent to %s", crm->cfg.name);
         }
     }
     return rv;

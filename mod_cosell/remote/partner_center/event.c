@@ -12,7 +12,7 @@
 #define GUID_LEN 36
 
 /* Events are small and flat; members we do not know may nest a little. */
-static const cs_json_limits_t event_limits = { 64 * 1024, 2000, 16 };
+static const cs_json_limits_t event_limits = {64 * 1024, 2000, 16};
 
 static const char *text_of(const json_t *event, const char *name)
 {
@@ -32,8 +32,9 @@ static const char *cut_name(const char *name, apr_pool_t *p)
 
 static int is_referral_event(const char *name)
 {
-    static const char *const names[] = { "referral-created", "referral-updated", "related-referral-created",
-                                         "related-referral-updated", NULL };
+    static const char *const names[] = {"referral-created", "referral-updated",
+                                        "related-referral-created", "related-referral-updated",
+                                        NULL};
     int i;
 
     for (i = 0; names[i] && strcasecmp(names[i], name); i++)
@@ -50,7 +51,8 @@ static const char *guid_of(const char *uri, apr_pool_t *p)
     if (len > 0 && uri[len - 1] == '/') {
         len--;
     }
-    if (len <= GUID_LEN || uri[len - GUID_LEN - 1] != '/' || !cs_uuid_valid(uri + len - GUID_LEN, GUID_LEN)) {
+    if (len <= GUID_LEN || uri[len - GUID_LEN - 1] != '/' ||
+        !cs_uuid_valid(uri + len - GUID_LEN, GUID_LEN)) {
         return NULL;
     }
     guid = apr_pstrmemdup(p, uri + len - GUID_LEN, GUID_LEN);
@@ -60,7 +62,8 @@ static const char *guid_of(const char *uri, apr_pool_t *p)
     return guid;
 }
 
-apr_status_t cs_pc_event_decode(cs_pc_event_t *event, const char *body, apr_size_t len, apr_pool_t *p, cs_result_t *res)
+apr_status_t cs_pc_event_decode(cs_pc_event_t *event, const char *body, apr_size_t len,
+                                apr_pool_t *p, cs_result_t *res)
 {
     json_t *json = NULL;
     const char *changed;
@@ -78,7 +81,8 @@ apr_status_t cs_pc_event_decode(cs_pc_event_t *event, const char *body, apr_size
     }
     if (!json_is_object(json)) {
         json_decref(json);
-        return cs_result_set(res, p, CS_EPARSE, CS_CLASS_REFUSED, "event:form", "the callback's body is not a JSON object");
+        return cs_result_set(res, p, CS_EPARSE, CS_CLASS_REFUSED, "event:form",
+                             "the callback's body is not a JSON object");
     }
     event->name = cut_name(text_of(json, "EventName"), p);
     event->is_referral = is_referral_event(event->name);

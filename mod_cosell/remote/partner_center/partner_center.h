@@ -1,4 +1,5 @@
-/* remote/partner_center/partner_center.h: what we say to and hear from Partner Center. (partner-center-api.md 1.5, 3, 4) */
+/* remote/partner_center/partner_center.h: what we say to and hear from Partner Center.
+ * (partner-center-api.md 1.5, 3, 4) */
 #ifndef CS_REMOTE_PARTNER_CENTER_H
 #define CS_REMOTE_PARTNER_CENTER_H
 
@@ -9,55 +10,69 @@
 /* ---- callbacks; request threads, pure ---- */
 
 typedef struct cs_pc_event_t {
-    const char *name;         /* EventName as sent, at most 128 bytes; "" when absent */
-    int is_referral;          /* one of the four referral events */
-    int is_test;              /* test-created */
-    const char *referral_id;  /* GUID, lower case: the last path segment of ResourceUri; NULL when it ends in no GUID */
-    apr_time_t changed;       /* ResourceChangeUtcDate; 0 when absent or unreadable */
+    const char *name;        /* EventName as sent, at most 128 bytes; "" when absent */
+    int is_referral;         /* one of the four referral events */
+    int is_test;             /* test-created */
+    const char *referral_id; /* GUID, lower case: the last path segment of ResourceUri; NULL when it
+                                ends in no GUID */
+    apr_time_t changed;      /* ResourceChangeUtcDate; 0 when absent or unreadable */
 } cs_pc_event_t;
 
-/* The authentic body: names without regard to case, unknown members ignored. CS_EPARSE when it is not a JSON object (a BOM included) within bounds. Strings in p. */
-apr_status_t cs_pc_event_decode(cs_pc_event_t *event, const char *body, apr_size_t len, apr_pool_t *p, cs_result_t *res);
+/* The authentic body: names without regard to case, unknown members ignored. CS_EPARSE when it is
+ * not a JSON object (a BOM included) within bounds. Strings in p. */
+apr_status_t cs_pc_event_decode(cs_pc_event_t *event, const char *body, apr_size_t len,
+                                apr_pool_t *p, cs_result_t *res);
 
 /* ---- referrals; runner ---- */
 
 typedef struct cs_pc_config_t {
     const char *tenant, *client_id;
     cs_secret_t *client_secret, *refresh_token;
-    const char *organization;   /* NULL = learnt */
-    const char *token_url;      /* default https://login.microsoftonline.com/<tenant>/oauth2/v2.0/token */
-    const char *webhooks_url;   /* default https://api.partnercenter.microsoft.com */
-    const char *referrals_url;  /* default https://api.partner.microsoft.com; the audience is its origin unless token_audience says otherwise */
-    const char *token_audience; /* NULL = https://api.partner.microsoft.com when referrals_url is the default or loopback, else its origin */
+    const char *organization; /* NULL = learnt */
+    const char
+        *token_url; /* default https://login.microsoftonline.com/<tenant>/oauth2/v2.0/token */
+    const char *webhooks_url;      /* default https://api.partnercenter.microsoft.com */
+    const char *referrals_url;     /* default https://api.partner.microsoft.com; the audience is its
+                                      origin unless token_audience says otherwise */
+    const char *token_audience;    /* NULL = https://api.partner.microsoft.com when referrals_url is
+                                      the default or loopback, else its origin */
     const cs_upstream_t *upstream; /* "partner-center" */
     const cs_upstream_t *login;
 } cs_pc_config_t;
 
 typedef struct cs_pc_t cs_pc_t;
 /* limiter, login_limiter: the lane's. */
-apr_status_t cs_pc_create(cs_pc_t **ppc, const cs_pc_config_t *cfg, const cs_vault_t *vault, cs_http_t *http, cs_limiter_t *limiter,
-                          cs_limiter_t *login_limiter, apr_pool_t *p);
+apr_status_t cs_pc_create(cs_pc_t **ppc, const cs_pc_config_t *cfg, const cs_vault_t *vault,
+                          cs_http_t *http, cs_limiter_t *limiter, cs_limiter_t *login_limiter,
+                          apr_pool_t *p);
 
 typedef struct cs_pc_read_t {
-    const char *id;                /* in: referral id, or engagement id */
-    cs_card_t *card;               /* out of get: NULL unless result is ok */
-    apr_array_header_t *cards;     /* out of list: cs_card_t *; NULL unless result is ok; may be empty */
-    cs_result_t result;            /* out */
-    int calls;                     /* out: requests sent */
+    const char *id;  /* in: referral id, or engagement id */
+    cs_card_t *card; /* out of get: NULL unless result is ok */
+    apr_array_header_t
+        *cards;         /* out of list: cs_card_t *; NULL unless result is ok; may be empty */
+    cs_result_t result; /* out */
+    int calls;          /* out: requests sent */
     apr_interval_time_t took;
     const char *correlation;
 } cs_pc_read_t;
 
-/* GET /v1.0/engagements/referrals/{id} for n ids at once. Gone (404/410), SUSPEND (403, MFA 401 code 900421 / "MFA required", second 401), THROTTLED, RETRY, REFUSED per partner-center-api.md 4.11 and
- * design 6. One 401 is answered by one token refresh and one repeat inside this call. A 200 whose body is no referral is RETRY. Cards in p. */
-apr_status_t cs_pc_get(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_interval_time_t deadline, apr_pool_t *p);
-/* GET ...?$filter=engagementId eq '<guid>' for n engagements at once; follows @odata.nextLink by its $skiptoken only, at most 5 pages. */
-apr_status_t cs_pc_list_engagement(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_interval_time_t deadline, apr_pool_t *p);
+/* GET /v1.0/engagements/referrals/{id} for n ids at once. Gone (404/410), SUSPEND (403, MFA 401
+ * code 900421 / "MFA required", second 401), THROTTLED, RETRY, REFUSED per
+ * partner-center-api.md 4.11 and design 6. One 401 is answered by one token refresh and one repeat
+ * inside this call. A 200 whose body is no referral is RETRY. Cards in p. */
+apr_status_t cs_pc_get(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_interval_time_t deadline,
+                       apr_pool_t *p);
+/* GET ...?$filter=engagementId eq '<guid>' for n engagements at once; follows @odata.nextLink by
+ * its $skiptoken only, at most 5 pages. */
+apr_status_t cs_pc_list_engagement(cs_pc_t *pc, cs_pc_read_t *reads, int n,
+                                   apr_interval_time_t deadline, apr_pool_t *p);
 
 /* A card from a referral document; takes a new reference. NULL when it has no GUID id. */
 cs_card_t *cs_pc_card_of(json_t *doc, apr_pool_t *p);
 
 /* Cheapest authenticated call, to see whether a suspended upstream works again: GET ...?$top=1. */
-apr_status_t cs_pc_probe(cs_pc_t *pc, apr_interval_time_t deadline, apr_pool_t *ptemp, cs_result_t *res);
+apr_status_t cs_pc_probe(cs_pc_t *pc, apr_interval_time_t deadline, apr_pool_t *ptemp,
+                         cs_result_t *res);
 
 #endif

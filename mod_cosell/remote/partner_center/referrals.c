@@ -16,14 +16,14 @@
 #define MAX_TOKEN 4096
 
 /* A page of 100 referrals of some hundred values each. */
-static const cs_json_limits_t answer_limits = { 4 * 1024 * 1024, 100000, 32 };
+static const cs_json_limits_t answer_limits = {4 * 1024 * 1024, 100000, 32};
 
 struct cs_pc_t {
     cs_pc_config_t cfg;
     cs_token_t *token;
     cs_http_t *http;
     cs_limiter_t *limiter;
-    const char *base;           /* without a trailing slash: ".../v1.0/engagements/referrals" */
+    const char *base; /* without a trailing slash: ".../v1.0/engagements/referrals" */
 };
 
 /* ---- creation ---- */
@@ -36,9 +36,10 @@ static const char *audience_of(const cs_pc_config_t *cfg, const char *url, apr_p
     if (cfg->token_audience) {
         return cfg->token_audience;
     }
-    return !origin || !strncmp(origin, "http:", 5) || strstr(origin, "://127.") || strstr(origin, "://localhost")
-               || strstr(origin, "://[::1]")
-               ? DEFAULT_URL : origin;
+    return !origin || !strncmp(origin, "http:", 5) || strstr(origin, "://127.") ||
+                   strstr(origin, "://localhost") || strstr(origin, "://[::1]")
+               ? DEFAULT_URL
+               : origin;
 }
 
 /* The path is ours; an address that already ends in it is taken as it is. */
@@ -53,12 +54,13 @@ static const char *base_of(const char *url, apr_pool_t *p)
     return len > n && !strcmp(url + len - n, PATH) ? url : apr_pstrcat(p, url, PATH, NULL);
 }
 
-apr_status_t cs_pc_create(cs_pc_t **ppc, const cs_pc_config_t *cfg, const cs_vault_t *vault, cs_http_t *http, cs_limiter_t *limiter,
-                          cs_limiter_t *login_limiter, apr_pool_t *p)
+apr_status_t cs_pc_create(cs_pc_t **ppc, const cs_pc_config_t *cfg, const cs_vault_t *vault,
+                          cs_http_t *http, cs_limiter_t *limiter, cs_limiter_t *login_limiter,
+                          apr_pool_t *p)
 {
     cs_pc_t *pc = apr_pcalloc(p, sizeof(*pc));
     const char *url = cfg->referrals_url ? cfg->referrals_url : DEFAULT_URL;
-    cs_token_config_t tc = { 0 };
+    cs_token_config_t tc = {0};
 
     pc->cfg = *cfg;
     pc->http = http;
@@ -66,7 +68,8 @@ apr_status_t cs_pc_create(cs_pc_t **ppc, const cs_pc_config_t *cfg, const cs_vau
     pc->base = base_of(url, p);
     tc.grant = CS_GRANT_REFRESH_TOKEN;
     tc.url = cfg->token_url ? cfg->token_url
-                            : apr_pstrcat(p, "https://login.microsoftonline.com/", cs_http_escape(cfg->tenant ? cfg->tenant : "", p),
+                            : apr_pstrcat(p, "https://login.microsoftonline.com/",
+                                          cs_http_escape(cfg->tenant ? cfg->tenant : "", p),
                                           "/oauth2/v2.0/token", NULL);
     tc.audience = audience_of(cfg, url, p);
     tc.client_id = cfg->client_id;
@@ -127,29 +130,35 @@ cs_card_t *cs_pc_card_of(json_t *doc, apr_pool_t *p)
 
 /* ---- errors ---- */
 
-/* {"error":{"code","message"}}, {"code","description"} or {"statusCode","message"}; anything else says nothing. */
-static void read_error(const cs_http_response_t *response, const char **pcode, const char **pmessage, apr_pool_t *p)
+/* {"error":{"code","message"}}, {"code","description"} or {"statusCode","message"}; anything else
+ * says nothing. */
+static void read_error(const cs_http_response_t *response, const char **pcode,
+                       const char **pmessage, apr_pool_t *p)
 {
-    cs_result_t unread = { 0 };
+    cs_result_t unread = {0};
     const json_t *error;
     json_t *json = NULL, *code;
 
     *pcode = *pmessage = NULL;
-    if (!response->body_len || cs_json_parse(&json, response->body, response->body_len, NULL, p, &unread) != APR_SUCCESS) {
+    if (!response->body_len ||
+        cs_json_parse(&json, response->body, response->body_len, NULL, p, &unread) != APR_SUCCESS) {
         return;
     }
     error = cs_json_get_nocase(json, "error");
     error = json_is_object(error) ? error : json;
     code = cs_json_get_nocase(error, "code");
-    *pcode = json_is_integer(code) ? apr_psprintf(p, "%" APR_INT64_T_FMT, (apr_int64_t)json_integer_value(code))
-                                   : apr_pstrdup(p, json_string_value(code));
-    *pmessage = apr_pstrdup(p, member(error, "message") ? member(error, "message") : member(error, "description"));
+    *pcode = json_is_integer(code)
+                 ? apr_psprintf(p, "%" APR_INT64_T_FMT, (apr_int64_t)json_integer_value(code))
+                 : apr_pstrdup(p, json_string_value(code));
+    *pmessage = apr_pstrdup(p, member(error, "message") ? member(error, "message")
+                                                        : member(error, "description"));
     json_decref(json);
 }
 
 static int lacks_mfa(const cs_http_response_t *response, const char *code, const char *message)
 {
-    return (code && !strcmp(code, "900421")) || strstr(response->reason, "MFA required") || (message && strstr(message, "MFA required"));
+    return (code && !strcmp(code, "900421")) || strstr(response->reason, "MFA required") ||
+           (message && strstr(message, "MFA required"));
 }
 
 /* What a status means here and not everywhere. (partner-center-api.md 4.11) */
@@ -172,13 +181,16 @@ static cs_class_e class_of(const cs_http_response_t *response, cs_class_e genera
     }
 }
 
-static const char *problem_of(const cs_http_response_t *response, const char *code, const char *message, apr_pool_t *p)
+static const char *problem_of(const cs_http_response_t *response, const char *code,
+                              const char *message, apr_pool_t *p)
 {
     if (response->status == 401) {
         return lacks_mfa(response, code, message) ? "pc:mfa" : "pc:unauthenticated";
     }
     /* The code goes into a stable word for grouping: only what looks like one. */
-    if (code && *code && strlen(code) <= 40 && strspn(code, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") == strlen(code)) {
+    if (code && *code && strlen(code) <= 40 &&
+        strspn(code, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-") ==
+            strlen(code)) {
         return apr_psprintf(p, "pc:%s", code);
     }
     return apr_psprintf(p, "http:%d", response->status);
@@ -195,7 +207,8 @@ static const char *advice_of(const cs_http_response_t *response, const char *pro
     return response->status == 403 ? "; the account needs the role Referrals admin" : "";
 }
 
-static void classify(cs_result_t *res, const cs_http_response_t *response, const cs_http_request_t *request, apr_pool_t *p)
+static void classify(cs_result_t *res, const cs_http_response_t *response,
+                     const cs_http_request_t *request, apr_pool_t *p)
 {
     const char *code, *message, *problem;
     apr_time_t retry_at;
@@ -209,29 +222,34 @@ static void classify(cs_result_t *res, const cs_http_response_t *response, const
     cls = class_of(response, res->cls);
     problem = cls == CS_CLASS_THROTTLED ? "throttled" : problem_of(response, code, message, p);
     retry_at = res->retry_at;
-    cs_result_set(res, p, CS_EREMOTE, cls, problem, "%s%s", cs_http_describe(response, request, message, p), advice_of(response, problem));
+    cs_result_set(res, p, CS_EREMOTE, cls, problem, "%s%s",
+                  cs_http_describe(response, request, message, p), advice_of(response, problem));
     res->retry_at = retry_at;
     res->correlation = response->correlation;
 }
 
 /* A body that is not what it should be, on a read: it may be cut, so once more. */
-static void unreadable(cs_result_t *res, const cs_http_response_t *response, const cs_http_request_t *request, const char *why, apr_pool_t *p)
+static void unreadable(cs_result_t *res, const cs_http_response_t *response,
+                       const cs_http_request_t *request, const char *why, apr_pool_t *p)
 {
-    cs_result_set(res, p, CS_EPARSE, CS_CLASS_RETRY, "pc:answer", "%s", cs_http_describe(response, request, why, p));
+    cs_result_set(res, p, CS_EPARSE, CS_CLASS_RETRY, "pc:answer", "%s",
+                  cs_http_describe(response, request, why, p));
     res->correlation = response->correlation;
 }
 
 /* A parsed body; NULL with the reason in res. */
-static json_t *read_body(cs_result_t *res, const cs_http_response_t *response, const cs_http_request_t *request, apr_pool_t *p)
+static json_t *read_body(cs_result_t *res, const cs_http_response_t *response,
+                         const cs_http_request_t *request, apr_pool_t *p)
 {
-    cs_result_t why = { 0 };
+    cs_result_t why = {0};
     json_t *json = NULL;
 
     if (response->status != 200) {
         unreadable(res, response, request, "200 was expected", p);
         return NULL;
     }
-    if (cs_json_parse(&json, response->body, response->body_len, &answer_limits, p, &why) != APR_SUCCESS) {
+    if (cs_json_parse(&json, response->body, response->body_len, &answer_limits, p, &why) !=
+        APR_SUCCESS) {
         unreadable(res, response, request, why.detail, p);
         return NULL;
     }
@@ -245,7 +263,8 @@ static json_t *read_body(cs_result_t *res, const cs_http_response_t *response, c
 
 /* ---- requests ---- */
 
-static void make_request(cs_http_request_t *request, const char *url, const char *label, apr_pool_t *p)
+static void make_request(cs_http_request_t *request, const char *url, const char *label,
+                         apr_pool_t *p)
 {
     const char *id = cs_uuid4(p);
 
@@ -285,30 +304,35 @@ static int check_id(cs_pc_read_t *read, apr_pool_t *p)
     if (read->id && cs_uuid_valid(read->id, strlen(read->id))) {
         return 1;
     }
-    cs_result_set(&read->result, p, APR_EINVAL, CS_CLASS_REFUSED, "pc:id", "\"%.80s\" is not a GUID", read->id ? read->id : "");
+    cs_result_set(&read->result, p, APR_EINVAL, CS_CLASS_REFUSED, "pc:id",
+                  "\"%.80s\" is not a GUID", read->id ? read->id : "");
     return 0;
 }
 
 static void nothing_sent(cs_result_t *res, apr_status_t rv, apr_pool_t *p)
 {
-    cs_result_set(res, p, rv, CS_CLASS_RETRY, "transport", "no request could be sent to Partner Center");
+    cs_result_set(res, p, rv, CS_CLASS_RETRY, "transport",
+                  "no request could be sent to Partner Center");
 }
 
 /* ---- get ---- */
 
-static void take_card(cs_pc_read_t *read, const cs_http_response_t *response, const cs_http_request_t *request, apr_pool_t *p)
+static void take_card(cs_pc_read_t *read, const cs_http_response_t *response,
+                      const cs_http_request_t *request, apr_pool_t *p)
 {
     json_t *doc;
 
     note(read, response);
     classify(&read->result, response, request, p);
-    if (read->result.cls != CS_CLASS_OK || !(doc = read_body(&read->result, response, request, p))) {
+    if (read->result.cls != CS_CLASS_OK ||
+        !(doc = read_body(&read->result, response, request, p))) {
         return;
     }
     read->card = cs_pc_card_of(doc, p);
     if (!read->card || strcasecmp(read->card->id, read->id)) {
         read->card = NULL;
-        unreadable(&read->result, response, request, "the answer is not the referral that was asked for", p);
+        unreadable(&read->result, response, request,
+                   "the answer is not the referral that was asked for", p);
         return;
     }
     if (!read->card->etag) {
@@ -316,7 +340,8 @@ static void take_card(cs_pc_read_t *read, const cs_http_response_t *response, co
     }
 }
 
-apr_status_t cs_pc_get(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_interval_time_t deadline, apr_pool_t *p)
+apr_status_t cs_pc_get(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_interval_time_t deadline,
+                       apr_pool_t *p)
 {
     cs_http_request_t *requests = apr_pcalloc(p, sizeof(*requests) * (apr_size_t)(n + 1));
     cs_http_response_t *responses = apr_pcalloc(p, sizeof(*responses) * (apr_size_t)(n + 1));
@@ -332,7 +357,8 @@ apr_status_t cs_pc_get(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_interval_tim
             of[m++] = i;
         }
     }
-    rv = cs_token_perform(pc->token, pc->http, pc->cfg.upstream, pc->limiter, requests, responses, m, deadline, p);
+    rv = cs_token_perform(pc->token, pc->http, pc->cfg.upstream, pc->limiter, requests, responses,
+                          m, deadline, p);
     for (i = 0; i < m; i++) {
         if (rv == APR_SUCCESS) {
             take_card(&reads[of[i]], &responses[i], &requests[i], p);
@@ -349,9 +375,9 @@ apr_status_t cs_pc_get(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_interval_tim
 /* Where one engagement's list stands between two rounds. */
 typedef struct listing_t {
     cs_pc_read_t *read;
-    const char *skip;   /* escaped $skiptoken of the next page, NULL = first */
+    const char *skip; /* escaped $skiptoken of the next page, NULL = first */
     int pages;
-    int bare;           /* the GUID without quotes: seen live, asked when the documented form is refused */
+    int bare; /* the GUID without quotes: seen live, asked when the documented form is refused */
     int done;
 } listing_t;
 
@@ -360,7 +386,8 @@ static int hex_of(char c)
     return c >= '0' && c <= '9' ? c - '0' : apr_tolower(c) - 'a' + 10;
 }
 
-/* The link's host and path are known to be wrong at times: only its token is taken. NULL when it has none. */
+/* The link's host and path are known to be wrong at times: only its token is taken. NULL when it
+ * has none. */
 static const char *skiptoken_of(const char *link, apr_pool_t *p)
 {
     const char *at = strchr(link, '?'), *end;
@@ -398,8 +425,8 @@ static const char *list_url(const cs_pc_t *pc, const listing_t *l, apr_pool_t *p
 {
     const char *quote = l->bare ? "" : "%27";
 
-    return apr_pstrcat(p, pc->base, "?$filter=engagementId%20eq%20", quote, l->read->id, quote, l->skip ? "&$skiptoken=" : "",
-                       l->skip ? l->skip : "", NULL);
+    return apr_pstrcat(p, pc->base, "?$filter=engagementId%20eq%20", quote, l->read->id, quote,
+                       l->skip ? "&$skiptoken=" : "", l->skip ? l->skip : "", NULL);
 }
 
 /* Appends the page's cards; 0 with the reason in why. A foreign card would mix two deals up. */
@@ -427,7 +454,8 @@ static int add_cards(cs_pc_read_t *read, const json_t *page, const char **pwhy, 
     return 1;
 }
 
-static void take_page(listing_t *l, const cs_http_response_t *response, const cs_http_request_t *request, apr_pool_t *p)
+static void take_page(listing_t *l, const cs_http_response_t *response,
+                      const cs_http_request_t *request, apr_pool_t *p)
 {
     cs_pc_read_t *read = l->read;
     const char *why, *link;
@@ -436,12 +464,14 @@ static void take_page(listing_t *l, const cs_http_response_t *response, const cs
     note(read, response);
     l->done = 1;
     classify(&read->result, response, request, p);
-    if (response->outcome == CS_HTTP_ANSWERED && response->status == 400 && !l->bare && l->pages == 0) {
+    if (response->outcome == CS_HTTP_ANSWERED && response->status == 400 && !l->bare &&
+        l->pages == 0) {
         l->bare = 1;
         l->done = 0;
         return;
     }
-    if (read->result.cls != CS_CLASS_OK || !(page = read_body(&read->result, response, request, p))) {
+    if (read->result.cls != CS_CLASS_OK ||
+        !(page = read_body(&read->result, response, request, p))) {
         return;
     }
     if (!add_cards(read, page, &why, p)) {
@@ -455,11 +485,13 @@ static void take_page(listing_t *l, const cs_http_response_t *response, const cs
     }
     l->skip = skiptoken_of(link, p);
     if (!l->skip) {
-        unreadable(&read->result, response, request, "the link to the next page has no $skiptoken", p);
+        unreadable(&read->result, response, request, "the link to the next page has no $skiptoken",
+                   p);
     }
     else if (l->pages >= MAX_PAGES) {
-        cs_result_set(&read->result, p, CS_ELIMIT, CS_CLASS_REFUSED, "pc:pages", "%s: more than %d pages of referrals for one engagement",
-                      request->label, MAX_PAGES);
+        cs_result_set(&read->result, p, CS_ELIMIT, CS_CLASS_REFUSED, "pc:pages",
+                      "%s: more than %d pages of referrals for one engagement", request->label,
+                      MAX_PAGES);
         read->result.correlation = response->correlation;
     }
     else {
@@ -468,7 +500,8 @@ static void take_page(listing_t *l, const cs_http_response_t *response, const cs
 }
 
 /* One page of each list that is not complete. Returns how many were asked for. */
-static int list_round(cs_pc_t *pc, listing_t *lists, int n, apr_interval_time_t deadline, apr_pool_t *p, apr_status_t *prv)
+static int list_round(cs_pc_t *pc, listing_t *lists, int n, apr_interval_time_t deadline,
+                      apr_pool_t *p, apr_status_t *prv)
 {
     cs_http_request_t *requests = apr_pcalloc(p, sizeof(*requests) * (apr_size_t)n);
     cs_http_response_t *responses = apr_pcalloc(p, sizeof(*responses) * (apr_size_t)n);
@@ -477,11 +510,14 @@ static int list_round(cs_pc_t *pc, listing_t *lists, int n, apr_interval_time_t 
 
     for (i = 0; i < n; i++) {
         if (!lists[i].done) {
-            make_request(&requests[m], list_url(pc, &lists[i], p), apr_pstrcat(p, "GET referrals of engagement ", lists[i].read->id, NULL), p);
+            make_request(&requests[m], list_url(pc, &lists[i], p),
+                         apr_pstrcat(p, "GET referrals of engagement ", lists[i].read->id, NULL),
+                         p);
             of[m++] = i;
         }
     }
-    *prv = cs_token_perform(pc->token, pc->http, pc->cfg.upstream, pc->limiter, requests, responses, m, deadline, p);
+    *prv = cs_token_perform(pc->token, pc->http, pc->cfg.upstream, pc->limiter, requests, responses,
+                            m, deadline, p);
     for (i = 0; i < m; i++) {
         if (*prv == APR_SUCCESS) {
             take_page(&lists[of[i]], &responses[i], &requests[i], p);
@@ -494,7 +530,8 @@ static int list_round(cs_pc_t *pc, listing_t *lists, int n, apr_interval_time_t 
     return m;
 }
 
-apr_status_t cs_pc_list_engagement(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_interval_time_t deadline, apr_pool_t *p)
+apr_status_t cs_pc_list_engagement(cs_pc_t *pc, cs_pc_read_t *reads, int n,
+                                   apr_interval_time_t deadline, apr_pool_t *p)
 {
     listing_t *lists = apr_pcalloc(p, sizeof(*lists) * (apr_size_t)(n + 1));
     apr_status_t rv = APR_SUCCESS;
@@ -518,15 +555,18 @@ apr_status_t cs_pc_list_engagement(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_
 
 /* ---- probe ---- */
 
-apr_status_t cs_pc_probe(cs_pc_t *pc, apr_interval_time_t deadline, apr_pool_t *ptemp, cs_result_t *res)
+apr_status_t cs_pc_probe(cs_pc_t *pc, apr_interval_time_t deadline, apr_pool_t *ptemp,
+                         cs_result_t *res)
 {
     cs_http_request_t request;
     cs_http_response_t response;
     apr_status_t rv;
 
-    make_request(&request, apr_pstrcat(ptemp, pc->base, "?$top=1", NULL), "probe of Partner Center", ptemp);
+    make_request(&request, apr_pstrcat(ptemp, pc->base, "?$top=1", NULL), "probe of Partner Center",
+                 ptemp);
     cs_result_clear(res);
-    rv = cs_token_perform(pc->token, pc->http, pc->cfg.upstream, pc->limiter, &request, &response, 1, deadline, ptemp);
+    rv = cs_token_perform(pc->token, pc->http, pc->cfg.upstream, pc->limiter, &request, &response,
+                          1, deadline, ptemp);
     if (rv != APR_SUCCESS) {
         nothing_sent(res, rv, ptemp);
         return rv;
