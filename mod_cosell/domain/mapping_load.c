@@ -185,8 +185,8 @@ int cs_load_int(cs_load_t *l, const json_t *obj, const char *ptr, const char *na
         return dflt;
     }
     if (json_integer_value(json) < lo || json_integer_value(json) > hi) {
-        cs_load_error(l, cs_load_ptr(l, ptr, name), "%" JSON_INTEGER_FORMAT " is out of range; allowed: %d to %d",
-                      json_integer_value(json), lo, hi);
+        cs_load_error(l, cs_load_ptr(l, ptr, name), "%" APR_INT64_T_FMT " is out of range; allowed: %d to %d",
+                      (apr_int64_t)json_integer_value(json), lo, hi);
         return dflt;
     }
     return (int)json_integer_value(json);

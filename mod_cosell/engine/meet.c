@@ -38,7 +38,8 @@ static cs_item_t *same_referral(cs_batch_t *b, const cs_item_t *item)
         if (other == item) {
             return NULL;
         }
-        if (!other->over && other->own && !strcmp(other->own->id, item->own->id)) {
+        /* Also one whose meeting ended its look (a lead, first met closed): its deal is about to be stored. */
+        if (other->own && !strcmp(other->own->id, item->own->id)) {
             return other;
         }
     }
@@ -113,7 +114,8 @@ static void leave_alone(cs_batch_t *b, cs_item_t *item, const cs_meeting_t *meet
 {
     cs_deal_state_e state = meeting->what == CS_MEET_LEAD ? CS_DEAL_LEAD : CS_DEAL_IGNORED;
     const char *action = meeting->what == CS_MEET_LEAD ? "lead" : meeting->what == CS_MEET_CLOSED ? "closed" : "ignore";
-    int said = item->deal->id && item->deal->state == state && item->deal->problem && !strcmp(item->deal->problem, meeting->why);
+    /* Without a problem it was a plan that left it alone, and settle has said so. */
+    int said = item->deal->id && item->deal->state == state && (!item->deal->problem || !strcmp(item->deal->problem, meeting->why));
 
     item->deal->state = state;
     item->deal->problem = meeting->why;
@@ -266,10 +268,14 @@ static apr_status_t meet_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
     return rv;
 }
 
-/* A second name of a deal of this batch: its notices belong to the first one's look. */
+/* A second name of a deal of this batch: its notices belong to the first one's look, which must then know what was read for them, and whether that was old. */
 static void merge_into(cs_batch_t *b, cs_item_t *item, cs_item_t *first)
 {
     first->calls += item->calls;
+    first->stale |= item->stale;
+    if (item->own->updated > first->own->updated) {
+        first->own = item->own;
+    }
     item->deal = first->deal;
     fold(b, item, first->deal);
 }

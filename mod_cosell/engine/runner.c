@@ -23,6 +23,7 @@
 #define LEASE_RETRY apr_time_from_sec(10)
 #define PRUNE_EVERY apr_time_from_sec(600)
 #define PRUNE_ROWS 500
+#define BREATH_MS 4
 
 struct cs_runner_t {
     const cs_node_config_t *cfg;
@@ -434,27 +435,43 @@ static void start_due(cs_runner_t *r, apr_pool_t *ptemp)
     }
 }
 
-static int drain(int fd)
+/* 1 when one of the bytes was `sought`. */
+static int drain(int fd, char sought)
 {
     char buf[256];
-    int any = 0;
+    ssize_t n;
+    int found = 0;
 
-    while (fd >= 0 && read(fd, buf, sizeof(buf)) > 0) {
-        any = 1;
+    while (fd >= 0 && (n = read(fd, buf, sizeof(buf))) > 0) {
+        found |= memchr(buf, sought, (size_t)n) != NULL;
     }
-    return any;
+    return found;
 }
 
-/* 1 when somebody woke us, 0 at the tick. */
-static int wait_for_something(cs_runner_t *r)
+/* Under load every commit group writes a byte; looking once in a few milliseconds finds the same work. */
+static void breathe(cs_runner_t *r)
+{
+    struct pollfd self = {r->self_pipe[0], POLLIN, 0};
+
+    if (!atomic_load(&r->stop)) {
+        poll(&self, 1, BREATH_MS);
+    }
+}
+
+static void wait_for_something(cs_runner_t *r)
 {
     struct pollfd fds[2] = {{r->self_pipe[0], POLLIN, 0}, {r->cfg->wake_fd, POLLIN, 0}};
-    int n, woken;
+    int n = poll(fds, r->cfg->wake_fd >= 0 ? 2 : 1, (int)apr_time_as_msec(cs_time_wait(TICK)));
 
-    n = poll(fds, r->cfg->wake_fd >= 0 ? 2 : 1, (int)apr_time_as_msec(cs_time_wait(TICK)));
-    woken = drain(r->self_pipe[0]);
-    woken |= drain(r->cfg->wake_fd);
-    return n > 0 && woken;
+    if (n > 0 && (fds[1].revents & POLLIN) && r->cfg->wake_fd >= 0) {
+        if (!(fds[0].revents & POLLIN)) {
+            breathe(r);
+        }
+        if (drain(r->cfg->wake_fd, CS_WAKE_CERTIFICATE)) {
+            cs_certs_wake(r->certs);
+        }
+    }
+    drain(r->self_pipe[0], 0);
 }
 
 /* Lanes whose last batch failed may try again. */
@@ -492,9 +509,7 @@ void cs_runner_run(cs_runner_t *r, int (*alive)(void *baton), void *baton)
             start_due(r, ptemp);
         }
         apr_pool_clear(ptemp);
-        if (wait_for_something(r) && !atomic_load(&r->stop)) {
-            cs_certs_wake(r->certs);
-        }
+        wait_for_something(r);
     }
     apr_pool_destroy(ptemp);
 }

@@ -16,6 +16,10 @@ typedef struct cs_node_config_t {
     const char *user_agent;         /* "mod_cosell/0.1.0" */
 } cs_node_config_t;
 
+/* What children write to the wake pipe. */
+#define CS_WAKE_WORK 'w'        /* a group of notices was committed */
+#define CS_WAKE_CERTIFICATE 'c' /* a wish for a certificate was made */
+
 typedef struct cs_runner_t cs_runner_t;
 
 /* Loads every secret that cfg's sites name (as root, before privileges are dropped). A secret that cannot be loaded degrades its site: reason logged once, work kept. */

@@ -123,16 +123,29 @@ static void make_wake_pipe(cosell_node_t *node, apr_pool_t *pconf)
     apr_pool_cleanup_register(pconf, node, close_pipe, apr_pool_cleanup_null);
 }
 
-void cosell_wake(void *unused)
+static void write_wake(char why)
 {
     ssize_t n;
 
-    (void)unused;
     if (cosell_node && cosell_node->wake_write >= 0) {
         do {
-            n = write(cosell_node->wake_write, "w", 1);
+            n = write(cosell_node->wake_write, &why, 1);
         } while (n < 0 && errno == EINTR);
     }
+}
+
+/* With no workers nobody looks at deals: every byte would only wake a process for nothing. */
+void cosell_wake(void *unused)
+{
+    (void)unused;
+    if (cosell_node && cosell_node->cfg.workers > 0) {
+        write_wake(CS_WAKE_WORK);
+    }
+}
+
+void cosell_wake_certificates(void)
+{
+    write_wake(CS_WAKE_CERTIFICATE);
 }
 
 /* ---- the state directory ---- */

@@ -141,6 +141,7 @@ extern cosell_node_t *cosell_node;
 int cosell_config_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
 /* Wakes the runner; any process and thread, never blocks. */
 void cosell_wake(void *unused);
+void cosell_wake_certificates(void);
 
 /* ---- the runner process (runner_main.c) ---- */
 

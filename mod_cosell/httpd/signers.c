@@ -415,7 +415,7 @@ static int wish(cosell_signers_t *s, slot_t *slot, apr_interval_time_t *puntil, 
                CSLOGNO(1040) "could not ask for the certificate of %s", slot->url);
         return 0;
     }
-    cosell_wake(NULL);
+    cosell_wake_certificates();
     return 1;
 }
 

@@ -392,6 +392,7 @@ static apr_status_t connect_db(cs_sqlite_t *sq)
     }
     sq->dev = st.st_dev;
     sq->ino = st.st_ino;
+    sq->counter_noted = 0;
     rc = sqlite3_open_v2(sq->db_path, &sq->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc != SQLITE_OK) {
         return cs_sqlite_fail(sq, rc, "open");
@@ -570,6 +571,7 @@ apr_status_t cs_sqlite_begin(cs_sqlite_t *sq, apr_pool_t *ptemp)
         rv = cs_sqlite_file_header(sq);
     }
     if (rv == APR_SUCCESS) {
+        cs_sqlite_file_wal_note(sq);
         rv = cs_sqlite_exec(sq, CS_SQL_BEGIN, "");
     }
     if (rv == APR_SUCCESS) {

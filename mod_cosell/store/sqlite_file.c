@@ -21,6 +21,7 @@
 #include "sqlite_impl.h"
 
 #define HEADER_LEN 100
+#define HEADER_COUNTER 24
 #define HEADER_APPLICATION_ID 68
 
 /* ---- where ---- */
@@ -106,11 +107,15 @@ apr_status_t cs_sqlite_file_same(cs_sqlite_t *sq)
     return st.st_ino == sq->ino && st.st_dev == sq->dev ? APR_SUCCESS : CS_ESTALE;
 }
 
+static unsigned int number_at(const unsigned char *p)
+{
+    return (unsigned int)p[0] << 24 | (unsigned int)p[1] << 16 | (unsigned int)p[2] << 8 | p[3];
+}
+
 apr_status_t cs_sqlite_file_header(cs_sqlite_t *sq)
 {
     static const char magic[] = "SQLite format 3";
     unsigned char head[HEADER_LEN];
-    const unsigned char *id = head + HEADER_APPLICATION_ID;
     int rc = sq->file->pMethods->xRead(sq->file, head, HEADER_LEN, 0);
 
     if (rc != SQLITE_OK && rc != SQLITE_IOERR_SHORT_READ) {
@@ -119,81 +124,93 @@ apr_status_t cs_sqlite_file_header(cs_sqlite_t *sq)
     if (rc != SQLITE_OK || memcmp(head, magic, sizeof(magic))) {
         sq->broken = 1;
         return cs_sqlite_say(sq, CS_ECORRUPT,
-                             "%s is damaged: it does not begin like a database; put a good copy in "
-                             "its place",
+                             "%s is damaged: it does not begin like a database; put a good copy "
+                             "in its place",
                              sq->db_path);
     }
-    if (((unsigned)id[0] << 24 | (unsigned)id[1] << 16 | (unsigned)id[2] << 8 | id[3]) !=
-        CS_SQLITE_APPLICATION_ID) {
+    if (number_at(head + HEADER_APPLICATION_ID) != CS_SQLITE_APPLICATION_ID) {
         sq->broken = 1;
         return cs_sqlite_say(sq, CS_ECORRUPT,
                              "%s is a database of another program; put mod_cosell's in its place",
                              sq->db_path);
     }
+    sq->counter = number_at(head + HEADER_COUNTER);
     return APR_SUCCESS;
 }
 
 /* ---- whose log ---- */
 
-/* What store.lock remembers: the inode of the database and of its log when they were last opened
- * together. */
-static int read_note(int fd, unsigned long long *pdb, unsigned long long *pwal)
+/* What store.lock remembers: the inodes of the database and of its log when they were last open
+ * together, and how far the database's file itself had come: its change counter moves with every
+ * checkpoint that matters, and a log begins anew only after a writer has seen that. */
+typedef struct note_t {
+    unsigned long long db, wal;
+    unsigned int counter;
+} note_t;
+
+static int read_note(int fd, note_t *note)
 {
-    char buf[80];
+    char buf[120];
     ssize_t n = pread(fd, buf, sizeof(buf) - 1, 0);
 
     if (n <= 0) {
         return 0;
     }
     buf[n] = '\0';
-    return sscanf(buf, "database %llu log %llu", pdb, pwal) == 2;
+    return sscanf(buf, "database %llu log %llu counter %u", &note->db, &note->wal,
+                  &note->counter) == 3;
 }
 
-apr_status_t cs_sqlite_file_wal_check(cs_sqlite_t *sq, apr_pool_t *ptemp)
+static apr_status_t set_log_aside(cs_sqlite_t *sq, apr_pool_t *ptemp)
 {
-    unsigned long long db, wal;
-    const char *aside;
-    struct stat st;
+    const char *aside = apr_psprintf(ptemp, "%s.%" APR_TIME_T_FMT, sq->wal_path, cs_time_now());
 
-    if (!read_note(sq->lock_fd, &db, &wal) || db == (unsigned long long)sq->ino ||
-        stat(sq->wal_path, &st) || st.st_size == 0 || (unsigned long long)st.st_ino != wal) {
-        return APR_SUCCESS;
-    }
-    aside = apr_psprintf(ptemp, "%s.%" APR_TIME_T_FMT, sq->wal_path, cs_time_now());
     if (rename(sq->wal_path, aside)) {
         return cs_sqlite_say(sq, cs_store_status_of_errno(errno),
-                             "%s belongs to the database that was at %s before "
-                             "and could not be set aside: %s",
+                             "%s belongs to the database that was at %s before and could not be "
+                             "set aside: %s",
                              sq->wal_path, sq->db_path, strerror(errno));
     }
     unlink(apr_pstrcat(ptemp, sq->db_path, "-shm", NULL));
     cs_log(CS_LOG_WARNING, 0, NULL,
-           CSLOGNO(3102) "%s was replaced while its log still belonged to the former file: "
-                         "the log was set aside as %s. Keep it together with the former file until "
-                         "nothing of it is missed",
+           CSLOGNO(3102) "%s was replaced by an older copy while its log still belonged to the "
+                         "former file: the log was set aside as %s; what it holds is only "
+                         "readable together with the former file",
            sq->db_path, aside);
     return APR_SUCCESS;
 }
 
+apr_status_t cs_sqlite_file_wal_check(cs_sqlite_t *sq, apr_pool_t *ptemp)
+{
+    note_t note;
+    struct stat st;
+
+    if (!read_note(sq->lock_fd, &note) || note.db == (unsigned long long)sq->ino) {
+        return APR_SUCCESS;
+    }
+    if (stat(sq->wal_path, &st) || !st.st_size || note.wal != (unsigned long long)st.st_ino) {
+        return APR_SUCCESS;
+    }
+    /* A copy of the very file (a move to another disk and back) goes with the log as well as the
+     * file did, and without it would lose what was acknowledged. */
+    return sq->counter >= note.counter ? APR_SUCCESS : set_log_aside(sq, ptemp);
+}
+
 void cs_sqlite_file_wal_note(cs_sqlite_t *sq)
 {
-    unsigned long long db = 0, wal = 0;
-    char buf[80];
+    char buf[120];
     struct stat st;
     int len;
 
-    if (stat(sq->wal_path, &st)) {
+    if (sq->counter == sq->counter_noted || stat(sq->wal_path, &st)) {
         return;
     }
-    if (read_note(sq->lock_fd, &db, &wal) && db == (unsigned long long)sq->ino &&
-        wal == (unsigned long long)st.st_ino) {
-        return;
-    }
-    len = snprintf(buf, sizeof(buf), "database %-20llu log %-20llu\n", (unsigned long long)sq->ino,
-                   (unsigned long long)st.st_ino);
+    len = snprintf(buf, sizeof(buf), "database %-20llu log %-20llu counter %-10u\n",
+                   (unsigned long long)sq->ino, (unsigned long long)st.st_ino, sq->counter);
     /* Only a protection against mishaps: without it everything works as well. */
     if (pwrite(sq->lock_fd, buf, (size_t)len, 0) != len) {
         cs_log(CS_LOG_DEBUG, APR_FROM_OS_ERROR(errno), NULL,
                CSLOGNO(3103) "could not note the log's owner in %s", sq->lock_path);
     }
+    sq->counter_noted = sq->counter;
 }

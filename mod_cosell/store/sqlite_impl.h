@@ -186,6 +186,8 @@ typedef struct cs_sqlite_t {
     int locked;
     int broken;                   /* an error was met: close at the end of the call */
     int known;                    /* was open before */
+    unsigned int counter;         /* the header's change counter when last looked at */
+    unsigned int counter_noted;   /* and when last written to store.lock */
     apr_interval_time_t deadline; /* of a reader's call, cs_time_mono() */
     const char *dir, *db_path, *wal_path, *lock_path;
     char detail[600]; /* of the first failure of the call */
@@ -237,10 +239,10 @@ apr_status_t cs_sqlite_file_same(cs_sqlite_t *sq);
 /* The open file's first bytes: SQLite's and ours? Through SQLite's descriptor, because closing one
  * of our own would drop SQLite's locks. */
 apr_status_t cs_sqlite_file_header(cs_sqlite_t *sq);
-/* Before the first statement, in the queue: a log that belongs to another database than the one at
+/* Before the first statement, in the queue: a log that belongs to a newer database than the one at
  * the path is set aside. */
 apr_status_t cs_sqlite_file_wal_check(cs_sqlite_t *sq, apr_pool_t *ptemp);
-/* After it: remembers in store.lock which log belongs to which database. */
+/* In the queue: remembers in store.lock which log belongs to which database. */
 void cs_sqlite_file_wal_note(cs_sqlite_t *sq);
 
 /* ---- sqlite_schema.c ---- */
