@@ -41,15 +41,17 @@ all: $(B)/mod_cosell.so
 define VARIANT
 $(B)/obj-$(1)/%.o: %.c
 	@mkdir -p $$(@D)
-	$$(CC) $$(CSTD) $$(CFLAGS) $$(WARN) $$(WERROR) $(2) $$(APR_FLAGS) $$(if $$(findstring /httpd/,$$<),$$(HTTPD_INC)) -MMD -MP -c -o $$@ $$<
+	@echo "  CC [$(1)] $$<"
+	@$$(CC) $$(CSTD) $$(CFLAGS) $$(WARN) $$(WERROR) $(2) $$(APR_FLAGS) $$(if $$(findstring /httpd/,$$<),$$(HTTPD_INC)) -MMD -MP -c -o $$@ $$<
 
 $(B)/$(3)libcosell.a: $(LIB_SRC:%.c=$(B)/obj-$(1)/%.o)
 	@mkdir -p $$(@D)
 	@rm -f $$@
-	ar rcs $$@ $$^
+	@ar rcs $$@ $$^
 
 $(B)/$(3)mod_cosell.so: $(MOD_SRC:%.c=$(B)/obj-$(1)/%.o) $(B)/$(3)libcosell.a mod_cosell/httpd/module.map
-	$$(CC) -shared -pthread $(2) -Wl,--version-script=mod_cosell/httpd/module.map -Wl,-z,relro,-z,now $$(LDFLAGS) -o $$@ \
+	@echo "  LD [$(1)] $$@"
+	@$$(CC) -shared -pthread $(2) -Wl,--version-script=mod_cosell/httpd/module.map -Wl,-z,relro,-z,now $$(LDFLAGS) -o $$@ \
 	    $$(filter %.o,$$^) $(B)/$(3)libcosell.a $$(LIBS)
 
 -include $(LIB_SRC:%.c=$(B)/obj-$(1)/%.d) $(MOD_SRC:%.c=$(B)/obj-$(1)/%.d)
@@ -60,25 +62,30 @@ $(eval $(call VARIANT,asan,-DCS_TEST $(SAN),asan/))
 
 $(B)/unit/%: tests/unit/%.c $(B)/test/libcosell.a
 	@mkdir -p $(@D)
-	$(CC) $(CSTD) $(CFLAGS) $(WARN) $(WERROR) -DCS_TEST $(APR_FLAGS) -I. -MMD -MP -o $@ $< $(B)/test/libcosell.a $(LIBS) $(APR_LIBS) -lcmocka
+	@echo "  CC $@"
+	@$(CC) $(CSTD) $(CFLAGS) $(WARN) $(WERROR) -DCS_TEST $(APR_FLAGS) -I. -MMD -MP -o $@ $< $(B)/test/libcosell.a $(LIBS) $(APR_LIBS) -lcmocka
 
 $(B)/unit-asan/%: tests/unit/%.c $(B)/asan/libcosell.a
 	@mkdir -p $(@D)
-	$(CC) $(CSTD) $(CFLAGS) $(WARN) $(WERROR) -DCS_TEST $(SAN) $(APR_FLAGS) -I. -MMD -MP -o $@ $< $(B)/asan/libcosell.a $(LIBS) $(APR_LIBS) -lcmocka
+	@echo "  CC $@"
+	@$(CC) $(CSTD) $(CFLAGS) $(WARN) $(WERROR) -DCS_TEST $(SAN) $(APR_FLAGS) -I. -MMD -MP -o $@ $< $(B)/asan/libcosell.a $(LIBS) $(APR_LIBS) -lcmocka
 
 -include $(UNITS:%=$(B)/unit/%.d) $(UNITS:%=$(B)/unit-asan/%.d)
 
 $(B)/preload/%.so: tests/preload/%.c
 	@mkdir -p $(@D)
-	$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g -fPIC -pthread -shared $(WARN) -o $@ $< -ldl
+	@echo "  CC $@"
+	@$(CC) -std=gnu11 -D_GNU_SOURCE -O2 -g -fPIC -pthread -shared $(WARN) -o $@ $< -ldl
 
 $(B)/bench/mod_bare.so: tests/bench/mod_bare.c
 	@mkdir -p $(@D)
-	$(CC) $(CSTD) $(CFLAGS) $(WARN) $(APR_FLAGS) $(HTTPD_INC) -shared -o $@ $<
+	@echo "  CC $@"
+	@$(CC) $(CSTD) $(CFLAGS) $(WARN) $(APR_FLAGS) $(HTTPD_INC) -shared -o $@ $<
 
 $(B)/bench/curl_loop: tests/bench/curl_loop.c
 	@mkdir -p $(@D)
-	$(CC) $(CSTD) $(CFLAGS) $(WARN) -o $@ $< -lcurl
+	@echo "  CC $@"
+	@$(CC) $(CSTD) $(CFLAGS) $(WARN) -o $@ $< -lcurl
 
 preload: $(PRELOADS)
 unit: $(UNITS:%=$(B)/unit/%)

@@ -1,5 +1,6 @@
-/* base/crypto.h: digests, random, sealing, encodings. With domain/signature.c the only user of libcrypto. No global OpenSSL state is touched;
- * the error queue is empty before and after each call (httpd-and-style.md T23). Any thread. */
+/* base/crypto.h: digests, random, sealing, encodings. With domain/signature.c the only user of
+ * libcrypto. No global OpenSSL state is touched; the error queue is empty before and after each
+ * call (httpd-and-style.md T23). Any thread. */
 #ifndef CS_BASE_CRYPTO_H
 #define CS_BASE_CRYPTO_H
 
@@ -12,12 +13,14 @@
 void cs_sha256(unsigned char out[CS_SHA256_LEN], const void *data, apr_size_t len);
 /* lower-case hex in p */
 const char *cs_sha256_hex(const void *data, apr_size_t len, apr_pool_t *p);
-apr_status_t cs_hmac_sha256(unsigned char out[CS_SHA256_LEN], const void *key, apr_size_t keylen, const void *data, apr_size_t len);
+apr_status_t cs_hmac_sha256(unsigned char out[CS_SHA256_LEN], const void *key, apr_size_t keylen,
+                            const void *data, apr_size_t len);
 
 apr_status_t cs_random(void *buf, apr_size_t len);
 /* Random (version 4) GUID, lower case, 36 characters, in p. */
 const char *cs_uuid4(apr_pool_t *p);
-/* Name-based (version 5, SHA-1, RFC 4122 URL namespace) GUID of name. deals 1: Dataverse row ids. */
+/* Name-based (version 5, SHA-1, RFC 4122 URL namespace) GUID of name. deals 1: Dataverse row ids.
+ */
 const char *cs_uuid5_url(const char *name, apr_pool_t *p);
 /* 1 if the len bytes at s are 8-4-4-4-12 hex. */
 int cs_uuid_valid(const char *s, apr_size_t len);
@@ -29,18 +32,25 @@ void cs_wipe(void *buf, apr_size_t len);
 /* cs_wipe(buf, len) when p is cleared or destroyed. */
 void cs_wipe_at_end(void *buf, apr_size_t len, apr_pool_t *p);
 
-/* Strict RFC 4648 base64: canonical padding, no white space. The decoded bytes in p. APR_EINVAL otherwise. max = longest allowed result. */
-apr_status_t cs_base64_decode(const unsigned char **pout, apr_size_t *plen, const char *text, apr_size_t textlen, apr_size_t max, apr_pool_t *p);
+/* Strict RFC 4648 base64: canonical padding, no white space. The decoded bytes in p. APR_EINVAL
+ * otherwise. max = longest allowed result. */
+apr_status_t cs_base64_decode(const unsigned char **pout, apr_size_t *plen, const char *text,
+                              apr_size_t textlen, apr_size_t max, apr_pool_t *p);
 const char *cs_base64_encode(const void *data, apr_size_t len, apr_pool_t *p);
 const char *cs_base64url_encode(const void *data, apr_size_t len, apr_pool_t *p);
 
-/* AES-256-GCM with a fresh random 96-bit nonce; out = nonce | ciphertext | tag. aad binds the sealed text to its place ("site\nname\nversion"). */
-apr_status_t cs_seal(const unsigned char **pout, apr_size_t *plen, const unsigned char key[CS_KEY_LEN], const char *aad,
-                     const void *plain, apr_size_t len, apr_pool_t *p);
-/* The plain bytes in p, NUL-terminated for convenience and wiped at its end. CS_EPARSE when key, aad or text do not fit. */
-apr_status_t cs_unseal(const unsigned char **pout, apr_size_t *plen, const unsigned char key[CS_KEY_LEN], const char *aad,
-                       const void *sealed, apr_size_t len, apr_pool_t *p);
+/* AES-256-GCM with a fresh random 96-bit nonce; out = nonce | ciphertext | tag. aad binds the
+ * sealed text to its place ("site\nname\nversion"). */
+apr_status_t cs_seal(const unsigned char **pout, apr_size_t *plen,
+                     const unsigned char key[CS_KEY_LEN], const char *aad, const void *plain,
+                     apr_size_t len, apr_pool_t *p);
+/* The plain bytes in p, NUL-terminated for convenience and wiped at its end. CS_EPARSE when key,
+ * aad or text do not fit. */
+apr_status_t cs_unseal(const unsigned char **pout, apr_size_t *plen,
+                       const unsigned char key[CS_KEY_LEN], const char *aad, const void *sealed,
+                       apr_size_t len, apr_pool_t *p);
 /* Key from a passphrase (scrypt, N=2^15, r=8, p=1; salt given by the caller). */
-apr_status_t cs_key_derive(unsigned char key[CS_KEY_LEN], const char *passphrase, apr_size_t len, const void *salt, apr_size_t saltlen);
+apr_status_t cs_key_derive(unsigned char key[CS_KEY_LEN], const char *passphrase, apr_size_t len,
+                           const void *salt, apr_size_t saltlen);
 
 #endif

@@ -22,7 +22,8 @@ typedef struct number_t {
     char digits[KEPT_MAX];
 } number_t;
 
-/* Reads digits; after the point they move it left while nothing but 0 was seen. 1 if there was any. */
+/* Reads digits; after the point they move it left while nothing but 0 was seen. 1 if there was any.
+ */
 static long take_digits(const char **ps, number_t *num, int fraction)
 {
     const char *s = *ps;
@@ -220,7 +221,7 @@ int cs_currency_scale(const char *iso)
     static const struct {
         const char *list;
         int scale;
-    } tables[] = { { none, 0 }, { three, 3 }, { four, 4 } };
+    } tables[] = {{none, 0}, {three, 3}, {four, 4}};
     apr_size_t i;
 
     if (!iso || strlen(iso) != 3) {

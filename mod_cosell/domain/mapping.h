@@ -1,7 +1,9 @@
-/* domain/mapping.h: a mapping file, loaded, checked and asked questions. Pure but for reading the file. (deals 8; conf/mapping.schema.json)
+/* domain/mapping.h: a mapping file, loaded, checked and asked questions. Pure but for reading the
+ * file. (deals 8; conf/mapping.schema.json)
  *
- * A cs_mapping_t is immutable once loaded and lives in the pool given to load; it may be read by several threads at a time as long as each uses its own pools and nobody
- * changes the reference counts of its json (functions here copy or print instead).
+ * A cs_mapping_t is immutable once loaded and lives in the pool given to load; it may be read by
+ * several threads at a time as long as each uses its own pools and nobody changes the reference
+ * counts of its json (functions here copy or print instead).
  */
 #ifndef CS_DOMAIN_MAPPING_H
 #define CS_DOMAIN_MAPPING_H
@@ -15,40 +17,50 @@ typedef struct cs_mapping_t cs_mapping_t;
 typedef struct cs_mapping_kind_t cs_mapping_kind_t; /* one member of "records" */
 
 /* Loads and checks path. crm = type the file must be for ("dynamics365").
- * CS_EPARSE with res->detail = first mistake as "file:line:column: /json/pointer: what was wrong with which value and what is allowed"; all mistakes (at most 50), in that form, in
- * *perrors (const char *, in p; may be NULL). What a later version brings is refused by its name ("lists are not supported by this version"). */
-apr_status_t cs_mapping_load(cs_mapping_t **pmapping, const char *path, const char *crm, apr_array_header_t **perrors, apr_pool_t *p,
-                             cs_result_t *res);
+ * CS_EPARSE with res->detail = first mistake as "file:line:column: /json/pointer: what was wrong
+ * with which value and what is allowed"; all mistakes (at most 50), in that form, in *perrors
+ * (const char *, in p; may be NULL). What a later version brings is refused by its name ("lists are
+ * not supported by this version"). */
+apr_status_t cs_mapping_load(cs_mapping_t **pmapping, const char *path, const char *crm,
+                             apr_array_header_t **perrors, apr_pool_t *p, cs_result_t *res);
 /* The same from text; name is used in messages. */
-apr_status_t cs_mapping_parse(cs_mapping_t **pmapping, const char *text, apr_size_t len, const char *name, const char *crm,
-                              apr_array_header_t **perrors, apr_pool_t *p, cs_result_t *res);
+apr_status_t cs_mapping_parse(cs_mapping_t **pmapping, const char *text, apr_size_t len,
+                              const char *name, const char *crm, apr_array_header_t **perrors,
+                              apr_pool_t *p, cs_result_t *res);
 
 const char *cs_mapping_revision(const cs_mapping_t *mapping); /* "revision" of the file */
-const char *cs_mapping_digest(const cs_mapping_t *mapping);   /* SHA-256 hex of its canonical text */
+const char *cs_mapping_digest(const cs_mapping_t *mapping); /* SHA-256 hex of its canonical text */
 
-/* The record kind a referral belongs to, first whose from_pc.when holds; NULL = none. *plead != 0 when the referral is a lead by cosell-connectors.md 3.2, first two rows. */
-const cs_mapping_kind_t *cs_mapping_route(const cs_mapping_t *mapping, const cs_card_t *own, const cs_card_t *microsoft, const char *organization,
+/* The record kind a referral belongs to, first whose from_pc.when holds; NULL = none. *plead != 0
+ * when the referral is a lead by cosell-connectors.md 3.2, first two rows. */
+const cs_mapping_kind_t *cs_mapping_route(const cs_mapping_t *mapping, const cs_card_t *own,
+                                          const cs_card_t *microsoft, const char *organization,
                                           int *plead, apr_pool_t *ptemp);
 const cs_mapping_kind_t *cs_mapping_kind(const cs_mapping_t *mapping, const char *name);
 const char *cs_mapping_kind_name(const cs_mapping_kind_t *kind);
 const char *cs_mapping_kind_table(const cs_mapping_kind_t *kind);
 
-/* Every column the kind reads, for $select and $expand: "name", "parentaccountid/address1_city" (at most one '/'), sorted, distinct: const char * in the mapping's pool.
- * Includes the columns of tell, state, conditions and the opt-in. */
+/* Every column the kind reads, for $select and $expand: "name", "parentaccountid/address1_city" (at
+ * most one '/'), sorted, distinct: const char * in the mapping's pool. Includes the columns of
+ * tell, state, conditions and the opt-in. */
 const apr_array_header_t *cs_mapping_columns(const cs_mapping_kind_t *kind);
-/* Columns that are look-ups, with the table they point to: for clients without metadata. cs_mapping_lookup_t. */
+/* Columns that are look-ups, with the table they point to: for clients without metadata.
+ * cs_mapping_lookup_t. */
 typedef struct cs_mapping_lookup_t {
     const char *column; /* "transactioncurrencyid" */
     const char *table;  /* "transactioncurrency"; NULL when the mapping does not say */
 } cs_mapping_lookup_t;
 const apr_array_header_t *cs_mapping_lookups(const cs_mapping_kind_t *kind);
 
-/* "co-sell", "p2p", "partner-led", "private", "marketplace-lead", "qualified-lead": what a referral is. (deals 3, cosell-connectors.md 3.2; leads by its first two rows) */
-const char *cs_referral_kind(const cs_card_t *own, const cs_card_t *microsoft, const apr_array_header_t *others /* cs_card_t*, may be NULL */,
+/* "co-sell", "p2p", "partner-led", "private", "marketplace-lead", "qualified-lead": what a referral
+ * is. (deals 3, cosell-connectors.md 3.2; leads by its first two rows) */
+const char *cs_referral_kind(const cs_card_t *own, const cs_card_t *microsoft,
+                             const apr_array_header_t *others /* cs_card_t*, may be NULL */,
                              const char *organization);
 
-/* What may be done with a path of a referral: "create", "patch", "patch-until-shared", "latch", "server", "unproven"; NULL for a path nobody knows.
- * From the data table domain/paths.inc (partner-center-api.md 4.6, 4.10; cosell-connectors.md 3.12, 3.13). */
+/* What may be done with a path of a referral: "create", "patch", "patch-until-shared", "latch",
+ * "server", "unproven"; NULL for a path nobody knows. From the data table domain/paths.inc
+ * (partner-center-api.md 4.6, 4.10; cosell-connectors.md 3.12, 3.13). */
 const char *cs_referral_path_fact(const char *path);
 
 #endif

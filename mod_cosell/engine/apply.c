@@ -1,7 +1,9 @@
-/* engine/apply.c: stage 6: symbolic look-ups become rows, then the steps are written, round by round.
+/* engine/apply.c: stage 6: symbolic look-ups become rows, then the steps are written, round by
+ * round.
  *
- * A round takes from every item its next step; the steps of a round are independent of each other and go out together. A symbol is resolved once per batch, and kept by the lane for ten
- * minutes, so that two referrals of one new customer in one batch make one account.
+ * A round takes from every item its next step; the steps of a round are independent of each other
+ * and go out together. A symbol is resolved once per batch, and kept by the lane for ten minutes,
+ * so that two referrals of one new customer in one batch make one account.
  */
 #include <string.h>
 
@@ -20,13 +22,13 @@
 typedef enum { SYMBOL_OPEN, SYMBOL_FOUND, SYMBOL_HELD, SYMBOL_SKIPPED, SYMBOL_FAILED } symbol_e;
 
 typedef struct symbol_t {
-    const char *text;       /* canonical */
-    const json_t *lookup;   /* the member of "$lookup" */
-    cs_item_t *item;        /* who asked first: pays, and lends its name to a row that is made */
+    const char *text;     /* canonical */
+    const json_t *lookup; /* the member of "$lookup" */
+    cs_item_t *item;      /* who asked first: pays, and lends its name to a row that is made */
     symbol_e state;
     const char *id;
     const char *why;
-    json_t *row;            /* to be made: look-ups resolved */
+    json_t *row; /* to be made: look-ups resolved */
     cs_result_t result;
 } symbol_t;
 
@@ -35,16 +37,18 @@ typedef struct turn_t {
     cs_item_t *item;
     int index;
     const cs_step_t *step;
-    json_t *row;            /* columns with look-ups resolved */
+    json_t *row; /* columns with look-ups resolved */
 } turn_t;
 
-static json_t *resolve_row(cs_batch_t *b, apr_hash_t *symbols, cs_item_t *item, const json_t *row, symbol_t **pbad);
+static json_t *resolve_row(cs_batch_t *b, apr_hash_t *symbols, cs_item_t *item, const json_t *row,
+                           symbol_t **pbad);
 
 /* ---- symbols ---- */
 
 static const json_t *lookup_of(const json_t *value)
 {
-    return json_is_object(value) && json_object_size(value) == 1 ? json_object_get(value, "$lookup") : NULL;
+    return json_is_object(value) && json_object_size(value) == 1 ? json_object_get(value, "$lookup")
+                                                                 : NULL;
 }
 
 static const char *symbol_text(cs_batch_t *b, int crm, const json_t *lookup)
@@ -103,7 +107,8 @@ static void found(cs_batch_t *b, symbol_t *s, const char *id)
 
 static const char *key_for_people(cs_batch_t *b, const symbol_t *s)
 {
-    return apr_psprintf(b->p, "%s %s", cs_json_str(s->lookup, "table"), cs_json_print(json_object_get(s->lookup, "keys"), b->p));
+    return apr_psprintf(b->p, "%s %s", cs_json_str(s->lookup, "table"),
+                        cs_json_print(json_object_get(s->lookup, "keys"), b->p));
 }
 
 static void hold(symbol_t *s, const char *why)
@@ -129,7 +134,8 @@ static void nothing_found(cs_batch_t *b, symbol_t *s)
 
 static void several_found(cs_batch_t *b, symbol_t *s, const json_t *candidates)
 {
-    hold(s, apr_psprintf(b->p, "several rows fit %s: %s; leave one or link by hand", key_for_people(b, s), cs_json_print(candidates, b->p)));
+    hold(s, apr_psprintf(b->p, "several rows fit %s: %s; leave one or link by hand",
+                         key_for_people(b, s), cs_json_print(candidates, b->p)));
 }
 
 static void take_find(cs_batch_t *b, symbol_t *s, const cs_crm_find_t *find)
@@ -165,7 +171,8 @@ static void find_rows(cs_batch_t *b, apr_hash_t *symbols, int crm)
         finds[i].keys = json_object_get(s->lookup, "keys");
         finds[i].where = json_object_get(s->lookup, "where");
     }
-    b->lane->crm_impl[crm]->find(b->lane->crm[crm], finds, list->nelts, cs_time_mono() + STAGE, b->p);
+    b->lane->crm_impl[crm]->find(b->lane->crm[crm], finds, list->nelts, cs_time_mono() + STAGE,
+                                 b->p);
     for (i = 0; i < list->nelts; ++i) {
         take_find(b, APR_ARRAY_IDX(list, i, symbol_t *), &finds[i]);
     }
@@ -175,15 +182,20 @@ static void find_rows(cs_batch_t *b, apr_hash_t *symbols, int crm)
 
 static const char *derived_id(cs_batch_t *b, const symbol_t *s)
 {
-    return cs_uuid5_url(apr_psprintf(b->p, "cosell:%s:%s:%s:%s", b->lane->site->name, s->item->deal->referral_id, cs_json_str(s->lookup, "table"),
-                                     cs_json_str(s->lookup, "find") ? cs_json_str(s->lookup, "find") : ""), b->p);
+    return cs_uuid5_url(
+        apr_psprintf(b->p, "cosell:%s:%s:%s:%s", b->lane->site->name, s->item->deal->referral_id,
+                     cs_json_str(s->lookup, "table"),
+                     cs_json_str(s->lookup, "find") ? cs_json_str(s->lookup, "find") : ""),
+        b->p);
 }
 
 static void take_made(cs_batch_t *b, symbol_t *s, const cs_crm_write_t *write)
 {
     cs_item_account(b, s->item, write->calls, write->took, write->correlation);
     if (write->result.cls == CS_CLASS_OK) {
-        cs_journal_t *j = cs_item_journal(b, s->item, "create", "done", apr_psprintf(b->p, "no %s was found", key_for_people(b, s)));
+        cs_journal_t *j =
+            cs_item_journal(b, s->item, "create", "done",
+                            apr_psprintf(b->p, "no %s was found", key_for_people(b, s)));
         j->direction = "to_crm";
         j->line = cs_json_str(s->lookup, "find");
         j->to = cs_json_own(json_pack("{s:s, s:s}", "table", write->table, "id", write->id), b->p);
@@ -214,7 +226,8 @@ static void make_rows(cs_batch_t *b, apr_hash_t *symbols, int crm)
         writes[i].id = derived_id(b, s);
         writes[i].row = s->row;
     }
-    b->lane->crm_impl[crm]->write(b->lane->crm[crm], writes, list->nelts, cs_time_mono() + STAGE, b->p);
+    b->lane->crm_impl[crm]->write(b->lane->crm[crm], writes, list->nelts, cs_time_mono() + STAGE,
+                                  b->p);
     CS_CRASH_POINT("lookup-made");
     for (i = 0; i < list->nelts; ++i) {
         take_made(b, APR_ARRAY_IDX(list, i, symbol_t *), &writes[i]);
@@ -231,7 +244,8 @@ static void resolve_symbols(cs_batch_t *b, apr_hash_t *symbols, int crm, int dep
     find_rows(b, symbols, crm);
     made = open_symbols(b, symbols, crm, 1);
     for (i = 0; i < made->nelts; ++i) {
-        collect(b, inner, APR_ARRAY_IDX(made, i, symbol_t *)->item, APR_ARRAY_IDX(made, i, symbol_t *)->row);
+        collect(b, inner, APR_ARRAY_IDX(made, i, symbol_t *)->item,
+                APR_ARRAY_IDX(made, i, symbol_t *)->row);
     }
     if (apr_hash_count(inner) && depth < DEPTH_MAX) {
         resolve_symbols(b, inner, crm, depth + 1);
@@ -269,10 +283,12 @@ static int drop_with_line(json_t *row, const json_t *lookup)
 
 static json_t *ref_of(const symbol_t *s)
 {
-    return json_pack("{s:{s:s, s:s}}", "$ref", "table", cs_json_str(s->lookup, "table"), "id", s->id);
+    return json_pack("{s:{s:s, s:s}}", "$ref", "table", cs_json_str(s->lookup, "table"), "id",
+                     s->id);
 }
 
-static json_t *resolve_row(cs_batch_t *b, apr_hash_t *symbols, cs_item_t *item, const json_t *row, symbol_t **pbad)
+static json_t *resolve_row(cs_batch_t *b, apr_hash_t *symbols, cs_item_t *item, const json_t *row,
+                           symbol_t **pbad)
 {
     json_t *out = cs_json_own(json_copy((json_t *)row), b->p);
     const char *column;
@@ -281,7 +297,9 @@ static json_t *resolve_row(cs_batch_t *b, apr_hash_t *symbols, cs_item_t *item, 
 
     json_object_foreach_safe(out, next, column, value) {
         const json_t *lookup = lookup_of(value);
-        symbol_t *s = lookup ? apr_hash_get(symbols, symbol_text(b, item->crm, lookup), APR_HASH_KEY_STRING) : NULL;
+        symbol_t *s =
+            lookup ? apr_hash_get(symbols, symbol_text(b, item->crm, lookup), APR_HASH_KEY_STRING)
+                   : NULL;
         if (!lookup) {
             continue;
         }
@@ -302,7 +320,8 @@ static json_t *resolve_row(cs_batch_t *b, apr_hash_t *symbols, cs_item_t *item, 
 
 static int may_follow(const cs_item_t *item, const cs_step_t *step)
 {
-    return step->after < 0 || !APR_ARRAY_IDX(item->plan->steps, step->after, cs_step_t *)->send || item->applied[step->after].done;
+    return step->after < 0 || !APR_ARRAY_IDX(item->plan->steps, step->after, cs_step_t *)->send ||
+           item->applied[step->after].done;
 }
 
 static int next_turn(cs_item_t *item, turn_t *turn)
@@ -324,7 +343,8 @@ static int next_turn(cs_item_t *item, turn_t *turn)
     return 0;
 }
 
-/* A step of ours moved the row's version: what follows in this very look is guarded by the new one. */
+/* A step of ours moved the row's version: what follows in this very look is guarded by the new one.
+ */
 static const char *guard_now(const cs_item_t *item, const turn_t *turn)
 {
     const char *guard = turn->step->guard;
@@ -333,7 +353,8 @@ static const char *guard_now(const cs_item_t *item, const turn_t *turn)
     for (i = 0; i < turn->index; ++i) {
         const cs_step_t *before = APR_ARRAY_IDX(item->plan->steps, i, cs_step_t *);
         const cs_applied_t *applied = &item->applied[i];
-        if (applied->done && applied->after && applied->after->version && before->table && turn->step->table && !strcmp(before->table, turn->step->table)) {
+        if (applied->done && applied->after && applied->after->version && before->table &&
+            turn->step->table && !strcmp(before->table, turn->step->table)) {
             guard = applied->after->version;
         }
     }
@@ -342,7 +363,9 @@ static const char *guard_now(const cs_item_t *item, const turn_t *turn)
 
 static cs_crm_write_e write_kind(cs_step_kind_e kind)
 {
-    return kind == CS_STEP_CREATE ? CS_CRM_CREATE : kind == CS_STEP_CALL ? CS_CRM_CALL : CS_CRM_UPDATE;
+    return kind == CS_STEP_CREATE ? CS_CRM_CREATE
+           : kind == CS_STEP_CALL ? CS_CRM_CALL
+                                  : CS_CRM_UPDATE;
 }
 
 static void fill_write(cs_batch_t *b, cs_crm_write_t *write, const turn_t *turn)
@@ -428,7 +451,8 @@ static void hold_item(cs_batch_t *b, turn_t *turn, const symbol_t *bad)
         applied->result = bad->result;
     }
     else {
-        cs_result_set(&applied->result, b->p, CS_EREMOTE, CS_CLASS_REFUSED, "lookup:held", "%s", bad->why ? bad->why : "a look-up could not be resolved");
+        cs_result_set(&applied->result, b->p, CS_EREMOTE, CS_CLASS_REFUSED, "lookup:held", "%s",
+                      bad->why ? bad->why : "a look-up could not be resolved");
     }
     cs_item_fail(turn->item, turn->item->look.crm, &applied->result);
 }
@@ -443,7 +467,8 @@ static void resolve_turn(cs_batch_t *b, apr_hash_t *symbols, turn_t *turn)
         if (!applied->dropped) {
             applied->dropped = cs_json_own(json_object(), b->p);
         }
-        json_object_set_new(applied->dropped, cs_json_str(bad->lookup, "line"), json_string(bad->why));
+        json_object_set_new(applied->dropped, cs_json_str(bad->lookup, "line"),
+                            json_string(bad->why));
         bad = NULL;
     }
     if (bad) {
@@ -460,7 +485,8 @@ static int play_round(cs_batch_t *b)
     for (i = 0; i < b->items->nelts; ++i) {
         cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
         turn_t turn = {0};
-        if (!item->over && item->plan && item->plan->what == CS_PLAN_STEPS && next_turn(item, &turn)) {
+        if (!item->over && item->plan && item->plan->what == CS_PLAN_STEPS &&
+            next_turn(item, &turn)) {
             APR_ARRAY_PUSH(turns, turn_t) = turn;
             collect(b, symbols, item, turn.step->columns);
         }

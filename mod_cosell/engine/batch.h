@@ -1,4 +1,5 @@
-/* engine/batch.h: one batch of looks on its way through fetch, plan, apply and settle. Inside the engine only; one thread. */
+/* engine/batch.h: one batch of looks on its way through fetch, plan, apply and settle. Inside the
+ * engine only; one thread. */
 #ifndef CS_ENGINE_BATCH_H
 #define CS_ENGINE_BATCH_H
 
@@ -7,20 +8,20 @@
 
 /* One deal of the batch. */
 typedef struct cs_item_t {
-    cs_work_t *work;               /* the claimed row; after meeting the deal's own row */
-    const char *asked;             /* referral id the work names; NULL when it names a deal */
-    int related_only;              /* only related-referral-* events named it */
-    apr_int64_t covered;           /* notices this look covers: added to work->done at settle */
-    cs_deal_t *deal;               /* NULL until met */
-    int fresh;                     /* the deal was made in this batch: its row cannot exist yet */
+    cs_work_t *work;     /* the claimed row; after meeting the deal's own row */
+    const char *asked;   /* referral id the work names; NULL when it names a deal */
+    int related_only;    /* only related-referral-* events named it */
+    apr_int64_t covered; /* notices this look covers: added to work->done at settle */
+    cs_deal_t *deal;     /* NULL until met */
+    int fresh;           /* the deal was made in this batch: its row cannot exist yet */
 
-    cs_card_t *asked_card;         /* what GET of `asked` showed */
+    cs_card_t *asked_card; /* what GET of `asked` showed */
     cs_card_t *own, *microsoft;
-    apr_array_header_t *others;    /* cs_card_t * */
-    apr_array_header_t *listed;    /* cs_card_t *, the engagement; NULL = not listed */
-    int stale;                     /* the read is older than the notice's hint */
+    apr_array_header_t *others; /* cs_card_t * */
+    apr_array_header_t *listed; /* cs_card_t *, the engagement; NULL = not listed */
+    int stale;                  /* the read is older than the notice's hint */
 
-    int crm;                       /* index of the owning CRM, -1 = none */
+    int crm; /* index of the owning CRM, -1 = none */
     const cs_mapping_kind_t *kind;
     cs_record_t *record;
     int record_read;
@@ -28,13 +29,13 @@ typedef struct cs_item_t {
     cs_look_t look;
     cs_plan_t *plan;
     cs_applied_t *applied;
-    apr_array_header_t *journal;   /* cs_journal_t * */
+    apr_array_header_t *journal; /* cs_journal_t * */
 
-    int over;                      /* nothing more to be done in this batch: result says how it ended */
-    int quiet;                     /* over, and its work is done */
-    cs_result_t result;            /* cls OK = fine */
-    const char *upstream;          /* whose answer result is */
-    int started;                   /* at least one request of this look left the process */
+    int over;             /* nothing more to be done in this batch: result says how it ended */
+    int quiet;            /* over, and its work is done */
+    cs_result_t result;   /* cls OK = fine */
+    const char *upstream; /* whose answer result is */
+    int started;          /* at least one request of this look left the process */
     int calls;
     apr_interval_time_t took;
     const char *correlation;
@@ -42,10 +43,10 @@ typedef struct cs_item_t {
 
 typedef struct cs_batch_t {
     cs_lane_t *lane;
-    apr_pool_t *p;                 /* lives as long as the batch */
+    apr_pool_t *p; /* lives as long as the batch */
     apr_time_t now;
-    apr_array_header_t *items;     /* cs_item_t * */
-    apr_array_header_t *changes;   /* cs_change_t for the next cs_store_write */
+    apr_array_header_t *items;   /* cs_item_t * */
+    apr_array_header_t *changes; /* cs_change_t for the next cs_store_write */
     int created, updated, closed, nothing, failed;
 } cs_batch_t;
 
@@ -53,10 +54,12 @@ typedef struct cs_batch_t {
 void cs_item_fail(cs_item_t *item, const char *upstream, const cs_result_t *result);
 /* Ends the item well: its work is done. */
 void cs_item_finish(cs_item_t *item);
-void cs_item_account(cs_batch_t *b, cs_item_t *item, int calls, apr_interval_time_t took, const char *correlation);
+void cs_item_account(cs_batch_t *b, cs_item_t *item, int calls, apr_interval_time_t took,
+                     const char *correlation);
 cs_change_t *cs_batch_change(cs_batch_t *b, cs_change_e kind);
 /* A journal line of the engine's own about this item. */
-cs_journal_t *cs_item_journal(cs_batch_t *b, cs_item_t *item, const char *action, const char *outcome, const char *why);
+cs_journal_t *cs_item_journal(cs_batch_t *b, cs_item_t *item, const char *action,
+                              const char *outcome, const char *why);
 
 /* fetch.c: cards of all items; who is whose. Ends items that cannot be read. */
 apr_status_t cs_batch_fetch(cs_batch_t *b, cs_result_t *res);

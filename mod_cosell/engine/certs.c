@@ -16,9 +16,9 @@
 #include "../remote/certificate.h"
 #include "certs.h"
 
-#define FETCH_GAP apr_time_from_sec(60)     /* at most one fetch per URL in this time (design 7.3) */
-#define FRESH apr_time_from_sec(60)         /* at start, a younger file is good enough */
-#define LIFE apr_time_from_sec(24 * 3600)   /* fetched again at the latest after */
+#define FETCH_GAP apr_time_from_sec(60)   /* at most one fetch per URL in this time (design 7.3) */
+#define FRESH apr_time_from_sec(60)       /* at start, a younger file is good enough */
+#define LIFE apr_time_from_sec(24 * 3600) /* fetched again at the latest after */
 #define BEFORE_EXPIRY apr_time_from_sec(7 * 24 * 3600)
 #define URL_MAX 2048
 #define SOURCES_MAX 256 /* a pattern allows many URLs; strangers must not make us keep them all */
@@ -37,7 +37,8 @@ struct cs_certs_t {
     apr_pool_t *pool;
     cs_http_t *http;
     apr_hash_t *sources; /* URL -> source_t */
-    apr_array_header_t *trusts; /* cs_trust_t *, parallel to node->sites; NULL = bundles unreadable */
+    apr_array_header_t
+        *trusts; /* cs_trust_t *, parallel to node->sites; NULL = bundles unreadable */
     apr_thread_t *thread;
     apr_thread_mutex_t *mutex;
     apr_thread_cond_t *cond;
@@ -53,7 +54,8 @@ apr_status_t cs_certificate_wish(const char *state_dir, const char *url, apr_poo
     apr_file_t *file;
     apr_status_t rv;
 
-    rv = apr_file_open(&file, tmp, APR_FOPEN_WRITE | APR_FOPEN_CREATE | APR_FOPEN_EXCL, APR_FPROT_UREAD | APR_FPROT_UWRITE, ptemp);
+    rv = apr_file_open(&file, tmp, APR_FOPEN_WRITE | APR_FOPEN_CREATE | APR_FOPEN_EXCL,
+                       APR_FPROT_UREAD | APR_FPROT_UWRITE, ptemp);
     if (rv != APR_SUCCESS) {
         return rv;
     }
@@ -108,7 +110,9 @@ static void load_trusts(cs_certs_t *c, apr_pool_t *ptemp)
         const apr_array_header_t *urls;
         cs_result_t res = {0};
         if (cs_trust_load(&trust, &site->trust, c->pool, &res) != APR_SUCCESS) {
-            cs_log(CS_LOG_ERR, res.rv, site->name, CSLOGNO(2010) "cannot fetch signing certificates: %s", res.detail ? res.detail : "trust bundle");
+            cs_log(CS_LOG_ERR, res.rv, site->name,
+                   CSLOGNO(2010) "cannot fetch signing certificates: %s",
+                   res.detail ? res.detail : "trust bundle");
             trust = NULL;
         }
         APR_ARRAY_PUSH(c->trusts, cs_trust_t *) = trust;
@@ -118,7 +122,8 @@ static void load_trusts(cs_certs_t *c, apr_pool_t *ptemp)
             apr_finfo_t info;
             const char *path = cs_signer_path(c->node->store.state_dir, s->url, ptemp);
             apr_time_t now = cs_time_now();
-            if (apr_stat(&info, path, APR_FINFO_MTIME, ptemp) == APR_SUCCESS && now - info.mtime < FRESH && info.mtime <= now) {
+            if (apr_stat(&info, path, APR_FINFO_MTIME, ptemp) == APR_SUCCESS &&
+                now - info.mtime < FRESH && info.mtime <= now) {
                 s->fetched = info.mtime;
                 s->due = info.mtime + LIFE;
             }
@@ -177,19 +182,24 @@ static void fetch(cs_certs_t *c, source_t *s, apr_pool_t *ptemp)
     unsigned long suppressed;
 
     s->fetched = now;
-    rv = cs_certificate_fetch(c->http, s->site->certificate, &s->limiter, c->node->store.state_dir, s->url, ptemp, &res);
+    rv = cs_certificate_fetch(c->http, s->site->certificate, &s->limiter, c->node->store.state_dir,
+                              s->url, ptemp, &res);
     if (rv == APR_SUCCESS) {
         s->failures = 0;
         plan_next(c, s, now, ptemp);
         if (cs_log_state_changed(&s->log, NULL, 0, NULL)) {
-            cs_log(CS_LOG_NOTICE, 0, s->site->name, CSLOGNO(2011) "signing certificate %s could be fetched again", s->url);
+            cs_log(CS_LOG_NOTICE, 0, s->site->name,
+                   CSLOGNO(2011) "signing certificate %s could be fetched again", s->url);
         }
         return;
     }
     ++s->failures;
-    s->due = now + FETCH_GAP + cs_backoff(s->failures, apr_time_from_sec(30), apr_time_from_sec(3600), 0);
-    if (!atomic_load(&c->stop) && cs_log_state_changed(&s->log, res.detail ? res.detail : "failed", apr_time_from_sec(3600), &suppressed)) {
-        cs_log(CS_LOG_WARNING, 0, s->site->name, CSLOGNO(2012) "could not fetch signing certificate %s: %s", s->url,
+    s->due = now + FETCH_GAP +
+             cs_backoff(s->failures, apr_time_from_sec(30), apr_time_from_sec(3600), 0);
+    if (!atomic_load(&c->stop) && cs_log_state_changed(&s->log, res.detail ? res.detail : "failed",
+                                                       apr_time_from_sec(3600), &suppressed)) {
+        cs_log(CS_LOG_WARNING, 0, s->site->name,
+               CSLOGNO(2012) "could not fetch signing certificate %s: %s", s->url,
                res.detail ? res.detail : "no detail");
     }
 }
@@ -198,7 +208,8 @@ static void fetch_due(cs_certs_t *c, apr_pool_t *ptemp)
 {
     apr_hash_index_t *hi;
 
-    for (hi = apr_hash_first(ptemp, c->sources); hi && !atomic_load(&c->stop); hi = apr_hash_next(hi)) {
+    for (hi = apr_hash_first(ptemp, c->sources); hi && !atomic_load(&c->stop);
+         hi = apr_hash_next(hi)) {
         source_t *s = apr_hash_this_val(hi);
         if (s->due <= cs_time_now()) {
             fetch(c, s, ptemp);
@@ -230,7 +241,8 @@ static void grant_wish(cs_certs_t *c, const char *path, apr_pool_t *ptemp)
     source_t *s;
 
     apr_file_remove(path, ptemp);
-    if (!site || (apr_hash_count(c->sources) >= SOURCES_MAX && !apr_hash_get(c->sources, url, APR_HASH_KEY_STRING))) {
+    if (!site || (apr_hash_count(c->sources) >= SOURCES_MAX &&
+                  !apr_hash_get(c->sources, url, APR_HASH_KEY_STRING))) {
         return;
     }
     s = source_of(c, url, site);
@@ -291,7 +303,8 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *baton)
     return NULL;
 }
 
-apr_status_t cs_certs_start(cs_certs_t **pcerts, const cs_node_config_t *node, apr_pool_t *p, cs_result_t *res)
+apr_status_t cs_certs_start(cs_certs_t **pcerts, const cs_node_config_t *node, apr_pool_t *p,
+                            cs_result_t *res)
 {
     apr_pool_t *pool;
     cs_certs_t *c;
@@ -316,7 +329,8 @@ apr_status_t cs_certs_start(cs_certs_t **pcerts, const cs_node_config_t *node, a
         rv = apr_thread_create(&c->thread, NULL, run, c, pool);
     }
     if (rv != APR_SUCCESS) {
-        return cs_result_set(res, p, rv, CS_CLASS_RETRY, "thread", "could not start the certificate thread");
+        return cs_result_set(res, p, rv, CS_CLASS_RETRY, "thread",
+                             "could not start the certificate thread");
     }
     *pcerts = c;
     return APR_SUCCESS;

@@ -1,8 +1,10 @@
 /* engine/fetch.c: stage 4: all cards of the engagements, and the CRM's rows.
  *
- * What a look covers. A read that starts after a notice was committed shows at least what the notice speaks of (up to the read lag that the hint detects). A known deal is read last,
- * so its look covers what was committed before that read. A referral met for the first time must be read before its engagement can be listed; when the list, sent later, shows the
- * same version, the look covers what was committed before the list was sent; else what was claimed.
+ * What a look covers. A read that starts after a notice was committed shows at least what the
+ * notice speaks of (up to the read lag that the hint detects). A known deal is read last, so its
+ * look covers what was committed before that read. A referral met for the first time must be read
+ * before its engagement can be listed; when the list, sent later, shows the same version, the look
+ * covers what was committed before the list was sent; else what was claimed.
  */
 #include <string.h>
 
@@ -134,7 +136,8 @@ static int is_own(const cs_batch_t *b, const cs_card_t *card)
     return b->lane->organization && same_id(card->organization_id, b->lane->organization);
 }
 
-/* The organisation of the first referral that a referral-* event named is ours, for good. (deals 1) */
+/* The organisation of the first referral that a referral-* event named is ours, for good. (deals 1)
+ */
 static void learn_organization(cs_batch_t *b)
 {
     int i;
@@ -147,7 +150,9 @@ static void learn_organization(cs_batch_t *b)
             b->lane->organization = apr_pstrdup(b->lane->pool, card->organization_id);
             change->name = "organization";
             change->text = b->lane->organization;
-            cs_log(CS_LOG_NOTICE, 0, b->lane->site->name, CSLOGNO(2030) "own organisation is %s, learnt from referral %s", b->lane->organization, card->id);
+            cs_log(CS_LOG_NOTICE, 0, b->lane->site->name,
+                   CSLOGNO(2030) "own organisation is %s, learnt from referral %s",
+                   b->lane->organization, card->id);
         }
     }
 }
@@ -216,7 +221,8 @@ static void judge_freshness(cs_item_t *item, apr_int64_t claimed)
     const json_t *hint = json_object_get(item->work->hints, CS_SYSTEM_PC);
     apr_time_t newest = json_is_integer(hint) ? (apr_time_t)json_integer_value(hint) : 0;
 
-    item->stale = item->own && item->own->updated && newest > item->own->updated + apr_time_from_sec(2);
+    item->stale =
+        item->own && item->own->updated && newest > item->own->updated + apr_time_from_sec(2);
     if (!item->deal && !list_confirms(item)) {
         item->covered = claimed;
     }
@@ -260,7 +266,8 @@ apr_status_t cs_batch_fetch(cs_batch_t *b, cs_result_t *res)
 
 static int wants_record(const cs_item_t *item, int crm)
 {
-    return !item->over && item->deal && item->crm == crm && item->kind && item->deal->record_id && !item->fresh;
+    return !item->over && item->deal && item->crm == crm && item->kind && item->deal->record_id &&
+           !item->fresh;
 }
 
 static void read_from(cs_batch_t *b, int crm)

@@ -1,7 +1,8 @@
-/* engine/lane.h: one site's connections, tokens, limiters, caches and lease. Inside the engine only.
+/* engine/lane.h: one site's connections, tokens, limiters, caches and lease. Inside the engine
+ * only.
  *
- * A lane is worked by at most one thread at a time (`busy`), so nothing inside it needs a lock, except the lease, which the runner's main thread renews while a
- * worker uses it (`lease_mutex`).
+ * A lane is worked by at most one thread at a time (`busy`), so nothing inside it needs a lock,
+ * except the lease, which the runner's main thread renews while a worker uses it (`lease_mutex`).
  */
 #ifndef CS_ENGINE_LANE_H
 #define CS_ENGINE_LANE_H
@@ -29,10 +30,11 @@ typedef struct cs_lane_t {
     cs_runner_t *runner;
     const cs_node_config_t *node;
     const cs_site_config_t *site;
-    apr_pool_t *pool;                 /* own allocator; lives as long as the lane */
-    _Atomic int busy;                 /* a worker has it */
-    int touched;                      /* worked on since the last renewal (main thread) */
-    apr_interval_time_t lease_refused; /* cs_time_boot() when another node was seen to hold it (main thread) */
+    apr_pool_t *pool; /* own allocator; lives as long as the lane */
+    _Atomic int busy; /* a worker has it */
+    int touched;      /* worked on since the last renewal (main thread) */
+    apr_interval_time_t
+        lease_refused; /* cs_time_boot() when another node was seen to hold it (main thread) */
 
     cs_store_t *store;
     cs_http_t *http;
@@ -44,22 +46,23 @@ typedef struct cs_lane_t {
     cs_vault_t vault;
     unsigned char key[CS_KEY_LEN];
 
-    const char *organization;         /* configured or learnt; NULL = not yet */
-    int facts_loaded;                 /* organization and suspensions were read from the store */
-    apr_array_header_t *suspended;    /* cs_lane_suspension_t */
-    apr_pool_t *cache_pool;           /* resolved look-ups: symbol -> row id */
+    const char *organization;      /* configured or learnt; NULL = not yet */
+    int facts_loaded;              /* organization and suspensions were read from the store */
+    apr_array_header_t *suspended; /* cs_lane_suspension_t */
+    apr_pool_t *cache_pool;        /* resolved look-ups: symbol -> row id */
     apr_hash_t *cache;
     apr_time_t cache_since;
     apr_time_t pruned_at;
 
     apr_thread_mutex_t *lease_mutex;
-    cs_lease_t lease;                 /* site and owner never change */
+    cs_lease_t lease; /* site and owner never change */
     int leased;
-    apr_interval_time_t lease_boot;   /* cs_time_boot() until which the lease is surely ours */
+    apr_interval_time_t lease_boot; /* cs_time_boot() until which the lease is surely ours */
 } cs_lane_t;
 
 /* Opens nothing outside but the store handle (lazily). seal_key: CS_KEY_LEN bytes, copied. */
-apr_status_t cs_lane_create(cs_lane_t **plane, const cs_node_config_t *node, const cs_site_config_t *site, const unsigned char *seal_key,
+apr_status_t cs_lane_create(cs_lane_t **plane, const cs_node_config_t *node,
+                            const cs_site_config_t *site, const unsigned char *seal_key,
                             apr_pool_t *parent, cs_result_t *res);
 void cs_lane_destroy(cs_lane_t *lane);
 
@@ -67,7 +70,8 @@ void cs_lane_destroy(cs_lane_t *lane);
 int cs_lane_leased(cs_lane_t *lane);
 /* A consistent copy for the store's guarded calls. */
 cs_lease_t cs_lane_lease(cs_lane_t *lane);
-apr_status_t cs_lane_lease_take(cs_lane_t *lane, cs_store_t *store, const char *node, apr_pool_t *ptemp, cs_result_t *res);
+apr_status_t cs_lane_lease_take(cs_lane_t *lane, cs_store_t *store, const char *node,
+                                apr_pool_t *ptemp, cs_result_t *res);
 void cs_lane_lease_renew(cs_lane_t *lane, cs_store_t *store, apr_pool_t *ptemp);
 void cs_lane_lease_drop(cs_lane_t *lane);
 /* cs_may_write_fn: the lease outlives a write that takes at most timeout. */
@@ -78,7 +82,8 @@ apr_status_t cs_lane_facts_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t 
 /* NULL = not suspended. */
 cs_lane_suspension_t *cs_lane_suspension(cs_lane_t *lane, const char *upstream);
 /* Remembers and appends the change to be stored. The same upstream twice is one suspension. */
-void cs_lane_suspend(cs_lane_t *lane, const char *upstream, const cs_result_t *why, apr_array_header_t *changes, apr_pool_t *p);
+void cs_lane_suspend(cs_lane_t *lane, const char *upstream, const cs_result_t *why,
+                     apr_array_header_t *changes, apr_pool_t *p);
 /* Earliest probe, 0 = none. */
 apr_time_t cs_lane_next_probe(const cs_lane_t *lane);
 /* Asks each suspended upstream whose probe is due; resumes or postpones it in the store. */
@@ -96,8 +101,9 @@ void cs_lane_cache_clear(cs_lane_t *lane);
 
 /* ---- look.c ---- */
 
-/* One batch: claim, fetch, plan, apply, settle. *pmore != 0: there may be more due work right now. An error means that the batch could not be carried through (store, lease): nothing is lost,
- * the work is still due. */
+/* One batch: claim, fetch, plan, apply, settle. *pmore != 0: there may be more due work right now.
+ * An error means that the batch could not be carried through (store, lease): nothing is lost, the
+ * work is still due. */
 apr_status_t cs_look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_result_t *res);
 
 #endif

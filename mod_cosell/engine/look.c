@@ -1,8 +1,10 @@
 /* engine/look.c: stages 3 to 7 for one batch of one site.
  *
- *   claim -> fetch (all cards) -> meet (names become deals) -> read (CRM rows) -> plan -> intent -> apply -> settle
+ *   claim -> fetch (all cards) -> meet (names become deals) -> read (CRM rows) -> plan -> intent ->
+ * apply -> settle
  *
- * Three transactions at most: meet, intent, settle. A crash between any two of them repeats the look, and store.h says why that does no harm.
+ * Three transactions at most: meet, intent, settle. A crash between any two of them repeats the
+ * look, and store.h says why that does no harm.
  */
 #include <string.h>
 
@@ -15,7 +17,8 @@
 
 #define CLAIM_MAX 200
 #define CLAIM_MIN 4
-#define CLAIM_SECONDS 20 /* of requests at the upstream's rate: a batch should not take much longer */
+#define CLAIM_SECONDS                                                                              \
+    20 /* of requests at the upstream's rate: a batch should not take much longer */
 
 /* ---- items ---- */
 
@@ -33,13 +36,16 @@ void cs_item_finish(cs_item_t *item)
     item->quiet = 1;
 }
 
-void cs_item_account(cs_batch_t *b, cs_item_t *item, int calls, apr_interval_time_t took, const char *correlation)
+void cs_item_account(cs_batch_t *b, cs_item_t *item, int calls, apr_interval_time_t took,
+                     const char *correlation)
 {
     item->calls += calls;
     item->took += took;
     item->started |= calls > 0;
     if (correlation && *correlation) {
-        item->correlation = item->correlation ? apr_pstrcat(b->p, item->correlation, "; ", correlation, NULL) : correlation;
+        item->correlation = item->correlation
+                                ? apr_pstrcat(b->p, item->correlation, "; ", correlation, NULL)
+                                : correlation;
     }
 }
 
@@ -53,7 +59,8 @@ cs_change_t *cs_batch_change(cs_batch_t *b, cs_change_e kind)
     return change;
 }
 
-cs_journal_t *cs_item_journal(cs_batch_t *b, cs_item_t *item, const char *action, const char *outcome, const char *why)
+cs_journal_t *cs_item_journal(cs_batch_t *b, cs_item_t *item, const char *action,
+                              const char *outcome, const char *why)
 {
     cs_journal_t *journal = apr_pcalloc(b->p, sizeof(*journal));
 
@@ -62,7 +69,9 @@ cs_journal_t *cs_item_journal(cs_batch_t *b, cs_item_t *item, const char *action
     journal->action = action;
     journal->outcome = outcome;
     journal->why = why;
-    journal->mapping = item->crm >= 0 && b->lane->site->crms[item->crm].mapping ? cs_mapping_revision(b->lane->site->crms[item->crm].mapping) : NULL;
+    journal->mapping = item->crm >= 0 && b->lane->site->crms[item->crm].mapping
+                           ? cs_mapping_revision(b->lane->site->crms[item->crm].mapping)
+                           : NULL;
     APR_ARRAY_PUSH(item->journal, cs_journal_t *) = journal;
     return journal;
 }
@@ -79,7 +88,8 @@ static int claim_size(const cs_lane_t *lane)
 
 static int related_only(const cs_work_t *work)
 {
-    return json_object_get(work->hints, CS_SYSTEM_RELATED) && !json_object_get(work->hints, CS_SYSTEM_PC);
+    return json_object_get(work->hints, CS_SYSTEM_RELATED) &&
+           !json_object_get(work->hints, CS_SYSTEM_PC);
 }
 
 static cs_item_t *new_item(cs_batch_t *b, cs_work_t *work)
@@ -97,7 +107,8 @@ static void refuse_name(cs_batch_t *b, cs_item_t *item, const char *why)
 {
     cs_result_t result = {0};
 
-    cs_result_set(&result, b->p, APR_EINVAL, CS_CLASS_REFUSED, "work:name", "%s: \"%s\"", why, item->work->name);
+    cs_result_set(&result, b->p, APR_EINVAL, CS_CLASS_REFUSED, "work:name", "%s: \"%s\"", why,
+                  item->work->name);
     cs_item_fail(item, CS_UPSTREAM_PC, &result);
 }
 
@@ -141,7 +152,8 @@ static apr_status_t make_items(cs_batch_t *b, const apr_array_header_t *works, c
     return rv;
 }
 
-/* Kinds of work that this version accepts and keeps but does not do: they stay outstanding and are shown. */
+/* Kinds of work that this version accepts and keeps but does not do: they stay outstanding and are
+ * shown. */
 static void keep_for_later(cs_batch_t *b, const apr_array_header_t *works)
 {
     int i;
@@ -154,14 +166,16 @@ static void keep_for_later(cs_batch_t *b, const apr_array_header_t *works)
             continue;
         }
         why = apr_pcalloc(b->p, sizeof(*why));
-        cs_result_set(why, b->p, APR_ENOTIMPL, CS_CLASS_RETRY, "work:kind", "a %s is asked for; this version looks at named deals only", work->kind);
+        cs_result_set(why, b->p, APR_ENOTIMPL, CS_CLASS_RETRY, "work:kind",
+                      "a %s is asked for; this version looks at named deals only", work->kind);
         work->problem_class = cs_class_name(why->cls);
         work->problem = why->problem;
         work->detail = why->detail;
         change = cs_batch_change(b, CS_CHANGE_WORK_LATER);
         change->work = work;
         change->result = why;
-        change->at = work->due = b->now + (b->lane->site->poll > 0 ? b->lane->site->poll : apr_time_from_sec(300));
+        change->at = work->due =
+            b->now + (b->lane->site->poll > 0 ? b->lane->site->poll : apr_time_from_sec(300));
     }
 }
 
@@ -172,7 +186,8 @@ static void wait_if_suspended(cs_batch_t *b, cs_item_t *item, const char *upstre
     cs_result_t result = {0};
 
     if (!item->over && cs_lane_suspension(b->lane, upstream)) {
-        cs_result_set(&result, b->p, CS_EREMOTE, CS_CLASS_SUSPEND, "suspended", "%s is suspended", upstream);
+        cs_result_set(&result, b->p, CS_EREMOTE, CS_CLASS_SUSPEND, "suspended", "%s is suspended",
+                      upstream);
         cs_item_fail(item, upstream, &result);
     }
 }
@@ -198,7 +213,8 @@ static int has_crm(cs_batch_t *b, cs_item_t *item)
     if (item->crm >= 0 && b->lane->site->crms[item->crm].mapping) {
         return 1;
     }
-    cs_result_set(&result, b->p, APR_EINVAL, CS_CLASS_REFUSED, "config:crm", "the deal belongs to the CRM \"%s\", which is not configured (any more)",
+    cs_result_set(&result, b->p, APR_EINVAL, CS_CLASS_REFUSED, "config:crm",
+                  "the deal belongs to the CRM \"%s\", which is not configured (any more)",
                   item->deal->crm ? item->deal->crm : "?");
     cs_item_fail(item, CS_UPSTREAM_PC, &result);
     return 0;
@@ -211,9 +227,13 @@ static void find_kind(cs_batch_t *b, cs_item_t *item)
     if (item->over || !item->work || !has_crm(b, item)) {
         return;
     }
-    item->kind = item->deal->kind ? cs_mapping_kind(b->lane->site->crms[item->crm].mapping, item->deal->kind) : NULL;
+    item->kind = item->deal->kind
+                     ? cs_mapping_kind(b->lane->site->crms[item->crm].mapping, item->deal->kind)
+                     : NULL;
     if (!item->kind) {
-        cs_result_set(&result, b->p, APR_EINVAL, CS_CLASS_REFUSED, "mapping:kind", "the mapping has no record kind \"%s\"", item->deal->kind ? item->deal->kind : "?");
+        cs_result_set(&result, b->p, APR_EINVAL, CS_CLASS_REFUSED, "mapping:kind",
+                      "the mapping has no record kind \"%s\"",
+                      item->deal->kind ? item->deal->kind : "?");
         cs_item_fail(item, CS_UPSTREAM_PC, &result);
     }
 }
@@ -244,8 +264,10 @@ static void plan_item(cs_batch_t *b, cs_item_t *item)
         cs_item_fail(item, item->look.crm, &result);
         return;
     }
-    item->applied = apr_pcalloc(b->p, sizeof(cs_applied_t) * (apr_size_t)(item->plan->steps->nelts + 1));
-    cs_log(CS_LOG_DEBUG, 0, b->lane->site->name, "referral %s: %d steps: %s", item->deal->referral_id, item->plan->steps->nelts, item->plan->why);
+    item->applied =
+        apr_pcalloc(b->p, sizeof(cs_applied_t) * (apr_size_t)(item->plan->steps->nelts + 1));
+    cs_log(CS_LOG_DEBUG, 0, b->lane->site->name, "referral %s: %d steps: %s",
+           item->deal->referral_id, item->plan->steps->nelts, item->plan->why);
 }
 
 static void plan_items(cs_batch_t *b)
@@ -318,9 +340,13 @@ static apr_status_t look_at_items(cs_batch_t *b, cs_result_t *res)
 
 static void log_batch(const cs_batch_t *b, apr_interval_time_t began)
 {
-    cs_log(b->created || b->updated || b->closed || b->failed ? CS_LOG_INFO : CS_LOG_DEBUG, 0, b->lane->site->name,
-           CSLOGNO(2050) "looked at %d deals in %" APR_TIME_T_FMT " ms: %d created, %d updated, %d closed or reopened, %d as they should be, %d to be repeated",
-           b->items->nelts, apr_time_as_msec(cs_time_mono() - began), b->created, b->updated, b->closed, b->nothing, b->failed);
+    cs_log(b->created || b->updated || b->closed || b->failed ? CS_LOG_INFO : CS_LOG_DEBUG, 0,
+           b->lane->site->name,
+           CSLOGNO(2050) "looked at %d deals in %" APR_TIME_T_FMT
+                         " ms: %d created, %d updated, %d closed or reopened, %d as they should "
+                         "be, %d to be repeated",
+           b->items->nelts, apr_time_as_msec(cs_time_mono() - began), b->created, b->updated,
+           b->closed, b->nothing, b->failed);
 }
 
 static cs_batch_t *new_batch(cs_lane_t *lane, apr_pool_t *p)

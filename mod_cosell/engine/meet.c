@@ -1,4 +1,5 @@
-/* engine/meet.c: names become deals: created or joined in one transaction before anything is planned. (deals 1) */
+/* engine/meet.c: names become deals: created or joined in one transaction before anything is
+ * planned. (deals 1) */
 #include <string.h>
 
 #include <apr_strings.h>
@@ -19,7 +20,8 @@ static apr_status_t known_deal(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
 
     rv = cs_store_deal_find(b->lane->store, site, CS_SYSTEM_PC, item->own->id, &deal, b->p, res);
     if (rv == APR_SUCCESS && !deal && item->own->engagement_id) {
-        rv = cs_store_deal_find(b->lane->store, site, SYSTEM_ENGAGEMENT, item->own->engagement_id, &deal, b->p, res);
+        rv = cs_store_deal_find(b->lane->store, site, SYSTEM_ENGAGEMENT, item->own->engagement_id,
+                                &deal, b->p, res);
         /* Two referrals of ours in one engagement are two deals. */
         if (deal && deal->referral_id && strcmp(deal->referral_id, item->own->id)) {
             deal = NULL;
@@ -38,7 +40,8 @@ static cs_item_t *same_referral(cs_batch_t *b, const cs_item_t *item)
         if (other == item) {
             return NULL;
         }
-        /* Also one whose meeting ended its look (a lead, first met closed): its deal is about to be stored. */
+        /* Also one whose meeting ended its look (a lead, first met closed): its deal is about to be
+         * stored. */
         if (other->own && !strcmp(other->own->id, item->own->id)) {
             return other;
         }
@@ -67,7 +70,8 @@ static void fill_look(cs_batch_t *b, cs_item_t *item, int crm)
 }
 
 /* The first CRM whose mapping takes it owns the deal; an owner is for ever. */
-static apr_status_t ask_mappings(cs_batch_t *b, cs_item_t *item, cs_meeting_t *meeting, cs_result_t *res)
+static apr_status_t ask_mappings(cs_batch_t *b, cs_item_t *item, cs_meeting_t *meeting,
+                                 cs_result_t *res)
 {
     int owner = item->deal->crm ? cs_lane_crm_index(b->lane, item->deal->crm) : -1;
     apr_status_t rv = APR_SUCCESS;
@@ -113,9 +117,12 @@ static void reserve(cs_batch_t *b, cs_item_t *item, const cs_meeting_t *meeting)
 static void leave_alone(cs_batch_t *b, cs_item_t *item, const cs_meeting_t *meeting)
 {
     cs_deal_state_e state = meeting->what == CS_MEET_LEAD ? CS_DEAL_LEAD : CS_DEAL_IGNORED;
-    const char *action = meeting->what == CS_MEET_LEAD ? "lead" : meeting->what == CS_MEET_CLOSED ? "closed" : "ignore";
+    const char *action = meeting->what == CS_MEET_LEAD     ? "lead"
+                         : meeting->what == CS_MEET_CLOSED ? "closed"
+                                                           : "ignore";
     /* Without a problem it was a plan that left it alone, and settle has said so. */
-    int said = item->deal->id && item->deal->state == state && (!item->deal->problem || !strcmp(item->deal->problem, meeting->why));
+    int said = item->deal->id && item->deal->state == state &&
+               (!item->deal->problem || !strcmp(item->deal->problem, meeting->why));
 
     item->deal->state = state;
     item->deal->problem = meeting->why;
@@ -176,7 +183,8 @@ static void add_alias(cs_batch_t *b, cs_item_t *item, const char *system, const 
     change->name = id;
 }
 
-static apr_status_t add_free_alias(cs_batch_t *b, cs_item_t *item, const char *system, const char *id, cs_result_t *res)
+static apr_status_t add_free_alias(cs_batch_t *b, cs_item_t *item, const char *system,
+                                   const char *id, cs_result_t *res)
 {
     cs_deal_t *holder = NULL;
     apr_status_t rv;
@@ -201,7 +209,8 @@ static apr_status_t add_aliases(cs_batch_t *b, cs_item_t *item, cs_result_t *res
         rv = add_free_alias(b, item, CS_SYSTEM_PC, item->microsoft->id, res);
     }
     for (i = 0; rv == APR_SUCCESS && i < item->others->nelts; ++i) {
-        rv = add_free_alias(b, item, CS_SYSTEM_PC, APR_ARRAY_IDX(item->others, i, cs_card_t *)->id, res);
+        rv = add_free_alias(b, item, CS_SYSTEM_PC, APR_ARRAY_IDX(item->others, i, cs_card_t *)->id,
+                            res);
     }
     return rv;
 }
@@ -268,7 +277,8 @@ static apr_status_t meet_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
     return rv;
 }
 
-/* A second name of a deal of this batch: its notices belong to the first one's look, which must then know what was read for them, and whether that was old. */
+/* A second name of a deal of this batch: its notices belong to the first one's look, which must
+ * then know what was read for them, and whether that was old. */
 static void merge_into(cs_batch_t *b, cs_item_t *item, cs_item_t *first)
 {
     first->calls += item->calls;
@@ -280,7 +290,8 @@ static void merge_into(cs_batch_t *b, cs_item_t *item, cs_item_t *first)
     fold(b, item, first->deal);
 }
 
-/* After the transaction: the deal's work row carries all names' notices, and what was covered under each name counts for it. */
+/* After the transaction: the deal's work row carries all names' notices, and what was covered under
+ * each name counts for it. */
 static void join_covered(cs_batch_t *b, cs_item_t **merged_into)
 {
     int i;
@@ -297,23 +308,27 @@ static void join_covered(cs_batch_t *b, cs_item_t **merged_into)
     }
 }
 
-/* Referrals of ours that nobody sees (any more), and engagements without a card of ours, need no deal. */
+/* Referrals of ours that nobody sees (any more), and engagements without a card of ours, need no
+ * deal. */
 static void without_own(cs_batch_t *b, cs_item_t *item)
 {
     cs_result_t gone = {0};
 
     if (item->deal) {
-        cs_result_set(&gone, b->p, CS_EREMOTE, CS_CLASS_GONE, "pc:gone", "referral %s is not in its engagement any more", item->deal->referral_id);
+        cs_result_set(&gone, b->p, CS_EREMOTE, CS_CLASS_GONE, "pc:gone",
+                      "referral %s is not in its engagement any more", item->deal->referral_id);
         cs_item_fail(item, CS_UPSTREAM_PC, &gone);
         return;
     }
-    cs_log(CS_LOG_DEBUG, 0, b->lane->site->name, "referral %s is no card of ours and no deal knows its engagement", item->asked);
+    cs_log(CS_LOG_DEBUG, 0, b->lane->site->name,
+           "referral %s is no card of ours and no deal knows its engagement", item->asked);
     cs_item_finish(item);
 }
 
 apr_status_t cs_batch_meet(cs_batch_t *b, cs_result_t *res)
 {
-    cs_item_t **merged_into = apr_pcalloc(b->p, sizeof(*merged_into) * (apr_size_t)(b->items->nelts + 1));
+    cs_item_t **merged_into =
+        apr_pcalloc(b->p, sizeof(*merged_into) * (apr_size_t)(b->items->nelts + 1));
     cs_lease_t lease;
     apr_status_t rv = APR_SUCCESS;
     int i;

@@ -28,28 +28,30 @@
 struct cs_runner_t {
     const cs_node_config_t *cfg;
     apr_pool_t *pool;
-    const char *node;             /* NULL until the store could be opened */
-    cs_store_t *store;            /* the main thread's handle */
+    const char *node;  /* NULL until the store could be opened */
+    cs_store_t *store; /* the main thread's handle */
     unsigned char key[CS_KEY_LEN];
-    apr_array_header_t *lanes;    /* cs_lane_t *, made once the node id is known */
-    apr_array_header_t *names;    /* const char *, parallel */
-    apr_thread_pool_t *threads;   /* NULL with 0 workers */
+    apr_array_header_t *lanes;  /* cs_lane_t *, made once the node id is known */
+    apr_array_header_t *names;  /* const char *, parallel */
+    apr_thread_pool_t *threads; /* NULL with 0 workers */
     cs_certs_t *certs;
     int lock_fd;
-    int self_pipe[2];             /* stop and "a lane became free" */
+    int self_pipe[2]; /* stop and "a lane became free" */
     _Atomic int stop;
-    apr_interval_time_t renewed;  /* cs_time_boot() of the last round of renewals */
+    apr_interval_time_t renewed; /* cs_time_boot() of the last round of renewals */
     cs_log_state_t log_store;
 };
 
 /* ---- secrets ---- */
 
-static void load_secret(cs_secret_t *secret, const char *what, const cs_site_config_t *site, apr_pool_t *p)
+static void load_secret(cs_secret_t *secret, const char *what, const cs_site_config_t *site,
+                        apr_pool_t *p)
 {
     cs_result_t res = {0};
 
     if (secret && cs_secret_load(secret, p, &res) != APR_SUCCESS) {
-        cs_log(CS_LOG_ERR, 0, site ? site->name : NULL, CSLOGNO(2020) "cannot load the %s: %s", what, res.detail ? res.detail : secret->ref);
+        cs_log(CS_LOG_ERR, 0, site ? site->name : NULL, CSLOGNO(2020) "cannot load the %s: %s",
+               what, res.detail ? res.detail : secret->ref);
     }
 }
 
@@ -100,7 +102,8 @@ static apr_status_t make_key(const char *path, apr_pool_t *ptemp)
         rv = APR_FROM_OS_ERROR(errno);
     }
     else {
-        if (write(fd, key, sizeof(key)) != (ssize_t)sizeof(key) || fsync(fd) != 0 || link(tmp, path) != 0) {
+        if (write(fd, key, sizeof(key)) != (ssize_t)sizeof(key) || fsync(fd) != 0 ||
+            link(tmp, path) != 0) {
             rv = errno == EEXIST ? APR_SUCCESS : APR_FROM_OS_ERROR(errno);
         }
         close(fd);
@@ -117,9 +120,10 @@ static apr_status_t load_key(cs_runner_t *r, apr_pool_t *ptemp, cs_result_t *res
     apr_status_t rv;
 
     if (pass) {
-        return pass->value ? cs_key_derive(r->key, pass->value, pass->len, "mod_cosell sealing key", 22)
-                           : cs_result_set(res, ptemp, APR_EGENERAL, CS_CLASS_SUSPEND, "config:passphrase",
-                                           "the passphrase %s could not be loaded", pass->ref);
+        return pass->value
+                   ? cs_key_derive(r->key, pass->value, pass->len, "mod_cosell sealing key", 22)
+                   : cs_result_set(res, ptemp, APR_EGENERAL, CS_CLASS_SUSPEND, "config:passphrase",
+                                   "the passphrase %s could not be loaded", pass->ref);
     }
     rv = read_key(path, r->key);
     if (APR_STATUS_IS_ENOENT(rv)) {
@@ -128,7 +132,9 @@ static apr_status_t load_key(cs_runner_t *r, apr_pool_t *ptemp, cs_result_t *res
             rv = read_key(path, r->key);
         }
     }
-    return rv == APR_SUCCESS ? rv : cs_result_set(res, ptemp, rv, CS_CLASS_RETRY, "secret.key", "could not read or make %s", path);
+    return rv == APR_SUCCESS ? rv
+                             : cs_result_set(res, ptemp, rv, CS_CLASS_RETRY, "secret.key",
+                                             "could not read or make %s", path);
 }
 
 /* ---- one runner per state directory ---- */
@@ -140,11 +146,13 @@ static apr_status_t take_lock(cs_runner_t *r, apr_pool_t *ptemp, cs_result_t *re
 
     r->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (r->lock_fd < 0) {
-        return cs_result_set(res, r->pool, APR_FROM_OS_ERROR(errno), CS_CLASS_RETRY, "runner.lock", "could not open %s", path);
+        return cs_result_set(res, r->pool, APR_FROM_OS_ERROR(errno), CS_CLASS_RETRY, "runner.lock",
+                             "could not open %s", path);
     }
     while (flock(r->lock_fd, LOCK_EX | LOCK_NB) != 0) {
         if (cs_time_mono() >= end) {
-            return cs_result_set(res, r->pool, APR_EBUSY, CS_CLASS_RETRY, "runner.lock", "another runner holds %s", path);
+            return cs_result_set(res, r->pool, APR_EBUSY, CS_CLASS_RETRY, "runner.lock",
+                                 "another runner holds %s", path);
         }
         apr_sleep(apr_time_from_msec(20));
     }
@@ -178,7 +186,8 @@ static apr_status_t start_threads(cs_runner_t *r, cs_result_t *res)
         rv = apr_thread_pool_create(&r->threads, r->cfg->workers, r->cfg->workers, pool);
     }
     if (rv != APR_SUCCESS) {
-        return cs_result_set(res, r->pool, rv, CS_CLASS_RETRY, "thread", "could not start %d workers", r->cfg->workers);
+        return cs_result_set(res, r->pool, rv, CS_CLASS_RETRY, "thread",
+                             "could not start %d workers", r->cfg->workers);
     }
     apr_thread_pool_threshold_set(r->threads, 0);
     return APR_SUCCESS;
@@ -186,10 +195,12 @@ static apr_status_t start_threads(cs_runner_t *r, cs_result_t *res)
 
 static apr_status_t open_self_pipe(cs_runner_t *r)
 {
-    return pipe2(r->self_pipe, O_CLOEXEC | O_NONBLOCK) == 0 ? APR_SUCCESS : APR_FROM_OS_ERROR(errno);
+    return pipe2(r->self_pipe, O_CLOEXEC | O_NONBLOCK) == 0 ? APR_SUCCESS
+                                                            : APR_FROM_OS_ERROR(errno);
 }
 
-apr_status_t cs_runner_create(cs_runner_t **prunner, const cs_node_config_t *cfg, apr_pool_t *p, cs_result_t *res)
+apr_status_t cs_runner_create(cs_runner_t **prunner, const cs_node_config_t *cfg, apr_pool_t *p,
+                              cs_result_t *res)
 {
     cs_runner_t *r;
     apr_pool_t *pool;
@@ -234,11 +245,13 @@ static void make_lanes(cs_runner_t *r)
         cs_result_t res = {0};
         cs_lane_t *lane;
         if (site->degraded) {
-            cs_log(CS_LOG_WARNING, 0, site->name, CSLOGNO(2021) "the site is degraded and its work waits: %s", site->degraded);
+            cs_log(CS_LOG_WARNING, 0, site->name,
+                   CSLOGNO(2021) "the site is degraded and its work waits: %s", site->degraded);
             continue;
         }
         if (cs_lane_create(&lane, r->cfg, site, r->key, r->pool, &res) != APR_SUCCESS) {
-            cs_log(CS_LOG_ERR, res.rv, site->name, CSLOGNO(2022) "the site's work waits: %s", res.detail ? res.detail : "lane");
+            cs_log(CS_LOG_ERR, res.rv, site->name, CSLOGNO(2022) "the site's work waits: %s",
+                   res.detail ? res.detail : "lane");
             continue;
         }
         lane->runner = r;
@@ -247,7 +260,8 @@ static void make_lanes(cs_runner_t *r)
     }
 }
 
-/* The store may be away when the runner starts; everything that needs it is made when it answers. */
+/* The store may be away when the runner starts; everything that needs it is made when it answers.
+ */
 static int ready(cs_runner_t *r, apr_pool_t *ptemp)
 {
     cs_result_t res = {0};
@@ -262,8 +276,10 @@ static int ready(cs_runner_t *r, apr_pool_t *ptemp)
         rv = load_key(r, ptemp, &res);
     }
     if (rv != APR_SUCCESS) {
-        if (cs_log_state_changed(&r->log_store, res.detail ? res.detail : "store", apr_time_from_sec(3600), NULL)) {
-            cs_log(CS_LOG_ERR, rv, NULL, CSLOGNO(2023) "the runner waits: %s", res.detail ? res.detail : "the store is not usable");
+        if (cs_log_state_changed(&r->log_store, res.detail ? res.detail : "store",
+                                 apr_time_from_sec(3600), NULL)) {
+            cs_log(CS_LOG_ERR, rv, NULL, CSLOGNO(2023) "the runner waits: %s",
+                   res.detail ? res.detail : "the store is not usable");
         }
         return 0;
     }
@@ -303,11 +319,13 @@ static apr_status_t prune(cs_lane_t *lane, apr_pool_t *ptemp)
 static void log_batch_failure(cs_lane_t *lane, apr_status_t rv, const cs_result_t *res)
 {
     if (rv == CS_ELEASE) {
-        cs_log(CS_LOG_NOTICE, 0, lane->site->name, CSLOGNO(2025) "the lane's lease was lost; another look will follow");
+        cs_log(CS_LOG_NOTICE, 0, lane->site->name,
+               CSLOGNO(2025) "the lane's lease was lost; another look will follow");
         cs_lane_lease_drop(lane);
         return;
     }
-    cs_log(CS_LOG_WARNING, rv, lane->site->name, CSLOGNO(2026) "could not carry a batch through, its work stays due: %s",
+    cs_log(CS_LOG_WARNING, rv, lane->site->name,
+           CSLOGNO(2026) "could not carry a batch through, its work stays due: %s",
            res->detail ? res->detail : "store");
 }
 
@@ -344,7 +362,8 @@ static void start_lane(cs_runner_t *r, cs_lane_t *lane)
 {
     atomic_store(&lane->busy, 1);
     lane->touched = 1;
-    if (apr_thread_pool_push(r->threads, work_lane, lane, APR_THREAD_TASK_PRIORITY_NORMAL, r) != APR_SUCCESS) {
+    if (apr_thread_pool_push(r->threads, work_lane, lane, APR_THREAD_TASK_PRIORITY_NORMAL, r) !=
+        APR_SUCCESS) {
         atomic_store(&lane->busy, 0);
     }
 }
@@ -365,7 +384,8 @@ static int have_lease(cs_runner_t *r, cs_lane_t *lane, apr_pool_t *ptemp)
     rv = cs_lane_lease_take(lane, r->store, r->node, ptemp, &res);
     if (rv == APR_EBUSY) {
         lane->lease_refused = cs_time_boot();
-        cs_log(CS_LOG_DEBUG, 0, lane->site->name, "another node has the lane: %s", res.detail ? res.detail : "");
+        cs_log(CS_LOG_DEBUG, 0, lane->site->name, "another node has the lane: %s",
+               res.detail ? res.detail : "");
     }
     return rv == APR_SUCCESS;
 }
@@ -380,7 +400,8 @@ static void renew_leases(cs_runner_t *r, apr_pool_t *ptemp)
     r->renewed = cs_time_boot();
     for (i = 0; i < r->lanes->nelts; ++i) {
         cs_lane_t *lane = APR_ARRAY_IDX(r->lanes, i, cs_lane_t *);
-        /* A lane at rest lets its lease lapse, so that another node may take it and this one writes nothing. */
+        /* A lane at rest lets its lease lapse, so that another node may take it and this one writes
+         * nothing. */
         if (cs_lane_leased(lane) && (lane->touched || atomic_load(&lane->busy) == 1)) {
             lane->touched = 0;
             cs_lane_lease_renew(lane, r->store, ptemp);
@@ -410,8 +431,10 @@ static void start_due(cs_runner_t *r, apr_pool_t *ptemp)
 
     rv = cs_store_sites_due(r->store, r->names, now, &due, NULL, ptemp, &res);
     if (rv != APR_SUCCESS) {
-        if (cs_log_state_changed(&r->log_store, res.detail ? res.detail : "store", apr_time_from_sec(3600), NULL)) {
-            cs_log(CS_LOG_ERR, rv, NULL, CSLOGNO(2027) "cannot look for due work: %s", res.detail ? res.detail : "store");
+        if (cs_log_state_changed(&r->log_store, res.detail ? res.detail : "store",
+                                 apr_time_from_sec(3600), NULL)) {
+            cs_log(CS_LOG_ERR, rv, NULL, CSLOGNO(2027) "cannot look for due work: %s",
+                   res.detail ? res.detail : "store");
         }
         return;
     }
@@ -448,7 +471,8 @@ static int drain(int fd, char sought)
     return found;
 }
 
-/* Under load every commit group writes a byte; looking once in a few milliseconds finds the same work. */
+/* Under load every commit group writes a byte; looking once in a few milliseconds finds the same
+ * work. */
 static void breathe(cs_runner_t *r)
 {
     struct pollfd self = {r->self_pipe[0], POLLIN, 0};
@@ -539,7 +563,8 @@ apr_status_t cs_runner_destroy(cs_runner_t *r, apr_interval_time_t budget)
         }
     }
     if (busy) {
-        cs_log(CS_LOG_WARNING, 0, NULL, CSLOGNO(2029) "%d workers did not end in time and are left behind", busy);
+        cs_log(CS_LOG_WARNING, 0, NULL,
+               CSLOGNO(2029) "%d workers did not end in time and are left behind", busy);
         return APR_TIMEUP;
     }
     if (r->threads) {

@@ -1,4 +1,5 @@
-/* engine/settle.c: stage 7: images, journal and work in one transaction; or again later, with the reason. (design 6) */
+/* engine/settle.c: stage 7: images, journal and work in one transaction; or again later, with the
+ * reason. (design 6) */
 #include <string.h>
 
 #include <apr_strings.h>
@@ -18,7 +19,8 @@
 #define SAME_500_MAX 3
 #define PROBLEM_STALE "pc:stale"
 
-/* A look that read an older version than the notice spoke of is repeated after these, then it counts. (design 2) */
+/* A look that read an older version than the notice spoke of is repeated after these, then it
+ * counts. (design 2) */
 static const int stale_waits[] = {5, 30, 120, 600};
 #define STALE_MAX ((int)(sizeof(stale_waits) / sizeof(stale_waits[0])))
 
@@ -36,7 +38,8 @@ static next_e retry_later(const cs_batch_t *b, cs_item_t *item)
     cs_work_t *work = item->work;
 
     if (!item->started) {
-        work->due = item->result.retry_at > b->now ? item->result.retry_at : b->now + apr_time_from_sec(1);
+        work->due =
+            item->result.retry_at > b->now ? item->result.retry_at : b->now + apr_time_from_sec(1);
         return NEXT_LATER;
     }
     ++work->attempts;
@@ -50,13 +53,14 @@ static next_e retry_later(const cs_batch_t *b, cs_item_t *item)
     return NEXT_LATER;
 }
 
-/* An error the CRM's own code names, again and again the same, is a refusal and no passing fault. */
+/* An error the CRM's own code names, again and again the same, is a refusal and no passing fault.
+ */
 static int same_internal_error(const cs_item_t *item)
 {
     const char *problem = item->result.problem;
 
-    return problem && !strncmp(problem, "internal:", 9) && item->work->problem && !strcmp(item->work->problem, problem) &&
-           item->work->attempts >= SAME_500_MAX - 1;
+    return problem && !strncmp(problem, "internal:", 9) && item->work->problem &&
+           !strcmp(item->work->problem, problem) && item->work->attempts >= SAME_500_MAX - 1;
 }
 
 static next_e after_conflict(const cs_batch_t *b, cs_item_t *item)
@@ -75,7 +79,8 @@ static int from_partner_center(const cs_item_t *item)
     return item->upstream && !strcmp(item->upstream, CS_UPSTREAM_PC);
 }
 
-/* A referral may be not yet visible to us; a CRM row that vanished under our write shows itself at the next look. */
+/* A referral may be not yet visible to us; a CRM row that vanished under our write shows itself at
+ * the next look. */
 static next_e after_gone(const cs_batch_t *b, cs_item_t *item)
 {
     if (!from_partner_center(item)) {
@@ -94,7 +99,8 @@ static next_e after_failure(const cs_batch_t *b, cs_item_t *item)
 {
     switch (item->result.cls) {
     case CS_CLASS_THROTTLED:
-        item->work->due = item->result.retry_at > b->now ? item->result.retry_at : b->now + apr_time_from_sec(1);
+        item->work->due =
+            item->result.retry_at > b->now ? item->result.retry_at : b->now + apr_time_from_sec(1);
         return NEXT_LATER;
     case CS_CLASS_CONFLICT:
     case CS_CLASS_DUPLICATE:
@@ -147,15 +153,18 @@ static void work_later(cs_batch_t *b, cs_item_t *item)
 
 static void give_up(cs_batch_t *b, cs_item_t *item)
 {
-    const char *what = item->deal && item->deal->referral_id ? item->deal->referral_id : item->asked;
+    const char *what =
+        item->deal && item->deal->referral_id ? item->deal->referral_id : item->asked;
     const char *why = item->result.detail ? item->result.detail : item->result.problem;
 
     item->work->state = CS_WORK_DEAD;
     item->work->due = b->now;
     cs_item_journal(b, item, "dead", "failed", why);
     cs_count(CS_COUNT_DEAD, 1);
-    cs_log(CS_LOG_WARNING, 0, b->lane->site->name, CSLOGNO(2040) "gave up on referral %s after %d attempts: %s (%s)", what ? what : "?",
-           item->work->attempts + 1, why ? why : "no reason", item->result.problem ? item->result.problem : "?");
+    cs_log(CS_LOG_WARNING, 0, b->lane->site->name,
+           CSLOGNO(2040) "gave up on referral %s after %d attempts: %s (%s)", what ? what : "?",
+           item->work->attempts + 1, why ? why : "no reason",
+           item->result.problem ? item->result.problem : "?");
     work_later(b, item);
 }
 
@@ -172,8 +181,9 @@ static void after_a_failed_look(cs_batch_t *b, cs_item_t *item)
 {
     ++b->failed;
     cs_count(CS_COUNT_LOOKS_FAILED, 1);
-    cs_log(CS_LOG_INFO, 0, b->lane->site->name, CSLOGNO(2041) "look at %s ended early: %s (%s)", item->work->name,
-           item->result.detail ? item->result.detail : "no detail", item->result.problem ? item->result.problem : cs_class_name(item->result.cls));
+    cs_log(CS_LOG_INFO, 0, b->lane->site->name, CSLOGNO(2041) "look at %s ended early: %s (%s)",
+           item->work->name, item->result.detail ? item->result.detail : "no detail",
+           item->result.problem ? item->result.problem : cs_class_name(item->result.cls));
     switch (after_failure(b, item)) {
     case NEXT_DONE:
         work_done(b, item);
@@ -192,16 +202,20 @@ static void after_a_failed_look(cs_batch_t *b, cs_item_t *item)
 
 static int look_again_for_hint(cs_batch_t *b, cs_item_t *item)
 {
-    int seen = item->work->problem && !strcmp(item->work->problem, PROBLEM_STALE) ? item->work->attempts : 0;
+    int seen = item->work->problem && !strcmp(item->work->problem, PROBLEM_STALE)
+                   ? item->work->attempts
+                   : 0;
 
     if (!item->stale) {
         return 0;
     }
     if (seen >= STALE_MAX) {
-        cs_item_journal(b, item, "stale", "failed", "the version that the notice spoke of was not seen; what was read counts");
+        cs_item_journal(b, item, "stale", "failed",
+                        "the version that the notice spoke of was not seen; what was read counts");
         return 0;
     }
-    cs_result_set(&item->result, b->p, CS_ESTALE, CS_CLASS_RETRY, PROBLEM_STALE, "read an older version than the notice spoke of");
+    cs_result_set(&item->result, b->p, CS_ESTALE, CS_CLASS_RETRY, PROBLEM_STALE,
+                  "read an older version than the notice spoke of");
     item->work->attempts = seen + 1;
     item->work->due = b->now + apr_time_from_sec(stale_waits[seen]);
     work_later(b, item);
@@ -220,7 +234,8 @@ static void after_a_good_look(cs_batch_t *b, cs_item_t *item)
 
 static int newly_linked(const cs_item_t *item, const cs_deal_t *before)
 {
-    return item->deal->record_id && before->state == CS_DEAL_NEW && (item->deal->state == CS_DEAL_LINKED || item->deal->state == CS_DEAL_CLOSED);
+    return item->deal->record_id && before->state == CS_DEAL_NEW &&
+           (item->deal->state == CS_DEAL_LINKED || item->deal->state == CS_DEAL_CLOSED);
 }
 
 static apr_status_t alias_record(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
@@ -229,13 +244,15 @@ static apr_status_t alias_record(cs_batch_t *b, cs_item_t *item, cs_result_t *re
     cs_change_t *change;
     apr_status_t rv;
 
-    rv = cs_store_deal_find(b->lane->store, b->lane->site->name, item->deal->crm, item->deal->record_id, &holder, b->p, res);
+    rv = cs_store_deal_find(b->lane->store, b->lane->site->name, item->deal->crm,
+                            item->deal->record_id, &holder, b->p, res);
     if (rv != APR_SUCCESS) {
         return rv;
     }
     if (holder && holder->id != item->deal->id) {
         item->deal->state = CS_DEAL_PARKED;
-        item->deal->problem = apr_psprintf(b->p, "the record is linked to referral %s already", holder->referral_id ? holder->referral_id : "?");
+        item->deal->problem = apr_psprintf(b->p, "the record is linked to referral %s already",
+                                           holder->referral_id ? holder->referral_id : "?");
         cs_item_journal(b, item, "park", "held", item->deal->problem);
         return APR_SUCCESS;
     }
@@ -252,7 +269,8 @@ static apr_status_t settle_deal(cs_batch_t *b, cs_item_t *item, cs_result_t *res
     apr_status_t rv;
 
     item->look.deal = &before;
-    rv = cs_reconcile_settle(item->deal, item->journal, item->plan, &item->look, item->applied, b->p, b->p, res);
+    rv = cs_reconcile_settle(item->deal, item->journal, item->plan, &item->look, item->applied,
+                             b->p, b->p, res);
     if (rv != APR_SUCCESS) {
         return rv;
     }

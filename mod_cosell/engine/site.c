@@ -15,12 +15,14 @@
 
 /* ---- vault: refresh tokens, sealed in the store ---- */
 
-static const char *vault_aad(const cs_lane_t *lane, const char *name, apr_int64_t version, apr_pool_t *p)
+static const char *vault_aad(const cs_lane_t *lane, const char *name, apr_int64_t version,
+                             apr_pool_t *p)
 {
     return apr_psprintf(p, "%s\n%s\n%" APR_INT64_T_FMT, lane->site->name, name, version);
 }
 
-static apr_status_t vault_get(void *baton, const char *name, const char **pvalue, apr_int64_t *pversion, apr_pool_t *p, cs_result_t *res)
+static apr_status_t vault_get(void *baton, const char *name, const char **pvalue,
+                              apr_int64_t *pversion, apr_pool_t *p, cs_result_t *res)
 {
     cs_lane_t *lane = baton;
     const unsigned char *sealed, *plain;
@@ -32,28 +34,35 @@ static apr_status_t vault_get(void *baton, const char *name, const char **pvalue
     if (rv != APR_SUCCESS || !sealed) {
         return rv;
     }
-    rv = cs_unseal(&plain, &plain_len, lane->key, vault_aad(lane, name, *pversion, p), sealed, len, p);
+    rv = cs_unseal(&plain, &plain_len, lane->key, vault_aad(lane, name, *pversion, p), sealed, len,
+                   p);
     if (rv != APR_SUCCESS) {
         cs_log(CS_LOG_WARNING, 0, lane->site->name,
-               CSLOGNO(2001) "cannot unseal the stored secret \"%s\": the key changed; the configured seed is used instead", name);
+               CSLOGNO(2001) "cannot unseal the stored secret \"%s\": the key changed; the "
+                             "configured seed is used instead",
+               name);
         return APR_SUCCESS;
     }
     *pvalue = (const char *)plain;
     return APR_SUCCESS;
 }
 
-static apr_status_t vault_put(void *baton, const char *name, const char *value, apr_int64_t version, apr_pool_t *ptemp, cs_result_t *res)
+static apr_status_t vault_put(void *baton, const char *name, const char *value, apr_int64_t version,
+                              apr_pool_t *ptemp, cs_result_t *res)
 {
     cs_lane_t *lane = baton;
     const unsigned char *sealed;
     apr_size_t len;
     apr_status_t rv;
 
-    rv = cs_seal(&sealed, &len, lane->key, vault_aad(lane, name, version + 1, ptemp), value, strlen(value), ptemp);
+    rv = cs_seal(&sealed, &len, lane->key, vault_aad(lane, name, version + 1, ptemp), value,
+                 strlen(value), ptemp);
     if (rv != APR_SUCCESS) {
-        return cs_result_set(res, ptemp, rv, CS_CLASS_RETRY, "crypto", "could not seal the secret \"%s\"", name);
+        return cs_result_set(res, ptemp, rv, CS_CLASS_RETRY, "crypto",
+                             "could not seal the secret \"%s\"", name);
     }
-    return cs_store_secret_put(lane->store, lane->site->name, name, sealed, len, version, ptemp, res);
+    return cs_store_secret_put(lane->store, lane->site->name, name, sealed, len, version, ptemp,
+                               res);
 }
 
 /* ---- making and ending ---- */
@@ -66,23 +75,28 @@ static apr_status_t connect_upstreams(cs_lane_t *lane, cs_result_t *res)
 
     rv = cs_http_create(&lane->http, site->name, lane->pool);
     if (rv != APR_SUCCESS) {
-        return cs_result_set(res, lane->pool, rv, CS_CLASS_RETRY, "http", "could not create the transport");
+        return cs_result_set(res, lane->pool, rv, CS_CLASS_RETRY, "http",
+                             "could not create the transport");
     }
     cs_http_guard(lane->http, cs_lane_may_write, lane);
-    rv = cs_pc_create(&lane->pc, &site->pc, &lane->vault, lane->http, &lane->pc_limiter, &lane->login_limiter, lane->pool);
+    rv = cs_pc_create(&lane->pc, &site->pc, &lane->vault, lane->http, &lane->pc_limiter,
+                      &lane->login_limiter, lane->pool);
     for (i = 0; rv == APR_SUCCESS && i < site->ncrms; ++i) {
         lane->crm_impl[i] = cs_crm_impl_of(site->crms[i].cfg.type);
-        rv = lane->crm_impl[i] ? lane->crm_impl[i]->create(&lane->crm[i], &site->crms[i].cfg, lane->http, &lane->crm_limiter[i],
+        rv = lane->crm_impl[i] ? lane->crm_impl[i]->create(&lane->crm[i], &site->crms[i].cfg,
+                                                           lane->http, &lane->crm_limiter[i],
                                                            &lane->login_limiter, lane->pool)
                                : APR_ENOTIMPL;
     }
     if (rv != APR_SUCCESS) {
-        return cs_result_set(res, lane->pool, rv, CS_CLASS_SUSPEND, "config", "could not set up the clients of site %s", site->name);
+        return cs_result_set(res, lane->pool, rv, CS_CLASS_SUSPEND, "config",
+                             "could not set up the clients of site %s", site->name);
     }
     return APR_SUCCESS;
 }
 
-apr_status_t cs_lane_create(cs_lane_t **plane, const cs_node_config_t *node, const cs_site_config_t *site, const unsigned char *seal_key,
+apr_status_t cs_lane_create(cs_lane_t **plane, const cs_node_config_t *node,
+                            const cs_site_config_t *site, const unsigned char *seal_key,
                             apr_pool_t *parent, cs_result_t *res)
 {
     cs_lane_t *lane;
@@ -148,7 +162,8 @@ cs_lease_t cs_lane_lease(cs_lane_t *lane)
 static void lease_set(cs_lane_t *lane, const cs_lease_t *lease, apr_interval_time_t sent)
 {
     apr_thread_mutex_lock(lane->lease_mutex);
-    lane->lease.owner = lane->lease.owner ? lane->lease.owner : apr_pstrdup(lane->pool, lease->owner);
+    lane->lease.owner =
+        lane->lease.owner ? lane->lease.owner : apr_pstrdup(lane->pool, lease->owner);
     lane->lease.epoch = lease->epoch;
     lane->lease.until = lease->until;
     lane->leased = 1;
@@ -156,13 +171,15 @@ static void lease_set(cs_lane_t *lane, const cs_lease_t *lease, apr_interval_tim
     apr_thread_mutex_unlock(lane->lease_mutex);
 }
 
-apr_status_t cs_lane_lease_take(cs_lane_t *lane, cs_store_t *store, const char *node, apr_pool_t *ptemp, cs_result_t *res)
+apr_status_t cs_lane_lease_take(cs_lane_t *lane, cs_store_t *store, const char *node,
+                                apr_pool_t *ptemp, cs_result_t *res)
 {
     apr_interval_time_t sent = cs_time_boot();
     cs_lease_t lease = {lane->site->name, node, 0, 0};
     apr_status_t rv;
 
-    rv = cs_store_lease_take(store, lane->site->name, node, CS_LEASE_TTL, cs_time_now(), &lease, ptemp, res);
+    rv = cs_store_lease_take(store, lane->site->name, node, CS_LEASE_TTL, cs_time_now(), &lease,
+                             ptemp, res);
     if (rv == APR_SUCCESS) {
         lease_set(lane, &lease, sent);
     }
@@ -189,7 +206,8 @@ void cs_lane_lease_renew(cs_lane_t *lane, cs_store_t *store, apr_pool_t *ptemp)
         lease_set(lane, &lease, sent);
     }
     else if (rv == CS_ELEASE) {
-        cs_log(CS_LOG_NOTICE, 0, lane->site->name, CSLOGNO(2002) "the lane's lease went to another node");
+        cs_log(CS_LOG_NOTICE, 0, lane->site->name,
+               CSLOGNO(2002) "the lane's lease went to another node");
         cs_lane_lease_drop(lane);
     }
 }
@@ -207,7 +225,8 @@ int cs_lane_may_write(void *baton, apr_interval_time_t timeout)
 
 /* ---- facts and suspensions ---- */
 
-/* Names of configured upstreams outlive the lane, so that nothing is copied into its pool again and again. */
+/* Names of configured upstreams outlive the lane, so that nothing is copied into its pool again and
+ * again. */
 static const char *configured_name(const cs_lane_t *lane, const char *upstream)
 {
     int crm = cs_lane_crm_index(lane, upstream);
@@ -246,7 +265,8 @@ apr_status_t cs_lane_facts_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t 
     if (lane->facts_loaded) {
         return APR_SUCCESS;
     }
-    rv = cs_store_meta_get(lane->store, lane->site->name, "organization", &organization, ptemp, res);
+    rv =
+        cs_store_meta_get(lane->store, lane->site->name, "organization", &organization, ptemp, res);
     if (rv != APR_SUCCESS) {
         return rv;
     }
@@ -278,7 +298,8 @@ cs_lane_suspension_t *cs_lane_suspension(cs_lane_t *lane, const char *upstream)
     return NULL;
 }
 
-static void suspend_change(cs_lane_t *lane, const char *upstream, const cs_result_t *why, apr_time_t probe, apr_array_header_t *changes)
+static void suspend_change(cs_lane_t *lane, const char *upstream, const cs_result_t *why,
+                           apr_time_t probe, apr_array_header_t *changes)
 {
     cs_change_t *change = apr_array_push(changes);
 
@@ -290,7 +311,8 @@ static void suspend_change(cs_lane_t *lane, const char *upstream, const cs_resul
     suspension_put(lane, upstream, probe);
 }
 
-void cs_lane_suspend(cs_lane_t *lane, const char *upstream, const cs_result_t *why, apr_array_header_t *changes, apr_pool_t *p)
+void cs_lane_suspend(cs_lane_t *lane, const char *upstream, const cs_result_t *why,
+                     apr_array_header_t *changes, apr_pool_t *p)
 {
     apr_time_t probe = cs_time_now() + PROBE_FIRST;
     cs_result_t *kept;
@@ -301,8 +323,11 @@ void cs_lane_suspend(cs_lane_t *lane, const char *upstream, const cs_result_t *w
     kept = apr_pcalloc(p, sizeof(*kept));
     cs_result_copy(kept, why, p);
     suspend_change(lane, upstream, kept, probe, changes);
-    cs_log(CS_LOG_ERR, 0, lane->site->name, CSLOGNO(2003) "%s is suspended: %s (%s); it is asked again every minute or so and resumes by itself",
-           upstream, kept->detail ? kept->detail : "no detail", kept->problem ? kept->problem : "?");
+    cs_log(CS_LOG_ERR, 0, lane->site->name,
+           CSLOGNO(2003) "%s is suspended: %s (%s); it is asked again every minute or so and "
+                         "resumes by itself",
+           upstream, kept->detail ? kept->detail : "no detail",
+           kept->problem ? kept->problem : "?");
 }
 
 apr_time_t cs_lane_next_probe(const cs_lane_t *lane)
@@ -319,7 +344,8 @@ apr_time_t cs_lane_next_probe(const cs_lane_t *lane)
     return next;
 }
 
-static apr_status_t probe_upstream(cs_lane_t *lane, const char *upstream, apr_pool_t *ptemp, cs_result_t *res)
+static apr_status_t probe_upstream(cs_lane_t *lane, const char *upstream, apr_pool_t *ptemp,
+                                   cs_result_t *res)
 {
     apr_interval_time_t deadline = cs_time_mono() + apr_time_from_sec(30);
     int crm = cs_lane_crm_index(lane, upstream);
@@ -331,7 +357,8 @@ static apr_status_t probe_upstream(cs_lane_t *lane, const char *upstream, apr_po
     return cs_pc_probe(lane->pc, deadline, ptemp, res);
 }
 
-static void resume(cs_lane_t *lane, cs_lane_suspension_t *s, apr_time_t now, apr_array_header_t *changes, apr_pool_t *ptemp)
+static void resume(cs_lane_t *lane, cs_lane_suspension_t *s, apr_time_t now,
+                   apr_array_header_t *changes, apr_pool_t *ptemp)
 {
     cs_change_t *change = apr_array_push(changes);
 
@@ -339,17 +366,20 @@ static void resume(cs_lane_t *lane, cs_lane_suspension_t *s, apr_time_t now, apr
     change->kind = CS_CHANGE_RESUME;
     change->system = apr_pstrdup(ptemp, s->upstream);
     change->at = now;
-    cs_log(CS_LOG_NOTICE, 0, lane->site->name, CSLOGNO(2004) "%s works again; its work resumes", s->upstream);
+    cs_log(CS_LOG_NOTICE, 0, lane->site->name, CSLOGNO(2004) "%s works again; its work resumes",
+           s->upstream);
     suspension_remove(lane, s);
 }
 
-static void postpone(cs_lane_t *lane, cs_lane_suspension_t *s, apr_time_t now, const cs_result_t *why, apr_array_header_t *changes)
+static void postpone(cs_lane_t *lane, cs_lane_suspension_t *s, apr_time_t now,
+                     const cs_result_t *why, apr_array_header_t *changes)
 {
     apr_interval_time_t wait = PROBE_FIRST << (s->failures < 4 ? s->failures : 4);
 
     ++s->failures;
     wait = wait < PROBE_MAX ? wait : PROBE_MAX;
-    suspend_change(lane, s->upstream, why, now + wait / 2 + cs_backoff(0, wait / 2, wait / 2, 0), changes);
+    suspend_change(lane, s->upstream, why, now + wait / 2 + cs_backoff(0, wait / 2, wait / 2, 0),
+                   changes);
 }
 
 apr_status_t cs_lane_probe(cs_lane_t *lane, apr_time_t now, apr_pool_t *ptemp)
@@ -424,7 +454,8 @@ void cs_lane_cache_clear(cs_lane_t *lane)
 
 const char *cs_lane_cache_get(cs_lane_t *lane, const char *symbol, apr_time_t now)
 {
-    if (lane->cache && (now < lane->cache_since || now - lane->cache_since > CACHE_LIFE || apr_hash_count(lane->cache) > CACHE_MAX)) {
+    if (lane->cache && (now < lane->cache_since || now - lane->cache_since > CACHE_LIFE ||
+                        apr_hash_count(lane->cache) > CACHE_MAX)) {
         cs_lane_cache_clear(lane);
     }
     return lane->cache ? apr_hash_get(lane->cache, symbol, APR_HASH_KEY_STRING) : NULL;
@@ -440,5 +471,6 @@ void cs_lane_cache_put(cs_lane_t *lane, const char *symbol, const char *id, apr_
         lane->cache = apr_hash_make(lane->cache_pool);
         lane->cache_since = now;
     }
-    apr_hash_set(lane->cache, apr_pstrdup(lane->cache_pool, symbol), APR_HASH_KEY_STRING, apr_pstrdup(lane->cache_pool, id));
+    apr_hash_set(lane->cache, apr_pstrdup(lane->cache_pool, symbol), APR_HASH_KEY_STRING,
+                 apr_pstrdup(lane->cache_pool, id));
 }

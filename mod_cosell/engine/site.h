@@ -1,7 +1,9 @@
-/* engine/site.h: a site's configuration, and its lane: one site's connections, tokens, limiters and lease.
+/* engine/site.h: a site's configuration, and its lane: one site's connections, tokens, limiters and
+ * lease.
  *
- * Configuration is made by the module (or a test) before any process starts and never changes; a reload makes a new one. Secrets in it are empty except in the
- * process that loads them (the runner).
+ * Configuration is made by the module (or a test) before any process starts and never changes; a
+ * reload makes a new one. Secrets in it are empty except in the process that loads them (the
+ * runner).
  */
 #ifndef CS_ENGINE_SITE_H
 #define CS_ENGINE_SITE_H
@@ -17,19 +19,19 @@
 typedef struct cs_site_crm_t {
     cs_crm_config_t cfg;
     const char *mapping_path;
-    const cs_mapping_t *mapping;   /* NULL when it could not be loaded */
+    const cs_mapping_t *mapping; /* NULL when it could not be loaded */
 } cs_site_crm_t;
 
 typedef struct cs_site_config_t {
-    const char *name;              /* CosellSite */
-    const char *vhost, *file;      /* for messages: "name:port", "file:line" */
+    const char *name;         /* CosellSite */
+    const char *vhost, *file; /* for messages: "name:port", "file:line" */
     cs_pc_config_t pc;
     int ncrms;
     cs_site_crm_t crms[CS_SITE_CRMS_MAX];
     cs_trust_config_t trust;
     const cs_upstream_t *certificate; /* upstream of certificate fetches */
     apr_interval_time_t poll, sweep;
-    const char *degraded;          /* why this site answers 503; NULL = it does not */
+    const char *degraded; /* why this site answers 503; NULL = it does not */
 } cs_site_config_t;
 
 #endif

@@ -1,20 +1,27 @@
 /* store/store.h: what must survive, and the argument why it does.
  *
- * Acknowledgement contract. cs_store_accept() returns APR_SUCCESS only after one transaction holding all given notices was committed and synced
- * (SQLite: WAL, synchronous=FULL, so the commit's frame was fsynced into the WAL before COMMIT returned). Whoever answers 2xx only after that
- * loses nothing to kill -9 or power loss at any instant: before the sync nothing was answered and the sender repeats; after it the work row exists
- * and stays due until a settle stores done >= wanted.
+ * Acknowledgement contract. cs_store_accept() returns APR_SUCCESS only after one transaction
+ * holding all given notices was committed and synced (SQLite: WAL, synchronous=FULL, so the
+ * commit's frame was fsynced into the WAL before COMMIT returned). Whoever answers 2xx only after
+ * that loses nothing to kill -9 or power loss at any instant: before the sync nothing was answered
+ * and the sender repeats; after it the work row exists and stays due until a settle stores done >=
+ * wanted.
  *
- * Crash argument for the runner. Everything a look does outside is preceded by a stored intent and followed by a settle. A crash before the intent repeats
- * the look; between intent and settle the next look finds the intent and the row it reserved (its id is derived, so a repeated create finds itself); after settle
- * there is nothing left to do. Every write of the runner carries its lease's epoch and changes nothing when the epoch is no longer its own (CS_ELEASE).
+ * Crash argument for the runner. Everything a look does outside is preceded by a stored intent and
+ * followed by a settle. A crash before the intent repeats the look; between intent and settle the
+ * next look finds the intent and the row it reserved (its id is derived, so a repeated create finds
+ * itself); after settle there is nothing left to do. Every write of the runner carries its lease's
+ * epoch and changes nothing when the epoch is no longer its own (CS_ELEASE).
  *
- * Handles. One handle belongs to one thread at a time. Open it after the fork, in the process that uses it; never carry it over a fork. A handle that met an
- * error reopens by itself at its next use; the error is never retried silently inside one call. Root opens nothing here.
- * Every call may block for at most the handle's `busy` time plus one disk sync.
+ * Handles. One handle belongs to one thread at a time. Open it after the fork, in the process that
+ * uses it; never carry it over a fork. A handle that met an error reopens by itself at its next
+ * use; the error is never retried silently inside one call. Root opens nothing here. Every call may
+ * block for at most the handle's `busy` time plus one disk sync.
  *
- * Errors of every call: CS_EBUSY (locked too long; try again), CS_EFULL, CS_EREADONLY, CS_EIO, CS_ECORRUPT, CS_EMISSING, CS_ESCHEMA, CS_ELEASE, or APR's; res (may be NULL) says it in
- * words that name the file and the cause. All times are cs_time_now() microseconds; all strings UTF-8; results live in the pool p of the call.
+ * Errors of every call: CS_EBUSY (locked too long; try again), CS_EFULL, CS_EREADONLY, CS_EIO,
+ * CS_ECORRUPT, CS_EMISSING, CS_ESCHEMA, CS_ELEASE, or APR's; res (may be NULL) says it in words
+ * that name the file and the cause. All times are cs_time_now() microseconds; all strings UTF-8;
+ * results live in the pool p of the call.
  */
 #ifndef CS_STORE_STORE_H
 #define CS_STORE_STORE_H
@@ -25,21 +32,25 @@
 typedef struct cs_store_t cs_store_t;
 
 typedef struct cs_store_config_t {
-    const char *kind;        /* "sqlite"; "pgsql" is refused at configtest until it is built */
-    const char *conninfo;    /* pgsql only */
-    const char *state_dir;   /* absolute; holds cosell.db, store.lock, node, runner.lock, secret.key, certs/ */
-    apr_interval_time_t keep_journal;  /* CosellRetention */
+    const char *kind;      /* "sqlite"; "pgsql" is refused at configtest until it is built */
+    const char *conninfo;  /* pgsql only */
+    const char *state_dir; /* absolute; holds cosell.db, store.lock, node, runner.lock, secret.key,
+                              certs/ */
+    apr_interval_time_t keep_journal; /* CosellRetention */
     apr_interval_time_t keep_delivery;
 } cs_store_config_t;
 
 typedef enum {
-    CS_STORE_WRITER,   /* children's committer and the runner's lanes; creates or migrates the schema under store.lock */
-    CS_STORE_READER    /* pages: read-only, each call ended after 250 ms with CS_ETIMEOUT */
+    CS_STORE_WRITER, /* children's committer and the runner's lanes; creates or migrates the schema
+                        under store.lock */
+    CS_STORE_READER  /* pages: read-only, each call ended after 250 ms with CS_ETIMEOUT */
 } cs_store_mode_e;
 
-/* The handle lives until p ends or cs_store_close(). Opening is lazy: success says nothing about the file, the first call does.
- * The first opener writes <state>/node (a random id, the lease owner's name) if the directory holds neither node nor database. */
-apr_status_t cs_store_open(cs_store_t **pstore, const cs_store_config_t *cfg, cs_store_mode_e mode, apr_pool_t *p, cs_result_t *res);
+/* The handle lives until p ends or cs_store_close(). Opening is lazy: success says nothing about
+ * the file, the first call does. The first opener writes <state>/node (a random id, the lease
+ * owner's name) if the directory holds neither node nor database. */
+apr_status_t cs_store_open(cs_store_t **pstore, const cs_store_config_t *cfg, cs_store_mode_e mode,
+                           apr_pool_t *p, cs_result_t *res);
 void cs_store_close(cs_store_t *store);
 /* Opens now, checks pragmas and schema, runs a trivial read: is the store usable? */
 apr_status_t cs_store_check(cs_store_t *store, apr_pool_t *ptemp, cs_result_t *res);
@@ -49,7 +60,7 @@ apr_status_t cs_store_node(cs_store_t *store, const char **pnode, apr_pool_t *p,
 /* ---- accepting ---- */
 
 /* Kinds of work. */
-#define CS_WORK_LOOK "look"             /* name "pc:<guid>", "<crm>:<id>" until resolved, then "deal:<id>" */
+#define CS_WORK_LOOK "look" /* name "pc:<guid>", "<crm>:<id>" until resolved, then "deal:<id>" */
 #define CS_WORK_POLL "poll"
 #define CS_WORK_SWEEP "sweep"
 #define CS_WORK_WATCH "registration watch"
@@ -59,38 +70,45 @@ apr_status_t cs_store_node(cs_store_t *store, const char **pnode, apr_pool_t *p,
 
 typedef struct cs_notice_t {
     const char *site;
-    const char *source;      /* "pc" or the CRM's name */
-    const char *event;       /* "referral-updated" */
+    const char *source; /* "pc" or the CRM's name */
+    const char *event;  /* "referral-updated" */
     apr_time_t received;
-    const char *digest;      /* SHA-256 hex of the raw body */
-    const char *problem;     /* accepted, but ...; NULL = none */
-    const char *body;        /* NULL unless bodies are kept on request */
-    const char *kind;        /* kind of work asked for; NULL = none (test events, unknown names) */
-    apr_array_header_t *names; /* const char *: names to look at; may be empty; never split over two transactions */
-    const char *system;      /* of the hint: "pc" */
-    apr_time_t hint;         /* the version the notice speaks of; 0 = unknown */
+    const char *digest;  /* SHA-256 hex of the raw body */
+    const char *problem; /* accepted, but ...; NULL = none */
+    const char *body;    /* NULL unless bodies are kept on request */
+    const char *kind;    /* kind of work asked for; NULL = none (test events, unknown names) */
+    apr_array_header_t *
+        names; /* const char *: names to look at; may be empty; never split over two transactions */
+    const char *system; /* of the hint: "pc" */
+    apr_time_t hint;    /* the version the notice speaks of; 0 = unknown */
 } cs_notice_t;
 
-/* One durable transaction for all n notices: appends a delivery per notice and, per name, upserts its work row: wanted + 1, hint = newest, and
- * when the row was dead or had nothing outstanding: due = received, attempts = 0, problem cleared. All or nothing. */
-apr_status_t cs_store_accept(cs_store_t *store, const cs_notice_t *const *notices, int n, apr_pool_t *ptemp, cs_result_t *res);
+/* One durable transaction for all n notices: appends a delivery per notice and, per name, upserts
+ * its work row: wanted + 1, hint = newest, and when the row was dead or had nothing outstanding:
+ * due = received, attempts = 0, problem cleared. All or nothing. */
+apr_status_t cs_store_accept(cs_store_t *store, const cs_notice_t *const *notices, int n,
+                             apr_pool_t *ptemp, cs_result_t *res);
 
 /* ---- lanes ---- */
 
 typedef struct cs_lease_t {
     const char *site;
-    const char *owner;      /* node id */
+    const char *owner; /* node id */
     apr_int64_t epoch;
     apr_time_t until;
 } cs_lease_t;
 
-/* Takes the site's lane for `ttl` when it is free, expired, or owned by this very node (whose runner.lock the caller holds); raises the epoch. APR_EBUSY with the owner and its
- * `until` in *lease when another node holds it. */
-apr_status_t cs_store_lease_take(cs_store_t *store, const char *site, const char *owner, apr_interval_time_t ttl, apr_time_t now,
-                                 cs_lease_t *lease, apr_pool_t *p, cs_result_t *res);
+/* Takes the site's lane for `ttl` when it is free, expired, or owned by this very node (whose
+ * runner.lock the caller holds); raises the epoch. APR_EBUSY with the owner and its `until` in
+ * *lease when another node holds it. */
+apr_status_t cs_store_lease_take(cs_store_t *store, const char *site, const char *owner,
+                                 apr_interval_time_t ttl, apr_time_t now, cs_lease_t *lease,
+                                 apr_pool_t *p, cs_result_t *res);
 /* Moves `until` WHERE epoch = mine. CS_ELEASE when it is not. */
-apr_status_t cs_store_lease_renew(cs_store_t *store, cs_lease_t *lease, apr_interval_time_t ttl, apr_time_t now, apr_pool_t *ptemp, cs_result_t *res);
-apr_status_t cs_store_lease_release(cs_store_t *store, const cs_lease_t *lease, apr_pool_t *ptemp, cs_result_t *res);
+apr_status_t cs_store_lease_renew(cs_store_t *store, cs_lease_t *lease, apr_interval_time_t ttl,
+                                  apr_time_t now, apr_pool_t *ptemp, cs_result_t *res);
+apr_status_t cs_store_lease_release(cs_store_t *store, const cs_lease_t *lease, apr_pool_t *ptemp,
+                                    cs_result_t *res);
 
 /* ---- claiming ---- */
 
@@ -98,48 +116,62 @@ typedef enum { CS_WORK_READY = 0, CS_WORK_DEAD, CS_WORK_SUSPENDED } cs_work_stat
 
 typedef struct cs_work_t {
     const char *site, *kind, *name;
-    apr_int64_t wanted, done;   /* outstanding while wanted > done */
-    json_t *hints;              /* {"pc": microseconds, ...} newest version per system; never NULL */
-    apr_time_t first;           /* when the oldest outstanding notice came in */
+    apr_int64_t wanted, done; /* outstanding while wanted > done */
+    json_t *hints;            /* {"pc": microseconds, ...} newest version per system; never NULL */
+    apr_time_t first;         /* when the oldest outstanding notice came in */
     apr_time_t due;
     int attempts;
     cs_work_state_e state;
-    const char *upstream;       /* SUSPENDED: waits for this upstream of the site */
+    const char *upstream; /* SUSPENDED: waits for this upstream of the site */
     const char *problem_class, *problem, *detail; /* of the last attempt; NULL = none */
 } cs_work_t;
 
-/* For each of the site names: does it have ready work due at `now`? *pnext (may be NULL) = earliest due time over all of them, 0 = none.
- * Returned in p: const char * of the sites with due work, oldest due first. */
-apr_status_t cs_store_sites_due(cs_store_t *store, const apr_array_header_t *sites, apr_time_t now, apr_array_header_t **pdue,
-                                apr_time_t *pnext, apr_pool_t *p, cs_result_t *res);
-/* First folds, in one transaction under the lease, look rows whose name has an alias into the deal's own row "deal:<id>" (wanted summed, newest hint per system,
- * earliest due; a dead row wakes up; the name's row goes), and delivery repeats (same digest) are folded too, at most 500 rows. Then returns at most max ready rows due at `now`, oldest due
- * first, of any kind: cs_work_t * in p. Nothing is marked: the lease is the mark. */
-apr_status_t cs_store_claim(cs_store_t *store, const cs_lease_t *lease, apr_time_t now, int max, apr_array_header_t **pworks,
-                            apr_pool_t *p, cs_result_t *res);
-/* Reads wanted, first and hints of these rows again (a plain read): what has come in since the claim. Rows gone keep their values. */
-apr_status_t cs_store_refresh(cs_store_t *store, apr_array_header_t *works, apr_pool_t *p, cs_result_t *res);
+/* For each of the site names: does it have ready work due at `now`? *pnext (may be NULL) = earliest
+ * due time over all of them, 0 = none. Returned in p: const char * of the sites with due work,
+ * oldest due first. */
+apr_status_t cs_store_sites_due(cs_store_t *store, const apr_array_header_t *sites, apr_time_t now,
+                                apr_array_header_t **pdue, apr_time_t *pnext, apr_pool_t *p,
+                                cs_result_t *res);
+/* First folds, in one transaction under the lease, look rows whose name has an alias into the
+ * deal's own row "deal:<id>" (wanted summed, newest hint per system, earliest due; a dead row wakes
+ * up; the name's row goes), and delivery repeats (same digest) are folded too, at most 500 rows.
+ * Then returns at most max ready rows due at `now`, oldest due first, of any kind: cs_work_t * in
+ * p. Nothing is marked: the lease is the mark. */
+apr_status_t cs_store_claim(cs_store_t *store, const cs_lease_t *lease, apr_time_t now, int max,
+                            apr_array_header_t **pworks, apr_pool_t *p, cs_result_t *res);
+/* Reads wanted, first and hints of these rows again (a plain read): what has come in since the
+ * claim. Rows gone keep their values. */
+apr_status_t cs_store_refresh(cs_store_t *store, apr_array_header_t *works, apr_pool_t *p,
+                              cs_result_t *res);
 
 /* ---- deals ---- */
 
 /* The deal with this external id, or *pdeal = NULL. */
-apr_status_t cs_store_deal_find(cs_store_t *store, const char *site, const char *system, const char *external_id, cs_deal_t **pdeal,
-                                apr_pool_t *p, cs_result_t *res);
-apr_status_t cs_store_deal_load(cs_store_t *store, const char *site, apr_int64_t id, cs_deal_t **pdeal, apr_pool_t *p, cs_result_t *res);
+apr_status_t cs_store_deal_find(cs_store_t *store, const char *site, const char *system,
+                                const char *external_id, cs_deal_t **pdeal, apr_pool_t *p,
+                                cs_result_t *res);
+apr_status_t cs_store_deal_load(cs_store_t *store, const char *site, apr_int64_t id,
+                                cs_deal_t **pdeal, apr_pool_t *p, cs_result_t *res);
 
 /* ---- the guarded transaction: everything the runner changes ---- */
 
 typedef enum {
-    CS_CHANGE_DEAL,      /* deal: inserts (id 0: the new id is written into it) or replaces the row */
-    CS_CHANGE_ALIAS,     /* deal, system, name: (site, system, external id) -> deal; CS_ESTALE when it belongs to another deal */
-    CS_CHANGE_FOLD,      /* deal, work: the name's row goes into "deal:<id>" as in claim, and *work becomes that row (name, wanted, done, hints) */
-    CS_CHANGE_JOURNAL,   /* journal; its deal id is taken from `deal` when that is set */
-    CS_CHANGE_WORK_DONE, /* work, value = done: sets done; attempts 0, problem cleared; the row goes when done >= wanted; else due = `at` */
-    CS_CHANGE_WORK_LATER, /* work, at = due, result: attempts, state, problem from work; done unchanged, except that value > done sets it */
-    CS_CHANGE_WORK_ADD,  /* work: upsert of (site, kind, name) with wanted + 1 and due = the earlier of both; for polls, timers, next looks */
-    CS_CHANGE_SUSPEND,   /* system = upstream, result: the (site, upstream) is suspended with its reason; probe at `at` */
-    CS_CHANGE_RESUME,    /* system = upstream: its suspended work becomes ready and due at `at` */
-    CS_CHANGE_META       /* name, text: per-site fact ("organization"); text NULL removes */
+    CS_CHANGE_DEAL,    /* deal: inserts (id 0: the new id is written into it) or replaces the row */
+    CS_CHANGE_ALIAS,   /* deal, system, name: (site, system, external id) -> deal; CS_ESTALE when it
+                          belongs to another deal */
+    CS_CHANGE_FOLD,    /* deal, work: the name's row goes into "deal:<id>" as in claim, and *work
+                          becomes that row (name, wanted, done, hints) */
+    CS_CHANGE_JOURNAL, /* journal; its deal id is taken from `deal` when that is set */
+    CS_CHANGE_WORK_DONE, /* work, value = done: sets done; attempts 0, problem cleared; the row goes
+                            when done >= wanted; else due = `at` */
+    CS_CHANGE_WORK_LATER, /* work, at = due, result: attempts, state, problem from work; done
+                             unchanged, except that value > done sets it */
+    CS_CHANGE_WORK_ADD, /* work: upsert of (site, kind, name) with wanted + 1 and due = the earlier
+                           of both; for polls, timers, next looks */
+    CS_CHANGE_SUSPEND,  /* system = upstream, result: the (site, upstream) is suspended with its
+                           reason; probe at `at` */
+    CS_CHANGE_RESUME,   /* system = upstream: its suspended work becomes ready and due at `at` */
+    CS_CHANGE_META      /* name, text: per-site fact ("organization"); text NULL removes */
 } cs_change_e;
 
 typedef struct cs_change_t {
@@ -155,33 +187,41 @@ typedef struct cs_change_t {
     const cs_result_t *result;
 } cs_change_t;
 
-/* All changes in order, in one durable transaction WHERE epoch = mine; CS_ELEASE and nothing changed when the lease is lost. */
-apr_status_t cs_store_write(cs_store_t *store, const cs_lease_t *lease, const apr_array_header_t *changes /* cs_change_t */,
-                            apr_pool_t *ptemp, cs_result_t *res);
+/* All changes in order, in one durable transaction WHERE epoch = mine; CS_ELEASE and nothing
+ * changed when the lease is lost. */
+apr_status_t cs_store_write(cs_store_t *store, const cs_lease_t *lease,
+                            const apr_array_header_t *changes /* cs_change_t */, apr_pool_t *ptemp,
+                            cs_result_t *res);
 
 /* Per-site fact; *ptext NULL when absent. */
-apr_status_t cs_store_meta_get(cs_store_t *store, const char *site, const char *name, const char **ptext, apr_pool_t *p, cs_result_t *res);
+apr_status_t cs_store_meta_get(cs_store_t *store, const char *site, const char *name,
+                               const char **ptext, apr_pool_t *p, cs_result_t *res);
 
 /* Suspended upstreams of a site: cs_suspended_t in p. */
 typedef struct cs_suspended_t {
     const char *site, *upstream, *problem, *detail;
     apr_time_t since, probe;
 } cs_suspended_t;
-apr_status_t cs_store_suspended(cs_store_t *store, const char *site /* NULL = all */, apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
+apr_status_t cs_store_suspended(cs_store_t *store, const char *site /* NULL = all */,
+                                apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
 
 /* ---- secrets: sealed bytes, compare-and-swap ---- */
 
 /* *pversion 0 and *psealed NULL when absent. */
-apr_status_t cs_store_secret_get(cs_store_t *store, const char *site, const char *name, const unsigned char **psealed, apr_size_t *plen,
+apr_status_t cs_store_secret_get(cs_store_t *store, const char *site, const char *name,
+                                 const unsigned char **psealed, apr_size_t *plen,
                                  apr_int64_t *pversion, apr_pool_t *p, cs_result_t *res);
 /* Stores version + 1 if the stored version is `version` (0 = absent), else CS_ESTALE. */
-apr_status_t cs_store_secret_put(cs_store_t *store, const char *site, const char *name, const unsigned char *sealed, apr_size_t len,
-                                 apr_int64_t version, apr_pool_t *ptemp, cs_result_t *res);
+apr_status_t cs_store_secret_put(cs_store_t *store, const char *site, const char *name,
+                                 const unsigned char *sealed, apr_size_t len, apr_int64_t version,
+                                 apr_pool_t *ptemp, cs_result_t *res);
 
 /* ---- keeping house ---- */
 
-/* Removes what is older than the retention, at most `max` rows (<= 500) in one transaction; *pleft != 0 when there is more. */
-apr_status_t cs_store_prune(cs_store_t *store, const cs_lease_t *lease, apr_time_t now, int max, int *pleft, apr_pool_t *ptemp, cs_result_t *res);
+/* Removes what is older than the retention, at most `max` rows (<= 500) in one transaction; *pleft
+ * != 0 when there is more. */
+apr_status_t cs_store_prune(cs_store_t *store, const cs_lease_t *lease, apr_time_t now, int max,
+                            int *pleft, apr_pool_t *ptemp, cs_result_t *res);
 
 /* ---- looking in (readers) ---- */
 
@@ -191,15 +231,21 @@ typedef struct cs_store_counts_t {
     apr_time_t oldest;                        /* first of the oldest outstanding row; 0 = none */
     apr_int64_t bytes, wal_bytes;             /* file sizes */
 } cs_store_counts_t;
-/* site NULL = all. Counts of deals, journal, deliveries may come from a kept total, never from a scan of a large table. */
-apr_status_t cs_store_counts(cs_store_t *store, const char *site, cs_store_counts_t *counts, apr_pool_t *ptemp, cs_result_t *res);
+/* site NULL = all. Counts of deals, journal, deliveries may come from a kept total, never from a
+ * scan of a large table. */
+apr_status_t cs_store_counts(cs_store_t *store, const char *site, cs_store_counts_t *counts,
+                             apr_pool_t *ptemp, cs_result_t *res);
 /* Work rows, most urgent first, at most max: state < 0 = any. cs_work_t * in p. */
-apr_status_t cs_store_work_list(cs_store_t *store, const char *site, int state, int max, apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
+apr_status_t cs_store_work_list(cs_store_t *store, const char *site, int state, int max,
+                                apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
 /* Deals, newest change first, id < before (0 = from the newest), at most max. cs_deal_t * in p. */
-apr_status_t cs_store_deal_list(cs_store_t *store, const char *site, int max, apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
+apr_status_t cs_store_deal_list(cs_store_t *store, const char *site, int max,
+                                apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
 /* Journal, newest first; deal 0 = of the whole site. cs_journal_t * in p. */
-apr_status_t cs_store_journal_list(cs_store_t *store, const char *site, apr_int64_t deal, int max, apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
+apr_status_t cs_store_journal_list(cs_store_t *store, const char *site, apr_int64_t deal, int max,
+                                   apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
 /* The outstanding or dead work row of one deal, or NULL. */
-apr_status_t cs_store_work_of_deal(cs_store_t *store, const char *site, apr_int64_t deal, cs_work_t **pwork, apr_pool_t *p, cs_result_t *res);
+apr_status_t cs_store_work_of_deal(cs_store_t *store, const char *site, apr_int64_t deal,
+                                   cs_work_t **pwork, apr_pool_t *p, cs_result_t *res);
 
 #endif
