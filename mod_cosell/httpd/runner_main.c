@@ -123,13 +123,18 @@ static void rest(process_t *process, int seconds)
 
 static void drop_privileges(const process_t *process, apr_pool_t *p)
 {
+    int root = geteuid() == 0;
+
     if (ap_run_drop_privileges(p, process->node->server)) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, process->node->server, CSLOGNO(1020)
                      "runner: could not drop privileges");
         _exit(1);
     }
-    /* Its memory holds the API secrets, and scripts of this server may run as the same user. */
-    prctl(PR_SET_DUMPABLE, 0);
+    /* Its memory holds the API secrets, and scripts of this server run as the same user. The kernel
+     * sees to it at the change of users, CoreDumpDirectory undoes it. */
+    if (root) {
+        prctl(PR_SET_DUMPABLE, 0);
+    }
     follow_parent(process);
 }
 
