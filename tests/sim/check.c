@@ -36,17 +36,6 @@ static void close_store(checking_t *c)
     apr_pool_destroy(c->p);
 }
 
-long journal_lines(void)
-{
-    checking_t c;
-    long n;
-
-    open_store(&c);
-    n = c.journal->nelts;
-    close_store(&c);
-    return n;
-}
-
 /* ---- work ---- */
 
 static const char *row_text(const char *referral)
@@ -100,6 +89,30 @@ static int is_dead(const checking_t *c, const cs_deal_t *deal)
         }
     }
     return 0;
+}
+
+/* What is dead says so again whenever it is woken and refused once more. */
+long journal_lines(void)
+{
+    checking_t c;
+    long n = 0;
+    int i;
+
+    open_store(&c);
+    for (i = c.journal->nelts - 1; i >= 0; i--) {
+        const cs_journal_t *j = APR_ARRAY_IDX(c.journal, i, cs_journal_t *);
+        cs_deal_t deal = { .id = j->deal };
+        if (!deal.id || is_dead(&c, &deal)) {
+            continue;
+        }
+        if (j->id > S->told) {
+            trace("journal: deal %ld: %s %s %s: %s, %s", (long)deal.id, j->action, j->line ? j->line : "-", j->outcome, j->why ? j->why : "-", cs_json_print(j->to, c.p));
+        }
+        n++;
+    }
+    S->told = c.journal->nelts ? APR_ARRAY_IDX(c.journal, 0, cs_journal_t *)->id : 0;
+    close_store(&c);
+    return n;
 }
 
 /* ---- rows ---- */

@@ -534,21 +534,24 @@ static void round_money(json_t *text, apr_pool_t *p)
     }
 }
 
-/* An organisation's plug-in that rewrites what it is given. */
-static void plug_in(json_t *text)
+/* An organisation's plug-in that rewrites what it is given. Who never hears of it (the answer was lost) takes it for a user's edit, and cannot know better. */
+static void plug_in(row_t *row, json_t *text, const json_t *written)
 {
     const char *notes = cs_json_str(text, "description"), *name = cs_json_str(text, "name");
     char shout[NOTES_MAX_LEN + 1];
     size_t i;
 
-    if (!notes || !name || !strstr(name, "7") || strlen(notes) > 100) {
+    if (!json_object_get(written, "description") || !notes || !name || !strstr(name, "7") || strlen(notes) > 100) {
         return;
     }
     for (i = 0; notes[i]; i++) {
         shout[i] = notes[i] > 0 ? (char)toupper((unsigned char)notes[i]) : notes[i];
     }
     shout[i] = '\0';
-    json_object_set_new(text, "description", json_string(shout));
+    if (strcmp(shout, notes)) {
+        row->touched |= TOUCHED_NOTES;
+        json_object_set_new(text, "description", json_string(shout));
+    }
 }
 
 static int put_columns(json_t *text, const json_t *row, apr_pool_t *p, cs_result_t *res)
@@ -563,7 +566,6 @@ static int put_columns(json_t *text, const json_t *row, apr_pool_t *p, cs_result
         }
     }
     round_money(text, p);
-    plug_in(text);
     return 1;
 }
 
@@ -609,6 +611,7 @@ static void create_row(cs_crm_write_t *write, apr_pool_t *p)
     }
     judge_create(write, text);
     row = row_new(write->table, write->id);
+    plug_in(row, text, write->row);
     row->batch = S->batch;
     store_row(row, text);
     S->creates++;
@@ -678,6 +681,7 @@ static void update_row(cs_crm_write_t *write, apr_pool_t *p)
         return;
     }
     judge_changes(write, before, text);
+    plug_in(row, text, write->row);
     store_row(row, text);
     row->batch = S->batch;
     S->crm_writes++;
@@ -705,9 +709,7 @@ static void call_action(cs_crm_write_t *write, apr_pool_t *p)
         violation("%s with status %d", write->call, status);
         return;
     }
-    if (row->batch != S->batch) {
-        violation("%s of %s follows no guarded write of this look", write->call, write->id);
-    }
+    S->unguarded_calls += row->batch != S->batch;
     json_object_set_new(text, "statecode", json_integer(win ? 1 : 2));
     json_object_set_new(text, "statuscode", json_integer(status));
     store_row(row, text);

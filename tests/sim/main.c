@@ -19,7 +19,7 @@
 
 #define START_WALL 1772442000000000ll
 #define HEAL_BATCHES 3000
-#define TAIL_BYTES 60000
+#define TAIL_BYTES 8000
 
 cs_site_config_t site_config;
 cs_node_config_t node_config;
@@ -169,7 +169,7 @@ static void step(void)
 
 static void heal(void)
 {
-    int left = HEAL_BATCHES;
+    int left = HEAL_BATCHES, batches;
 
     S->chaos = 0;
     memset(&S->pc, 0, sizeof(S->pc));
@@ -185,9 +185,12 @@ static void heal(void)
             if (left-- <= 0) {
                 violation("work does not come to rest");
             }
+            batches = S->batch;
             if (runner_life(20, 0)) {
                 return;
             }
+            /* Another node has the lane: a runner asks again later. */
+            pass(S->batch == batches ? apr_time_from_sec(10) : 0);
             continue;
         }
         next = work_next();
@@ -218,7 +221,7 @@ static void touch_all(void)
 
 static void one_round(void)
 {
-    long writes, lines;
+    long writes, lines, again;
     int i;
 
     S->chaos = 1;
@@ -241,8 +244,9 @@ static void one_round(void)
     if (S->crm_writes != writes) {
         violation("a further look at everything made %ld writes", S->crm_writes - writes);
     }
-    else if (journal_lines() != lines) {
-        violation("a further look at everything wrote %ld lines into the journal", journal_lines() - lines);
+    again = journal_lines();
+    if (again != lines) {
+        violation("a further look at everything wrote %ld lines into the journal", again - lines);
     }
 }
 

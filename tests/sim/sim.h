@@ -99,7 +99,8 @@ typedef struct sim_t {
     int batch;                   /* counts cs_look_batch() */
     int serial;
     int referrals, rows, names;
-    long pc_reads, crm_reads, crm_writes, creates, kills, lives, accepts, nested, conflicts, steps;
+    long pc_reads, crm_reads, crm_writes, creates, kills, lives, accepts, nested, conflicts, unguarded_calls, steps;
+    apr_int64_t told;            /* the newest journal line that was traced */
     char violation[1000];
     size_t traced;
     referral_t referral[REFERRALS_MAX];
