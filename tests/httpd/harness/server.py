@@ -169,11 +169,11 @@ class Server:
             env["LD_PRELOAD"] = ":".join(preload(name) for name in self.preloads)
         return env
 
-    def run(self, *arguments, deadline=30):
+    def run(self, *arguments, deadline=30, user=None):
         """httpd with these arguments to its end: (exit status, what it said)."""
         done = subprocess.run(self._command(*arguments), env=self._environment(), stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=deadline, errors="replace",
-                              universal_newlines=True)
+                              universal_newlines=True, user=user)
         return done.returncode, done.stdout
 
     def configtest(self):
