@@ -48,16 +48,19 @@ typedef struct item_t {
     apr_array_header_t names;
     apr_size_t cost;
     sem_t told;
+    atomic_int over;
     atomic_int refs;
     int taken; /* in the commit in progress; under the mutex */
     apr_status_t rv;
+    const char *problem; /* static */
     char reason[300];
     /* the strings follow */
 } item_t;
 
 struct cs_committer_t {
     cs_committer_config_t cfg;
-    apr_pool_t *pool; /* own; destroyed after the join, left alone with a thread that hangs */
+    apr_pool_t *pool;  /* own; destroyed after the join, left alone with a thread that hangs */
+    apr_pool_t *ptemp; /* the thread's, cleared after each group */
     apr_thread_t *thread;
     cs_store_t *store;     /* the thread's */
     pthread_mutex_t mutex; /* for all below */
@@ -181,16 +184,19 @@ static int take_group(cs_committer_t *c, item_t **group)
     return n;
 }
 
-static void tell(item_t *item, apr_status_t rv, const char *reason)
+static void tell(item_t *item, apr_status_t rv, const cs_result_t *res)
 {
     item->rv = rv;
-    apr_cpystrn(item->reason, reason ? reason : "", sizeof(item->reason));
+    if (rv != APR_SUCCESS) {
+        item->problem = res->problem;
+        apr_cpystrn(item->reason, res->detail ? res->detail : "", sizeof(item->reason));
+    }
+    atomic_store_explicit(&item->over, 1, memory_order_release);
     sem_post(&item->told);
     let_go(item);
 }
 
-static apr_status_t store_items(cs_committer_t *c, item_t **group, int n, apr_pool_t *ptemp,
-                                cs_result_t *res)
+static apr_status_t store_items(cs_committer_t *c, item_t **group, int n, cs_result_t *res)
 {
     const cs_notice_t *notices[GROUP_MAX];
     apr_status_t rv;
@@ -200,7 +206,7 @@ static apr_status_t store_items(cs_committer_t *c, item_t **group, int n, apr_po
         notices[i] = &group[i]->notice;
     }
     CS_CRASH_POINT("commit-before");
-    rv = cs_store_accept(c->store, notices, n, ptemp, res);
+    rv = cs_store_accept(c->store, notices, n, c->ptemp, res);
     CS_CRASH_POINT("commit-after");
     if (rv == APR_SUCCESS) {
         cs_count(CS_COUNT_GROUPS, 1);
@@ -252,26 +258,25 @@ static void note_outcome(cs_committer_t *c, apr_status_t rv, const char *reason)
     pthread_mutex_unlock(&c->mutex);
 }
 
-static void tell_all(item_t **group, int n, apr_status_t rv, const char *reason)
+static void tell_all(item_t **group, int n, apr_status_t rv, const cs_result_t *res)
 {
     int i;
 
     for (i = 0; i < n; i++) {
-        tell(group[i], rv, reason);
+        tell(group[i], rv, res);
     }
 }
 
 /* One bad notice must not take its neighbours along: each alone, once. Returns the status of the
  * machine. */
-static apr_status_t store_each(cs_committer_t *c, item_t **group, int n, apr_pool_t *ptemp,
-                               cs_result_t *res)
+static apr_status_t store_each(cs_committer_t *c, item_t **group, int n, cs_result_t *res)
 {
     apr_status_t rv, machine = APR_SUCCESS;
     int i;
 
     for (i = 0; i < n; i++) {
         if (machine == APR_SUCCESS) {
-            rv = store_items(c, &group[i], 1, ptemp, res);
+            rv = store_items(c, &group[i], 1, res);
             machine = is_poison(rv) ? APR_SUCCESS : rv;
             if (is_poison(rv)) {
                 cs_log(CS_LOG_INFO, 0, group[i]->notice.site,
@@ -281,27 +286,29 @@ static apr_status_t store_each(cs_committer_t *c, item_t **group, int n, apr_poo
         else {
             rv = machine;
         }
-        tell(group[i], rv, res->detail);
+        tell(group[i], rv, res);
     }
     return machine;
 }
 
-static apr_status_t commit_group(cs_committer_t *c, item_t **group, int n, apr_pool_t *ptemp)
+static apr_status_t commit_group(cs_committer_t *c, item_t **group, int n)
 {
     cs_result_t res;
     apr_status_t rv;
 
     cs_result_clear(&res);
-    rv = store_items(c, group, n, ptemp, &res);
+    rv = store_items(c, group, n, &res);
     if (is_poison(rv)) {
-        rv = store_each(c, group, n, ptemp, &res);
+        rv = store_each(c, group, n, &res);
         note_outcome(c, rv, res.detail);
+        say_state(c, rv, n, &res);
     }
     else {
+        /* Said before it is told: who asks why an answer was 503 finds the line. */
         note_outcome(c, rv, res.detail);
-        tell_all(group, n, rv, res.detail);
+        say_state(c, rv, n, &res);
+        tell_all(group, n, rv, &res);
     }
-    say_state(c, rv, n, &res);
     if (rv == APR_SUCCESS && c->cfg.committed) {
         c->cfg.committed(c->cfg.baton);
     }
@@ -344,7 +351,7 @@ static int wait_for_group(cs_committer_t *c, item_t **group, apr_status_t last)
 }
 
 /* What is wrong is said before the first request meets it, and a new store is made before it. */
-static void look_at_store(cs_committer_t *c, apr_pool_t *ptemp)
+static void look_at_store(cs_committer_t *c)
 {
     cs_result_t res;
     apr_status_t rv;
@@ -353,7 +360,7 @@ static void look_at_store(cs_committer_t *c, apr_pool_t *ptemp)
     pthread_mutex_lock(&c->mutex);
     c->since = cs_time_mono();
     pthread_mutex_unlock(&c->mutex);
-    rv = cs_store_check(c->store, ptemp, &res);
+    rv = cs_store_check(c->store, c->ptemp, &res);
     note_outcome(c, rv, res.detail);
     say_state(c, rv, 0, &res);
 }
@@ -363,23 +370,21 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *baton)
     cs_committer_t *c = baton;
     item_t *group[GROUP_MAX];
     apr_status_t rv = APR_SUCCESS;
-    apr_pool_t *ptemp;
     int n;
 
-    apr_pool_create(&ptemp, c->pool);
-    apr_pool_tag(ptemp, "commit group");
-    look_at_store(c, ptemp);
-    apr_pool_clear(ptemp);
+    (void)thread;
+    look_at_store(c);
+    apr_pool_clear(c->ptemp);
     while ((n = wait_for_group(c, group, rv))) {
-        rv = commit_group(c, group, n, ptemp);
-        apr_pool_clear(ptemp);
+        rv = commit_group(c, group, n);
+        apr_pool_clear(c->ptemp);
     }
     cs_store_close(c->store);
     pthread_mutex_lock(&c->mutex);
     c->done = 1;
     pthread_cond_broadcast(&c->ended);
     pthread_mutex_unlock(&c->mutex);
-    apr_thread_exit(thread, APR_SUCCESS);
+    /* Not apr_thread_exit(): it leaves over our frames, and nobody asks for a value. */
     return NULL;
 }
 
@@ -397,14 +402,36 @@ static void init_locks(cs_committer_t *c)
     pthread_condattr_destroy(&attr);
 }
 
+/* Everything but the committer itself. Failures in words that live in c->pool. */
+static apr_status_t set_up(cs_committer_t *c, cs_result_t *res)
+{
+    apr_status_t rv = apr_pool_create(&c->ptemp, c->pool);
+
+    if (rv != APR_SUCCESS) {
+        return cs_result_set(res, c->pool, rv, CS_CLASS_RETRY, "commit:memory", "out of memory");
+    }
+    apr_pool_tag(c->ptemp, "commit group");
+    rv = cs_store_open(&c->store, c->cfg.store, CS_STORE_WRITER, c->pool, res);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    init_locks(c);
+    rv = apr_thread_create(&c->thread, NULL, run, c, c->pool);
+    return rv == APR_SUCCESS ? rv
+                             : cs_result_set(res, c->pool, rv, CS_CLASS_RETRY, "commit:thread",
+                                             "could not start the committer's thread");
+}
+
 apr_status_t cs_committer_start(cs_committer_t **pc, const cs_committer_config_t *cfg,
                                 apr_pool_t *p, cs_result_t *res)
 {
     cs_committer_t *c;
+    cs_result_t why;
     apr_pool_t *pool;
     apr_status_t rv;
 
     *pc = NULL;
+    cs_result_clear(&why);
     /* Not below p: a thread that hangs at the end is left behind and must keep its memory. shared:
      * the thread and its creator both use it. */
     rv = cs_pool_create_own(&pool, NULL, 1, "committer");
@@ -416,19 +443,15 @@ apr_status_t cs_committer_start(cs_committer_t **pc, const cs_committer_config_t
     c->cfg = *cfg;
     c->limit = cfg->threads / 4 > 1 ? cfg->threads / 4 : 1;
     c->last = &c->first;
-    init_locks(c);
-    rv = cs_store_open(&c->store, cfg->store, CS_STORE_WRITER, pool, res);
-    if (rv == APR_SUCCESS) {
-        rv = apr_thread_create(&c->thread, NULL, run, c, pool);
-        if (rv != APR_SUCCESS) {
-            cs_result_set(res, p, rv, CS_CLASS_RETRY, "commit:thread",
-                          "could not start the committer's thread");
-        }
-    }
+    rv = set_up(c, &why);
     if (rv != APR_SUCCESS) {
+        if (res) {
+            cs_result_copy(res, &why, p);
+        }
         apr_pool_destroy(pool);
         return rv;
     }
+    cs_result_clear(res);
     *pc = c;
     return APR_SUCCESS;
 }
@@ -542,13 +565,14 @@ static const char *await(cs_committer_t *c, item_t *item, apr_interval_time_t no
         timespec_of(&ts, next < until ? next : until);
         if (!sem_clockwait(&item->told, CLOCK_MONOTONIC, &ts)) {
             atomic_fetch_sub(&c->waiting, 1);
+            (void)atomic_load_explicit(&item->over, memory_order_acquire);
             return NULL;
         }
         if (errno != EINTR) {
             why = reconsider(c, item, until, &next);
             if (why) {
                 /* It may have come just now, between the clock and the mutex. */
-                return sem_trywait(&item->told) ? why : NULL;
+                return atomic_load_explicit(&item->over, memory_order_acquire) ? NULL : why;
             }
         }
     }
@@ -576,7 +600,7 @@ apr_status_t cs_committer_submit(cs_committer_t *c, const cs_notice_t *notice, a
         rv = cs_result_set(res, p, CS_ENOTDURABLE, CS_CLASS_RETRY, "commit:late", "%s", why);
     }
     else if (item->rv != APR_SUCCESS) {
-        rv = cs_result_set(res, p, item->rv, CS_CLASS_RETRY, "commit:failed", "%s", item->reason);
+        rv = cs_result_set(res, p, item->rv, CS_CLASS_RETRY, item->problem, "%s", item->reason);
     }
     else {
         cs_result_clear(res);
@@ -588,22 +612,34 @@ apr_status_t cs_committer_submit(cs_committer_t *c, const cs_notice_t *notice, a
 
 /* ---- stopping, looking ---- */
 
-apr_status_t cs_committer_stop(cs_committer_t *c, apr_interval_time_t budget)
+/* 1 if the thread has ended before `until`. */
+static int await_end(cs_committer_t *c, apr_interval_time_t until)
 {
-    struct timespec until;
-    apr_status_t rv;
+    struct timespec ts;
     int timeup = 0, done;
 
-    timespec_of(&until, cs_time_mono() + budget);
+    timespec_of(&ts, until);
     pthread_mutex_lock(&c->mutex);
     c->stopping = 1;
     pthread_cond_signal(&c->work);
     while (!c->done && !timeup) {
-        timeup = pthread_cond_timedwait(&c->ended, &c->mutex, &until) != 0;
+        timeup = pthread_cond_timedwait(&c->ended, &c->mutex, &ts) != 0;
     }
     done = c->done;
     pthread_mutex_unlock(&c->mutex);
-    if (!done) {
+    /* Who was told by the last group may still be on the way out. */
+    while (done && atomic_load(&c->waiting) > 0) {
+        apr_sleep(1000);
+        done = cs_time_mono() < until;
+    }
+    return done;
+}
+
+apr_status_t cs_committer_stop(cs_committer_t *c, apr_interval_time_t budget)
+{
+    apr_status_t rv;
+
+    if (!await_end(c, cs_time_mono() + budget)) {
         apr_thread_detach(c->thread);
         return APR_TIMEUP;
     }
@@ -613,6 +649,11 @@ apr_status_t cs_committer_stop(cs_committer_t *c, apr_interval_time_t budget)
     pthread_cond_destroy(&c->ended);
     apr_pool_destroy(c->pool);
     return APR_SUCCESS;
+}
+
+int cs_committer_waiting(cs_committer_t *c)
+{
+    return atomic_load(&c->waiting);
 }
 
 int cs_committer_troubled(cs_committer_t *c, const char **preason, apr_pool_t *p)

@@ -45,4 +45,7 @@ apr_status_t cs_committer_stop(cs_committer_t *c, apr_interval_time_t budget);
 /* 1 while the last group failed or the current one hangs; *preason (may be NULL) in p. */
 int cs_committer_troubled(cs_committer_t *c, const char **preason, apr_pool_t *p);
 
+/* Requests that wait inside cs_committer_submit() now. */
+int cs_committer_waiting(cs_committer_t *c);
+
 #endif

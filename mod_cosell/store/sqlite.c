@@ -37,12 +37,16 @@ apr_status_t cs_sqlite_say(cs_sqlite_t *sq, apr_status_t rv, const char *fmt, ..
     return rv;
 }
 
-static apr_status_t status_of_errno(int err, apr_status_t dflt)
+/* What errno adds. That something is missing it says only of opening: elsewhere it may be of an
+ * earlier call. */
+static apr_status_t status_of_errno(int rc, int err, apr_status_t dflt)
 {
     apr_status_t rv = err ? cs_store_status_of_errno(err) : dflt;
 
-    return rv == CS_EMISSING || rv == CS_EREADONLY || rv == CS_EFULL || rv == APR_ENOMEM ? rv
-                                                                                         : dflt;
+    if (rv == CS_EREADONLY || rv == CS_EFULL || rv == APR_ENOMEM) {
+        return rv;
+    }
+    return rv == CS_EMISSING && (rc & 0xFF) == SQLITE_CANTOPEN ? rv : dflt;
 }
 
 static apr_status_t status_of(int rc, int err)
@@ -54,7 +58,7 @@ static apr_status_t status_of(int rc, int err)
         return APR_ENOMEM;
     case SQLITE_CANTOPEN_FULLPATH:
     case SQLITE_CANTOPEN_NOTEMPDIR:
-        return status_of_errno(err, CS_EMISSING);
+        return status_of_errno(rc, err, CS_EMISSING);
     }
     switch (rc & 0xFF) {
     case SQLITE_BUSY:
@@ -69,7 +73,7 @@ static apr_status_t status_of(int rc, int err)
         return CS_EREADONLY;
     case SQLITE_CANTOPEN:
     case SQLITE_IOERR:
-        return status_of_errno(err, CS_EIO);
+        return status_of_errno(rc, err, CS_EIO);
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
     case SQLITE_EMPTY:

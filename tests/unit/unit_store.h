@@ -10,6 +10,8 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -90,14 +92,14 @@ static inline cs_store_t *new_store(apr_pool_t *p)
 
 static inline cs_notice_t *make_notice(apr_pool_t *p, const char *name, apr_time_t received)
 {
-    static unsigned int count;
+    static atomic_uint count;
     cs_notice_t *n = apr_pcalloc(p, sizeof(*n));
 
     n->site = SITE;
     n->source = CS_SYSTEM_PC;
     n->event = "referral-updated";
     n->received = received;
-    n->digest = apr_psprintf(p, "%064x", ++count);
+    n->digest = apr_psprintf(p, "%064x", atomic_fetch_add(&count, 1));
     n->kind = CS_WORK_LOOK;
     n->names = apr_array_make(p, 2, sizeof(const char *));
     if (name) {
@@ -157,23 +159,6 @@ static inline void write_file(const char *path, const char *data, size_t len)
     close(fd);
 }
 
-static inline void copy_file(const char *from, const char *to)
-{
-    char buf[65536];
-    int in = open(from, O_RDONLY | O_CLOEXEC),
-        out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    ssize_t n;
-
-    assert_true(in >= 0 && out >= 0);
-    while ((n = read(in, buf, sizeof(buf))) > 0) {
-        assert_int_equal(write(out, buf, (size_t)n), n);
-    }
-    close(in);
-    close(out);
-}
-
-/* ---- processes ---- */
-
 /* Waits for the child; its exit status, or -1 when a signal ended it. */
 static inline int end_of(pid_t pid)
 {
@@ -183,6 +168,26 @@ static inline int end_of(pid_t pid)
     }
     return WIFEXITED(status) ? WEXITSTATUS(status) : -1;
 }
+
+/* In a process of its own: closing a file here would drop the locks SQLite has on it. */
+static inline void copy_file(const char *from, const char *to)
+{
+    char buf[65536];
+    pid_t pid = fork();
+    int in, out;
+    ssize_t n;
+
+    if (!pid) {
+        in = open(from, O_RDONLY | O_CLOEXEC);
+        out = open(to, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+        while ((n = read(in, buf, sizeof(buf))) > 0 && write(out, buf, (size_t)n) == n) {
+        }
+        _exit(n != 0);
+    }
+    assert_int_equal(end_of(pid), 0);
+}
+
+/* ---- processes ---- */
 
 /* A process that holds store.lock, from before this returns until holder_stop(). */
 typedef struct holder_t {
