@@ -213,7 +213,8 @@ static void settle_line(settling_t *s, const cs_line_view_t *view)
     else if (view->verdict == CS_VERDICT_TO_CRM && at >= 0 && done) {
         settle_written(s, line, view, at);
     }
-    else if (view->take && row_exists(s)) {
+    else if (view->take && row_exists(s) && (view->verdict != CS_VERDICT_HELD || s->all_done)) {
+        /* A hold counts once the seller was told, for the next edit ends it. */
         settle_taken(s, line, view);
     }
     else {
