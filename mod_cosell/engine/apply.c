@@ -5,8 +5,10 @@
  * and go out together. A symbol is resolved once per batch, and kept by the lane for ten minutes,
  * so that two referrals of one new customer in one batch make one account.
  */
+#include <stdlib.h>
 #include <string.h>
 
+#include <apr_lib.h>
 #include <apr_strings.h>
 
 #include "../base/counter.h"
@@ -40,8 +42,14 @@ typedef struct turn_t {
     json_t *row; /* columns with look-ups resolved */
 } turn_t;
 
+/* A look-up of a row that has no id. */
+typedef struct unresolved_t {
+    symbol_t *symbol;
+    const json_t *lookup; /* of this row: another row's may name other columns and another line */
+} unresolved_t;
+
 static json_t *resolve_row(cs_batch_t *b, apr_hash_t *symbols, cs_item_t *item, const json_t *row,
-                           symbol_t **pbad);
+                           unresolved_t *bad);
 
 /* ---- symbols ---- */
 
@@ -51,13 +59,59 @@ static const json_t *lookup_of(const json_t *value)
                                                                  : NULL;
 }
 
+/* Blanks at both ends go, ASCII letters become small. */
+static const char *fold_text(const char *text, apr_pool_t *p)
+{
+    char *out, *c;
+    size_t len;
+
+    while (apr_isspace(*text)) {
+        ++text;
+    }
+    for (len = strlen(text); len > 0 && apr_isspace(text[len - 1]); --len) {
+    }
+    out = apr_pstrmemdup(p, text, len);
+    for (c = out; *c; ++c) {
+        *c = (char)apr_tolower(*c);
+    }
+    return out;
+}
+
+/* Keys as the CRM compares them, trimmed and without regard to case: two spellings of one customer
+ * are one row. New reference. */
+static json_t *folded(const json_t *value, apr_pool_t *p)
+{
+    json_t *out = json_is_object(value) ? json_object() : json_is_array(value) ? json_array() : NULL;
+    const char *name;
+    json_t *item;
+    size_t i;
+
+    if (json_is_object(value)) {
+        json_object_foreach((json_t *)value, name, item) {
+            json_object_set_new(out, name, folded(item, p));
+        }
+    }
+    else if (json_is_array(value)) {
+        json_array_foreach(value, i, item) {
+            json_array_append_new(out, folded(item, p));
+        }
+    }
+    else if (json_is_string(value)) {
+        out = json_string(fold_text(json_string_value(value), p));
+    }
+    else {
+        out = json_incref((json_t *)value);
+    }
+    return out;
+}
+
 static const char *symbol_text(cs_batch_t *b, int crm, const json_t *lookup)
 {
     json_t *key = cs_json_own(json_object(), b->p);
 
     json_object_set_new(key, "crm", json_string(b->lane->site->crms[crm].cfg.name));
     json_object_set(key, "table", json_object_get(lookup, "table"));
-    json_object_set(key, "keys", json_object_get(lookup, "keys"));
+    json_object_set_new(key, "keys", folded(json_object_get(lookup, "keys"), b->p));
     json_object_set(key, "where", json_object_get(lookup, "where"));
     return cs_json_print(key, b->p);
 }
@@ -84,6 +138,12 @@ static void collect(cs_batch_t *b, apr_hash_t *symbols, cs_item_t *item, const j
     }
 }
 
+static int by_text(const void *a, const void *b)
+{
+    return strcmp((*(symbol_t *const *)a)->text, (*(symbol_t *const *)b)->text);
+}
+
+/* In an order that does not hang on the hash. */
 static apr_array_header_t *open_symbols(cs_batch_t *b, apr_hash_t *symbols, int crm, int to_be_made)
 {
     apr_array_header_t *list = apr_array_make(b->p, 8, sizeof(symbol_t *));
@@ -95,6 +155,7 @@ static apr_array_header_t *open_symbols(cs_batch_t *b, apr_hash_t *symbols, int 
             APR_ARRAY_PUSH(list, symbol_t *) = s;
         }
     }
+    qsort(list->elts, (size_t)list->nelts, sizeof(symbol_t *), by_text);
     return list;
 }
 
@@ -210,14 +271,59 @@ static void take_made(cs_batch_t *b, symbol_t *s, const cs_crm_write_t *write)
     }
 }
 
-static void make_rows(cs_batch_t *b, apr_hash_t *symbols, int crm)
+static int share_a_key(cs_batch_t *b, const symbol_t *one, const symbol_t *other)
 {
-    apr_array_header_t *list = open_symbols(b, symbols, crm, 1);
+    const json_t *ours = cs_json_own(folded(json_object_get(one->lookup, "keys"), b->p), b->p);
+    const json_t *theirs = cs_json_own(folded(json_object_get(other->lookup, "keys"), b->p), b->p);
+    size_t i, j;
+
+    if (strcmp(cs_json_str(one->lookup, "table"), cs_json_str(other->lookup, "table"))) {
+        return 0;
+    }
+    for (i = 0; i < json_array_size(ours); ++i) {
+        for (j = 0; j < json_array_size(theirs); ++j) {
+            if (json_equal(json_array_get(ours, i), json_array_get(theirs, j))) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+/* What one row of this list may turn out to be is looked for again once that is made. */
+static apr_array_header_t *without_kin(cs_batch_t *b, const apr_array_header_t *list,
+                                       int *pagain)
+{
+    apr_array_header_t *out = apr_array_make(b->p, list->nelts + 1, sizeof(symbol_t *));
+    int i, j;
+
+    for (i = 0; i < list->nelts; ++i) {
+        symbol_t *s = APR_ARRAY_IDX(list, i, symbol_t *);
+        for (j = 0; j < out->nelts; ++j) {
+            if (share_a_key(b, s, APR_ARRAY_IDX(out, j, symbol_t *))) {
+                break;
+            }
+        }
+        if (j == out->nelts) {
+            APR_ARRAY_PUSH(out, symbol_t *) = s;
+        }
+        else {
+            s->row = NULL;
+            *pagain = 1;
+        }
+    }
+    return out;
+}
+
+/* 1 when symbols are left that must be looked for again. */
+static int make_rows(cs_batch_t *b, apr_hash_t *symbols, int crm)
+{
+    int i, again = 0;
+    apr_array_header_t *list = without_kin(b, open_symbols(b, symbols, crm, 1), &again);
     cs_crm_write_t *writes = apr_pcalloc(b->p, sizeof(*writes) * (apr_size_t)(list->nelts + 1));
-    int i;
 
     if (!list->nelts) {
-        return;
+        return 0;
     }
     for (i = 0; i < list->nelts; ++i) {
         symbol_t *s = APR_ARRAY_IDX(list, i, symbol_t *);
@@ -232,6 +338,7 @@ static void make_rows(cs_batch_t *b, apr_hash_t *symbols, int crm)
     for (i = 0; i < list->nelts; ++i) {
         take_made(b, APR_ARRAY_IDX(list, i, symbol_t *), &writes[i]);
     }
+    return again;
 }
 
 /* A row to be made may itself point at rows that must be found or made first. */
@@ -252,16 +359,18 @@ static void resolve_symbols(cs_batch_t *b, apr_hash_t *symbols, int crm, int dep
     }
     for (i = 0; i < made->nelts; ++i) {
         symbol_t *s = APR_ARRAY_IDX(made, i, symbol_t *);
-        symbol_t *bad = NULL;
+        unresolved_t bad = {0};
         json_t *row = resolve_row(b, inner, s->item, s->row, &bad);
-        if (bad) {
-            s->state = bad->state == SYMBOL_OPEN ? SYMBOL_HELD : bad->state;
-            s->why = bad->why ? bad->why : "its own look-ups are nested too deeply";
-            s->result = bad->result;
+        if (bad.symbol) {
+            s->state = bad.symbol->state == SYMBOL_OPEN ? SYMBOL_HELD : bad.symbol->state;
+            s->why = bad.symbol->why ? bad.symbol->why : "its own look-ups are nested too deeply";
+            s->result = bad.symbol->result;
         }
         s->row = row;
     }
-    make_rows(b, symbols, crm);
+    if (make_rows(b, symbols, crm)) {
+        resolve_symbols(b, symbols, crm, depth);
+    }
 }
 
 /* ---- putting ids into rows ---- */
@@ -288,7 +397,7 @@ static json_t *ref_of(const symbol_t *s)
 }
 
 static json_t *resolve_row(cs_batch_t *b, apr_hash_t *symbols, cs_item_t *item, const json_t *row,
-                           symbol_t **pbad)
+                           unresolved_t *bad)
 {
     json_t *out = cs_json_own(json_copy((json_t *)row), b->p);
     const char *column;
@@ -310,7 +419,8 @@ static json_t *resolve_row(cs_batch_t *b, apr_hash_t *symbols, cs_item_t *item, 
             json_object_del(out, column);
         }
         else {
-            *pbad = s;
+            bad->symbol = s;
+            bad->lookup = lookup;
         }
     }
     return out;
@@ -427,7 +537,8 @@ static void write_turns(cs_batch_t *b, apr_array_header_t *turns, int crm)
 
     for (i = 0; i < turns->nelts; ++i) {
         turn_t *turn = &APR_ARRAY_IDX(turns, i, turn_t);
-        if (turn->item->crm == crm && !turn->item->over) {
+        if (turn->item->crm == crm && !turn->item->over &&
+            !turn->item->applied[turn->index].tried) {
             fill_write(b, &writes[n], turn);
             mine[n++] = turn;
         }
@@ -457,22 +568,44 @@ static void hold_item(cs_batch_t *b, turn_t *turn, const symbol_t *bad)
     cs_item_fail(turn->item, turn->item->look.crm, &applied->result);
 }
 
+/* All its lines are held: the row is as it was read. */
+static void nothing_left(turn_t *turn)
+{
+    cs_applied_t *applied = &turn->item->applied[turn->index];
+
+    applied->tried = applied->done = 1;
+    applied->after = turn->item->record;
+}
+
+static void note_dropped(cs_batch_t *b, turn_t *turn, const unresolved_t *bad)
+{
+    cs_applied_t *applied = &turn->item->applied[turn->index];
+
+    if (!applied->dropped) {
+        applied->dropped = cs_json_own(json_object(), b->p);
+    }
+    json_object_set_new(applied->dropped, cs_json_str(bad->lookup, "line"),
+                        json_string(bad->symbol->why));
+}
+
+/* A line that is held leaves the rest of its row to be written. */
 static void resolve_turn(cs_batch_t *b, apr_hash_t *symbols, turn_t *turn)
 {
-    symbol_t *bad = NULL;
+    size_t left = json_object_size(turn->step->columns);
+    unresolved_t bad = {0};
 
     turn->row = resolve_row(b, symbols, turn->item, turn->step->columns, &bad);
-    if (bad && bad->state == SYMBOL_HELD && drop_with_line(turn->row, bad->lookup)) {
-        cs_applied_t *applied = &turn->item->applied[turn->index];
-        if (!applied->dropped) {
-            applied->dropped = cs_json_own(json_object(), b->p);
-        }
-        json_object_set_new(applied->dropped, cs_json_str(bad->lookup, "line"),
-                            json_string(bad->why));
-        bad = NULL;
+    while (bad.symbol && bad.symbol->state == SYMBOL_HELD && left-- > 0 &&
+           drop_with_line(turn->row, bad.lookup)) {
+        note_dropped(b, turn, &bad);
+        memset(&bad, 0, sizeof(bad));
+        turn->row = resolve_row(b, symbols, turn->item, turn->row, &bad);
     }
-    if (bad) {
-        hold_item(b, turn, bad);
+    if (bad.symbol) {
+        hold_item(b, turn, bad.symbol);
+    }
+    else if (turn->step->kind == CS_STEP_UPDATE && !json_object_size(turn->row)) {
+        nothing_left(turn);
     }
 }
 

@@ -60,6 +60,9 @@ cs_change_t *cs_batch_change(cs_batch_t *b, cs_change_e kind);
 /* A journal line of the engine's own about this item. */
 cs_journal_t *cs_item_journal(cs_batch_t *b, cs_item_t *item, const char *action,
                               const char *outcome, const char *why);
+/* settle.c: adds the item's journal lines to the changes of the next transaction, and forgets them.
+ */
+void cs_item_journal_store(cs_batch_t *b, cs_item_t *item);
 
 /* fetch.c: cards of all items; who is whose. Ends items that cannot be read. */
 apr_status_t cs_batch_fetch(cs_batch_t *b, cs_result_t *res);

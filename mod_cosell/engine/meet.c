@@ -269,6 +269,10 @@ static apr_status_t meet_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
     }
     if (by_name || !item->deal->id || item->over) {
         put_deal(b, item);
+        if (item->over) {
+            /* What the deal's state remembers as said must be said in the same transaction. */
+            cs_item_journal_store(b, item);
+        }
     }
     if (by_name) {
         rv = add_aliases(b, item, res);

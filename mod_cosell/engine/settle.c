@@ -279,7 +279,7 @@ static apr_status_t settle_deal(cs_batch_t *b, cs_item_t *item, cs_result_t *res
     return newly_linked(item, &before) ? alias_record(b, item, res) : APR_SUCCESS;
 }
 
-static void add_journal(cs_batch_t *b, cs_item_t *item)
+void cs_item_journal_store(cs_batch_t *b, cs_item_t *item)
 {
     int i;
 
@@ -287,11 +287,12 @@ static void add_journal(cs_batch_t *b, cs_item_t *item)
         cs_journal_t *journal = APR_ARRAY_IDX(item->journal, i, cs_journal_t *);
         cs_change_t *change = cs_batch_change(b, CS_CHANGE_JOURNAL);
         change->journal = journal;
-        change->deal = item->deal && item->deal->id ? item->deal : NULL;
+        change->deal = item->deal;
         journal->calls = journal->calls ? journal->calls : item->calls;
         journal->took = journal->took ? journal->took : item->took;
         journal->correlation = journal->correlation ? journal->correlation : item->correlation;
     }
+    apr_array_clear(item->journal);
 }
 
 static apr_status_t settle_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
@@ -315,7 +316,7 @@ static apr_status_t settle_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res
         }
         after_a_good_look(b, item);
     }
-    add_journal(b, item);
+    cs_item_journal_store(b, item);
     return APR_SUCCESS;
 }
 
