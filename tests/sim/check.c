@@ -327,6 +327,18 @@ static void fill_cards(cs_look_t *look, const referral_t *r, apr_pool_t *p)
     look->others = others;
 }
 
+static int plan_is_currency_only(const cs_plan_t *plan, const json_t *doc)
+{
+    const char *currency = cs_json_str(cs_json_get(doc, "details"), "currency");
+    int i, ok = currency && !strcmp(currency, "GBP");
+
+    for (i = 0; i < plan->lines->nelts; i++) {
+        const cs_line_view_t *view = APR_ARRAY_IDX(plan->lines, i, cs_line_view_t *);
+        ok = ok && (view->verdict != CS_VERDICT_TO_CRM || !strcmp(view->line, "value"));
+    }
+    return ok;
+}
+
 static void check_plan(checking_t *c, const referral_t *r, const row_t *row, const cs_deal_t *deal, const json_t *text)
 {
     const cs_mapping_kind_t *kind = cs_mapping_kind(site_config.crms[0].mapping, deal->kind);
@@ -346,6 +358,10 @@ static void check_plan(checking_t *c, const referral_t *r, const row_t *row, con
     look.now = S->wall;
     if (cs_reconcile_plan(&plan, &look, c->p, c->p, &res) != APR_SUCCESS) {
         violation("no plan for referral %s: %s", r->id, res.detail ? res.detail : "?");
+        return;
+    }
+    /* An amount in a currency that the CRM does not have is asked for again at every look. */
+    if (plan->what == CS_PLAN_STEPS && plan_is_currency_only(plan, look.own->doc)) {
         return;
     }
     if (plan->what == CS_PLAN_STEPS || plan->what == CS_PLAN_GONE || plan->what == CS_PLAN_PARK) {

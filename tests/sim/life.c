@@ -119,6 +119,13 @@ static int one_batch(cs_lane_t *lane, int *pmore)
     return rv == APR_SUCCESS;
 }
 
+static int probe_due(const cs_lane_t *lane)
+{
+    apr_time_t probe = cs_lane_next_probe(lane);
+
+    return probe && probe <= S->wall;
+}
+
 static void live(const char *node, int batches)
 {
     unsigned char key[CS_KEY_LEN] = {1};
@@ -133,7 +140,7 @@ static void live(const char *node, int batches)
     }
     else if ((node || cs_store_node(lane->store, &node, p, &res) == APR_SUCCESS) && cs_lane_lease_take(lane, lane->store, node, p, &res) == APR_SUCCESS) {
         outer = lane;
-        while (batches-- > 0 && more && !*S->violation) {
+        while (batches-- > 0 && (more || probe_due(lane)) && !*S->violation) {
             if (!cs_lane_leased(lane) || !one_batch(lane, &more)) {
                 break;
             }

@@ -23,6 +23,7 @@ static const struct {
     { "Adatum", "75001", "cust-0007" },
     { "Wide World Importers", "SW1A 1AA", NULL },
     { "Tailspin Toys", "60601", NULL },
+    { "FABRIKAM INC", "98052", NULL },
 };
 #define CUSTOMERS ((int)(sizeof(customers) / sizeof(customers[0])))
 #define AMBIGUOUS 4
