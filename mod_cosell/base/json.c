@@ -132,6 +132,7 @@ apr_status_t cs_json_parse(json_t **pjson, const char *text, apr_size_t len,
 {
     cs_json_limits_t l = with_defaults(limits);
     json_error_t error;
+    const char *nul;
     apr_status_t rv;
 
     *pjson = NULL;
@@ -145,6 +146,11 @@ apr_status_t cs_json_parse(json_t **pjson, const char *text, apr_size_t len,
     }
     if (len >= 3 && !memcmp(text, "\xEF\xBB\xBF", 3)) {
         return fail_at(text, 0, CS_EPARSE, "the text starts with a byte order mark", p, res);
+    }
+    /* jansson reads a NUL between two tokens as nothing at all. */
+    nul = memchr(text, '\0', len);
+    if (nul) {
+        return fail_at(text, (apr_size_t)(nul - text), CS_EPARSE, "a NUL byte", p, res);
     }
     rv = check_size(text, len, &l, p, res);
     if (rv != APR_SUCCESS) {
