@@ -411,7 +411,6 @@ static json_t *server_json(apr_pool_t *p)
     put(json, "pid", json_integer((json_int_t)getpid()));
     put(json, "generation", json_integer(generation));
     put(json, "time", json_string(cs_time_format(cs_time_now(), p)));
-    put(json, "broken", text_or_null(cosell_node->broken));
     return json;
 }
 
@@ -585,7 +584,9 @@ static int send_page(page_t *page)
     const char *text;
 
     if (page->status == HTTP_SERVICE_UNAVAILABLE) {
-        put(page->out, "error", text_or_null(page->res.detail));
+        if (page->res.detail) {
+            put(page->out, "error", json_string(page->res.detail));
+        }
         apr_table_setn(r->headers_out, "Retry-After", "5");
     }
     text = apr_pstrcat(page->p, cs_json_pretty(page->out, page->p), "\n", NULL);
@@ -634,6 +635,10 @@ static int answer(page_t *page)
     status = check_scope(page);
     if (status != DECLINED) {
         return status;
+    }
+    if (cosell_node->broken) {
+        /* Which store was meant is not known. */
+        return refuse(page, HTTP_SERVICE_UNAVAILABLE, cosell_node->broken);
     }
     asked(page, cs_store_open(&page->store, &cosell_node->cfg.store, CS_STORE_READER, page->p,
                               &page->res));

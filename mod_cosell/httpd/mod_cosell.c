@@ -195,17 +195,31 @@ static const char *give_away(int fd, const struct stat *st, apr_pool_t *p)
     return NULL;
 }
 
+/* The directory below it. It is in the hands of the server's user already, so that nothing but a
+ * directory of root's own, just made or left by a start that was cut short, is given away.
+ */
 static const char *make_certs(int fd, apr_pool_t *p)
 {
-    if (mkdirat(fd, "certs", 0700) != 0) {
-        return errno == EEXIST ? NULL
-            : apr_psprintf(p, "could not create certs/ in it: %s", strerror(errno));
+    const char *wrong = NULL;
+    struct stat st;
+    int certs;
+
+    if (mkdirat(fd, "certs", 0700) != 0 && errno != EEXIST) {
+        return apr_psprintf(p, "could not create certs/ in it: %s", strerror(errno));
     }
-    if (geteuid() == 0 && fchownat(fd, "certs", ap_unixd_config.user_id,
-                                   ap_unixd_config.group_id, AT_SYMLINK_NOFOLLOW) != 0) {
-        return apr_psprintf(p, "could not give certs/ away: %s", strerror(errno));
+    certs = openat(fd, "certs", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (certs < 0 || fstat(certs, &st) != 0) {
+        wrong = apr_psprintf(p, "certs/ in it is no directory: %s", strerror(errno));
     }
-    return NULL;
+    else if (geteuid() == 0 && st.st_uid == 0
+             && fchownat(certs, "", ap_unixd_config.user_id, ap_unixd_config.group_id,
+                         AT_EMPTY_PATH) != 0) {
+        wrong = apr_psprintf(p, "could not give certs/ away: %s", strerror(errno));
+    }
+    if (certs >= 0) {
+        close(certs);
+    }
+    return wrong;
 }
 
 /* Root makes the directory and opens nothing in it. NULL or the reason. */

@@ -29,6 +29,7 @@ APLOG_USE_MODULE(cosell);
 #define WISH_EVERY apr_time_from_sec(60)
 #define WISHES_A_MINUTE 16
 #define WAIT_MOST apr_time_from_sec(2)
+#define FIRST_LOOK_MOST apr_time_from_msec(250)
 #define WAIT_STEP apr_time_from_msec(20)
 #define PATTERN_SLOTS 16
 #define URL_MAX 512
@@ -56,6 +57,7 @@ typedef struct slot_t {
     int users;             /* requests inside */
     held_t *held;          /* NULL = no file seen yet */
     int loading;           /* one request reads the file */
+    int looking;           /* requests that look at the file because it was due */
     apr_interval_time_t looked, wished, used; /* cs_time_boot(); 0 = never */
 } slot_t;
 
@@ -182,6 +184,7 @@ static slot_t *enter(cosell_signers_t *s, const char *url, held_t **pheld, int *
         *pdue = !slot->looked || now - slot->looked >= LOOK_EVERY || now < slot->looked;
         if (*pdue) {
             slot->looked = now;
+            slot->looking++;
         }
         *pheld = slot->held;
         if (*pheld) {
@@ -342,6 +345,40 @@ static held_t *take(cosell_signers_t *s, slot_t *slot)
     return held;
 }
 
+/* This request's look at the file, which was due. *pheld is exchanged for what is known after
+ * it. */
+static void look_now(cosell_signers_t *s, slot_t *slot, held_t **pheld)
+{
+    look_again(s, slot);
+    let_go(s, *pheld);
+    *pheld = take(s, slot);
+    apr_thread_mutex_lock(s->lock);
+    slot->looking--;
+    apr_thread_mutex_unlock(s->lock);
+}
+
+/* A new child gets many requests before the first of them has read the certificate: the others wait
+ * for that, which is a matter of a local file, and not long enough for a disk that hangs to matter.
+ */
+static void await_first_look(cosell_signers_t *s, slot_t *slot, held_t **pheld)
+{
+    apr_interval_time_t until = cs_time_mono() + FIRST_LOOK_MOST;
+    int looking = 1;
+
+    while (looking && !*pheld && cs_time_mono() < until) {
+        apr_thread_mutex_lock(s->lock);
+        looking = slot->looking > 0;
+        *pheld = slot->held;
+        if (*pheld) {
+            (*pheld)->users++;
+        }
+        apr_thread_mutex_unlock(s->lock);
+        if (looking && !*pheld) {
+            apr_sleep(apr_time_from_msec(1));
+        }
+    }
+}
+
 /* ---- verdicts ---- */
 
 typedef enum {
@@ -497,9 +534,10 @@ cs_sig_verdict_e cosell_signers_verify(cosell_signers_t *s, const cs_signature_t
         return CS_SIG_NO_SIGNER;
     }
     if (due) {
-        look_again(s, slot);
-        let_go(s, held);
-        held = take(s, slot);
+        look_now(s, slot, &held);
+    }
+    else if (!held) {
+        await_first_look(s, slot, &held);
     }
     opinion = judge(held, sig, body, len, cs_time_now(), p, res);
     if (opinion != GOOD) {
