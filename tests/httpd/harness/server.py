@@ -182,6 +182,8 @@ class Server:
     def start(self, single=False, deadline=20):
         """single: `-X`, one process in the foreground."""
         self.configure()
+        if os.path.exists(self.pidfile) and not self.processes():
+            os.unlink(self.pidfile)  # of a killed one: it may still be there as a zombie, and httpd would take it for running
         if single:
             out = open(self.path("logs/console"), "ab")
             self.foreground = subprocess.Popen(self._command("-X"), env=self._environment(), stdin=subprocess.DEVNULL,
@@ -270,8 +272,24 @@ class Server:
             wait_for(self.answers, deadline, "httpd to answer after the reload")
         return said
 
-    def stop(self, deadline=15):
+    def connections(self):
+        """Open connections of clients, seen from the server."""
+        with open("/proc/net/tcp") as file:
+            fields = [line.split() for line in file.readlines()[1:]]
+        return [f for f in fields if f[3] not in ("0A", "06") and int(f[1].split(":")[1], 16) == self.port]
+
+    def idle(self, deadline=3.0):
+        """Until no request thread is busy with a connection. httpd's event MPM (2.4.71) may crash a child that is told to stop while
+        another of its threads is just done with one: it closes a socket whose pool is gone."""
+        end = time.monotonic() + deadline
+        while self.connections() and time.monotonic() < end:
+            time.sleep(0.005)
+        time.sleep(0.02)
+
+    def stop(self, deadline=15, idle=True):
         """SIGTERM to the parent; everything must be gone within the deadline. Returns the seconds it took."""
+        if idle:
+            self.idle()
         started = time.monotonic()
         pid = self.pid()
         if self.foreground is not None:

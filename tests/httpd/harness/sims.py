@@ -19,7 +19,7 @@ class Simulator:
     def __init__(self, *options, log=None, detached=False):
         path = os.path.join(SANDBOX, self.name)
         os.makedirs(os.path.join(BUILD, "httpd"), exist_ok=True)
-        self._log = open(log or os.path.join(BUILD, "httpd", "%s-%d.log" % (self.name, os.getpid())), "ab")
+        self._log = open(log or os.path.join(BUILD, "httpd", "%s-%d-%x.log" % (self.name, os.getpid(), id(self))), "ab")
         self.process = subprocess.Popen([PYTHON, path, *([] if detached else ["--with-stdin"]), *options],
                                         stdin=subprocess.DEVNULL if detached else subprocess.PIPE, stdout=subprocess.PIPE,
                                         stderr=self._log, start_new_session=detached)
@@ -98,6 +98,8 @@ class Simulator:
         self.process.stdout.close()
         self.session.close()
         self._log.close()
+        if os.path.getsize(self._log.name) == 0:
+            os.unlink(self._log.name)
 
 
 class PartnerCenter(Simulator):

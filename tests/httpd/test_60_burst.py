@@ -1,0 +1,99 @@
+"""2,000 events over 100 referrals nobody knows yet: a hundred opportunities, and no more looking than needed."""
+
+import collections
+
+import pytest
+
+from harness import Event, storm, wait_for
+
+EVENTS, REFERRALS = 2000, 100
+READ = r"^/v1\.0/engagements/referrals"
+
+
+@pytest.fixture
+def burst(new_world):
+    world = new_world("burst")
+    world.start().ready()
+    referrals = [world.partner.refer("Burst %03d" % n, status="Active", substatus="Accepted") for n in range(REFERRALS)]
+    # What a notice speaks of is never newer than what can be read, so that no look has a reason to be repeated.
+    items = [(n, world.raw(Event("referral-updated", referrals[n % REFERRALS]["id"],
+                                 changed=referrals[n % REFERRALS]["updatedDateTime"]))) for n in range(EVENTS)]
+    world.partner.delete("requests")
+    return world, referrals, items
+
+
+def reads(world):
+    """Reads at Partner Center per referral: by its id, and the list of its engagement."""
+    owner = {r["engagementId"]: r["id"] for r in world.partner.get("referrals") if r["organizationId"] != "msft"}
+    count = collections.Counter()
+    for entry in world.partner.requests(READ, "GET"):
+        identity = entry["path"].rpartition("/")[2]
+        if identity != "referrals":
+            count[identity] += 1
+        else:
+            count[next((i for e, i in owner.items() if e in entry["query"]), "?")] += 1
+    return count
+
+
+def opportunities(world, referrals):
+    names = collections.Counter(row["name"] for row in world.crm.rows("opportunities"))
+    return [names[r["name"]] for r in referrals]
+
+
+def writes(simulator, since):
+    return [r for r in simulator.requests(since=since) if r["method"] != "GET" and "/oauth2/" not in r["path"]]
+
+
+def test_burst_while_partner_center_holds(burst):
+    world, referrals, items = burst
+    fault = world.partner.fault(path=READ, fault="hold")
+    results = storm(world.server.webhook, items, 32)
+    assert {r.status for r in results} == {200} and len(results) == EVENTS
+    world.partner.remove_faults(fault)
+    world.settled(60)
+    assert opportunities(world, referrals) == [1] * REFERRALS
+    count = reads(world)
+    assert max(count.values()) <= 2 and "?" not in count, count.most_common(5)
+    accounts = collections.Counter(row["name"] for row in world.crm.rows("accounts"))
+    assert all(accounts[r["customerProfile"]["name"]] == 1 for r in referrals)
+    # The same burst again finds nothing to do.
+    since = [s.last_request() for s in (world.partner, world.crm)]
+    results = storm(world.server.webhook, items, 32)
+    assert {r.status for r in results} == {200}
+    world.settled(60)
+    assert writes(world.partner, since[0]) == [] and writes(world.crm, since[1]) == []
+    assert opportunities(world, referrals) == [1] * REFERRALS
+
+
+def test_burst_while_partner_center_answers(burst):
+    world, referrals, items = burst
+    results = storm(world.server.webhook, items, 32)
+    assert {r.status for r in results} == {200}
+    world.settled(60)
+    assert opportunities(world, referrals) == [1] * REFERRALS
+    status = world.server.status()["counters"]
+    entries = world.partner.requests(READ, "GET")
+    assert len(entries) <= 2 * status["looks"], "%d reads for %d looks" % (len(entries), status["looks"])
+    spans = collections.defaultdict(list)
+    for entry in entries:
+        identity = entry["path"].rpartition("/")[2]
+        if identity != "referrals":
+            spans[identity].append((entry["t"] - entry["ms"] / 1000.0, entry["t"]))
+    for identity, times in spans.items():
+        times.sort()
+        for (_, ended), (started, _) in zip(times, times[1:]):
+            assert started >= ended - 0.0005, "two looks at %s at once" % identity
+
+
+def test_growing_backlog_is_drained(burst):
+    """Events keep coming while the backlog is worked on."""
+    world, referrals, items = burst
+    for _ in range(2):
+        storm(world.server.webhook, items[:1000], 32)
+        for referral in referrals[::10]:
+            world.partner.edit(referral["id"], {"details": {"notes": "Moved"}})
+            world.notify(referral)
+    world.settled(60)
+    wait_for(lambda: opportunities(world, referrals) == [1] * REFERRALS, 5)
+    moved = {row["name"] for row in world.crm.rows("opportunities") if row["description"] == "Moved"}
+    assert moved == {r["name"] for r in referrals[::10]}
