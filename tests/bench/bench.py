@@ -211,7 +211,7 @@ class Bench:
             world.server.globals_.append("CosellWorkers 0")
             world.start().ready()
             for referral in made:
-                world.notify(referral, "referral-created")
+                world.notify(referral, "referral-created", changed=referral["updatedDateTime"])
             world.server.globals_.remove("CosellWorkers 0")
             world.server.stop()
             world.partner.delete("requests")

@@ -38,6 +38,7 @@ class Crash:
         os.chmod(self.synclog, 0o666)
         self.world.server.env["COSELL_SYNC_LOG"] = self.synclog
         self.referrals = []
+        self.changed = {}
         self.acknowledged = set()     # referrals with at least one event answered 200
         self.answers = collections.Counter()
         self.held = 0                 # kills while a CRM write was open
@@ -56,15 +57,17 @@ class Crash:
                 "details": {"notes": "n", "dealValue": 1000 + number, "currency": "USD", "closingDateTime": "2027-03-31T12:00:00Z"}})
         made = self.world.partner.post("bulk/referrals", documents)
         self.referrals += [(r["id"], r["name"], r["customerProfile"]["name"]) for r in made]
+        # What a notice speaks of is never newer than what can be read, so that no look has a reason to be repeated.
+        self.changed.update((r["id"], r["updatedDateTime"]) for r in made)
         return [r["id"] for r in made]
 
     def events(self, fresh):
         """Distinct events without end: each new referral once, then any of all."""
         for identity in fresh:
-            yield identity, self.world.raw(Event("referral-created", identity))
+            yield identity, self.world.raw(Event("referral-created", identity, changed=self.changed[identity]))
         while True:
             identity = self.random.choice(self.referrals)[0]
-            yield identity, self.world.raw(Event("referral-updated", identity))
+            yield identity, self.world.raw(Event("referral-updated", identity, changed=self.changed[identity]))
 
     def answered(self, result):
         self.answers[result.status] += 1

@@ -39,7 +39,7 @@ class Reload:
                       "details": {"notes": "n", "dealValue": 1000 + n, "currency": "USD", "closingDateTime": "2027-03-31T12:00:00Z"}}
                      for n in range(referrals)]
         self.referrals = self.world.partner.post("bulk/referrals", documents)
-        events = [(n, self.world.raw(Event("referral-updated", r["id"]))) for n, r in enumerate(self.referrals * 20)]
+        events = [(n, self.world.raw(Event("referral-updated", r["id"], changed=r["updatedDateTime"]))) for n, r in enumerate(self.referrals * 20)]
         self.items = itertools.cycle(events)
 
     async def _reloads(self, end):

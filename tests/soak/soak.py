@@ -42,8 +42,9 @@ class Soak:
         items = []
         for referral in self.referrals[:share]:
             if self.round > 1:
-                world.partner.edit(referral["id"], {"details": {"notes": "Round %d" % self.round, "dealValue": 1000 + self.round}})
-            items.append((referral["id"], world.raw(Event("referral-updated", referral["id"]))))
+                referral = world.partner.edit(referral["id"], {"details": {"notes": "Round %d" % self.round, "dealValue": 1000 + self.round}})
+            event = Event("referral-updated", referral["id"], changed=referral["updatedDateTime"])
+            items.append((referral["id"], world.raw(event)))
         results = storm(world.server.webhook, items, 32)
         bad = [r for r in results if r.status != 200]
         if bad:
