@@ -11,6 +11,8 @@
 #include "../base/crypto.h"
 #include "reconcile_internal.h"
 
+#define INTENT_STEPS 24 /* newest first; beyond it only the create is kept */
+
 /* ---- what is stored about a deal ---- */
 
 json_t *cs_image_side(const cs_deal_t *deal, const char *line, const char *side)
@@ -30,7 +32,7 @@ const char *cs_image_waits(const cs_deal_t *deal, const char *line, const json_t
     return pc && waits && json_equal(cs_json_get(waits, "pc"), pc) ? cs_json_str(waits, "why") : NULL;
 }
 
-json_t *cs_intent_value(const cs_deal_t *deal, const char *line)
+json_t *cs_intent_value(const cs_deal_t *deal, const char *line, size_t nth)
 {
     const json_t *steps = cs_json_get(deal->intent, "steps");
     size_t i;
@@ -38,8 +40,28 @@ json_t *cs_intent_value(const cs_deal_t *deal, const char *line)
     for (i = 0; i < json_array_size(steps); i++) {
         json_t *value = cs_json_get(cs_json_get(json_array_get(steps, i), "lines"), line);
 
-        if (value) {
+        if (value && nth-- == 0) {
             return value;
+        }
+    }
+    return NULL;
+}
+
+static int is_create(const json_t *step)
+{
+    const char *kind = cs_json_str(step, "kind");
+
+    return kind && !strcmp(kind, cs_step_kind_name(CS_STEP_CREATE));
+}
+
+static const json_t *intended_create(const cs_deal_t *deal)
+{
+    const json_t *steps = cs_json_get(deal->intent, "steps");
+    size_t i;
+
+    for (i = 0; i < json_array_size(steps); i++) {
+        if (is_create(json_array_get(steps, i))) {
+            return json_array_get(steps, i);
         }
     }
     return NULL;
@@ -47,17 +69,7 @@ json_t *cs_intent_value(const cs_deal_t *deal, const char *line)
 
 int cs_intent_creates(const cs_deal_t *deal)
 {
-    const json_t *steps = cs_json_get(deal->intent, "steps");
-    size_t i;
-
-    for (i = 0; i < json_array_size(steps); i++) {
-        const char *kind = cs_json_str(json_array_get(steps, i), "kind");
-
-        if (kind && !strcmp(kind, cs_step_kind_name(CS_STEP_CREATE))) {
-            return 1;
-        }
-    }
-    return 0;
+    return intended_create(deal) != NULL;
 }
 
 static const char *derived_id(const cs_look_t *look, const char *referral, const char *table, apr_pool_t *p)
@@ -428,6 +440,33 @@ static json_t *intent_of(const cs_planning_t *pl, const cs_step_t *step)
                      "lines", lines);
 }
 
+static int holds(const json_t *steps, const json_t *step)
+{
+    size_t i;
+
+    for (i = 0; i < json_array_size(steps); i++) {
+        if (json_equal(json_array_get(steps, i), step)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* What earlier looks meant and never heard of may stand in the row, too: it is known as ours until something is settled. */
+static void add_earlier(json_t *steps, const cs_deal_t *deal)
+{
+    const json_t *earlier = cs_json_get(deal->intent, "steps");
+    size_t i;
+
+    for (i = 0; i < json_array_size(earlier); i++) {
+        json_t *step = json_array_get(earlier, i);
+
+        if (!holds(steps, step) && (json_array_size(steps) < INTENT_STEPS || is_create(step))) {
+            json_array_append_new(steps, json_deep_copy(step));
+        }
+    }
+}
+
 static void plan_intent(cs_planning_t *pl)
 {
     json_t *steps;
@@ -444,6 +483,7 @@ static void plan_intent(cs_planning_t *pl)
             json_array_append_new(steps, intent_of(pl, step));
         }
     }
+    add_earlier(steps, pl->look->deal);
     pl->plan->intent = cs_json_own(json_pack("{s:o}", "steps", steps), pl->p);
 }
 
@@ -537,9 +577,10 @@ static void park(cs_plan_t *plan, const cs_look_t *look, const char *why)
     plan->problem = why;
 }
 
+/* The row was seen. A new deal may have images without one: of a line that waits, when its create was refused. */
 static int was_settled(const cs_deal_t *deal)
 {
-    return deal->state == CS_DEAL_LINKED || deal->state == CS_DEAL_CLOSED || json_object_size(deal->images) > 0;
+    return deal->state == CS_DEAL_LINKED || deal->state == CS_DEAL_CLOSED || (deal->state != CS_DEAL_NEW && json_object_size(deal->images) > 0);
 }
 
 /* 1 when the plan is made already. */
@@ -647,7 +688,8 @@ static void see_row(cs_planning_t *pl)
     pl->world.kind = cs_referral_kind(look->own, look->microsoft, look->others, look->organization);
     pl->pc_was = look->deal->pc_status;
     if (!pl->pc_was && look->record && !pl->first) {
-        pl->pc_was = json_string_value(cs_intent_value(look->deal, CS_LINE_STATE));
+        /* What the row was made to show; a later state may have been meant and never written. */
+        pl->pc_was = json_string_value(cs_json_get(cs_json_get(intended_create(look->deal), "lines"), CS_LINE_STATE));
     }
 }
 

@@ -48,8 +48,8 @@ json_t *cs_image_side(const cs_deal_t *deal, const char *line, const char *side)
 const char *cs_image_rest(const cs_deal_t *deal, const char *line);
 /* Why apply left the line out when Partner Center showed this very value; NULL = it did not. */
 const char *cs_image_waits(const cs_deal_t *deal, const char *line, const json_t *pc);
-/* The value that the stored intent has for a line; NULL = none. Borrowed. */
-json_t *cs_intent_value(const cs_deal_t *deal, const char *line);
+/* The nth value that the stored intent has for a line, the newest first; NULL = no more. Borrowed. */
+json_t *cs_intent_value(const cs_deal_t *deal, const char *line, size_t nth);
 /* 1 when the stored intent makes this row. */
 int cs_intent_creates(const cs_deal_t *deal);
 

@@ -371,6 +371,18 @@ static int was_planned(const settling_t *s, const cs_step_t *step)
     return 0;
 }
 
+/* The look that made the row did not live to say so, or never heard that it was made. */
+static void journal_found(settling_t *s)
+{
+    const cs_record_t *record = s->look->record;
+    cs_journal_t *j;
+
+    if (record && s->look->deal->state == CS_DEAL_NEW && cs_intent_creates(s->look->deal)) {
+        j = write_down(s, "to_crm", "create", "done", "made by an earlier look that was not heard to its end");
+        j->to = cs_json_own(json_pack("{s:s,s:s}", "table", record->table, "id", record->id), s->p);
+    }
+}
+
 static void journal_steps(settling_t *s)
 {
     int i;
@@ -552,6 +564,12 @@ static void settle_stopped(settling_t *s)
     s->deal->problem = apr_pstrdup(s->p, s->plan->problem);
 }
 
+/* Nothing was compared, and later it will be: then it must still be known what is ours. */
+static int waits_uncompared(const cs_plan_t *plan)
+{
+    return !plan->lines->nelts && (plan->what == CS_PLAN_HOLD || plan->what == CS_PLAN_PARK);
+}
+
 apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal, const cs_plan_t *plan, const cs_look_t *look,
                                  const cs_applied_t *applied, apr_pool_t *p, apr_pool_t *ptemp, cs_result_t *res)
 {
@@ -569,6 +587,9 @@ apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal, c
                                  deal->kind ? deal->kind : "for this referral");
         }
     }
+    if (plan->lines->nelts) {
+        journal_found(&s);
+    }
     journal_steps(&s);
     journal_lines(&s);
     journal_stop(&s);
@@ -580,6 +601,11 @@ apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal, c
     }
     deal->explain = cs_json_own(json_deep_copy(plan->explain), p);
     deal->mapping = apr_pstrdup(p, cs_mapping_digest(look->mapping));
-    deal->intent = s.all_done ? NULL : plan->intent ? cs_json_own(json_deep_copy(plan->intent), p) : deal->intent;
+    if (s.all_done && !waits_uncompared(plan)) {
+        deal->intent = NULL;
+    }
+    else if (plan->intent) {
+        deal->intent = cs_json_own(json_deep_copy(plan->intent), p);
+    }
     return APR_SUCCESS;
 }

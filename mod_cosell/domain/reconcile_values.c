@@ -365,13 +365,17 @@ static void judge_known(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t
 static void recall(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view)
 {
     const cs_deal_t *deal = pl->look->deal;
-    json_t *meant = cs_intent_value(deal, line->name);
+    json_t *meant;
+    size_t i;
 
     view->seen_pc = cs_image_side(deal, line->name, "pc");
     view->seen_crm = cs_image_side(deal, line->name, "crm");
-    if (meant && view->crm && cs_line_same(line, meant, view->crm, pl->ptemp)) {
-        view->seen_pc = meant;
-        view->seen_crm = view->crm;
+    for (i = 0; view->crm && (meant = cs_intent_value(deal, line->name, i)) != NULL; i++) {
+        if (cs_line_same(line, meant, view->crm, pl->ptemp)) {
+            view->seen_pc = meant;
+            view->seen_crm = view->crm;
+            break;
+        }
     }
 }
 
