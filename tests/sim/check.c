@@ -392,7 +392,7 @@ static void check_linked(checking_t *c, const referral_t *r, const row_t *row, c
     if (creates_of(c, deal) != 1) {
         violation("the journal has %d creations of the row of referral %s", creates_of(c, deal), r->id);
     }
-    if (deal->intent) {
+    if (deal->intent && !(row->touched & TOUCHED_SYNC)) {
         violation("referral %s is at rest with an intent: %s", r->id, cs_json_print(deal->intent, c->p));
     }
     if (!(row->touched & TOUCHED_SYNC) && json_integer_value(cs_json_get(text, "statecode")) == 0 && deal->state == CS_DEAL_LINKED) {

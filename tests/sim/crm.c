@@ -383,7 +383,7 @@ static apr_status_t crm_read(cs_crm_t *crm, cs_crm_read_t *reads, int n, apr_int
 
     (void)crm, (void)deadline;
     for (i = 0; i < n; i++) {
-        const row_t *row;
+        row_t *row;
         reads[i].record = NULL;
         reads[i].took = 1000;
         reads[i].correlation = "sim";
@@ -395,6 +395,7 @@ static apr_status_t crm_read(cs_crm_t *crm, cs_crm_read_t *reads, int n, apr_int
         }
         row = row_by_id(reads[i].table, reads[i].id);
         if (row && row->exists) {
+            row->answered = S->batch;
             reads[i].record = record_of(row, reads[i].columns, reads[i].lookups, 1, p);
         }
         else {
@@ -599,7 +600,7 @@ static void create_row(cs_crm_write_t *write, apr_pool_t *p)
         fail(&write->result, p, CS_CLASS_DUPLICATE, "dataverse:0x80060892", "a record with matching key values exists");
         return;
     }
-    if (row && row->deleted) {
+    if (row && row->deleted && row->known) {
         violation("%s %s was deleted by a user and is made again", write->table, write->id);
         return;
     }
@@ -766,6 +767,9 @@ static void write_one(cs_crm_t *crm, cs_crm_write_t *write, apr_pool_t *p)
         return;
     }
     row = row_by_id(write->table, write->id);
+    if (row) {
+        row->answered = S->batch;
+    }
     if (write->columns && row && write->kind != CS_CRM_CALL && !chance(50)) {
         write->record = record_of(row, write->columns, write->lookups, 0, p);
     }

@@ -103,9 +103,10 @@ static int one_batch(cs_lane_t *lane, int *pmore)
     apr_status_t rv;
     apr_pool_t *p;
     char why[120];
+    int i, number;
 
     cs_pool_create_own(&p, NULL, 0, "sim-batch");
-    S->batch++;
+    number = ++S->batch;
     rv = cs_look_batch(lane, pmore, p, &res);
     if (rv != APR_SUCCESS) {
         trace("batch failed: %s: %s", cs_strerror(rv, why, sizeof(why)), res.detail ? res.detail : "-");
@@ -113,6 +114,9 @@ static int one_batch(cs_lane_t *lane, int *pmore)
             violation("a batch could not be carried through: %s: %s", cs_strerror(rv, why, sizeof(why)), res.detail ? res.detail : "-");
         }
         cs_lane_lease_drop(lane);
+    }
+    for (i = 0; rv == APR_SUCCESS && i < S->rows; i++) {
+        S->row[i].known |= S->row[i].answered == number;
     }
     apr_pool_destroy(p);
     instant("batch-end");

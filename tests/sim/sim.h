@@ -69,6 +69,8 @@ typedef struct row_t {
     unsigned touched;
     apr_time_t state_touched_at;
     int batch;                   /* of the last guarded write */
+    int answered;                /* the batch that last heard of it */
+    int known;                   /* a batch that heard of it came to its end */
     char text[ROW_MAX];
 } row_t;
 
