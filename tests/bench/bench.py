@@ -64,11 +64,21 @@ def wrk_events(server, path, events, quota):
 
 
 def wrk_static(server, seconds):
-    done = subprocess.run(["wrk", "-t1", "-c32", "-d%gs" % seconds, server.base + "/static.txt"], stdout=subprocess.PIPE,
-                          universal_newlines=True)
+    """wrk and the servers on a processor each, where there are two: what is compared is the server's work."""
+    pin = (lambda: os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})) if len(os.sched_getaffinity(0)) > 1 else None
+    done = subprocess.run(["wrk", "-t1", "-c32", "-d%ds" % seconds, server.base + "/static.txt"], stdout=subprocess.PIPE,
+                          universal_newlines=True, preexec_fn=pin)
     if "Non-2xx" in done.stdout:
         raise RuntimeError("wrk said:\n" + done.stdout)
     return float(re.search(r"Requests/sec:\s+([\d.]+)", done.stdout).group(1))
+
+
+def pin_processes(server):
+    cpus = os.sched_getaffinity(0)
+    if len(cpus) > 1:
+        for pid in server.processes():
+            for task in os.listdir("/proc/%d/task" % pid):
+                os.sched_setaffinity(int(task), {min(cpus)})
 
 
 def bare_server(name="bare"):
@@ -156,18 +166,23 @@ class Bench:
             world.close()
 
     def idle(self):
-        say("idle host: %d pairs of %g s" % (self.args.idle_pairs, self.args.idle_seconds))
+        """Each pair is measured in the order with, without, without, with (or the other way round), so that what drifts hits both."""
+        say("idle host: %d pairs of 4 x %d s" % (self.args.idle_pairs, self.args.idle_seconds))
         world = World("idle", module=self.module, pki=self.pki, mpm_lines=MPM, log_level="warn")
         bare = bare_server("without")
         try:
             world.start().ready()
             bare.start()
-            wrk_static(bare, 1)
-            wrk_static(world.server, 1)
+            servers = {"with": world.server, "without": bare}
+            for server in servers.values():
+                wrk_static(server, 1)
+                pin_processes(server)
+                wrk_static(server, 1)
             ratios = []
             for number in range(self.args.idle_pairs):
-                pair = [("with", world.server), ("without", bare)]
-                rates = {name: wrk_static(server, self.args.idle_seconds) for name, server in (pair if number % 2 else pair[::-1])}
+                rates = {"with": 0.0, "without": 0.0}
+                for name in ("with", "without", "without", "with") if number % 2 else ("without", "with", "with", "without"):
+                    rates[name] += wrk_static(servers[name], self.args.idle_seconds) / 2
                 ratios.append(rates["with"] / rates["without"])
                 say("   %2d: %8.0f/s    without %8.0f/s    ratio %.3f" % (number + 1, rates["with"], rates["without"], ratios[-1]))
             self.result["idle_host_ratio"] = statistics.median(ratios)
@@ -313,7 +328,7 @@ def main():
     parser.add_argument("--quota", type=int, default=20000)
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--idle-pairs", type=int, default=10)
-    parser.add_argument("--idle-seconds", type=float, default=2)
+    parser.add_argument("--idle-seconds", type=int, default=1)
     parser.add_argument("--deals", type=int, default=500)
     parser.add_argument("--rounds", type=int, default=3)
     args = parser.parse_args()
