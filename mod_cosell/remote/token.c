@@ -17,6 +17,9 @@
 #define MAX_ANSWER ((apr_size_t)64 * 1024)
 /* A refresh ahead of time that fails is not repeated at each call. */
 #define REFRESH_PAUSE apr_time_from_sec(30)
+#define TROUBLE_BASE apr_time_from_sec(1)
+#define TROUBLE_CAP apr_time_from_sec(30)
+#define TROUBLE_FLOOR apr_time_from_msec(500)
 
 struct cs_token_t {
     cs_token_config_t cfg;
@@ -29,6 +32,11 @@ struct cs_token_t {
     apr_interval_time_t renew_at;
     apr_interval_time_t expires_at;
     apr_interval_time_t not_before; /* of the next refresh ahead of time */
+    /* Without a usable token and with a sign-in that is in trouble, every call would ask again. */
+    int failures;
+    apr_interval_time_t ask_at; /* cs_time_boot() */
+    cs_result_t trouble;
+    char problem[64], detail[400];
 };
 
 /* What one token request is made of; all secrets in it live in ptemp and are wiped with it. */
@@ -346,6 +354,35 @@ static void keep(cs_token_t *token, const exchange_t *x)
     token->renew_at = now + apr_time_from_sec(x->life) * 8 / 10;
     token->expires_at = now + apr_time_from_sec(x->life);
     token->not_before = 0;
+    token->failures = 0;
+    token->ask_at = 0;
+}
+
+/* Passing trouble is remembered, what needs a person is not: a probe asks about it in its own time.
+ */
+static void remember_trouble(cs_token_t *token, const cs_result_t *res)
+{
+    if (res->cls != CS_CLASS_RETRY) {
+        return;
+    }
+    token->ask_at =
+        cs_time_boot() + cs_backoff(token->failures, TROUBLE_BASE, TROUBLE_CAP, TROUBLE_FLOOR);
+    token->failures += token->failures < 16;
+    apr_cpystrn(token->problem, res->problem ? res->problem : "transport", sizeof(token->problem));
+    apr_cpystrn(token->detail, res->detail ? res->detail : "no token", sizeof(token->detail));
+    token->trouble.rv = res->rv;
+}
+
+/* Costs no attempt, for nothing was tried. */
+static apr_status_t still_in_trouble(const cs_token_t *token, apr_interval_time_t now,
+                                     apr_pool_t *ptemp, cs_result_t *res)
+{
+    cs_result_set(res, ptemp, token->trouble.rv, CS_CLASS_THROTTLED,
+                  apr_pstrdup(ptemp, token->problem), "%s", token->detail);
+    if (res) {
+        res->retry_at = cs_time_now() + (token->ask_at - now);
+    }
+    return token->trouble.rv;
 }
 
 static apr_status_t fetch(cs_token_t *token, apr_interval_time_t deadline, apr_pool_t *ptemp,
@@ -403,8 +440,14 @@ apr_status_t cs_token_get(cs_token_t *token, const char **pbearer, apr_interval_
 
     *pbearer = NULL;
     cs_result_clear(res);
+    if (!usable && now < token->ask_at) {
+        return still_in_trouble(token, now, ptemp, res);
+    }
     if (!usable || (now >= token->renew_at && now >= token->not_before)) {
         rv = fetch(token, deadline, ptemp, res);
+        if (rv != APR_SUCCESS && !usable) {
+            remember_trouble(token, res);
+        }
         if (rv != APR_SUCCESS &&
             !(usable && (res->cls == CS_CLASS_RETRY || res->cls == CS_CLASS_THROTTLED))) {
             return rv;

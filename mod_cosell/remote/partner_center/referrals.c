@@ -340,6 +340,32 @@ static void take_card(cs_pc_read_t *read, const cs_http_response_t *response,
     }
 }
 
+/* A 403 for one referral may be about the account or about that referral, a counterpart's perhaps.
+ * Another answer of this call tells, else the list does: while those are given it is the referral,
+ * and the site must not wait for it. */
+static void judge_forbidden(cs_pc_t *pc, cs_pc_read_t *reads, const cs_http_response_t *responses,
+                            const int *of, int m, apr_interval_time_t deadline, apr_pool_t *p)
+{
+    cs_result_t probe = {0};
+    int i, forbidden = 0, allowed = 0;
+
+    for (i = 0; i < m; i++) {
+        if (responses[i].outcome == CS_HTTP_ANSWERED && !responses[i].failure) {
+            forbidden += responses[i].status == 403;
+            allowed += responses[i].status == 200;
+        }
+    }
+    if (!forbidden ||
+        (!allowed && cs_pc_probe(pc, deadline, p, &probe) != APR_SUCCESS)) {
+        return;
+    }
+    for (i = 0; i < m; i++) {
+        if (responses[i].status == 403 && reads[of[i]].result.cls == CS_CLASS_SUSPEND) {
+            reads[of[i]].result.cls = CS_CLASS_REFUSED;
+        }
+    }
+}
+
 apr_status_t cs_pc_get(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_interval_time_t deadline,
                        apr_pool_t *p)
 {
@@ -366,6 +392,9 @@ apr_status_t cs_pc_get(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_interval_tim
         else {
             nothing_sent(&reads[of[i]].result, rv, p);
         }
+    }
+    if (rv == APR_SUCCESS) {
+        judge_forbidden(pc, reads, responses, of, m, deadline, p);
     }
     return rv;
 }
