@@ -26,6 +26,8 @@ typedef enum { SYMBOL_OPEN, SYMBOL_FOUND, SYMBOL_HELD, SYMBOL_SKIPPED, SYMBOL_FA
 typedef struct symbol_t {
     const char *text;     /* canonical */
     const json_t *lookup; /* the member of "$lookup" */
+    const json_t *keys;   /* its keys, folded */
+    int recalled;         /* found in an earlier batch */
     cs_item_t *item;      /* who asked first: pays, and lends its name to a row that is made */
     symbol_e state;
     const char *id;
@@ -131,10 +133,14 @@ static void collect(cs_batch_t *b, apr_hash_t *symbols, cs_item_t *item, const j
             s->text = text;
             s->lookup = lookup;
             s->item = item;
-            s->id = cs_lane_cache_get(b->lane, text, b->now);
+            s->keys = cs_json_own(folded(json_object_get(lookup, "keys"), b->p), b->p);
+            /* A copy: the lane may empty its cache while this batch goes on. */
+            s->id = apr_pstrdup(b->p, cs_lane_cache_get(b->lane, text, b->now));
+            s->recalled = s->id != NULL;
             s->state = s->id ? SYMBOL_FOUND : SYMBOL_OPEN;
             apr_hash_set(symbols, text, APR_HASH_KEY_STRING, s);
         }
+        item->recalled |= s && s->recalled;
     }
 }
 
@@ -262,19 +268,55 @@ static void take_made(cs_batch_t *b, symbol_t *s, const cs_crm_write_t *write)
         j->to = cs_json_own(json_pack("{s:s, s:s}", "table", write->table, "id", write->id), b->p);
         found(b, s, write->id);
     }
-    else if (write->result.cls == CS_CLASS_DUPLICATE) {
-        found(b, s, write->id);
-    }
     else {
         s->state = SYMBOL_FAILED;
         s->result = write->result;
     }
 }
 
-static int share_a_key(cs_batch_t *b, const symbol_t *one, const symbol_t *other)
+/* A row under our own id is ours: a crash kept us from noting it. Without one it was the CRM's rules
+ * that saw a duplicate, and a person must say of which row. */
+static void take_twin(cs_batch_t *b, symbol_t *s, const cs_crm_read_t *read)
 {
-    const json_t *ours = cs_json_own(folded(json_object_get(one->lookup, "keys"), b->p), b->p);
-    const json_t *theirs = cs_json_own(folded(json_object_get(other->lookup, "keys"), b->p), b->p);
+    cs_item_account(b, s->item, read->calls, read->took, read->correlation);
+    if (read->result.cls == CS_CLASS_OK) {
+        found(b, s, read->id);
+    }
+    else if (read->result.cls == CS_CLASS_GONE) {
+        hold(s, apr_psprintf(b->p, "the CRM refuses another %s: %s", key_for_people(b, s),
+                             s->result.detail ? s->result.detail : "it has one already"));
+    }
+    else {
+        s->result = read->result;
+    }
+}
+
+static void read_twins(cs_batch_t *b, const apr_array_header_t *list, const cs_crm_write_t *writes,
+                       int crm)
+{
+    cs_crm_read_t *reads = apr_pcalloc(b->p, sizeof(*reads) * (apr_size_t)(list->nelts + 1));
+    symbol_t **twins = apr_pcalloc(b->p, sizeof(*twins) * (apr_size_t)(list->nelts + 1));
+    int i, n = 0;
+
+    for (i = 0; i < list->nelts; ++i) {
+        if (writes[i].result.cls == CS_CLASS_DUPLICATE) {
+            reads[n].table = writes[i].table;
+            reads[n].id = writes[i].id;
+            twins[n++] = APR_ARRAY_IDX(list, i, symbol_t *);
+        }
+    }
+    if (!n) {
+        return;
+    }
+    b->lane->crm_impl[crm]->read(b->lane->crm[crm], reads, n, cs_time_mono() + STAGE, b->p);
+    for (i = 0; i < n; ++i) {
+        take_twin(b, twins[i], &reads[i]);
+    }
+}
+
+static int share_a_key(const symbol_t *one, const symbol_t *other)
+{
+    const json_t *ours = one->keys, *theirs = other->keys;
     size_t i, j;
 
     if (strcmp(cs_json_str(one->lookup, "table"), cs_json_str(other->lookup, "table"))) {
@@ -300,7 +342,7 @@ static apr_array_header_t *without_kin(cs_batch_t *b, const apr_array_header_t *
     for (i = 0; i < list->nelts; ++i) {
         symbol_t *s = APR_ARRAY_IDX(list, i, symbol_t *);
         for (j = 0; j < out->nelts; ++j) {
-            if (share_a_key(b, s, APR_ARRAY_IDX(out, j, symbol_t *))) {
+            if (share_a_key(s, APR_ARRAY_IDX(out, j, symbol_t *))) {
                 break;
             }
         }
@@ -338,6 +380,7 @@ static int make_rows(cs_batch_t *b, apr_hash_t *symbols, int crm)
     for (i = 0; i < list->nelts; ++i) {
         take_made(b, APR_ARRAY_IDX(list, i, symbol_t *), &writes[i]);
     }
+    read_twins(b, list, writes, crm);
     return again;
 }
 
@@ -524,9 +567,13 @@ static void take_write(cs_batch_t *b, const turn_t *turn, const cs_crm_write_t *
         count_done(b, turn);
         return;
     }
-    /* What was found once may be gone by now: a refused write asks again next time. */
+    /* What was found once may be gone by now, deleted or merged: the next look asks again, and a
+     * write refused for its data has one. */
     cs_lane_cache_clear(b->lane);
-    cs_item_fail(item, item->look.crm, &write->result);
+    if (item->recalled && write->result.cls == CS_CLASS_DATA && item->work->attempts == 0) {
+        applied->result.cls = CS_CLASS_CONFLICT;
+    }
+    cs_item_fail(item, item->look.crm, &applied->result);
 }
 
 static void write_turns(cs_batch_t *b, apr_array_header_t *turns, int crm)

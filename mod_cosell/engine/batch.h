@@ -35,7 +35,7 @@ typedef struct cs_item_t {
     int quiet;            /* over, and its work is done */
     cs_result_t result;   /* cls OK = fine */
     const char *upstream; /* whose answer result is */
-    int started;          /* at least one request of this look left the process */
+    int recalled;         /* a look-up's row was found in an earlier batch */
     int calls;
     apr_interval_time_t took;
     const char *correlation;
@@ -63,6 +63,11 @@ cs_journal_t *cs_item_journal(cs_batch_t *b, cs_item_t *item, const char *action
 /* settle.c: adds the item's journal lines to the changes of the next transaction, and forgets them.
  */
 void cs_item_journal_store(cs_batch_t *b, cs_item_t *item);
+
+/* 1 if a change that waits for this batch's next transaction gives the external id to another deal.
+ */
+int cs_batch_alias_taken(const cs_batch_t *b, const cs_deal_t *deal, const char *system,
+                         const char *id);
 
 /* fetch.c: cards of all items; who is whose. Ends items that cannot be read. */
 apr_status_t cs_batch_fetch(cs_batch_t *b, cs_result_t *res);

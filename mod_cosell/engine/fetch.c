@@ -147,9 +147,8 @@ static void learn_organization(cs_batch_t *b)
         const cs_card_t *card = item->over || item->related_only ? NULL : item->asked_card;
         if (card && card->organization_id && !is_microsoft(card)) {
             cs_change_t *change = cs_batch_change(b, CS_CHANGE_META);
-            b->lane->organization = apr_pstrdup(b->lane->pool, card->organization_id);
             change->name = "organization";
-            change->text = b->lane->organization;
+            change->text = cs_lane_learn(b->lane, card->organization_id);
             cs_log(CS_LOG_NOTICE, 0, b->lane->site->name,
                    CSLOGNO(2030) "own organisation is %s, learnt from referral %s",
                    b->lane->organization, card->id);

@@ -11,6 +11,7 @@
 #include <apr_thread_mutex.h>
 #include <stdatomic.h>
 #include "../base/crypto.h"
+#include "../base/log.h"
 #include "../base/time.h"
 #include "runner.h"
 
@@ -47,12 +48,14 @@ typedef struct cs_lane_t {
     unsigned char key[CS_KEY_LEN];
 
     const char *organization;      /* configured or learnt; NULL = not yet */
+    char learnt[64];               /* the bytes of a learnt one */
     int facts_loaded;              /* organization and suspensions were read from the store */
     apr_array_header_t *suspended; /* cs_lane_suspension_t */
     apr_pool_t *cache_pool;        /* resolved look-ups: symbol -> row id */
     apr_hash_t *cache;
     apr_time_t cache_since;
-    apr_time_t pruned_at;
+    apr_interval_time_t pruned_at; /* cs_time_boot() of the last pruning; 0 = there is more */
+    cs_log_state_t log_batch; /* the worker's: batches that could not be carried through */
 
     apr_thread_mutex_t *lease_mutex;
     cs_lease_t lease; /* site and owner never change */
@@ -79,11 +82,16 @@ int cs_lane_may_write(void *lane, apr_interval_time_t timeout);
 
 /* Facts of the store that the lane keeps in memory: organisation, suspensions. Idempotent. */
 apr_status_t cs_lane_facts_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *res);
+/* After a transaction that failed: what memory says must be what the store says. The next batch
+ * loads again. */
+void cs_lane_facts_forget(cs_lane_t *lane);
 /* NULL = not suspended. */
 cs_lane_suspension_t *cs_lane_suspension(cs_lane_t *lane, const char *upstream);
 /* Remembers and appends the change to be stored. The same upstream twice is one suspension. */
 void cs_lane_suspend(cs_lane_t *lane, const char *upstream, const cs_result_t *why,
                      apr_array_header_t *changes, apr_pool_t *p);
+/* Remembers the own organisation; text in memory of the lane's own. */
+const char *cs_lane_learn(cs_lane_t *lane, const char *organization);
 /* Earliest probe, 0 = none. */
 apr_time_t cs_lane_next_probe(const cs_lane_t *lane);
 /* Asks each suspended upstream whose probe is due; resumes or postpones it in the store. */

@@ -41,7 +41,6 @@ void cs_item_account(cs_batch_t *b, cs_item_t *item, int calls, apr_interval_tim
 {
     item->calls += calls;
     item->took += took;
-    item->started |= calls > 0;
     if (correlation && *correlation) {
         item->correlation = item->correlation
                                 ? apr_pstrcat(b->p, item->correlation, "; ", correlation, NULL)
@@ -57,6 +56,21 @@ cs_change_t *cs_batch_change(cs_batch_t *b, cs_change_e kind)
     change->kind = kind;
     change->at = b->now;
     return change;
+}
+
+int cs_batch_alias_taken(const cs_batch_t *b, const cs_deal_t *deal, const char *system,
+                         const char *id)
+{
+    int i;
+
+    for (i = 0; i < b->changes->nelts; ++i) {
+        const cs_change_t *change = &APR_ARRAY_IDX(b->changes, i, cs_change_t);
+        if (change->kind == CS_CHANGE_ALIAS && change->deal != deal &&
+            !strcmp(change->system, system) && !strcmp(change->name, id)) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 cs_journal_t *cs_item_journal(cs_batch_t *b, cs_item_t *item, const char *action,
@@ -387,9 +401,12 @@ apr_status_t cs_look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_result
     }
     keep_for_later(b, works);
     rv = look_at_items(b, res);
-    if (rv == APR_SUCCESS) {
-        log_batch(b, began);
-        *pmore = 1;
+    if (rv != APR_SUCCESS) {
+        /* What this batch learnt was not stored with it. */
+        cs_lane_facts_forget(lane);
+        return rv;
     }
+    log_batch(b, began);
+    *pmore = 1;
     return rv;
 }

@@ -113,6 +113,35 @@ static void reserve(cs_batch_t *b, cs_item_t *item, const cs_meeting_t *meeting)
     item->fresh = item->fresh && meeting->what == CS_MEET_CREATE;
 }
 
+/* A record that another deal has is not written for this one, whatever its referral says. */
+static apr_status_t is_taken(cs_batch_t *b, cs_item_t *item, const cs_meeting_t *meeting,
+                             const cs_deal_t **pholder, cs_result_t *res)
+{
+    cs_deal_t *holder = NULL;
+    apr_status_t rv;
+
+    rv = cs_store_deal_find(b->lane->store, b->lane->site->name,
+                            b->lane->site->crms[item->crm].cfg.name, meeting->record_id, &holder,
+                            b->p, res);
+    *pholder = holder && holder->id != item->deal->id ? holder : NULL;
+    return rv;
+}
+
+static void park(cs_batch_t *b, cs_item_t *item, const cs_deal_t *holder)
+{
+    const char *why = apr_psprintf(b->p, "the record is linked to referral %s already",
+                                   holder->referral_id ? holder->referral_id : "?");
+    int said = item->deal->id && item->deal->state == CS_DEAL_PARKED && item->deal->problem &&
+               !strcmp(item->deal->problem, why);
+
+    item->deal->state = CS_DEAL_PARKED;
+    item->deal->problem = why;
+    if (!said) {
+        cs_item_journal(b, item, "park", "held", why);
+    }
+    cs_item_finish(item);
+}
+
 /* Left alone: said once, in the journal, and again only when the reason changes. */
 static void leave_alone(cs_batch_t *b, cs_item_t *item, const cs_meeting_t *meeting)
 {
@@ -154,12 +183,24 @@ static int rests(const cs_deal_t *deal)
 
 static apr_status_t decide(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
 {
+    const cs_deal_t *holder = NULL;
     cs_meeting_t meeting;
     apr_status_t rv;
 
+    if (item->deal->intent && item->deal->crm && item->crm < 0) {
+        /* What was begun in a CRM is not begun again in another: the look ends at has_crm(). */
+        return APR_SUCCESS;
+    }
     rv = ask_mappings(b, item, &meeting, res);
+    if (rv == APR_SUCCESS && meeting.what == CS_MEET_LINK) {
+        rv = is_taken(b, item, &meeting, &holder, res);
+    }
     if (rv != APR_SUCCESS) {
         return rv;
+    }
+    if (holder) {
+        park(b, item, holder);
+        return APR_SUCCESS;
     }
     if (meeting.what == CS_MEET_CREATE || meeting.what == CS_MEET_LINK) {
         /* An identity once reserved with an intent stays, whatever the user wrote meanwhile. */
@@ -189,6 +230,9 @@ static apr_status_t add_free_alias(cs_batch_t *b, cs_item_t *item, const char *s
     cs_deal_t *holder = NULL;
     apr_status_t rv;
 
+    if (cs_batch_alias_taken(b, item->deal, system, id)) {
+        return APR_SUCCESS;
+    }
     rv = cs_store_deal_find(b->lane->store, b->lane->site->name, system, id, &holder, b->p, res);
     if (rv == APR_SUCCESS && (!holder || (item->deal->id && holder->id == item->deal->id))) {
         add_alias(b, item, system, id);
@@ -324,9 +368,22 @@ static void without_own(cs_batch_t *b, cs_item_t *item)
         cs_item_fail(item, CS_UPSTREAM_PC, &gone);
         return;
     }
-    cs_log(CS_LOG_DEBUG, 0, b->lane->site->name,
-           "referral %s is no card of ours and no deal knows its engagement", item->asked);
     cs_item_finish(item);
+    if (item->related_only) {
+        cs_log(CS_LOG_DEBUG, 0, b->lane->site->name,
+               "referral %s is no card of ours and no deal knows its engagement", item->asked);
+        return;
+    }
+    /* A referral-* event names a card of ours: a wrong organization= would show itself here. */
+    cs_item_journal(b, item, "ignore", "refused",
+                    apr_psprintf(b->p, "referral %s belongs to the organisation %s, and ours is %s",
+                                 item->asked,
+                                 item->asked_card && item->asked_card->organization_id
+                                     ? item->asked_card->organization_id
+                                     : "(none)",
+                                 b->lane->organization ? b->lane->organization : "not known yet"));
+    cs_log(CS_LOG_INFO, 0, b->lane->site->name, CSLOGNO(2031) "%s",
+           APR_ARRAY_IDX(item->journal, 0, cs_journal_t *)->why);
 }
 
 apr_status_t cs_batch_meet(cs_batch_t *b, cs_result_t *res)

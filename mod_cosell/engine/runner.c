@@ -22,6 +22,7 @@
 #define LOCK_PATIENCE apr_time_from_sec(10)
 #define LEASE_RETRY apr_time_from_sec(10)
 #define PRUNE_EVERY apr_time_from_sec(600)
+#define PRUNE_AT_REST apr_time_from_sec(6 * 3600)
 #define PRUNE_ROWS 500
 #define BREATH_MS 4
 
@@ -303,6 +304,12 @@ static void nudge(cs_runner_t *r)
     } while (n < 0 && errno == EINTR);
 }
 
+/* The age of the last pruning does not hang on the wall clock, which may be set back. */
+static int prune_due(const cs_lane_t *lane)
+{
+    return !lane->pruned_at || cs_time_boot() - lane->pruned_at > PRUNE_EVERY;
+}
+
 static apr_status_t prune(cs_lane_t *lane, apr_pool_t *ptemp)
 {
     cs_lease_t lease = cs_lane_lease(lane);
@@ -312,8 +319,16 @@ static apr_status_t prune(cs_lane_t *lane, apr_pool_t *ptemp)
     while (left && rounds++ < 20 && rv == APR_SUCCESS) {
         rv = cs_store_prune(lane->store, &lease, cs_time_now(), PRUNE_ROWS, &left, ptemp, NULL);
     }
-    lane->pruned_at = left ? 0 : cs_time_now();
+    lane->pruned_at = left && rv == APR_SUCCESS ? 0 : cs_time_boot();
     return rv;
+}
+
+/* Only a batch that had work to store proves that it works again. */
+static void log_batch_success(cs_lane_t *lane)
+{
+    if (cs_log_state_changed(&lane->log_batch, NULL, 0, NULL)) {
+        cs_log(CS_LOG_NOTICE, 0, lane->site->name, CSLOGNO(2032) "batches are carried through again");
+    }
 }
 
 static void log_batch_failure(cs_lane_t *lane, apr_status_t rv, const cs_result_t *res)
@@ -322,6 +337,10 @@ static void log_batch_failure(cs_lane_t *lane, apr_status_t rv, const cs_result_
         cs_log(CS_LOG_NOTICE, 0, lane->site->name,
                CSLOGNO(2025) "the lane's lease was lost; another look will follow");
         cs_lane_lease_drop(lane);
+        return;
+    }
+    if (!cs_log_state_changed(&lane->log_batch, res->problem ? res->problem : "store",
+                              apr_time_from_sec(3600), NULL)) {
         return;
     }
     cs_log(CS_LOG_WARNING, rv, lane->site->name,
@@ -342,7 +361,10 @@ static void *APR_THREAD_FUNC work_lane(apr_thread_t *thread, void *baton)
     rv = cs_pool_create_own(&pool, NULL, 0, "cosell-batch");
     if (rv == APR_SUCCESS) {
         rv = cs_look_batch(lane, &more, pool, &res);
-        if (rv == APR_SUCCESS && !more && cs_time_now() - lane->pruned_at > PRUNE_EVERY) {
+        if (rv == APR_SUCCESS && more) {
+            log_batch_success(lane);
+        }
+        if (rv == APR_SUCCESS && prune_due(lane)) {
             prune(lane, pool);
         }
         if (rv != APR_SUCCESS && !atomic_load(&r->stop)) {
@@ -421,6 +443,16 @@ static cs_lane_t *lane_named(cs_runner_t *r, const char *name)
     return NULL;
 }
 
+/* Without due work: facts to load, a suspended upstream to ask, or old rows, which test events leave
+ * behind too. Only while no worker has the lane. */
+static int needs_a_turn(const cs_lane_t *lane, apr_time_t now)
+{
+    apr_time_t probe = cs_lane_next_probe(lane);
+
+    return !lane->facts_loaded || (probe && probe <= now) ||
+           cs_time_boot() - lane->pruned_at > PRUNE_AT_REST;
+}
+
 static void start_due(cs_runner_t *r, apr_pool_t *ptemp)
 {
     apr_array_header_t *due;
@@ -449,11 +481,8 @@ static void start_due(cs_runner_t *r, apr_pool_t *ptemp)
     }
     for (i = 0; i < r->lanes->nelts; ++i) {
         cs_lane_t *lane = APR_ARRAY_IDX(r->lanes, i, cs_lane_t *);
-        apr_time_t probe = atomic_load(&lane->busy) ? 0 : cs_lane_next_probe(lane);
-        if ((probe && probe <= now) || (!lane->facts_loaded && !atomic_load(&lane->busy))) {
-            if (have_lease(r, lane, ptemp)) {
-                start_lane(r, lane);
-            }
+        if (!atomic_load(&lane->busy) && needs_a_turn(lane, now) && have_lease(r, lane, ptemp)) {
+            start_lane(r, lane);
         }
     }
 }

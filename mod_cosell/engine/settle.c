@@ -37,11 +37,8 @@ static next_e retry_later(const cs_batch_t *b, cs_item_t *item)
 {
     cs_work_t *work = item->work;
 
-    if (!item->started) {
-        work->due =
-            item->result.retry_at > b->now ? item->result.retry_at : b->now + apr_time_from_sec(1);
-        return NEXT_LATER;
-    }
+    /* Also what never reached the other end: a refused connection repeated each second by every
+     * deal would be a storm. What the limiter kept back is of class throttled and costs nothing. */
     ++work->attempts;
     if (work->attempts >= GIVE_UP_ATTEMPTS && waiting_since(b, item) > GIVE_UP) {
         return NEXT_DEAD;
@@ -74,6 +71,17 @@ static next_e after_conflict(const cs_batch_t *b, cs_item_t *item)
     return retry_later(b, item);
 }
 
+/* The next look reads that row: one of ours is updated then. Refused again for the same reason it
+ * is not ours, and a person must decide. (deals 1) */
+static next_e after_duplicate(const cs_batch_t *b, cs_item_t *item)
+{
+    const char *problem = item->result.problem;
+
+    return problem && item->work->problem && !strcmp(problem, item->work->problem)
+               ? NEXT_DEAD
+               : after_conflict(b, item);
+}
+
 static int from_partner_center(const cs_item_t *item)
 {
     return item->upstream && !strcmp(item->upstream, CS_UPSTREAM_PC);
@@ -103,13 +111,16 @@ static next_e after_failure(const cs_batch_t *b, cs_item_t *item)
             item->result.retry_at > b->now ? item->result.retry_at : b->now + apr_time_from_sec(1);
         return NEXT_LATER;
     case CS_CLASS_CONFLICT:
-    case CS_CLASS_DUPLICATE:
         return after_conflict(b, item);
+    case CS_CLASS_DUPLICATE:
+        return after_duplicate(b, item);
     case CS_CLASS_GONE:
         return after_gone(b, item);
     case CS_CLASS_DATA:
     case CS_CLASS_REFUSED:
-        return NEXT_DEAD;
+        /* A counterpart's card that we may not read is none of ours. */
+        return from_partner_center(item) && !item->deal && item->related_only ? NEXT_DONE
+                                                                              : NEXT_DEAD;
     case CS_CLASS_TOKEN:
     case CS_CLASS_SUSPEND:
         return NEXT_SUSPENDED;
@@ -200,22 +211,42 @@ static void after_a_failed_look(cs_batch_t *b, cs_item_t *item)
     }
 }
 
+/* How often this very version was waited for: a newer one that a notice brings meanwhile has all
+ * the waits for itself. */
+static int stale_looks(const cs_item_t *item, const char *detail)
+{
+    const cs_work_t *work = item->work;
+
+    return work->problem && !strcmp(work->problem, PROBLEM_STALE) && work->detail &&
+                   !strcmp(work->detail, detail)
+               ? work->attempts
+               : 0;
+}
+
+static const char *stale_detail(const cs_batch_t *b, const cs_item_t *item)
+{
+    const json_t *hint = json_object_get(item->work->hints, CS_SYSTEM_PC);
+
+    return apr_psprintf(b->p, "read an older version than that of %s, which a notice spoke of",
+                        cs_time_format((apr_time_t)json_integer_value(hint), b->p));
+}
+
 static int look_again_for_hint(cs_batch_t *b, cs_item_t *item)
 {
-    int seen = item->work->problem && !strcmp(item->work->problem, PROBLEM_STALE)
-                   ? item->work->attempts
-                   : 0;
+    const char *detail;
+    int seen;
 
     if (!item->stale) {
         return 0;
     }
+    detail = stale_detail(b, item);
+    seen = stale_looks(item, detail);
     if (seen >= STALE_MAX) {
         cs_item_journal(b, item, "stale", "failed",
                         "the version that the notice spoke of was not seen; what was read counts");
         return 0;
     }
-    cs_result_set(&item->result, b->p, CS_ESTALE, CS_CLASS_RETRY, PROBLEM_STALE,
-                  "read an older version than the notice spoke of");
+    cs_result_set(&item->result, b->p, CS_ESTALE, CS_CLASS_RETRY, PROBLEM_STALE, "%s", detail);
     item->work->attempts = seen + 1;
     item->work->due = b->now + apr_time_from_sec(stale_waits[seen]);
     work_later(b, item);
@@ -249,10 +280,12 @@ static apr_status_t alias_record(cs_batch_t *b, cs_item_t *item, cs_result_t *re
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    if (holder && holder->id != item->deal->id) {
+    if ((holder && holder->id != item->deal->id) ||
+        cs_batch_alias_taken(b, item->deal, item->deal->crm, item->deal->record_id)) {
         item->deal->state = CS_DEAL_PARKED;
-        item->deal->problem = apr_psprintf(b->p, "the record is linked to referral %s already",
-                                           holder->referral_id ? holder->referral_id : "?");
+        item->deal->problem =
+            apr_psprintf(b->p, "the record is linked to referral %s already",
+                         holder && holder->referral_id ? holder->referral_id : "met just before");
         cs_item_journal(b, item, "park", "held", item->deal->problem);
         return APR_SUCCESS;
     }

@@ -271,7 +271,7 @@ apr_status_t cs_lane_facts_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t 
         return rv;
     }
     if (!lane->organization && organization) {
-        lane->organization = apr_pstrdup(lane->pool, organization);
+        cs_lane_learn(lane, organization);
     }
     rv = cs_store_suspended(lane->store, lane->site->name, &list, ptemp, res);
     if (rv != APR_SUCCESS) {
@@ -283,6 +283,20 @@ apr_status_t cs_lane_facts_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t 
     }
     lane->facts_loaded = 1;
     return APR_SUCCESS;
+}
+
+void cs_lane_facts_forget(cs_lane_t *lane)
+{
+    lane->facts_loaded = 0;
+    lane->organization = lane->site->pc.organization;
+    apr_array_clear(lane->suspended);
+}
+
+const char *cs_lane_learn(cs_lane_t *lane, const char *organization)
+{
+    apr_cpystrn(lane->learnt, organization, sizeof(lane->learnt));
+    lane->organization = lane->learnt;
+    return lane->organization;
 }
 
 cs_lane_suspension_t *cs_lane_suspension(cs_lane_t *lane, const char *upstream)
@@ -408,9 +422,7 @@ apr_status_t cs_lane_probe(cs_lane_t *lane, apr_time_t now, apr_pool_t *ptemp)
     }
     rv = cs_store_write(lane->store, &lease, changes, ptemp, NULL);
     if (rv != APR_SUCCESS) {
-        /* What memory says must be what the store says: read it again at the next batch. */
-        lane->facts_loaded = 0;
-        apr_array_clear(lane->suspended);
+        cs_lane_facts_forget(lane);
     }
     return rv;
 }

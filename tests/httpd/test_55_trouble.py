@@ -25,11 +25,12 @@ def clean(world):
 def together(world, *referrals):
     """Events for all of them that one batch claims: an earlier one is held at Partner Center until they are stored."""
     first = world.refer()
-    fault = world.partner.fault(method="GET", path="referrals/" + first["id"], fault="slow", seconds=1.5, times=1)
+    fault = world.partner.fault(method="GET", path="referrals/" + first["id"], fault="hold")
     world.notify(first)
-    wait_for(lambda: world.partner.faults().get(fault, {}).get("held", 1), 10, "the first look to wait")
+    wait_for(world.partner.held, 10, "the first look to wait")
     for referral in referrals:
         world.notify(referral, name="referral-created")
+    world.partner.remove_faults(fault)
 
 
 def test_two_own_referrals_of_one_engagement(world):
@@ -98,6 +99,7 @@ def test_refused_connections_cost_attempts(new_world):
     """Nothing reached the other end, and still each deal waits longer every time."""
     world = new_world("refused").start().ready()
     referral = world.refer()
+    world.own.remove(world.partner)
     world.partner.stop()
     world.notify(referral)
     wait_for(lambda: world.work(referral)["attempts"] >= 3, 30, "the attempts to be counted")
