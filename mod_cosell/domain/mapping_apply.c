@@ -698,9 +698,11 @@ int cs_line_same(const cs_line_t *line, const json_t *pc, const json_t *crm, apr
     if (line->type == CS_TYPE_LOOKUP && !line->to_crm.constant) {
         return json_is_null(pc) ? json_is_null(crm) : key_matches(pc, crm);
     }
-    cs_line_to_crm(&conv, line, pc, ptemp);
-    if (conv.what == CS_CONV_OK && scalars_equal(conv.value, crm)) {
-        return 1;
+    if (line->to_crm.on) {
+        cs_line_to_crm(&conv, line, pc, ptemp);
+        if (conv.what == CS_CONV_OK && scalars_equal(conv.value, crm)) {
+            return 1;
+        }
     }
     if (!line->to_pc.on) {
         return 0;

@@ -213,7 +213,7 @@ void cs_load_check_kind(cs_load_t *l, const cs_mapping_kind_t *kind, const char 
     for (i = 0; i < kind->lines->nelts; i++) {
         const cs_line_t *line = APR_ARRAY_IDX(kind->lines, i, cs_line_t *);
 
-        if (!line->off) {
+        if (!line->off && !line->broken) {
             check_line(l, kind, line, crm, pc);
         }
     }

@@ -132,6 +132,7 @@ typedef struct cs_way_t {
 typedef struct cs_line_t {
     const char *name;
     const char *pointer;       /* where it stands in the file */
+    int broken;                /* its places could not be understood, which has been said */
     int off;                   /* "enabled": false, or one of its names is null */
     const char *off_why;
     cs_type_e type;
@@ -261,7 +262,7 @@ int cs_load_members(cs_load_t *l, const json_t *obj, const char *ptr, const cs_m
 int cs_load_word(cs_load_t *l, const json_t *obj, const char *ptr, const char *name, const char *const *words, int dflt);
 /* A whole number within lo..hi, or dflt. */
 int cs_load_int(cs_load_t *l, const json_t *obj, const char *ptr, const char *name, int lo, int hi, int dflt);
-/* NULL after a reported mistake. */
+/* NULL after a reported mistake; text NULL = it was no text, which has been reported. */
 const cs_pc_path_t *cs_load_path(cs_load_t *l, const char *text, const char *ptr);
 const cs_column_t *cs_load_column(cs_load_t *l, const char *text, const char *ptr);
 const cs_cond_t *cs_load_cond(cs_load_t *l, const json_t *json, const char *ptr);

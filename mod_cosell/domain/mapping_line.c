@@ -343,6 +343,7 @@ static void load_rules(cs_load_t *l, cs_line_t *line, const json_t *json, const 
 cs_line_t *cs_load_line(cs_load_t *l, const char *name, const json_t *json, const char *ptr)
 {
     cs_line_t *line = apr_pcalloc(l->p, sizeof(*line));
+    int errors;
 
     line->name = name;
     line->pointer = ptr;
@@ -357,7 +358,9 @@ cs_line_t *cs_load_line(cs_load_t *l, const char *name, const json_t *json, cons
     }
     load_ways(l, line, json, ptr);
     load_tables(l, line, json, ptr);
+    errors = l->errors->nelts;
     load_places(l, line, json, ptr);
+    line->broken = l->errors->nelts > errors;
     load_date(l, line, json, ptr);
     load_rules(l, line, json, ptr);
     return line;

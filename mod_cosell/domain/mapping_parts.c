@@ -63,6 +63,9 @@ const cs_pc_path_t *cs_load_path(cs_load_t *l, const char *text, const char *ptr
 {
     cs_pc_path_t *path = apr_pcalloc(l->p, sizeof(*path));
 
+    if (!text) {
+        return NULL;
+    }
     if (!strncmp(text, "microsoft:", 10) || !strncmp(text, "invite:", 7)) {
         cs_load_error(l, ptr, "Microsoft's card (\"%s\") is not supported by this version", text);
         return NULL;
@@ -135,6 +138,9 @@ const cs_column_t *cs_load_column(cs_load_t *l, const char *text, const char *pt
     const char *slash, *name = text;
     int off = 0;
 
+    if (!text) {
+        return NULL;
+    }
     if (*text == '@') {
         name = resolve_name(l, text, ptr, &off);
         if (!name) {

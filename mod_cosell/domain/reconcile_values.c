@@ -212,10 +212,27 @@ static void judge_create(cs_planning_t *pl, const cs_line_t *line, cs_line_view_
 
 /* ---- no image ---- */
 
+/* Something would arrive: a default counts, too. */
+static int has_for_crm(const cs_planning_t *pl, const cs_line_t *line, const json_t *pc)
+{
+    cs_conv_t conv;
+
+    cs_line_to_crm(&conv, line, pc, pl->ptemp);
+    return conv.what != CS_CONV_OK || !is_nothing(conv.value);
+}
+
+static int has_for_pc(const cs_planning_t *pl, const cs_line_t *line, const json_t *crm)
+{
+    cs_conv_t conv;
+
+    cs_line_to_pc(&conv, line, crm, pl->ptemp);
+    return conv.what != CS_CONV_OK || !is_nothing(conv.value);
+}
+
 static void judge_first(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view, const cs_side_t *pc,
                         const cs_side_t *crm, way_t to_crm, way_t to_pc)
 {
-    if (to_crm.may && is_nothing(view->crm) && !is_nothing(view->pc)) {
+    if (to_crm.may && is_nothing(view->crm) && has_for_crm(pl, line, view->pc)) {
         if (to_crm.holds != 1) {
             judge(view, CS_VERDICT_SKIPPED, to_crm.why);
             return;
@@ -223,7 +240,7 @@ static void judge_first(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t
         send_to_crm(pl, line, view, pc->bad, "empty in the CRM");
         return;
     }
-    if (to_pc.may && is_nothing(view->pc) && !is_nothing(view->crm)) {
+    if (to_pc.may && is_nothing(view->pc) && has_for_pc(pl, line, view->crm)) {
         if (to_pc.holds != 1) {
             judge(view, CS_VERDICT_SKIPPED, to_pc.why);
             return;

@@ -106,12 +106,12 @@ static inline void deal_edit(deal_world_t *w, const char *column, const char *va
     w->version++;
 }
 
-static inline deal_world_t *deal_world(apr_pool_t *p, const char *const *changes)
+static inline deal_world_t *deal_world_of(apr_pool_t *p, cs_mapping_t *mapping)
 {
     deal_world_t *w = apr_pcalloc(p, sizeof(*w));
 
     w->p = p;
-    w->mapping = deal_mapping(p, changes);
+    w->mapping = mapping;
     w->kind = cs_mapping_kind(w->mapping, "opportunity");
     w->doc = deal_json(p, "{\"id\":\"" DEAL_REFERRAL "\",\"name\":\"Contoso migration\",\"status\":\"New\",\"substatus\":\"Pending\","
                           "\"type\":\"Shared\",\"qualification\":\"SalesQualified\",\"eTag\":\"\\\"1\\\"\",\"externalReferenceId\":null,"
@@ -125,6 +125,11 @@ static inline deal_world_t *deal_world(apr_pool_t *p, const char *const *changes
     w->deal.referral_id = DEAL_REFERRAL;
     w->version = 1;
     return w;
+}
+
+static inline deal_world_t *deal_world(apr_pool_t *p, const char *const *changes)
+{
+    return deal_world_of(p, deal_mapping(p, changes));
 }
 
 static inline const char *deal_version(deal_world_t *w)

@@ -1,0 +1,55 @@
+"""conf/mapping.schema.json says what the loader and later versions accept: the shipped profile and complete examples of the whole shape."""
+
+import copy
+import glob
+import json
+import os
+
+import jsonschema
+import pytest
+
+REPO = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
+FILES = sorted(glob.glob(REPO + "/conf/mapping/*.json") + glob.glob(REPO + "/tests/unit/mapping/*.json"))
+
+
+def read(path):
+    with open(path, encoding="utf-8") as file:
+        return json.load(file)
+
+
+@pytest.fixture(scope="module")
+def validator():
+    schema = read(REPO + "/conf/mapping.schema.json")
+    jsonschema.Draft202012Validator.check_schema(schema)
+    return jsonschema.Draft202012Validator(schema)
+
+
+@pytest.mark.parametrize("path", FILES, ids=[os.path.basename(f) for f in FILES])
+def test_good(validator, path):
+    assert [(list(e.absolute_path), e.message) for e in validator.iter_errors(read(path))] == []
+
+
+def test_there_are_files():
+    assert len(FILES) >= 4
+
+
+@pytest.mark.parametrize("pointer, value", [
+    (["crm"], "sugar"),
+    (["records", "opportunity", "lines", "name", "typ"], "text"),
+    (["records", "opportunity", "lines", "name", "direction"], "up"),
+    (["records", "opportunity", "lines", "name", "pc"], "name"),
+    (["records", "opportunity", "lines", "close", "time"], "noon"),
+    (["records", "opportunity", "state", "show", "Open"], {}),
+    (["records", "opportunity", "state", "hear", 0, "do"], "sleep"),
+    (["records", "opportunity", "from_pc", "when"], {"pc": "$kind"}),
+    (["find", "account", "none"], "guess"),
+    (["values", "lost", "else", "to_crm"], {}),
+    (["names", "sync"], 5),
+])
+def test_bad(validator, pointer, value):
+    mapping = copy.deepcopy(read(REPO + "/conf/mapping/dynamics365.json"))
+    at = mapping
+    for name in pointer[:-1]:
+        at = at[name]
+    at[pointer[-1]] = value
+    assert list(validator.iter_errors(mapping))
