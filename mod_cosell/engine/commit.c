@@ -142,11 +142,12 @@ static item_t *make_item(const cs_notice_t *n)
     apr_size_t texts = text_size(n);
     apr_size_t names = sizeof(const char *) * (apr_size_t)names_of(n);
     item_t *item = malloc(sizeof(*item) + names + texts);
-    char *rest = (char *)(item + 1);
+    char *rest;
 
     if (!item) {
         return NULL;
     }
+    rest = (char *)(item + 1);
     memset(item, 0, sizeof(*item));
     copy_notice(item, n, (const char **)(void *)rest, rest + names);
     item->cost = sizeof(*item) + texts + NAME_COST * (apr_size_t)names_of(n);

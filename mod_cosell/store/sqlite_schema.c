@@ -205,7 +205,7 @@ apr_status_t cs_sqlite_schema_check(cs_sqlite_t *sq)
         return rv;
     }
     good = sscanf(text, "%d.%d", &major_no, &minor_no) == 2;
-    if (!good || major_no < 1) {
+    if (!good || major_no < 1 || minor_no < 0) {
         sq->broken = 1;
         return cs_sqlite_say(sq, CS_ECORRUPT, "%s has no schema version", sq->db_path);
     }

@@ -276,7 +276,7 @@ apr_status_t cs_sqlite_lease_take(cs_store_t *store, const char *site, const cha
 {
     cs_sqlite_t *sq = (cs_sqlite_t *)store;
     apr_status_t rv = cs_sqlite_begin(sq, p);
-    cs_lease_t held;
+    cs_lease_t held = {0};
 
     if (rv == APR_SUCCESS) {
         rv = read_lease(sq, site, &held, p);
@@ -566,7 +566,7 @@ static apr_status_t fold_deliveries(cs_sqlite_t *sq, const apr_array_header_t *l
 static apr_status_t is_folding_needed(cs_sqlite_t *sq, const cs_lease_t *lease, apr_time_t now,
                                       int *pneeded, apr_pool_t *p, cs_result_t *res)
 {
-    apr_array_header_t *names, *deliveries = NULL;
+    apr_array_header_t *names = NULL, *deliveries = NULL;
     apr_status_t rv = cs_sqlite_read(sq, 1, p);
 
     if (rv == APR_SUCCESS) {
