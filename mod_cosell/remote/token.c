@@ -505,6 +505,21 @@ static void merge(cs_http_response_t *to, const cs_http_response_t *second, apr_
     }
 }
 
+/* Each call carries an id of its own, a repeated one too; what correlates them stays. */
+static apr_table_t *renew_ids(const apr_table_t *headers, apr_pool_t *p)
+{
+    static const char *const ids[] = {"client-request-id", "x-ms-client-request-id"};
+    apr_table_t *fresh = headers ? apr_table_copy(p, headers) : NULL;
+    size_t i;
+
+    for (i = 0; fresh && i < sizeof(ids) / sizeof(ids[0]); i++) {
+        if (apr_table_get(fresh, ids[i])) {
+            apr_table_setn(fresh, ids[i], cs_uuid4(p));
+        }
+    }
+    return fresh;
+}
+
 /* The few that were refused, once more; a 401 means that nothing was done, so writes may be
  * repeated too. */
 static apr_status_t repeat_unauthorized(cs_token_t *token, cs_http_t *http, const cs_upstream_t *up,
@@ -533,7 +548,8 @@ static apr_status_t repeat_unauthorized(cs_token_t *token, cs_http_t *http, cons
     for (i = 0; i < n; i++) {
         requests[i].bearer = bearer;
         if (is_unauthorized(&responses[i])) {
-            again[k++] = requests[i];
+            again[k] = requests[i];
+            again[k++].headers = renew_ids(requests[i].headers, p);
         }
     }
     rv = cs_http_perform(http, up, limiter, again, answers, k, deadline, p);
