@@ -134,7 +134,8 @@ apr_status_t cs_store_sites_due(cs_store_t *store, const apr_array_header_t *sit
                                 cs_result_t *res);
 /* First folds, in one transaction under the lease, look rows whose name has an alias into the
  * deal's own row "deal:<id>" (wanted summed, newest hint per system, earliest due; a dead row wakes
- * up; the name's row goes), and delivery repeats (same digest) are folded too, at most 500 rows.
+ * up; a row that waits for its next attempt keeps waiting, as in cs_store_accept(); the name's row
+ * goes), due rows only, and delivery repeats (same digest) are folded too, at most 500 rows.
  * Then returns at most max ready rows due at `now`, oldest due first, of any kind: cs_work_t * in
  * p. Nothing is marked: the lease is the mark. */
 apr_status_t cs_store_claim(cs_store_t *store, const cs_lease_t *lease, apr_time_t now, int max,
@@ -160,12 +161,14 @@ typedef enum {
     CS_CHANGE_ALIAS,   /* deal, system, name: (site, system, external id) -> deal; CS_ESTALE when it
                           belongs to another deal */
     CS_CHANGE_FOLD,    /* deal, work: the name's row goes into "deal:<id>" as in claim, and *work
-                          becomes that row (name, wanted, done, hints) */
+                          becomes that row (name, wanted, done, hints), in ptemp of the call */
     CS_CHANGE_JOURNAL, /* journal; its deal id is taken from `deal` when that is set */
     CS_CHANGE_WORK_DONE, /* work, value = done: sets done; attempts 0, problem cleared; the row goes
                             when done >= wanted; else due = `at` */
     CS_CHANGE_WORK_LATER, /* work, at = due, result: attempts, state, problem from work; done
-                             unchanged, except that value > done sets it */
+                             unchanged, except that value > done sets it. A row that has
+                             nothing outstanding then is claimed at `at` all the same; a row that
+                             is not there is stored: nothing is lost */
     CS_CHANGE_WORK_ADD, /* work: upsert of (site, kind, name) with wanted + 1 and due = the earlier
                            of both; for polls, timers, next looks */
     CS_CHANGE_SUSPEND,  /* system = upstream, result: the (site, upstream) is suspended with its
@@ -226,8 +229,9 @@ apr_status_t cs_store_prune(cs_store_t *store, const cs_lease_t *lease, apr_time
 /* ---- looking in (readers) ---- */
 
 typedef struct cs_store_counts_t {
-    apr_int64_t deals, journal, deliveries;
-    apr_int64_t outstanding, dead, suspended; /* work rows */
+    apr_int64_t deals, journal;
+    apr_int64_t deliveries;                   /* notices kept, folded repeats included */
+    apr_int64_t outstanding, dead, suspended; /* work rows; outstanding = ready, timers included */
     apr_time_t oldest;                        /* first of the oldest outstanding row; 0 = none */
     apr_int64_t bytes, wal_bytes;             /* file sizes */
 } cs_store_counts_t;
