@@ -54,7 +54,7 @@ const apr_array_header_t *cs_mapping_lookups(const cs_mapping_kind_t *kind)
 const cs_crm_facts_t *cs_crm_facts(const char *type)
 {
     static const cs_crm_facts_t facts[] = {
-        { "dynamics365", "statecode", "id", "WinOpportunity", "LoseOpportunity" },
+        {"dynamics365", "statecode", "id", "WinOpportunity", "LoseOpportunity"},
     };
     size_t i;
 
@@ -87,18 +87,20 @@ static int has_partner(const apr_array_header_t *others, const char *organizatio
     for (i = 0; others && i < others->nelts; i++) {
         const char *theirs = APR_ARRAY_IDX(others, i, const cs_card_t *)->organization_id;
 
-        if (theirs && strcasecmp(theirs, MICROSOFT) && (!organization || strcasecmp(theirs, organization))) {
+        if (theirs && strcasecmp(theirs, MICROSOFT) &&
+            (!organization || strcasecmp(theirs, organization))) {
             return 1;
         }
     }
     return 0;
 }
 
-const char *cs_referral_kind(const cs_card_t *own, const cs_card_t *microsoft, const apr_array_header_t *others,
-                             const char *organization)
+const char *cs_referral_kind(const cs_card_t *own, const cs_card_t *microsoft,
+                             const apr_array_header_t *others, const char *organization)
 {
     const json_t *doc = own->doc;
-    const char *inviter = cs_json_str(cs_json_get(cs_json_get(doc, "inviteContext"), "invitedBy"), "organizationId");
+    const char *inviter =
+        cs_json_str(cs_json_get(cs_json_get(doc, "inviteContext"), "invitedBy"), "organizationId");
     int by_microsoft = inviter && !strcasecmp(inviter, MICROSOFT);
     const json_t *consent = cs_json_get(doc, "consent");
 
@@ -109,22 +111,26 @@ const char *cs_referral_kind(const cs_card_t *own, const cs_card_t *microsoft, c
         if (is_word(doc, "qualification", "Direct")) {
             return "marketplace-lead";
         }
-        if (by_microsoft && (is_word(doc, "qualification", "SalesQualified") || is_word(doc, "qualification", "MarketingQualified"))) {
+        if (by_microsoft && (is_word(doc, "qualification", "SalesQualified") ||
+                             is_word(doc, "qualification", "MarketingQualified"))) {
             return "qualified-lead";
         }
     }
     if (microsoft || by_microsoft) {
         return "co-sell";
     }
-    if (has_partner(others, organization) || (inviter && organization && strcasecmp(inviter, organization))) {
+    if (has_partner(others, organization) ||
+        (inviter && organization && strcasecmp(inviter, organization))) {
         return "p2p";
     }
-    return cs_json_bool(consent, "consentToShareReferralWithMicrosoftSellers", 0) ? "partner-led" : "private";
+    return cs_json_bool(consent, "consentToShareReferralWithMicrosoftSellers", 0) ? "partner-led"
+                                                                                  : "private";
 }
 
-const cs_mapping_kind_t *cs_mapping_route_kind(const cs_mapping_t *mapping, const char *kind, const cs_card_t *own)
+const cs_mapping_kind_t *cs_mapping_route_kind(const cs_mapping_t *mapping, const char *kind,
+                                               const cs_card_t *own)
 {
-    const cs_cond_world_t world = { own->doc, NULL, kind };
+    const cs_cond_world_t world = {own->doc, NULL, kind};
     int i;
 
     for (i = 0; i < mapping->kinds->nelts; i++) {
@@ -137,8 +143,9 @@ const cs_mapping_kind_t *cs_mapping_route_kind(const cs_mapping_t *mapping, cons
     return NULL;
 }
 
-const cs_mapping_kind_t *cs_mapping_route(const cs_mapping_t *mapping, const cs_card_t *own, const cs_card_t *microsoft,
-                                          const char *organization, int *plead, apr_pool_t *ptemp)
+const cs_mapping_kind_t *cs_mapping_route(const cs_mapping_t *mapping, const cs_card_t *own,
+                                          const cs_card_t *microsoft, const char *organization,
+                                          int *plead, apr_pool_t *ptemp)
 {
     const char *kind = cs_referral_kind(own, microsoft, NULL, organization);
 
@@ -152,7 +159,7 @@ const char *cs_referral_path_fact(const char *path)
     static const struct {
         const char *path, *fact;
     } facts[] = {
-#define CS_PATH(path, fact) { path, fact },
+#define CS_PATH(path, fact) {path, fact},
 #include "paths.inc"
 #undef CS_PATH
     };

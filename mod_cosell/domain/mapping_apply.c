@@ -1,7 +1,8 @@
 /* domain/mapping_apply.c: values read through a mapping, brought to the other side, and compared.
  *
- * Each side of a line has its own canonical form (domain/record.h); comparing means bringing one over. Money is decimal text in its currency's scale, a date is
- * a day in the line's zone, text has LF line ends and no trailing blanks. Text is compared byte by byte and never changed otherwise.
+ * Each side of a line has its own canonical form (domain/record.h); comparing means bringing one
+ * over. Money is decimal text in its currency's scale, a date is a day in the line's zone, text has
+ * LF line ends and no trailing blanks. Text is compared byte by byte and never changed otherwise.
  */
 #include <apr_lib.h>
 #include <apr_strings.h>
@@ -12,7 +13,8 @@
 #include "../base/time.h"
 #include "mapping_internal.h"
 
-#define SCALE_UNKNOWN 4 /* an amount whose currency nobody knows keeps what a money column can hold */
+#define SCALE_UNKNOWN                                                                              \
+    4 /* an amount whose currency nobody knows keeps what a money column can hold */
 
 /* ---- text ---- */
 
@@ -238,7 +240,8 @@ int cs_cond_holds(const cs_cond_t *cond, const cs_cond_world_t *w)
 /* ---- reading: money ---- */
 
 /* The amount in the currency's scale; what cannot be understood stays as it is, marked bad. */
-static json_t *read_amount(cs_side_t *side, const json_t *amount, const char *currency, apr_pool_t *p)
+static json_t *read_amount(cs_side_t *side, const json_t *amount, const char *currency,
+                           apr_pool_t *p)
 {
     const char *text = NULL;
     int scale = currency ? cs_currency_scale(currency) : SCALE_UNKNOWN;
@@ -247,14 +250,16 @@ static json_t *read_amount(cs_side_t *side, const json_t *amount, const char *cu
     if (rv == APR_SUCCESS) {
         return json_string(text);
     }
-    side->bad = rv == CS_ELIMIT ? apr_psprintf(p, "%s has more than %d digits", cs_json_print(amount, p), CS_DECIMAL_DIGITS)
+    side->bad = rv == CS_ELIMIT ? apr_psprintf(p, "%s has more than %d digits",
+                                               cs_json_print(amount, p), CS_DECIMAL_DIGITS)
                                 : apr_psprintf(p, "%s is no amount", cs_json_print(amount, p));
     return json_string(cs_json_print(amount, p));
 }
 
 static int currency_valid(const char *code)
 {
-    return strlen(code) == 3 && apr_isupper(code[0]) && apr_isupper(code[1]) && apr_isupper(code[2]);
+    return strlen(code) == 3 && apr_isupper(code[0]) && apr_isupper(code[1]) &&
+           apr_isupper(code[2]);
 }
 
 static void read_money(cs_side_t *side, const json_t *amount, const json_t *currency, apr_pool_t *p)
@@ -268,7 +273,8 @@ static void read_money(cs_side_t *side, const json_t *amount, const json_t *curr
         *c = (char)apr_toupper(*c);
     }
     money = own(json_object(), p);
-    json_object_set_new(money, "amount", is_empty(amount) ? json_null() : read_amount(side, amount, code, p));
+    json_object_set_new(money, "amount",
+                        is_empty(amount) ? json_null() : read_amount(side, amount, code, p));
     json_object_set_new(money, "currency", code ? json_string(code) : json_null());
     if (code && !currency_valid(code) && !side->bad) {
         side->bad = apr_psprintf(p, "\"%s\" is no currency code", code);
@@ -278,7 +284,8 @@ static void read_money(cs_side_t *side, const json_t *amount, const json_t *curr
 
 int cs_money_is_half(const json_t *money)
 {
-    return json_is_object(money) && (json_is_null(cs_json_get(money, "amount")) || json_is_null(cs_json_get(money, "currency")));
+    return json_is_object(money) && (json_is_null(cs_json_get(money, "amount")) ||
+                                     json_is_null(cs_json_get(money, "currency")));
 }
 
 /* ---- reading: dates ---- */
@@ -303,8 +310,8 @@ static const char *instant_of(const cs_line_t *line, const char *day, apr_pool_t
         return NULL;
     }
     apr_time_exp_gmt(&x, t + apr_time_from_sec(line->time - line->zone));
-    return apr_psprintf(p, "%04d-%02d-%02dT%02d:%02d:%02dZ", x.tm_year + 1900, x.tm_mon + 1, x.tm_mday, x.tm_hour,
-                        x.tm_min, x.tm_sec);
+    return apr_psprintf(p, "%04d-%02d-%02dT%02d:%02d:%02dZ", x.tm_year + 1900, x.tm_mon + 1,
+                        x.tm_mday, x.tm_hour, x.tm_min, x.tm_sec);
 }
 
 static void read_date(cs_side_t *side, const cs_line_t *line, const json_t *json, apr_pool_t *p)
@@ -371,7 +378,8 @@ static void read_one(cs_side_t *side, const cs_line_t *line, const json_t *json,
 
 /* ---- reading: look-ups ---- */
 
-static json_t *key_set(const apr_array_header_t *parts, const cs_line_t *line, const json_t *doc, apr_pool_t *p)
+static json_t *key_set(const apr_array_header_t *parts, const cs_line_t *line, const json_t *doc,
+                       apr_pool_t *p)
 {
     json_t *set = json_object();
     int i;
@@ -415,7 +423,8 @@ static void read_lookup_pc(cs_side_t *side, const cs_line_t *line, const json_t 
 }
 
 /* {"id", the columns of its keys}: the other columns of the target are its own business. */
-static void read_lookup_crm(cs_side_t *side, const cs_line_t *line, const json_t *row, apr_pool_t *p)
+static void read_lookup_crm(cs_side_t *side, const cs_line_t *line, const json_t *row,
+                            apr_pool_t *p)
 {
     const json_t *found = cs_column_get(line->crm, row);
     json_t *value;
@@ -453,7 +462,8 @@ void cs_line_read_pc(cs_side_t *side, const cs_line_t *line, const json_t *doc, 
         side->value = own(json_deep_copy(line->to_crm.constant), p);
     }
     else if (line->type == CS_TYPE_MONEY) {
-        const json_t *amount = cs_path_get(line->pc, doc), *currency = cs_path_get(line->pc_currency, doc);
+        const json_t *amount = cs_path_get(line->pc, doc),
+                     *currency = cs_path_get(line->pc_currency, doc);
 
         if (is_empty(amount) && is_empty(currency)) {
             side->value = json_null();
@@ -472,8 +482,11 @@ void cs_line_read_pc(cs_side_t *side, const cs_line_t *line, const json_t *doc, 
 
 static void read_money_crm(cs_side_t *side, const cs_line_t *line, const json_t *row, apr_pool_t *p)
 {
-    const json_t *amount = cs_column_get(line->crm, row), *currency = cs_column_get(line->crm_currency, row);
-    const char *key = APR_ARRAY_IDX(APR_ARRAY_IDX(line->find->by, 0, apr_array_header_t *), 0, cs_find_part_t).column;
+    const json_t *amount = cs_column_get(line->crm, row),
+                 *currency = cs_column_get(line->crm_currency, row);
+    const char *key =
+        APR_ARRAY_IDX(APR_ARRAY_IDX(line->find->by, 0, apr_array_header_t *), 0, cs_find_part_t)
+            .column;
 
     if (!amount || !currency) {
         return;
@@ -533,10 +546,11 @@ static void refuse(cs_conv_t *conv, cs_conv_e what, const char *why)
     conv->why = why;
 }
 
-static void take_else(cs_conv_t *conv, const cs_values_t *values, const cs_else_t *other, const json_t *value,
-                      apr_pool_t *p)
+static void take_else(cs_conv_t *conv, const cs_values_t *values, const cs_else_t *other,
+                      const json_t *value, apr_pool_t *p)
 {
-    const char *why = apr_psprintf(p, "%s has no counterpart in the values \"%s\"", cs_json_print(value, p), values->name);
+    const char *why = apr_psprintf(p, "%s has no counterpart in the values \"%s\"",
+                                   cs_json_print(value, p), values->name);
 
     switch (other->what) {
     case CS_ELSE_VALUE:
@@ -569,7 +583,8 @@ static int is_listed(const json_t *list, const char *text)
     return 0;
 }
 
-static void choice_to_crm(cs_conv_t *conv, const cs_values_t *values, const json_t *pc, apr_pool_t *p)
+static void choice_to_crm(cs_conv_t *conv, const cs_values_t *values, const json_t *pc,
+                          apr_pool_t *p)
 {
     const char *text = scalar_text(pc, p);
     const json_t *found = text ? cs_json_get(values->pairs, text) : NULL;
@@ -585,7 +600,8 @@ static void choice_to_crm(cs_conv_t *conv, const cs_values_t *values, const json
     }
 }
 
-static void choice_to_pc(cs_conv_t *conv, const cs_values_t *values, const json_t *crm, apr_pool_t *p)
+static void choice_to_pc(cs_conv_t *conv, const cs_values_t *values, const json_t *crm,
+                         apr_pool_t *p)
 {
     const char *key;
     json_t *value;
@@ -618,7 +634,8 @@ static void check_length(cs_conv_t *conv, const cs_way_t *way, apr_pool_t *p)
     const char *text = json_string_value(conv->value);
 
     if (conv->what == CS_CONV_OK && text && way->max && cs_text_units(text) > way->max) {
-        refuse(conv, CS_CONV_REFUSE, apr_psprintf(p, "%d characters, and only %d fit", cs_text_units(text), way->max));
+        refuse(conv, CS_CONV_REFUSE,
+               apr_psprintf(p, "%d characters, and only %d fit", cs_text_units(text), way->max));
     }
 }
 
@@ -718,8 +735,12 @@ int cs_line_unchanged(const cs_line_t *line, const json_t *before, const json_t 
     if (line->type == CS_TYPE_LOOKUP && json_is_object(before) && json_is_object(now)) {
         a = cs_json_str(before, "id");
         b = cs_json_str(now, "id");
-        /* The same row renamed is the same look-up; an image from before the row's id was known has only its key. */
-        return a && b ? !strcasecmp(a, b) : a ? 0 : b ? key_matches(before, now) : json_equal(before, now);
+        /* The same row renamed is the same look-up; an image from before the row's id was known has
+         * only its key. */
+        return a && b ? !strcasecmp(a, b)
+               : a    ? 0
+               : b    ? key_matches(before, now)
+                      : json_equal(before, now);
     }
     return scalars_equal(before, now);
 }
@@ -745,9 +766,10 @@ static json_t *created_row(const cs_line_t *line, const json_t *doc, apr_pool_t 
 }
 
 /* Self-contained, so that applying it needs no mapping. */
-static json_t *lookup_wrapper(const cs_line_t *line, json_t *keys, const json_t *doc, int creating, apr_pool_t *p)
+static json_t *lookup_wrapper(const cs_line_t *line, json_t *keys, const json_t *doc, int creating,
+                              apr_pool_t *p)
 {
-    static const char *const nones[] = { "hold", "skip", "create" };
+    static const char *const nones[] = {"hold", "skip", "create"};
     const cs_find_t *find = line->find;
     /* Records are created only when the deal's record is created. (deals 2) */
     cs_none_e none = find->none == CS_NONE_CREATE && !creating ? CS_NONE_HOLD : find->none;
@@ -775,12 +797,14 @@ static json_t *number_wrapper(const char *decimal)
     return json_pack("{s:s}", "$number", decimal);
 }
 
-static void money_columns(json_t *row, const cs_line_t *line, const json_t *pc, const json_t *doc, const json_t *now,
-                          apr_pool_t *p)
+static void money_columns(json_t *row, const cs_line_t *line, const json_t *pc, const json_t *doc,
+                          const json_t *now, apr_pool_t *p)
 {
     const char *amount = cs_json_str(pc, "amount"), *currency = cs_json_str(pc, "currency");
     const char *theirs = cs_json_str(now, "currency");
-    const char *key = APR_ARRAY_IDX(APR_ARRAY_IDX(line->find->by, 0, apr_array_header_t *), 0, cs_find_part_t).column;
+    const char *key =
+        APR_ARRAY_IDX(APR_ARRAY_IDX(line->find->by, 0, apr_array_header_t *), 0, cs_find_part_t)
+            .column;
 
     if (!amount || !currency) {
         json_object_set_new(row, line->crm->name, json_null());
@@ -792,13 +816,14 @@ static void money_columns(json_t *row, const cs_line_t *line, const json_t *pc, 
 
         /* An unknown currency holds the pair and nothing else. */
         json_object_update_new(cs_json_get(wrapper, "$lookup"),
-                               json_pack("{s:s,s:[s,s]}", "line", line->name, "columns", line->crm->name, line->crm_currency->name));
+                               json_pack("{s:s,s:[s,s]}", "line", line->name, "columns",
+                                         line->crm->name, line->crm_currency->name));
         json_object_set_new(row, line->crm_currency->name, wrapper);
     }
 }
 
-void cs_line_columns(json_t *row, const cs_line_t *line, const json_t *pc, const json_t *doc, const json_t *now,
-                     apr_pool_t *p)
+void cs_line_columns(json_t *row, const cs_line_t *line, const json_t *pc, const json_t *doc,
+                     const json_t *now, apr_pool_t *p)
 {
     cs_conv_t conv;
 
@@ -810,7 +835,8 @@ void cs_line_columns(json_t *row, const cs_line_t *line, const json_t *pc, const
         json_t *keys = json_is_null(pc) ? NULL : key_sets(line, doc, p);
 
         json_object_set_new(row, line->crm->name,
-                            keys ? lookup_wrapper(line, json_incref(keys), doc, !now, p) : json_null());
+                            keys ? lookup_wrapper(line, json_incref(keys), doc, !now, p)
+                                 : json_null());
         return;
     }
     cs_line_to_crm(&conv, line, pc, p);
@@ -821,11 +847,13 @@ void cs_line_columns(json_t *row, const cs_line_t *line, const json_t *pc, const
 
 static void add_operation(json_t *ops, const cs_pc_path_t *path, const json_t *doc, json_t *value)
 {
-    json_array_append_new(ops, json_pack("{s:s,s:s,s:o}", "op", cs_path_get(path, doc) ? "replace" : "add", "path",
+    json_array_append_new(ops, json_pack("{s:s,s:s,s:o}", "op",
+                                         cs_path_get(path, doc) ? "replace" : "add", "path",
                                          path->text, "value", value));
 }
 
-void cs_line_operations(json_t *ops, const cs_line_t *line, const json_t *crm, const json_t *doc, apr_pool_t *p)
+void cs_line_operations(json_t *ops, const cs_line_t *line, const json_t *crm, const json_t *doc,
+                        apr_pool_t *p)
 {
     cs_conv_t conv;
 
@@ -835,7 +863,9 @@ void cs_line_operations(json_t *ops, const cs_line_t *line, const json_t *crm, c
         return;
     }
     if (line->type == CS_TYPE_LOOKUP && json_is_object(crm)) {
-        const char *key = APR_ARRAY_IDX(APR_ARRAY_IDX(line->find->by, 0, apr_array_header_t *), 0, cs_find_part_t).column;
+        const char *key =
+            APR_ARRAY_IDX(APR_ARRAY_IDX(line->find->by, 0, apr_array_header_t *), 0, cs_find_part_t)
+                .column;
 
         add_operation(ops, line->pc, doc, json_deep_copy(cs_json_get(crm, key)));
         return;
@@ -844,8 +874,10 @@ void cs_line_operations(json_t *ops, const cs_line_t *line, const json_t *crm, c
     if (conv.what != CS_CONV_OK) {
         return;
     }
-    if (line->type == CS_TYPE_DATE && json_is_string(conv.value) && strlen(json_string_value(conv.value)) == 10) {
-        add_operation(ops, line->pc, doc, json_string(instant_of(line, json_string_value(conv.value), p)));
+    if (line->type == CS_TYPE_DATE && json_is_string(conv.value) &&
+        strlen(json_string_value(conv.value)) == 10) {
+        add_operation(ops, line->pc, doc,
+                      json_string(instant_of(line, json_string_value(conv.value), p)));
     }
     else {
         add_operation(ops, line->pc, doc, json_deep_copy(conv.value));
@@ -855,7 +887,8 @@ void cs_line_operations(json_t *ops, const cs_line_t *line, const json_t *crm, c
 /* ---- sets ---- */
 
 /* A value of the referral as a CRM takes it: amounts digit by digit, instants in whole seconds. */
-static json_t *taken(const cs_pc_path_t *path, const json_t *value, const json_t *doc, apr_pool_t *p)
+static json_t *taken(const cs_pc_path_t *path, const json_t *value, const json_t *doc,
+                     apr_pool_t *p)
 {
     const char *text = json_string_value(value), *decimal;
     const char *currency = cs_json_str(cs_json_get(doc, "details"), "currency");
@@ -864,13 +897,16 @@ static json_t *taken(const cs_pc_path_t *path, const json_t *value, const json_t
     apr_time_exp_t x;
 
     if (json_is_number(value) &&
-        cs_decimal_from_json(&decimal, value, currency ? cs_currency_scale(currency) : SCALE_UNKNOWN, p) == APR_SUCCESS) {
+        cs_decimal_from_json(&decimal, value,
+                             currency ? cs_currency_scale(currency) : SCALE_UNKNOWN,
+                             p) == APR_SUCCESS) {
         return number_wrapper(decimal);
     }
-    if (text && len > 8 && !strcmp(path->bare + len - 8, "DateTime") && cs_time_parse(&t, text) == APR_SUCCESS) {
+    if (text && len > 8 && !strcmp(path->bare + len - 8, "DateTime") &&
+        cs_time_parse(&t, text) == APR_SUCCESS) {
         apr_time_exp_gmt(&x, t);
-        return json_string(apr_psprintf(p, "%04d-%02d-%02dT%02d:%02d:%02dZ", x.tm_year + 1900, x.tm_mon + 1, x.tm_mday,
-                                        x.tm_hour, x.tm_min, x.tm_sec));
+        return json_string(apr_psprintf(p, "%04d-%02d-%02dT%02d:%02d:%02dZ", x.tm_year + 1900,
+                                        x.tm_mon + 1, x.tm_mday, x.tm_hour, x.tm_min, x.tm_sec));
     }
     return json_is_object(value) || json_is_array(value) ? NULL : json_deep_copy(value);
 }
@@ -878,7 +914,9 @@ static json_t *taken(const cs_pc_path_t *path, const json_t *value, const json_t
 static json_t *looked_up(const cs_values_t *values, const json_t *value, apr_pool_t *p)
 {
     const char *text = scalar_text(value, p), *colon = text ? strchr(text, ':') : NULL;
-    json_t *code = text ? own(json_string(apr_pstrmemdup(p, text, colon ? (apr_size_t)(colon - text) : strlen(text))), p)
+    json_t *code = text ? own(json_string(apr_pstrmemdup(
+                                  p, text, colon ? (apr_size_t)(colon - text) : strlen(text))),
+                              p)
                         : json_null();
     cs_conv_t conv;
 

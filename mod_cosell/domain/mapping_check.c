@@ -1,4 +1,5 @@
-/* domain/mapping_check.c: what only a whole record kind shows: directions its paths do not allow, and targets that two would write. */
+/* domain/mapping_check.c: what only a whole record kind shows: directions its paths do not allow,
+ * and targets that two would write. */
 #include <apr_strings.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +13,8 @@ typedef struct writer_t {
     const char *who;
 } writer_t;
 
-static void claim(cs_load_t *l, apr_array_header_t *writers, const char *target, int events, const char *who,
-                  const char *ptr)
+static void claim(cs_load_t *l, apr_array_header_t *writers, const char *target, int events,
+                  const char *who, const char *ptr)
 {
     writer_t *writer;
     int i;
@@ -22,8 +23,10 @@ static void claim(cs_load_t *l, apr_array_header_t *writers, const char *target,
         writer_t *w = &APR_ARRAY_IDX(writers, i, writer_t);
 
         if ((w->events & events) && !strcmp(w->target, target)) {
-            cs_load_error(l, ptr, "%s and %s would both write %s; allowed: one writer for each direction and event", w->who,
-                          who, target);
+            cs_load_error(
+                l, ptr,
+                "%s and %s would both write %s; allowed: one writer for each direction and event",
+                w->who, who, target);
             return;
         }
     }
@@ -42,40 +45,55 @@ static const char *line_name(cs_load_t *l, const cs_line_t *line)
 
 static int is_state(const char *path)
 {
-    return !strcmp(path, "/status") || !strcmp(path, "/substatus") || !strcmp(path, "/statusReason");
+    return !strcmp(path, "/status") || !strcmp(path, "/substatus") ||
+           !strcmp(path, "/statusReason");
 }
 
 static void check_to_pc(cs_load_t *l, const cs_line_t *line, const cs_pc_path_t *path)
 {
     const char *fact = cs_referral_path_fact(path->bare);
     int updates = (line->to_pc.events & CS_ON_UPDATE) != 0;
-    const char *instead = line->to_crm.on ? "write \"to_pc\": {\"events\": [\"create\"]}, or \"direction\": \"to_crm\""
-                                          : "write \"events\": [\"create\"]";
+    const char *instead =
+        line->to_crm.on
+            ? "write \"to_pc\": {\"events\": [\"create\"]}, or \"direction\": \"to_crm\""
+            : "write \"events\": [\"create\"]";
 
     if (!fact) {
         return;
     }
     if (!strcmp(fact, "server")) {
-        cs_load_error(l, line->pointer, "%s is set by Partner Center and cannot be written; write \"direction\": \"to_crm\"", path->text);
+        cs_load_error(
+            l, line->pointer,
+            "%s is set by Partner Center and cannot be written; write \"direction\": \"to_crm\"",
+            path->text);
     }
     else if (is_state(path->bare)) {
-        cs_load_error(l, line->pointer, "%s follows the table \"hear\"; write \"direction\": \"to_crm\"", path->text);
+        cs_load_error(l, line->pointer,
+                      "%s follows the table \"hear\"; write \"direction\": \"to_crm\"", path->text);
     }
     else if (updates && !strcmp(fact, "latch")) {
-        cs_load_error(l, line->pointer, "%s can be set but never taken back, and latches are not supported by this version; write \"direction\": \"to_crm\"",
+        cs_load_error(l, line->pointer,
+                      "%s can be set but never taken back, and latches are not supported by this "
+                      "version; write \"direction\": \"to_crm\"",
                       path->text);
     }
     else if (updates && !strcmp(fact, "create")) {
-        cs_load_error(l, line->pointer, "%s cannot change once the referral exists; %s", path->text, instead);
+        cs_load_error(l, line->pointer, "%s cannot change once the referral exists; %s", path->text,
+                      instead);
     }
     else if (updates && !strcmp(fact, "unproven")) {
-        cs_load_error(l, line->pointer, "%s is not known to be changeable once the referral exists; %s", path->text, instead);
+        cs_load_error(l, line->pointer,
+                      "%s is not known to be changeable once the referral exists; %s", path->text,
+                      instead);
     }
     else if (updates && path->selects) {
-        cs_load_error(l, line->pointer, "%s is one item of a list and cannot be written alone; %s", path->text, instead);
+        cs_load_error(l, line->pointer, "%s is one item of a list and cannot be written alone; %s",
+                      path->text, instead);
     }
     if (updates && !strcmp(fact, "patch-until-shared")) {
-        cs_load_error(l, line->pointer, "%s belongs to a list, and lists are not supported by this version; write \"direction\": \"to_crm\"",
+        cs_load_error(l, line->pointer,
+                      "%s belongs to a list, and lists are not supported by this version; write "
+                      "\"direction\": \"to_crm\"",
                       path->text);
     }
 }
@@ -122,10 +140,14 @@ static void check_ends(cs_load_t *l, const cs_line_t *line)
         cs_load_error(l, line->pointer, "\"pc\" is missing; allowed: a path to read, or \"const\"");
     }
     if (line->to_pc.on && !line->crm && !line->to_pc.constant && !line->to_pc.dflt) {
-        cs_load_error(l, line->pointer, "\"crm\" is missing; allowed: a column to read, or \"const\"");
+        cs_load_error(l, line->pointer,
+                      "\"crm\" is missing; allowed: a column to read, or \"const\"");
     }
-    if (line->to_pc.on && line->type == CS_TYPE_LOOKUP && line->find && !key_is_own_value(line->find)) {
-        cs_load_error(l, line->pointer, "a look-up travels to Partner Center only by one key that is the line's own value (\".\"); write \"direction\": \"to_crm\"");
+    if (line->to_pc.on && line->type == CS_TYPE_LOOKUP && line->find &&
+        !key_is_own_value(line->find)) {
+        cs_load_error(l, line->pointer,
+                      "a look-up travels to Partner Center only by one key that is the line's own "
+                      "value (\".\"); write \"direction\": \"to_crm\"");
     }
 }
 
@@ -133,32 +155,42 @@ static void check_to_crm(cs_load_t *l, const cs_mapping_kind_t *kind, const cs_l
                          const cs_column_t *column)
 {
     if (column->of) {
-        cs_load_error(l, line->pointer, "%s is read through a look-up and cannot be written; write \"direction\": \"to_pc\"", column->text);
+        cs_load_error(
+            l, line->pointer,
+            "%s is read through a look-up and cannot be written; write \"direction\": \"to_pc\"",
+            column->text);
     }
     else if (!strcmp(column->name, kind->key_column)) {
-        cs_load_error(l, line->pointer, "%s is the row's own id and cannot be written; write \"direction\": \"to_pc\"", column->text);
+        cs_load_error(
+            l, line->pointer,
+            "%s is the row's own id and cannot be written; write \"direction\": \"to_pc\"",
+            column->text);
     }
     else if (!strcmp(column->name, l->facts->state_column)) {
-        cs_load_error(l, line->pointer, "%s follows the table \"show\" and cannot be written by a line", column->text);
+        cs_load_error(l, line->pointer,
+                      "%s follows the table \"show\" and cannot be written by a line",
+                      column->text);
     }
 }
 
 static void check_line(cs_load_t *l, const cs_mapping_kind_t *kind, const cs_line_t *line,
                        apr_array_header_t *crm_writers, apr_array_header_t *pc_writers)
 {
-    const cs_column_t *columns[] = { line->crm, line->crm_currency };
-    const cs_pc_path_t *paths[] = { line->pc, line->pc_currency };
+    const cs_column_t *columns[] = {line->crm, line->crm_currency};
+    const cs_pc_path_t *paths[] = {line->pc, line->pc_currency};
     int i;
 
     check_ends(l, line);
     for (i = 0; i < 2; i++) {
         if (line->to_crm.on && columns[i]) {
             check_to_crm(l, kind, line, columns[i]);
-            claim(l, crm_writers, columns[i]->text, line->to_crm.events, line_name(l, line), line->pointer);
+            claim(l, crm_writers, columns[i]->text, line->to_crm.events, line_name(l, line),
+                  line->pointer);
         }
         if (line->to_pc.on && paths[i]) {
             check_to_pc(l, line, paths[i]);
-            claim(l, pc_writers, paths[i]->text, line->to_pc.events, line_name(l, line), line->pointer);
+            claim(l, pc_writers, paths[i]->text, line->to_pc.events, line_name(l, line),
+                  line->pointer);
         }
     }
 }
@@ -175,7 +207,8 @@ static void claim_shown(cs_load_t *l, const cs_mapping_kind_t *kind, apr_array_h
         for (j = 0; !show->call && j < show->set->nelts; j++) {
             const char *column = APR_ARRAY_IDX(show->set, j, cs_set_t).column;
 
-            for (k = 0; k < seen->nelts && strcmp(APR_ARRAY_IDX(seen, k, const char *), column); k++) {
+            for (k = 0; k < seen->nelts && strcmp(APR_ARRAY_IDX(seen, k, const char *), column);
+                 k++) {
             }
             if (k == seen->nelts) {
                 APR_ARRAY_PUSH(seen, const char *) = column;
@@ -192,13 +225,17 @@ static void claim_told(cs_load_t *l, const cs_mapping_kind_t *kind, apr_array_he
     const cs_tell_t *tell = &kind->tell;
     const struct {
         const char *name, *column;
-    } told[] = { { "id", tell->id }, { "link", tell->link }, { "status", tell->status },
-                 { "problem", tell->problem }, { "audit", tell->audit } };
+    } told[] = {{"id", tell->id},
+                {"link", tell->link},
+                {"status", tell->status},
+                {"problem", tell->problem},
+                {"audit", tell->audit}};
     size_t i;
 
     for (i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
         if (told[i].column) {
-            claim(l, writers, told[i].column, CS_ON_CREATE | CS_ON_UPDATE, apr_psprintf(l->p, "\"%s\" of \"tell\"", told[i].name),
+            claim(l, writers, told[i].column, CS_ON_CREATE | CS_ON_UPDATE,
+                  apr_psprintf(l->p, "\"%s\" of \"tell\"", told[i].name),
                   apr_psprintf(l->p, "%s/tell/%s", ptr, told[i].name));
         }
     }
@@ -218,8 +255,8 @@ void cs_load_check_kind(cs_load_t *l, const cs_mapping_kind_t *kind, const char 
         }
     }
     for (i = 0; i < kind->from_pc_set->nelts; i++) {
-        claim(l, crm, APR_ARRAY_IDX(kind->from_pc_set, i, cs_set_t).column, CS_ON_CREATE, "\"set\" of \"from_pc\"",
-              apr_pstrcat(l->p, ptr, "/from_pc/set", NULL));
+        claim(l, crm, APR_ARRAY_IDX(kind->from_pc_set, i, cs_set_t).column, CS_ON_CREATE,
+              "\"set\" of \"from_pc\"", apr_pstrcat(l->p, ptr, "/from_pc/set", NULL));
     }
     claim_shown(l, kind, crm, ptr);
     claim_told(l, kind, crm, ptr);
@@ -305,7 +342,8 @@ static void add_found(reads_t *r, const cs_column_t *column, const cs_find_t *fi
         const apr_array_header_t *set = APR_ARRAY_IDX(find->by, i, apr_array_header_t *);
 
         for (j = 0; j < set->nelts; j++) {
-            add_column(r, apr_pstrcat(r->p, column->name, "/", APR_ARRAY_IDX(set, j, cs_find_part_t).column, NULL));
+            add_column(r, apr_pstrcat(r->p, column->name, "/",
+                                      APR_ARRAY_IDX(set, j, cs_find_part_t).column, NULL));
         }
     }
 }
@@ -335,7 +373,7 @@ static void add_line(reads_t *r, const cs_line_t *line)
 
 static void add_told(reads_t *r, const cs_tell_t *tell)
 {
-    const char *columns[] = { tell->id, tell->link, tell->status, tell->problem, tell->audit };
+    const char *columns[] = {tell->id, tell->link, tell->status, tell->problem, tell->audit};
     size_t i;
 
     for (i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
@@ -352,8 +390,8 @@ static int by_text(const void *a, const void *b)
 
 void cs_load_columns(cs_load_t *l, cs_mapping_kind_t *kind)
 {
-    reads_t r = { l->p, apr_array_make(l->p, 32, sizeof(const char *)),
-                  apr_array_make(l->p, 4, sizeof(cs_mapping_lookup_t)) };
+    reads_t r = {l->p, apr_array_make(l->p, 32, sizeof(const char *)),
+                 apr_array_make(l->p, 4, sizeof(cs_mapping_lookup_t))};
     int i;
 
     for (i = 0; i < kind->lines->nelts; i++) {

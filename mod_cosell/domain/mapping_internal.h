@@ -1,7 +1,8 @@
 /* domain/mapping_internal.h: a mapping as the domain sees it. Inside domain/ only.
  *
- * Everything here is built by mapping_load.c, checked by mapping_check.c and never changed afterwards. json_t members belong to the mapping's pool; whoever
- * passes one on copies it (json_deep_copy), so that no reference count of the mapping changes.
+ * Everything here is built by mapping_load.c, checked by mapping_check.c and never changed
+ * afterwards. json_t members belong to the mapping's pool; whoever passes one on copies it
+ * (json_deep_copy), so that no reference count of the mapping changes.
  */
 #ifndef CS_DOMAIN_MAPPING_INTERNAL_H
 #define CS_DOMAIN_MAPPING_INTERNAL_H
@@ -28,8 +29,8 @@ typedef enum {
 
 /* A place in a referral. bare = text without selectors: what path facts are asked about. */
 typedef struct cs_pc_step_t {
-    const char *name;      /* member */
-    const char *sel_name;  /* "[type=X]": the item whose `type` is X; NULL = no selector */
+    const char *name;     /* member */
+    const char *sel_name; /* "[type=X]": the item whose `type` is X; NULL = no selector */
     const char *sel_value;
 } cs_pc_step_t;
 
@@ -42,9 +43,9 @@ typedef struct cs_pc_path_t {
 
 /* A column of the CRM: "name", "@id" resolved, or "parentaccountid/name". */
 typedef struct cs_column_t {
-    const char *text;  /* "parentaccountid/name"; NULL = its name is switched off */
-    const char *name;  /* "parentaccountid" */
-    const char *of;    /* "name", or NULL */
+    const char *text; /* "parentaccountid/name"; NULL = its name is switched off */
+    const char *name; /* "parentaccountid" */
+    const char *of;   /* "name", or NULL */
 } cs_column_t;
 
 /* Conditions. */
@@ -62,13 +63,13 @@ typedef enum {
 typedef struct cs_cond_t cs_cond_t;
 struct cs_cond_t {
     cs_cond_e op;
-    apr_array_header_t *items;  /* ALL, ANY, NOT: const cs_cond_t * */
-    int kind;                   /* asks "$kind" */
-    const cs_pc_path_t *pc;     /* or a place in the referral */
-    const cs_column_t *crm;     /* or a column */
-    const char *name;           /* the column was written as "@<name>" */
+    apr_array_header_t *items; /* ALL, ANY, NOT: const cs_cond_t * */
+    int kind;                  /* asks "$kind" */
+    const cs_pc_path_t *pc;    /* or a place in the referral */
+    const cs_column_t *crm;    /* or a column */
+    const char *name;          /* the column was written as "@<name>" */
     const json_t *arg;
-    const char *text;           /* for people */
+    const char *text; /* for people */
 };
 
 /* What a condition is asked about. row NULL: there is no row; every column reads as empty. */
@@ -82,7 +83,13 @@ typedef struct cs_cond_world_t {
 int cs_cond_holds(const cs_cond_t *cond, const cs_cond_world_t *world);
 
 /* Two-way value tables. */
-typedef enum { CS_ELSE_REFUSE = 0, CS_ELSE_SKIP, CS_ELSE_HOLD, CS_ELSE_OMIT, CS_ELSE_VALUE } cs_else_e;
+typedef enum {
+    CS_ELSE_REFUSE = 0,
+    CS_ELSE_SKIP,
+    CS_ELSE_HOLD,
+    CS_ELSE_OMIT,
+    CS_ELSE_VALUE
+} cs_else_e;
 
 typedef struct cs_else_t {
     cs_else_e what;
@@ -90,16 +97,16 @@ typedef struct cs_else_t {
 } cs_else_t;
 
 typedef struct cs_values_t {
-    const char *name;      /* for messages */
-    const json_t *pairs;   /* object: Partner Center's text -> CRM's value; NULL = none */
-    const json_t *empty;   /* array of Partner Center's texts that mean "nothing"; NULL = none */
+    const char *name;    /* for messages */
+    const json_t *pairs; /* object: Partner Center's text -> CRM's value; NULL = none */
+    const json_t *empty; /* array of Partner Center's texts that mean "nothing"; NULL = none */
     cs_else_t to_crm, to_pc;
 } cs_values_t;
 
 /* Look-ups. */
 typedef struct cs_find_part_t {
     const char *column;
-    const cs_pc_path_t *path;  /* NULL = ".": the line's own value */
+    const cs_pc_path_t *path; /* NULL = ".": the line's own value */
 } cs_find_part_t;
 
 typedef enum { CS_NONE_HOLD = 0, CS_NONE_SKIP, CS_NONE_CREATE } cs_none_e;
@@ -107,11 +114,11 @@ typedef enum { CS_NONE_HOLD = 0, CS_NONE_SKIP, CS_NONE_CREATE } cs_none_e;
 typedef struct cs_find_t {
     const char *name;
     const char *table;
-    apr_array_header_t *by;      /* apr_array_header_t * of cs_find_part_t: ordered key sets */
-    const json_t *where;         /* object column -> constant, or NULL */
-    const char *several;         /* "hold" */
+    apr_array_header_t *by; /* apr_array_header_t * of cs_find_part_t: ordered key sets */
+    const json_t *where;    /* object column -> constant, or NULL */
+    const char *several;    /* "hold" */
     cs_none_e none;
-    apr_array_header_t *create;  /* cs_find_part_t; NULL unless none is CREATE */
+    apr_array_header_t *create; /* cs_find_part_t; NULL unless none is CREATE */
 } cs_find_t;
 
 /* Lines. */
@@ -119,53 +126,53 @@ typedef enum { CS_POLICY_HOLD = 0, CS_POLICY_PC, CS_POLICY_CRM } cs_policy_e;
 
 /* One direction of a line, overrides applied. */
 typedef struct cs_way_t {
-    int on;                  /* the line has this direction */
-    int events;              /* CS_ON_* */
-    const cs_cond_t *when;   /* of the override; the line's own is asked too */
-    const json_t *constant;  /* sent instead of the source */
-    const json_t *dflt;      /* sent when the source is empty */
+    int on;                 /* the line has this direction */
+    int events;             /* CS_ON_* */
+    const cs_cond_t *when;  /* of the override; the line's own is asked too */
+    const json_t *constant; /* sent instead of the source */
+    const json_t *dflt;     /* sent when the source is empty */
     int only_if_empty;
-    int max;                 /* UTF-16 units; 0 = no bound */
+    int max; /* UTF-16 units; 0 = no bound */
     int required;
 } cs_way_t;
 
 typedef struct cs_line_t {
     const char *name;
-    const char *pointer;       /* where it stands in the file */
-    int broken;                /* its places could not be understood, which has been said */
-    int off;                   /* "enabled": false, or one of its names is null */
+    const char *pointer; /* where it stands in the file */
+    int broken;          /* its places could not be understood, which has been said */
+    int off;             /* "enabled": false, or one of its names is null */
     const char *off_why;
     cs_type_e type;
-    const cs_pc_path_t *pc;    /* money: the amount; NULL = none */
+    const cs_pc_path_t *pc; /* money: the amount; NULL = none */
     const cs_pc_path_t *pc_currency;
-    const cs_column_t *crm;    /* money: the amount; NULL = none */
+    const cs_column_t *crm; /* money: the amount; NULL = none */
     const cs_column_t *crm_currency;
     cs_way_t to_pc, to_crm;
     const cs_cond_t *when;
     cs_policy_e conflict;
     int enforce;
-    int zero_send;             /* "zero": "send" */
+    int zero_send; /* "zero": "send" */
     const cs_values_t *values;
     const cs_find_t *find;
-    int zone;                  /* seconds east of UTC in which a date is meant */
-    int time;                  /* seconds after midnight in that zone that an instant made from a date gets */
+    int zone; /* seconds east of UTC in which a date is meant */
+    int time; /* seconds after midnight in that zone that an instant made from a date gets */
 } cs_line_t;
 
 /* A column (or parameter) and where its value comes from. */
 typedef struct cs_set_t {
     const char *column;
-    const json_t *constant;      /* or */
+    const json_t *constant; /* or */
     const cs_pc_path_t *path;
-    const cs_values_t *values;   /* with path: the text up to the first ':' is looked up */
+    const cs_values_t *values; /* with path: the text up to the first ':' is looked up */
 } cs_set_t;
 
 typedef struct cs_hear_t {
-    const char *pc;               /* "New", "Closed/Won" */
-    apr_array_header_t *crm;      /* cs_set_t; constant may be an array: any of */
-    apr_array_header_t *actions;  /* const char * */
+    const char *pc;              /* "New", "Closed/Won" */
+    apr_array_header_t *crm;     /* cs_set_t; constant may be an array: any of */
+    apr_array_header_t *actions; /* const char * */
     const char *say;
     apr_interval_time_t not_before;
-    const cs_column_t *reason;    /* NULL = no reason */
+    const cs_column_t *reason; /* NULL = no reason */
     const cs_values_t *reason_values;
 } cs_hear_t;
 
@@ -174,7 +181,7 @@ typedef struct cs_show_t {
     const char *call;
     int unlink;
     const char *if_was;
-    apr_array_header_t *set;      /* cs_set_t */
+    apr_array_header_t *set; /* cs_set_t */
 } cs_show_t;
 
 typedef struct cs_tell_t {
@@ -187,19 +194,19 @@ struct cs_mapping_kind_t {
     const cs_mapping_t *mapping;
     const char *name;
     const char *table;
-    const char *key_column;             /* "opportunityid" */
-    const cs_cond_t *from_pc_when;      /* NULL = takes nothing from Partner Center */
-    apr_array_header_t *from_pc_set;    /* cs_set_t */
-    const cs_cond_t *from_crm_when;     /* NULL = none */
-    const cs_cond_t *opt_in;            /* the part of from_crm_when that asks @sync; NULL = none */
-    int pauses;                         /* "opt_out": "pause" */
-    apr_array_header_t *lines;          /* cs_line_t *, file order */
-    apr_array_header_t *hear;           /* cs_hear_t */
-    apr_array_header_t *show;           /* cs_show_t */
+    const char *key_column;          /* "opportunityid" */
+    const cs_cond_t *from_pc_when;   /* NULL = takes nothing from Partner Center */
+    apr_array_header_t *from_pc_set; /* cs_set_t */
+    const cs_cond_t *from_crm_when;  /* NULL = none */
+    const cs_cond_t *opt_in;         /* the part of from_crm_when that asks @sync; NULL = none */
+    int pauses;                      /* "opt_out": "pause" */
+    apr_array_header_t *lines;       /* cs_line_t *, file order */
+    apr_array_header_t *hear;        /* cs_hear_t */
+    apr_array_header_t *show;        /* cs_show_t */
     cs_tell_t tell;
-    apr_array_header_t *state_columns;  /* const char *: statecode and what hear asks about */
-    apr_array_header_t *columns;        /* const char * */
-    apr_array_header_t *lookups;        /* cs_mapping_lookup_t */
+    apr_array_header_t *state_columns; /* const char *: statecode and what hear asks about */
+    apr_array_header_t *columns;       /* const char * */
+    apr_array_header_t *lookups;       /* cs_mapping_lookup_t */
 };
 
 struct cs_mapping_t {
@@ -207,15 +214,15 @@ struct cs_mapping_t {
     const char *crm;
     const char *revision;
     const char *digest;
-    apr_array_header_t *kinds;          /* cs_mapping_kind_t * */
+    apr_array_header_t *kinds; /* cs_mapping_kind_t * */
 };
 
 /* What we know of a CRM type without asking it. */
 typedef struct cs_crm_facts_t {
     const char *type;
-    const char *state_column;                  /* 0 open, 1 won, 2 lost */
-    const char *key_suffix;                    /* a table's key column is its name plus this */
-    const char *win, *lose;                    /* actions that close */
+    const char *state_column; /* 0 open, 1 won, 2 lost */
+    const char *key_suffix;   /* a table's key column is its name plus this */
+    const char *win, *lose;   /* actions that close */
 } cs_crm_facts_t;
 /* NULL for a type nobody knows. */
 const cs_crm_facts_t *cs_crm_facts(const char *type);
@@ -226,13 +233,13 @@ typedef struct cs_load_t {
     apr_pool_t *p;
     const char *file;
     const cs_json_source_t *source;
-    apr_array_header_t *errors;   /* const char * */
+    apr_array_header_t *errors; /* const char * */
     cs_mapping_t *mapping;
     const cs_crm_facts_t *facts;
-    const json_t *names;          /* "names", or NULL */
+    const json_t *names; /* "names", or NULL */
     const json_t *values_json;
-    apr_array_header_t *values;   /* cs_values_t *, by name */
-    apr_array_header_t *finds;    /* cs_find_t * */
+    apr_array_header_t *values; /* cs_values_t *, by name */
+    apr_array_header_t *finds;  /* cs_find_t * */
 } cs_load_t;
 
 /* JSON kinds, for tables of members. */
@@ -248,26 +255,31 @@ typedef struct cs_load_t {
 typedef struct cs_member_t {
     const char *name;
     unsigned kinds;
-    const char *later;   /* what a later version brings, by its name; NULL = built */
+    const char *later; /* what a later version brings, by its name; NULL = built */
 } cs_member_t;
 
 /* One more mistake, at a JSON pointer. */
-void cs_load_error(cs_load_t *l, const char *pointer, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
+void cs_load_error(cs_load_t *l, const char *pointer, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 /* ptr + "/" + escaped name */
 const char *cs_load_ptr(cs_load_t *l, const char *ptr, const char *name);
 const char *cs_load_ptr_at(cs_load_t *l, const char *ptr, size_t index);
-/* 1 when obj is an object that has only members of the table (closed by name NULL), each of an allowed kind. Mistakes are reported. */
+/* 1 when obj is an object that has only members of the table (closed by name NULL), each of an
+ * allowed kind. Mistakes are reported. */
 int cs_load_members(cs_load_t *l, const json_t *obj, const char *ptr, const cs_member_t *table);
 /* A member that is one of the words, or dflt; the index into words (closed by NULL). */
-int cs_load_word(cs_load_t *l, const json_t *obj, const char *ptr, const char *name, const char *const *words, int dflt);
+int cs_load_word(cs_load_t *l, const json_t *obj, const char *ptr, const char *name,
+                 const char *const *words, int dflt);
 /* A whole number within lo..hi, or dflt. */
-int cs_load_int(cs_load_t *l, const json_t *obj, const char *ptr, const char *name, int lo, int hi, int dflt);
+int cs_load_int(cs_load_t *l, const json_t *obj, const char *ptr, const char *name, int lo, int hi,
+                int dflt);
 /* NULL after a reported mistake; text NULL = it was no text, which has been reported. */
 const cs_pc_path_t *cs_load_path(cs_load_t *l, const char *text, const char *ptr);
 const cs_column_t *cs_load_column(cs_load_t *l, const char *text, const char *ptr);
 const cs_cond_t *cs_load_cond(cs_load_t *l, const json_t *json, const char *ptr);
 /* A name of "values" or the table itself. */
-const cs_values_t *cs_load_values(cs_load_t *l, const json_t *json, const char *ptr, const char *name);
+const cs_values_t *cs_load_values(cs_load_t *l, const json_t *json, const char *ptr,
+                                  const char *name);
 const cs_find_t *cs_load_find(cs_load_t *l, const json_t *json, const char *ptr);
 /* {"column": constant | "/path" | {"pc","values"}}; plain = constants only. cs_set_t. */
 apr_array_header_t *cs_load_set(cs_load_t *l, const json_t *json, const char *ptr, int plain);
@@ -285,7 +297,8 @@ json_t *cs_path_get(const cs_pc_path_t *path, const json_t *doc);
 /* Borrowed value of a column: NULL = unreadable; JSON null = empty. row NULL = empty. */
 json_t *cs_column_get(const cs_column_t *column, const json_t *row);
 
-/* A side of a line now. value NULL = unreadable. bad = why the value cannot travel; it is still good for seeing a change. */
+/* A side of a line now. value NULL = unreadable. bad = why the value cannot travel; it is still
+ * good for seeing a change. */
 typedef struct cs_side_t {
     json_t *value;
     const char *bad;
@@ -297,8 +310,8 @@ void cs_line_read_crm(cs_side_t *side, const cs_line_t *line, const json_t *row,
 typedef enum { CS_CONV_OK = 0, CS_CONV_SKIP, CS_CONV_HOLD, CS_CONV_REFUSE } cs_conv_e;
 typedef struct cs_conv_t {
     cs_conv_e what;
-    json_t *value;     /* OK */
-    const char *why;   /* otherwise */
+    json_t *value;   /* OK */
+    const char *why; /* otherwise */
 } cs_conv_t;
 void cs_line_to_crm(cs_conv_t *conv, const cs_line_t *line, const json_t *pc, apr_pool_t *p);
 void cs_line_to_pc(cs_conv_t *conv, const cs_line_t *line, const json_t *crm, apr_pool_t *p);
@@ -310,10 +323,13 @@ int cs_line_unchanged(const cs_line_t *line, const json_t *before, const json_t 
 /* Money with an amount and no currency. */
 int cs_money_is_half(const json_t *money);
 
-/* Adds the columns that bring the CRM to Partner Center's value pc. now = what the CRM shows (NULL at a create): half of a pair that is the same already stays out. */
-void cs_line_columns(json_t *row, const cs_line_t *line, const json_t *pc, const json_t *doc, const json_t *now, apr_pool_t *p);
+/* Adds the columns that bring the CRM to Partner Center's value pc. now = what the CRM shows (NULL
+ * at a create): half of a pair that is the same already stays out. */
+void cs_line_columns(json_t *row, const cs_line_t *line, const json_t *pc, const json_t *doc,
+                     const json_t *now, apr_pool_t *p);
 /* Appends the JSON Patch operations that bring the referral to the CRM's value crm. */
-void cs_line_operations(json_t *ops, const cs_line_t *line, const json_t *crm, const json_t *doc, apr_pool_t *p);
+void cs_line_operations(json_t *ops, const cs_line_t *line, const json_t *crm, const json_t *doc,
+                        apr_pool_t *p);
 /* Fills columns from a table of sets; entries without a value are left out. */
 void cs_set_apply(json_t *row, const apr_array_header_t *set, const json_t *doc, apr_pool_t *p);
 
@@ -325,6 +341,7 @@ int cs_text_units(const char *text);
 const char *cs_text_head(const char *text, int units, apr_pool_t *p);
 
 /* The kind for a referral of that kind word; NULL = none. */
-const cs_mapping_kind_t *cs_mapping_route_kind(const cs_mapping_t *mapping, const char *kind, const cs_card_t *own);
+const cs_mapping_kind_t *cs_mapping_route_kind(const cs_mapping_t *mapping, const char *kind,
+                                               const cs_card_t *own);
 
 #endif

@@ -9,41 +9,42 @@
 #define NOON (12 * 3600)
 
 static const cs_member_t line_members[] = {
-    { "pc", CS_J_TEXT | CS_J_OBJECT, NULL },
-    { "crm", CS_J_TEXT | CS_J_OBJECT | CS_J_ARRAY, NULL },
-    { "type", CS_J_TEXT, NULL },
-    { "direction", CS_J_TEXT, NULL },
-    { "events", CS_J_ARRAY, NULL },
-    { "when", CS_J_OBJECT | CS_J_BOOL, NULL },
-    { "const", CS_J_SCALAR, NULL },
-    { "default", CS_J_SCALAR, NULL },
-    { "only_if_empty", CS_J_BOOL, NULL },
-    { "required", CS_J_BOOL, NULL },
-    { "max", CS_J_INT, NULL },
-    { "conflict", CS_J_TEXT, NULL },
-    { "enforce", CS_J_BOOL, NULL },
-    { "enabled", CS_J_BOOL, NULL },
-    { "values", CS_J_TEXT | CS_J_OBJECT, NULL },
-    { "find", CS_J_TEXT, NULL },
-    { "zero", CS_J_TEXT, NULL },
-    { "zone", CS_J_TEXT, NULL },
-    { "time", CS_J_TEXT, NULL },
-    { "to_pc", CS_J_OBJECT, NULL },
-    { "to_crm", CS_J_OBJECT, NULL },
-    { "introduce", CS_J_TEXT, "\"introduce\" (how a new line starts) is" },
-    { "cut", CS_J_TEXT, "\"cut\" (shortening a text) is" },
-    { "latch", CS_J_BOOL, "\"latch\" (a value that only rises) is" },
-    { "group", CS_J_TEXT, "\"group\" (lines that travel together) is" },
-    { NULL, 0, NULL }
-};
+    {"pc", CS_J_TEXT | CS_J_OBJECT, NULL},
+    {"crm", CS_J_TEXT | CS_J_OBJECT | CS_J_ARRAY, NULL},
+    {"type", CS_J_TEXT, NULL},
+    {"direction", CS_J_TEXT, NULL},
+    {"events", CS_J_ARRAY, NULL},
+    {"when", CS_J_OBJECT | CS_J_BOOL, NULL},
+    {"const", CS_J_SCALAR, NULL},
+    {"default", CS_J_SCALAR, NULL},
+    {"only_if_empty", CS_J_BOOL, NULL},
+    {"required", CS_J_BOOL, NULL},
+    {"max", CS_J_INT, NULL},
+    {"conflict", CS_J_TEXT, NULL},
+    {"enforce", CS_J_BOOL, NULL},
+    {"enabled", CS_J_BOOL, NULL},
+    {"values", CS_J_TEXT | CS_J_OBJECT, NULL},
+    {"find", CS_J_TEXT, NULL},
+    {"zero", CS_J_TEXT, NULL},
+    {"zone", CS_J_TEXT, NULL},
+    {"time", CS_J_TEXT, NULL},
+    {"to_pc", CS_J_OBJECT, NULL},
+    {"to_crm", CS_J_OBJECT, NULL},
+    {"introduce", CS_J_TEXT, "\"introduce\" (how a new line starts) is"},
+    {"cut", CS_J_TEXT, "\"cut\" (shortening a text) is"},
+    {"latch", CS_J_BOOL, "\"latch\" (a value that only rises) is"},
+    {"group", CS_J_TEXT, "\"group\" (lines that travel together) is"},
+    {NULL, 0, NULL}};
 
-static const cs_member_t way_members[] = {
-    { "events", CS_J_ARRAY, NULL },     { "when", CS_J_OBJECT | CS_J_BOOL, NULL },
-    { "const", CS_J_SCALAR, NULL },     { "default", CS_J_SCALAR, NULL },
-    { "only_if_empty", CS_J_BOOL, NULL }, { "required", CS_J_BOOL, NULL },
-    { "max", CS_J_INT, NULL },          { "cut", CS_J_TEXT, "\"cut\" (shortening a text) is" },
-    { NULL, 0, NULL }
-};
+static const cs_member_t way_members[] = {{"events", CS_J_ARRAY, NULL},
+                                          {"when", CS_J_OBJECT | CS_J_BOOL, NULL},
+                                          {"const", CS_J_SCALAR, NULL},
+                                          {"default", CS_J_SCALAR, NULL},
+                                          {"only_if_empty", CS_J_BOOL, NULL},
+                                          {"required", CS_J_BOOL, NULL},
+                                          {"max", CS_J_INT, NULL},
+                                          {"cut", CS_J_TEXT, "\"cut\" (shortening a text) is"},
+                                          {NULL, 0, NULL}};
 
 static void switch_off(cs_line_t *line, const char *why)
 {
@@ -94,11 +95,11 @@ static void load_way(cs_load_t *l, cs_way_t *way, const json_t *json, const char
 
 static void load_ways(cs_load_t *l, cs_line_t *line, const json_t *json, const char *ptr)
 {
-    static const char *const directions[] = { "both", "to_pc", "to_crm", NULL };
-    static const int bits[] = { CS_WAY_BOTH, CS_WAY_TO_PC, CS_WAY_TO_CRM };
+    static const char *const directions[] = {"both", "to_pc", "to_crm", NULL};
+    static const int bits[] = {CS_WAY_BOTH, CS_WAY_TO_PC, CS_WAY_TO_CRM};
     int ways = bits[cs_load_word(l, json, ptr, "direction", directions, 0)];
-    const char *names[] = { "to_pc", "to_crm" };
-    cs_way_t *way[] = { &line->to_pc, &line->to_crm };
+    const char *names[] = {"to_pc", "to_crm"};
+    cs_way_t *way[] = {&line->to_pc, &line->to_crm};
     int i;
 
     for (i = 0; i < 2; i++) {
@@ -112,8 +113,10 @@ static void load_ways(cs_load_t *l, cs_line_t *line, const json_t *json, const c
             continue;
         }
         if (!way[i]->on) {
-            cs_load_error(l, at, "the line does not go that way; allowed: no \"%s\" beside \"direction\": \"%s\"", names[i],
-                          cs_json_str(json, "direction"));
+            cs_load_error(
+                l, at,
+                "the line does not go that way; allowed: no \"%s\" beside \"direction\": \"%s\"",
+                names[i], cs_json_str(json, "direction"));
         }
         load_way(l, way[i], over, at);
         if (cs_json_get(over, "when")) {
@@ -121,11 +124,14 @@ static void load_ways(cs_load_t *l, cs_line_t *line, const json_t *json, const c
         }
     }
     if (ways == CS_WAY_BOTH && (cs_json_get(json, "const") || cs_json_get(json, "default"))) {
-        cs_load_error(l, ptr, "a constant or default needs one direction; write it into \"to_pc\" or \"to_crm\", or give the line a \"direction\"");
+        cs_load_error(l, ptr,
+                      "a constant or default needs one direction; write it into \"to_pc\" or "
+                      "\"to_crm\", or give the line a \"direction\"");
     }
 }
 
-static const cs_column_t *line_column(cs_load_t *l, cs_line_t *line, const char *text, const char *ptr)
+static const cs_column_t *line_column(cs_load_t *l, cs_line_t *line, const char *text,
+                                      const char *ptr)
 {
     const cs_column_t *column = cs_load_column(l, text, ptr);
 
@@ -144,11 +150,12 @@ static const cs_column_t *line_column(cs_load_t *l, cs_line_t *line, const char 
 static int load_pair(cs_load_t *l, const json_t *json, const char *ptr, const char **pamount,
                      const char **pcurrency)
 {
-    static const cs_member_t members[] = { { "amount", CS_J_TEXT, NULL }, { "currency", CS_J_TEXT, NULL },
-                                           { NULL, 0, NULL } };
+    static const cs_member_t members[] = {
+        {"amount", CS_J_TEXT, NULL}, {"currency", CS_J_TEXT, NULL}, {NULL, 0, NULL}};
 
     if (!json_is_object(json)) {
-        cs_load_error(l, ptr, "%s is no money; allowed: {\"amount\": ..., \"currency\": ...}", cs_json_print(json, l->p));
+        cs_load_error(l, ptr, "%s is no money; allowed: {\"amount\": ..., \"currency\": ...}",
+                      cs_json_print(json, l->p));
         return 0;
     }
     if (!cs_load_members(l, json, ptr, members)) {
@@ -179,9 +186,14 @@ static void load_money(cs_load_t *l, cs_line_t *line, const json_t *json, const 
     if (!line->find) {
         cs_load_error(l, ptr, "\"find\" is missing; allowed: the look-up of the currency's row");
     }
-    else if (line->find->by->nelts != 1 || APR_ARRAY_IDX(line->find->by, 0, apr_array_header_t *)->nelts != 1 ||
-             APR_ARRAY_IDX(APR_ARRAY_IDX(line->find->by, 0, apr_array_header_t *), 0, cs_find_part_t).path) {
-        cs_load_error(l, cs_load_ptr(l, ptr, "find"), "a currency is found by its code alone; allowed: a look-up by one column with \".\"");
+    else if (line->find->by->nelts != 1 ||
+             APR_ARRAY_IDX(line->find->by, 0, apr_array_header_t *)->nelts != 1 ||
+             APR_ARRAY_IDX(APR_ARRAY_IDX(line->find->by, 0, apr_array_header_t *), 0,
+                           cs_find_part_t)
+                 .path) {
+        cs_load_error(
+            l, cs_load_ptr(l, ptr, "find"),
+            "a currency is found by its code alone; allowed: a look-up by one column with \".\"");
         line->find = NULL;
     }
 }
@@ -191,7 +203,9 @@ static void load_places(cs_load_t *l, cs_line_t *line, const json_t *json, const
     const json_t *pc = cs_json_get(json, "pc"), *crm = cs_json_get(json, "crm");
 
     if (json_is_array(crm)) {
-        cs_load_error(l, cs_load_ptr(l, ptr, "crm"), "several columns for one line are not supported by this version; allowed: one column");
+        cs_load_error(
+            l, cs_load_ptr(l, ptr, "crm"),
+            "several columns for one line are not supported by this version; allowed: one column");
         crm = NULL;
         switch_off(line, "refused");
     }
@@ -250,24 +264,30 @@ static void load_date(cs_load_t *l, cs_line_t *line, const json_t *json, const c
 
     line->time = NOON;
     if ((zone || text) && line->type != CS_TYPE_DATE) {
-        cs_load_error(l, ptr, "\"zone\" and \"time\" are for dates; allowed: with \"type\": \"date\"");
+        cs_load_error(l, ptr,
+                      "\"zone\" and \"time\" are for dates; allowed: with \"type\": \"date\"");
     }
     if (zone && !parse_offset(zone, &line->zone)) {
-        cs_load_error(l, cs_load_ptr(l, ptr, "zone"), "\"%s\" is no fixed zone; allowed: UTC, +hh:mm, -hh:mm (named zones are not supported by this version)",
+        cs_load_error(l, cs_load_ptr(l, ptr, "zone"),
+                      "\"%s\" is no fixed zone; allowed: UTC, +hh:mm, -hh:mm (named zones are not "
+                      "supported by this version)",
                       zone);
     }
     if (text && !parse_clock(text, &line->time)) {
-        cs_load_error(l, cs_load_ptr(l, ptr, "time"), "\"%s\" is no time of day; allowed: hh:mm", text);
+        cs_load_error(l, cs_load_ptr(l, ptr, "time"), "\"%s\" is no time of day; allowed: hh:mm",
+                      text);
     }
 }
 
 static int load_type(cs_load_t *l, cs_line_t *line, const json_t *json, const char *ptr)
 {
-    static const char *const types[] = { "text", "money", "date", "flag", "choice", "look-up", NULL };
+    static const char *const types[] = {"text", "money", "date", "flag", "choice", "look-up", NULL};
     const char *text = cs_json_str(json, "type");
 
     if (text && !strcmp(text, "country")) {
-        cs_load_error(l, cs_load_ptr(l, ptr, "type"), "the type country is not supported by this version; allowed: text, money, date, flag, choice, look-up");
+        cs_load_error(l, cs_load_ptr(l, ptr, "type"),
+                      "the type country is not supported by this version; allowed: text, money, "
+                      "date, flag, choice, look-up");
         return 0;
     }
     line->type = json_is_object(cs_json_get(json, "pc")) ? CS_TYPE_MONEY
@@ -278,7 +298,8 @@ static int load_type(cs_load_t *l, cs_line_t *line, const json_t *json, const ch
     return 1;
 }
 
-static const cs_find_t *find_of_name(cs_load_t *l, const char *name, const json_t *json, const char *ptr)
+static const cs_find_t *find_of_name(cs_load_t *l, const char *name, const json_t *json,
+                                     const char *ptr)
 {
     const char *all = "";
     int i;
@@ -292,7 +313,8 @@ static const cs_find_t *find_of_name(cs_load_t *l, const char *name, const json_
         all = apr_pstrcat(l->p, all, *all ? ", " : "", find->name, NULL);
     }
     (void)json;
-    cs_load_error(l, ptr, "\"%s\" is not among the look-ups of \"find\"; allowed: %s", name, *all ? all : "none");
+    cs_load_error(l, ptr, "\"%s\" is not among the look-ups of \"find\"; allowed: %s", name,
+                  *all ? all : "none");
     return NULL;
 }
 
@@ -304,7 +326,8 @@ static void load_tables(cs_load_t *l, cs_line_t *line, const json_t *json, const
     if (values) {
         line->values = cs_load_values(l, values, cs_load_ptr(l, ptr, "values"), "values");
         if (line->type != CS_TYPE_CHOICE) {
-            cs_load_error(l, cs_load_ptr(l, ptr, "values"), "\"values\" is for choices; allowed: with \"type\": \"choice\"");
+            cs_load_error(l, cs_load_ptr(l, ptr, "values"),
+                          "\"values\" is for choices; allowed: with \"type\": \"choice\"");
         }
     }
     else if (line->type == CS_TYPE_CHOICE) {
@@ -313,7 +336,9 @@ static void load_tables(cs_load_t *l, cs_line_t *line, const json_t *json, const
     if (find) {
         line->find = find_of_name(l, find, json, cs_load_ptr(l, ptr, "find"));
         if (line->type != CS_TYPE_LOOKUP && line->type != CS_TYPE_MONEY) {
-            cs_load_error(l, cs_load_ptr(l, ptr, "find"), "\"find\" is for look-ups and money; allowed: with \"type\": \"look-up\"");
+            cs_load_error(
+                l, cs_load_ptr(l, ptr, "find"),
+                "\"find\" is for look-ups and money; allowed: with \"type\": \"look-up\"");
         }
     }
     else if (line->type == CS_TYPE_LOOKUP) {
@@ -323,20 +348,22 @@ static void load_tables(cs_load_t *l, cs_line_t *line, const json_t *json, const
 
 static void load_rules(cs_load_t *l, cs_line_t *line, const json_t *json, const char *ptr)
 {
-    static const char *const policies[] = { "hold", "partner-center", "crm", NULL };
-    static const char *const zeros[] = { "hold", "send", NULL };
+    static const char *const policies[] = {"hold", "partner-center", "crm", NULL};
+    static const char *const zeros[] = {"hold", "send", NULL};
 
     line->conflict = (cs_policy_e)cs_load_word(l, json, ptr, "conflict", policies, CS_POLICY_HOLD);
     line->enforce = cs_json_bool(json, "enforce", 0);
     line->zero_send = cs_load_word(l, json, ptr, "zero", zeros, 0);
     if (cs_json_get(json, "zero") && line->type != CS_TYPE_MONEY) {
-        cs_load_error(l, cs_load_ptr(l, ptr, "zero"), "\"zero\" is for money; allowed: with an amount and a currency");
+        cs_load_error(l, cs_load_ptr(l, ptr, "zero"),
+                      "\"zero\" is for money; allowed: with an amount and a currency");
     }
     if (cs_json_get(json, "when")) {
         line->when = cs_load_cond(l, cs_json_get(json, "when"), cs_load_ptr(l, ptr, "when"));
     }
     if (line->enforce && line->to_pc.on && line->to_crm.on) {
-        cs_load_error(l, cs_load_ptr(l, ptr, "enforce"), "a two-way line has no target to enforce; allowed: with a \"direction\"");
+        cs_load_error(l, cs_load_ptr(l, ptr, "enforce"),
+                      "a two-way line has no target to enforce; allowed: with a \"direction\"");
     }
 }
 

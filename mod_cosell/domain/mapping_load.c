@@ -1,6 +1,8 @@
-/* domain/mapping_load.c: from the text of a mapping to a cs_mapping_t, or to the list of its mistakes.
+/* domain/mapping_load.c: from the text of a mapping to a cs_mapping_t, or to the list of its
+ * mistakes.
  *
- * Loading never stops at the first mistake: each part reports what it sees and goes on with what it understood, so that one run names them all.
+ * Loading never stops at the first mistake: each part reports what it sees and goes on with what it
+ * understood, so that one run names them all.
  */
 #include <apr_file_io.h>
 #include <apr_strings.h>
@@ -87,10 +89,10 @@ static const char *kind_words(unsigned kinds, apr_pool_t *p)
     static const struct {
         unsigned bit;
         const char *word;
-    } words[] = { { CS_J_OBJECT, "an object" }, { CS_J_ARRAY, "an array" },
-                  { CS_J_TEXT, "a text" },      { CS_J_INT, "a whole number" },
-                  { CS_J_REAL, "a number" },    { CS_J_BOOL, "true or false" },
-                  { CS_J_NULL, "null" } };
+    } words[] = {{CS_J_OBJECT, "an object"}, {CS_J_ARRAY, "an array"},
+                 {CS_J_TEXT, "a text"},      {CS_J_INT, "a whole number"},
+                 {CS_J_REAL, "a number"},    {CS_J_BOOL, "true or false"},
+                 {CS_J_NULL, "null"}};
     const char *out = NULL;
     size_t i;
 
@@ -185,7 +187,8 @@ int cs_load_int(cs_load_t *l, const json_t *obj, const char *ptr, const char *na
         return dflt;
     }
     if (json_integer_value(json) < lo || json_integer_value(json) > hi) {
-        cs_load_error(l, cs_load_ptr(l, ptr, name), "%" APR_INT64_T_FMT " is out of range; allowed: %d to %d",
+        cs_load_error(l, cs_load_ptr(l, ptr, name),
+                      "%" APR_INT64_T_FMT " is out of range; allowed: %d to %d",
                       (apr_int64_t)json_integer_value(json), lo, hi);
         return dflt;
     }
@@ -211,7 +214,8 @@ static void load_names(cs_load_t *l, const json_t *root)
             continue;
         }
         if (!json_is_null(value) && (!json_is_string(value) || !*json_string_value(value))) {
-            cs_load_error(l, at, "%s is no name; allowed: the name of a column, or null to switch it off",
+            cs_load_error(l, at,
+                          "%s is no name; allowed: the name of a column, or null to switch it off",
                           cs_json_print(value, l->p));
         }
     }
@@ -227,7 +231,8 @@ static void load_shared(cs_load_t *l, const json_t *root)
     if (json_is_object(l->values_json)) {
         json_object_foreach((json_t *)l->values_json, key, value) {
             if (strcmp(key, "$comment")) {
-                const cs_values_t *v = cs_load_values(l, value, cs_load_ptr(l, "/values", key), key);
+                const cs_values_t *v =
+                    cs_load_values(l, value, cs_load_ptr(l, "/values", key), key);
 
                 if (v) {
                     APR_ARRAY_PUSH(l->values, const cs_values_t *) = v;
@@ -249,10 +254,10 @@ static void load_shared(cs_load_t *l, const json_t *root)
     }
 }
 
-static const cs_member_t from_pc_members[] = { { "when", CS_J_OBJECT | CS_J_BOOL, NULL },
-                                               { "set", CS_J_OBJECT, NULL },
-                                               { "owner", CS_J_OBJECT, "an owner is" },
-                                               { NULL, 0, NULL } };
+static const cs_member_t from_pc_members[] = {{"when", CS_J_OBJECT | CS_J_BOOL, NULL},
+                                              {"set", CS_J_OBJECT, NULL},
+                                              {"owner", CS_J_OBJECT, "an owner is"},
+                                              {NULL, 0, NULL}};
 
 static void load_from_pc(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json, const char *ptr)
 {
@@ -272,12 +277,13 @@ static void load_from_pc(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *js
     }
 }
 
-static const cs_member_t from_crm_members[] = {
-    { "when", CS_J_OBJECT | CS_J_BOOL, NULL }, { "quiet", CS_J_TEXT, NULL },
-    { "opt_out", CS_J_TEXT, NULL },            { "gone", CS_J_TEXT, NULL },
-    { "kind", CS_J_ARRAY, NULL },              { "set", CS_J_OBJECT, NULL },
-    { NULL, 0, NULL }
-};
+static const cs_member_t from_crm_members[] = {{"when", CS_J_OBJECT | CS_J_BOOL, NULL},
+                                               {"quiet", CS_J_TEXT, NULL},
+                                               {"opt_out", CS_J_TEXT, NULL},
+                                               {"gone", CS_J_TEXT, NULL},
+                                               {"kind", CS_J_ARRAY, NULL},
+                                               {"set", CS_J_OBJECT, NULL},
+                                               {NULL, 0, NULL}};
 
 static const cs_cond_t *find_opt_in(const cs_cond_t *cond)
 {
@@ -302,10 +308,10 @@ static const cs_cond_t *find_opt_in(const cs_cond_t *cond)
 /* Rules for creating referrals: kept in shape, applied by a later version. */
 static void check_created_kinds(cs_load_t *l, const json_t *kinds, const char *ptr)
 {
-    static const cs_member_t words[] = { { "co-sell", CS_J_OBJECT | CS_J_BOOL, NULL },
-                                         { "partner-led", CS_J_OBJECT | CS_J_BOOL, NULL },
-                                         { "private", CS_J_OBJECT | CS_J_BOOL, NULL },
-                                         { NULL, 0, NULL } };
+    static const cs_member_t words[] = {{"co-sell", CS_J_OBJECT | CS_J_BOOL, NULL},
+                                        {"partner-led", CS_J_OBJECT | CS_J_BOOL, NULL},
+                                        {"private", CS_J_OBJECT | CS_J_BOOL, NULL},
+                                        {NULL, 0, NULL}};
     size_t i;
     json_t *item, *value;
     const char *key;
@@ -338,10 +344,11 @@ static void check_created_set(cs_load_t *l, const json_t *set, const char *ptr)
     }
 }
 
-static void load_from_crm(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json, const char *ptr)
+static void load_from_crm(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json,
+                          const char *ptr)
 {
-    static const char *const opt_outs[] = { "pause", "ignore", NULL };
-    static const char *const gones[] = { "hold", NULL };
+    static const char *const opt_outs[] = {"pause", "ignore", NULL};
+    static const char *const gones[] = {"hold", NULL};
     const json_t *when = cs_json_get(json, "when");
     apr_interval_time_t quiet;
 
@@ -353,7 +360,8 @@ static void load_from_crm(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *j
         kind->from_crm_when = cs_load_cond(l, when, cs_load_ptr(l, ptr, "when"));
     }
     if (cs_json_str(json, "quiet") && cs_interval_parse(&quiet, cs_json_str(json, "quiet"), "s")) {
-        cs_load_error(l, cs_load_ptr(l, ptr, "quiet"), "\"%s\" is no time; allowed: \"90s\", \"5m\", \"12h\", \"7d\"",
+        cs_load_error(l, cs_load_ptr(l, ptr, "quiet"),
+                      "\"%s\" is no time; allowed: \"90s\", \"5m\", \"12h\", \"7d\"",
                       cs_json_str(json, "quiet"));
     }
     kind->pauses = cs_load_word(l, json, ptr, "opt_out", opt_outs, 0) == 0;
@@ -403,23 +411,33 @@ static void load_told(cs_load_t *l, told_t *told, const json_t *json, const char
     told->keep = cs_load_int(l, json, ptr, "keep", 1, 1000, 0);
 }
 
-static const cs_member_t plain_members[] = { { "column", CS_J_TEXT, NULL }, { "max", CS_J_INT, NULL },
-                                             { "enabled", CS_J_BOOL, NULL }, { NULL, 0, NULL } };
-static const cs_member_t link_members[] = { { "column", CS_J_TEXT, NULL }, { "text", CS_J_TEXT, NULL },
-                                            { "enabled", CS_J_BOOL, NULL }, { NULL, 0, NULL } };
-static const cs_member_t audit_members[] = { { "column", CS_J_TEXT, NULL }, { "keep", CS_J_INT, NULL },
-                                             { "max", CS_J_INT, NULL }, { "enabled", CS_J_BOOL, NULL },
-                                             { NULL, 0, NULL } };
-static const cs_member_t mark_members[] = { { "column", CS_J_TEXT, NULL }, { "ok", CS_J_TEXT, NULL },
-                                            { "failed", CS_J_TEXT, NULL }, { "enabled", CS_J_BOOL, NULL },
-                                            { NULL, 0, NULL } };
-static const cs_member_t tell_members[] = {
-    { "id", CS_J_TEXT | CS_J_OBJECT, NULL },     { "link", CS_J_OBJECT, NULL },
-    { "status", CS_J_TEXT | CS_J_OBJECT, NULL }, { "problem", CS_J_TEXT | CS_J_OBJECT, NULL },
-    { "audit", CS_J_TEXT | CS_J_OBJECT, NULL },  { "synced", CS_J_TEXT | CS_J_OBJECT, NULL },
-    { "explain", CS_J_TEXT | CS_J_OBJECT, NULL }, { "mark", CS_J_OBJECT, NULL },
-    { NULL, 0, NULL }
-};
+static const cs_member_t plain_members[] = {{"column", CS_J_TEXT, NULL},
+                                            {"max", CS_J_INT, NULL},
+                                            {"enabled", CS_J_BOOL, NULL},
+                                            {NULL, 0, NULL}};
+static const cs_member_t link_members[] = {{"column", CS_J_TEXT, NULL},
+                                           {"text", CS_J_TEXT, NULL},
+                                           {"enabled", CS_J_BOOL, NULL},
+                                           {NULL, 0, NULL}};
+static const cs_member_t audit_members[] = {{"column", CS_J_TEXT, NULL},
+                                            {"keep", CS_J_INT, NULL},
+                                            {"max", CS_J_INT, NULL},
+                                            {"enabled", CS_J_BOOL, NULL},
+                                            {NULL, 0, NULL}};
+static const cs_member_t mark_members[] = {{"column", CS_J_TEXT, NULL},
+                                           {"ok", CS_J_TEXT, NULL},
+                                           {"failed", CS_J_TEXT, NULL},
+                                           {"enabled", CS_J_BOOL, NULL},
+                                           {NULL, 0, NULL}};
+static const cs_member_t tell_members[] = {{"id", CS_J_TEXT | CS_J_OBJECT, NULL},
+                                           {"link", CS_J_OBJECT, NULL},
+                                           {"status", CS_J_TEXT | CS_J_OBJECT, NULL},
+                                           {"problem", CS_J_TEXT | CS_J_OBJECT, NULL},
+                                           {"audit", CS_J_TEXT | CS_J_OBJECT, NULL},
+                                           {"synced", CS_J_TEXT | CS_J_OBJECT, NULL},
+                                           {"explain", CS_J_TEXT | CS_J_OBJECT, NULL},
+                                           {"mark", CS_J_OBJECT, NULL},
+                                           {NULL, 0, NULL}};
 
 /* Entries that are in the format but not told yet: fine while they are switched off. */
 static void refuse_told(cs_load_t *l, const json_t *tell, const char *ptr, const char *name,
@@ -448,13 +466,15 @@ static void load_tell(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json,
     tell->link = told.column;
     tell->link_text = apr_pstrdup(l->p, told.text);
     if (tell->link && !tell->link_text) {
-        cs_load_error(l, cs_load_ptr(l, ptr, "link"), "\"text\" is missing; allowed: an address with {id}");
+        cs_load_error(l, cs_load_ptr(l, ptr, "link"),
+                      "\"text\" is missing; allowed: an address with {id}");
         tell->link = NULL;
     }
     load_told(l, &told, cs_json_get(json, "status"), cs_load_ptr(l, ptr, "status"), plain_members);
     tell->status = told.column;
     tell->status_max = told.max ? told.max : STATUS_MAX;
-    load_told(l, &told, cs_json_get(json, "problem"), cs_load_ptr(l, ptr, "problem"), plain_members);
+    load_told(l, &told, cs_json_get(json, "problem"), cs_load_ptr(l, ptr, "problem"),
+              plain_members);
     tell->problem = told.column;
     tell->problem_max = told.max ? told.max : STATUS_MAX;
     load_told(l, &told, cs_json_get(json, "audit"), cs_load_ptr(l, ptr, "audit"), audit_members);
@@ -462,26 +482,26 @@ static void load_tell(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json,
     tell->audit_max = told.max ? told.max : AUDIT_MAX;
     tell->audit_keep = told.keep ? told.keep : AUDIT_KEEP;
     refuse_told(l, json, ptr, "synced", plain_members, "\"synced\" (the time of the last sync) is");
-    refuse_told(l, json, ptr, "explain", link_members, "\"explain\" (a link to the explanation) is");
+    refuse_told(l, json, ptr, "explain", link_members,
+                "\"explain\" (a link to the explanation) is");
     refuse_told(l, json, ptr, "mark", mark_members, "\"mark\" (a mark in the name) is");
 }
 
 /* ---- record kinds ---- */
 
 static const cs_member_t kind_members[] = {
-    { "table", CS_J_TEXT, NULL },
-    { "key", CS_J_TEXT | CS_J_OBJECT, NULL },
-    { "from_pc", CS_J_OBJECT, NULL },
-    { "from_crm", CS_J_OBJECT, NULL },
-    { "state", CS_J_OBJECT, NULL },
-    { "lines", CS_J_OBJECT, NULL },
-    { "tell", CS_J_OBJECT, NULL },
-    { "lists", CS_J_OBJECT, "lists are" },
-    { "match", CS_J_OBJECT, "\"match\" (proposing existing records) is" },
-    { "becomes", CS_J_OBJECT, "\"becomes\" (a record that turns into another) is" },
-    { "like", CS_J_TEXT, "\"like\" (a kind made from another) is" },
-    { NULL, 0, NULL }
-};
+    {"table", CS_J_TEXT, NULL},
+    {"key", CS_J_TEXT | CS_J_OBJECT, NULL},
+    {"from_pc", CS_J_OBJECT, NULL},
+    {"from_crm", CS_J_OBJECT, NULL},
+    {"state", CS_J_OBJECT, NULL},
+    {"lines", CS_J_OBJECT, NULL},
+    {"tell", CS_J_OBJECT, NULL},
+    {"lists", CS_J_OBJECT, "lists are"},
+    {"match", CS_J_OBJECT, "\"match\" (proposing existing records) is"},
+    {"becomes", CS_J_OBJECT, "\"becomes\" (a record that turns into another) is"},
+    {"like", CS_J_TEXT, "\"like\" (a kind made from another) is"},
+    {NULL, 0, NULL}};
 
 static void load_lines(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *lines, const char *ptr)
 {
@@ -496,7 +516,10 @@ static void load_lines(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *line
             continue;
         }
         if (!*key || strchr("$@", *key)) {
-            cs_load_error(l, at, "\"%s\" is no name of a line; allowed: a text that begins with neither $ nor @", key);
+            cs_load_error(
+                l, at,
+                "\"%s\" is no name of a line; allowed: a text that begins with neither $ nor @",
+                key);
             continue;
         }
         line = cs_load_line(l, apr_pstrdup(l->p, key), value, at);
@@ -520,7 +543,9 @@ static void load_kind(cs_load_t *l, const char *name, const json_t *json, const 
     kind->state_columns = apr_array_make(l->p, 4, sizeof(const char *));
     cs_load_members(l, json, ptr, kind_members);
     if (!table || !*table) {
-        cs_load_error(l, ptr, "\"table\" is missing; allowed: the logical name of a table, for example \"opportunity\"");
+        cs_load_error(l, ptr,
+                      "\"table\" is missing; allowed: the logical name of a table, for example "
+                      "\"opportunity\"");
         return;
     }
     kind->table = apr_pstrdup(l->p, table);
@@ -537,13 +562,15 @@ static void load_kind(cs_load_t *l, const char *name, const json_t *json, const 
     APR_ARRAY_PUSH(l->mapping->kinds, cs_mapping_kind_t *) = kind;
 }
 
-static const cs_member_t top_members[] = {
-    { "$schema", CS_J_TEXT, NULL },   { "crm", CS_J_TEXT, NULL },
-    { "revision", CS_J_TEXT, NULL },  { "names", CS_J_OBJECT, NULL },
-    { "values", CS_J_OBJECT, NULL },  { "find", CS_J_OBJECT, NULL },
-    { "records", CS_J_OBJECT, NULL }, { "extends", CS_J_TEXT, "an overlay (\"extends\") is" },
-    { NULL, 0, NULL }
-};
+static const cs_member_t top_members[] = {{"$schema", CS_J_TEXT, NULL},
+                                          {"crm", CS_J_TEXT, NULL},
+                                          {"revision", CS_J_TEXT, NULL},
+                                          {"names", CS_J_OBJECT, NULL},
+                                          {"values", CS_J_OBJECT, NULL},
+                                          {"find", CS_J_OBJECT, NULL},
+                                          {"records", CS_J_OBJECT, NULL},
+                                          {"extends", CS_J_TEXT, "an overlay (\"extends\") is"},
+                                          {NULL, 0, NULL}};
 
 static int load_head(cs_load_t *l, const json_t *root, const char *crm)
 {
@@ -554,18 +581,20 @@ static int load_head(cs_load_t *l, const json_t *root, const char *crm)
     }
     l->mapping->revision = apr_pstrdup(l->p, cs_json_str(root, "revision"));
     if (!l->mapping->revision) {
-        cs_load_error(l, "", "\"revision\" is missing; allowed: a text that changes with the mapping");
+        cs_load_error(l, "",
+                      "\"revision\" is missing; allowed: a text that changes with the mapping");
     }
     if (cs_json_get(root, "extends")) {
         return 0; /* the rest of an overlay means nothing alone */
     }
     if (!type || strcmp(type, crm) || !cs_crm_facts(type)) {
-        cs_load_error(l, type ? "/crm" : "", "%s%s%s is not the type of this CRM; allowed: %s", type ? "\"" : "",
-                      type ? type : "no \"crm\"", type ? "\"" : "", crm);
+        cs_load_error(l, type ? "/crm" : "", "%s%s%s is not the type of this CRM; allowed: %s",
+                      type ? "\"" : "", type ? type : "no \"crm\"", type ? "\"" : "", crm);
     }
     l->facts = cs_crm_facts(crm);
     if (!l->facts) {
-        cs_load_error(l, "/crm", "\"%s\" is not supported by this version; allowed: dynamics365", crm);
+        cs_load_error(l, "/crm", "\"%s\" is not supported by this version; allowed: dynamics365",
+                      crm);
     }
     return l->facts != NULL;
 }
@@ -582,7 +611,9 @@ static void load_root(cs_load_t *l, const json_t *root, const char *crm)
     load_names(l, root);
     load_shared(l, root);
     if (!json_is_object(records) || json_object_size(records) == 0) {
-        cs_load_error(l, "", "\"records\" is missing or empty; allowed: an object with a member for each record kind");
+        cs_load_error(l, "",
+                      "\"records\" is missing or empty; allowed: an object with a member for each "
+                      "record kind");
         return;
     }
     json_object_foreach((json_t *)records, key, value) {
@@ -592,15 +623,15 @@ static void load_root(cs_load_t *l, const json_t *root, const char *crm)
     }
 }
 
-apr_status_t cs_mapping_parse(cs_mapping_t **pmapping, const char *text, apr_size_t len, const char *name,
-                              const char *crm, apr_array_header_t **perrors, apr_pool_t *p,
-                              cs_result_t *res)
+apr_status_t cs_mapping_parse(cs_mapping_t **pmapping, const char *text, apr_size_t len,
+                              const char *name, const char *crm, apr_array_header_t **perrors,
+                              apr_pool_t *p, cs_result_t *res)
 {
     cs_mapping_t *m = apr_pcalloc(p, sizeof(*m));
     cs_json_source_t *source = NULL;
     json_t *root = NULL;
     cs_result_t why;
-    cs_load_t l = { .p = p, .file = apr_pstrdup(p, name), .mapping = m };
+    cs_load_t l = {.p = p, .file = apr_pstrdup(p, name), .mapping = m};
     const char *canonical;
 
     memset(&why, 0, sizeof(why));
@@ -637,7 +668,8 @@ static apr_status_t read_text(const char **ptext, apr_size_t *plen, const char *
     apr_file_t *file;
     apr_finfo_t info;
     char *text;
-    apr_status_t rv = apr_file_open(&file, path, APR_FOPEN_READ | APR_FOPEN_BINARY, APR_FPROT_OS_DEFAULT, p);
+    apr_status_t rv =
+        apr_file_open(&file, path, APR_FOPEN_READ | APR_FOPEN_BINARY, APR_FPROT_OS_DEFAULT, p);
 
     if (rv != APR_SUCCESS) {
         return rv;
@@ -674,8 +706,8 @@ apr_status_t cs_mapping_load(cs_mapping_t **pmapping, const char *path, const ch
             APR_ARRAY_PUSH(*perrors, const char *) =
                 apr_psprintf(p, "%s: cannot be read: %s", path, cs_strerror(rv, why, sizeof(why)));
         }
-        return cs_result_set(res, p, rv, CS_CLASS_REFUSED, "mapping:unreadable", "%s: cannot be read: %s", path,
-                             cs_strerror(rv, why, sizeof(why)));
+        return cs_result_set(res, p, rv, CS_CLASS_REFUSED, "mapping:unreadable",
+                             "%s: cannot be read: %s", path, cs_strerror(rv, why, sizeof(why)));
     }
     return cs_mapping_parse(pmapping, text, len, path, crm, perrors, p, res);
 }

@@ -1,4 +1,5 @@
-/* domain/mapping_parts.c: the small parts of a mapping: paths, columns, conditions, value tables, look-ups, states. */
+/* domain/mapping_parts.c: the small parts of a mapping: paths, columns, conditions, value tables,
+ * look-ups, states. */
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
@@ -71,16 +72,21 @@ const cs_pc_path_t *cs_load_path(cs_load_t *l, const char *text, const char *ptr
         return NULL;
     }
     if (strstr(text, "[first]")) {
-        cs_load_error(l, ptr, "the selector [first] (\"%s\") is not supported by this version", text);
+        cs_load_error(l, ptr, "the selector [first] (\"%s\") is not supported by this version",
+                      text);
         return NULL;
     }
     if (*text != '/' || !parse_path(path, text, l->p)) {
-        cs_load_error(l, ptr, "\"%s\" is no path of a referral; allowed: \"/details/dealValue\", \"/customerProfile/ids[profileType=External]/id\"",
+        cs_load_error(l, ptr,
+                      "\"%s\" is no path of a referral; allowed: \"/details/dealValue\", "
+                      "\"/customerProfile/ids[profileType=External]/id\"",
                       text);
         return NULL;
     }
     if (!cs_referral_path_fact(path->bare)) {
-        cs_load_error(l, ptr, "\"%s\" is no member of a referral; the members are those of the Partner Center referral resource, in its spelling",
+        cs_load_error(l, ptr,
+                      "\"%s\" is no member of a referral; the members are those of the Partner "
+                      "Center referral resource, in its spelling",
                       text);
         return NULL;
     }
@@ -148,7 +154,9 @@ const cs_column_t *cs_load_column(cs_load_t *l, const char *text, const char *pt
         }
     }
     if (!column_valid(name)) {
-        cs_load_error(l, ptr, "\"%s\" is no column; allowed: \"name\", \"parentaccountid/name\" (one look-up at most), \"@<one of names>\"",
+        cs_load_error(l, ptr,
+                      "\"%s\" is no column; allowed: \"name\", \"parentaccountid/name\" (one "
+                      "look-up at most), \"@<one of names>\"",
                       name);
         return NULL;
     }
@@ -163,8 +171,8 @@ const cs_column_t *cs_load_column(cs_load_t *l, const char *text, const char *pt
 
 static const cs_cond_t *load_cond(cs_load_t *l, const json_t *json, const char *ptr, int depth);
 
-static const cs_cond_t *load_group(cs_load_t *l, cs_cond_t *cond, const json_t *json, const char *name,
-                                   const char *ptr, int depth)
+static const cs_cond_t *load_group(cs_load_t *l, cs_cond_t *cond, const json_t *json,
+                                   const char *name, const char *ptr, int depth)
 {
     const json_t *items = cs_json_get(json, name);
     const char *at = cs_load_ptr(l, ptr, name);
@@ -176,7 +184,8 @@ static const cs_cond_t *load_group(cs_load_t *l, cs_cond_t *cond, const json_t *
         return cond;
     }
     if (!json_is_array(items) || json_array_size(items) == 0) {
-        cs_load_error(l, at, "%s is no list of conditions; allowed: an array of at least one", cs_json_print(items, l->p));
+        cs_load_error(l, at, "%s is no list of conditions; allowed: an array of at least one",
+                      cs_json_print(items, l->p));
         return cond;
     }
     for (i = 0; i < json_array_size(items); i++) {
@@ -188,10 +197,12 @@ static const cs_cond_t *load_group(cs_load_t *l, cs_cond_t *cond, const json_t *
 
 static void load_test(cs_load_t *l, cs_cond_t *cond, const json_t *json, const char *ptr)
 {
-    const json_t *is = cs_json_get(json, "is"), *in = cs_json_get(json, "in"), *set = cs_json_get(json, "set");
+    const json_t *is = cs_json_get(json, "is"), *in = cs_json_get(json, "in"),
+                 *set = cs_json_get(json, "set");
 
     if ((is != NULL) + (in != NULL) + (set != NULL) != 1) {
-        cs_load_error(l, ptr, "a condition asks one thing; allowed: one of \"is\", \"in\", \"set\"");
+        cs_load_error(l, ptr,
+                      "a condition asks one thing; allowed: one of \"is\", \"in\", \"set\"");
         return;
     }
     cond->op = is ? CS_COND_IS : in ? CS_COND_IN : CS_COND_SET;
@@ -203,7 +214,9 @@ static void load_subject(cs_load_t *l, cs_cond_t *cond, const json_t *json, cons
     const char *pc = cs_json_str(json, "pc"), *crm = cs_json_str(json, "crm");
 
     if ((pc != NULL) + (crm != NULL) != 1) {
-        cs_load_error(l, ptr, "a condition asks about one side; allowed: \"pc\" with a path or \"$kind\", or \"crm\" with a column");
+        cs_load_error(l, ptr,
+                      "a condition asks about one side; allowed: \"pc\" with a path or \"$kind\", "
+                      "or \"crm\" with a column");
     }
     else if (crm) {
         cond->crm = cs_load_column(l, crm, cs_load_ptr(l, ptr, "crm"));
@@ -213,7 +226,8 @@ static void load_subject(cs_load_t *l, cs_cond_t *cond, const json_t *json, cons
         cond->kind = 1;
     }
     else if (*pc == '$') {
-        cs_load_error(l, cs_load_ptr(l, ptr, "pc"), "\"%s\" is not computed; allowed: \"$kind\"", pc);
+        cs_load_error(l, cs_load_ptr(l, ptr, "pc"), "\"%s\" is not computed; allowed: \"$kind\"",
+                      pc);
     }
     else {
         cond->pc = cs_load_path(l, pc, cs_load_ptr(l, ptr, "pc"));
@@ -222,15 +236,14 @@ static void load_subject(cs_load_t *l, cs_cond_t *cond, const json_t *json, cons
 
 static const cs_cond_t *load_cond(cs_load_t *l, const json_t *json, const char *ptr, int depth)
 {
-    static const cs_member_t members[] = { { "pc", CS_J_TEXT, NULL },     { "crm", CS_J_TEXT, NULL },
-                                           { "is", CS_J_SCALAR, NULL },   { "in", CS_J_ARRAY, NULL },
-                                           { "set", CS_J_BOOL, NULL },    { "all", CS_J_ARRAY, NULL },
-                                           { "any", CS_J_ARRAY, NULL },   { "not", CS_J_OBJECT, NULL },
-                                           { NULL, 0, NULL } };
+    static const cs_member_t members[] = {
+        {"pc", CS_J_TEXT, NULL},   {"crm", CS_J_TEXT, NULL},   {"is", CS_J_SCALAR, NULL},
+        {"in", CS_J_ARRAY, NULL},  {"set", CS_J_BOOL, NULL},   {"all", CS_J_ARRAY, NULL},
+        {"any", CS_J_ARRAY, NULL}, {"not", CS_J_OBJECT, NULL}, {NULL, 0, NULL}};
     static const struct {
         const char *name;
         cs_cond_e op;
-    } groups[] = { { "all", CS_COND_ALL }, { "any", CS_COND_ANY }, { "not", CS_COND_NOT } };
+    } groups[] = {{"all", CS_COND_ALL}, {"any", CS_COND_ANY}, {"not", CS_COND_NOT}};
     cs_cond_t *cond = apr_pcalloc(l->p, sizeof(*cond));
     size_t i;
 
@@ -250,7 +263,8 @@ static const cs_cond_t *load_cond(cs_load_t *l, const json_t *json, const char *
     for (i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
         if (cs_json_get(json, groups[i].name)) {
             if (json_object_size(json) - (cs_json_get(json, "$comment") != NULL) != 1) {
-                cs_load_error(l, ptr, "\"%s\" stands alone; allowed: no other member beside it", groups[i].name);
+                cs_load_error(l, ptr, "\"%s\" stands alone; allowed: no other member beside it",
+                              groups[i].name);
             }
             cond->op = groups[i].op;
             return load_group(l, cond, json, groups[i].name, ptr, depth);
@@ -268,12 +282,13 @@ const cs_cond_t *cs_load_cond(cs_load_t *l, const json_t *json, const char *ptr)
 
 /* ---- value tables ---- */
 
-static void load_else(cs_load_t *l, cs_else_t *out, const json_t *json, const char *name, const char *ptr)
+static void load_else(cs_load_t *l, cs_else_t *out, const json_t *json, const char *name,
+                      const char *ptr)
 {
     static const struct {
         const char *word;
         cs_else_e what;
-    } words[] = { { "skip", CS_ELSE_SKIP }, { "hold", CS_ELSE_HOLD }, { "omit", CS_ELSE_OMIT } };
+    } words[] = {{"skip", CS_ELSE_SKIP}, {"hold", CS_ELSE_HOLD}, {"omit", CS_ELSE_OMIT}};
     const json_t *value = cs_json_get(json, name);
     const char *text = json_string_value(value);
     size_t i;
@@ -289,7 +304,8 @@ static void load_else(cs_load_t *l, cs_else_t *out, const json_t *json, const ch
         }
     }
     if (!strcmp(name, "to_pc") && !text) {
-        cs_load_error(l, cs_load_ptr(l, ptr, name), "%s is no text; allowed: skip, hold, omit, or the text to send",
+        cs_load_error(l, cs_load_ptr(l, ptr, name),
+                      "%s is no text; allowed: skip, hold, omit, or the text to send",
                       cs_json_print(value, l->p));
     }
     out->what = CS_ELSE_VALUE;
@@ -302,8 +318,10 @@ static void check_pairs(cs_load_t *l, const json_t *pairs, const char *ptr)
     json_t *value;
 
     json_object_foreach((json_t *)pairs, key, value) {
-        if (strcmp(key, "$comment") && (json_is_object(value) || json_is_array(value) || json_is_null(value))) {
-            cs_load_error(l, cs_load_ptr(l, ptr, key), "%s is no value of a column; allowed: a number, a text, true, false",
+        if (strcmp(key, "$comment") &&
+            (json_is_object(value) || json_is_array(value) || json_is_null(value))) {
+            cs_load_error(l, cs_load_ptr(l, ptr, key),
+                          "%s is no value of a column; allowed: a number, a text, true, false",
                           cs_json_print(value, l->p));
         }
     }
@@ -324,19 +342,23 @@ static const cs_values_t *values_of_name(cs_load_t *l, const char *name, const c
     }
     /* A table that is there and was refused has been reported already. */
     if (!cs_json_get(l->values_json, name)) {
-        cs_load_error(l, ptr, "\"%s\" is not in \"values\"; allowed: %s", name, *all ? all : "none, for \"values\" is empty");
+        cs_load_error(l, ptr, "\"%s\" is not in \"values\"; allowed: %s", name,
+                      *all ? all : "none, for \"values\" is empty");
     }
     return NULL;
 }
 
-const cs_values_t *cs_load_values(cs_load_t *l, const json_t *json, const char *ptr, const char *name)
+const cs_values_t *cs_load_values(cs_load_t *l, const json_t *json, const char *ptr,
+                                  const char *name)
 {
-    static const cs_member_t members[] = { { "match_by", CS_J_TEXT, NULL }, { "pairs", CS_J_OBJECT, NULL },
-                                           { "empty", CS_J_ARRAY, NULL },   { "else", CS_J_OBJECT, NULL },
-                                           { NULL, 0, NULL } };
-    static const cs_member_t elses[] = { { "to_crm", CS_J_SCALAR, NULL }, { "to_pc", CS_J_SCALAR, NULL },
-                                         { NULL, 0, NULL } };
-    static const char *const match_bys[] = { "value", "label", NULL };
+    static const cs_member_t members[] = {{"match_by", CS_J_TEXT, NULL},
+                                          {"pairs", CS_J_OBJECT, NULL},
+                                          {"empty", CS_J_ARRAY, NULL},
+                                          {"else", CS_J_OBJECT, NULL},
+                                          {NULL, 0, NULL}};
+    static const cs_member_t elses[] = {
+        {"to_crm", CS_J_SCALAR, NULL}, {"to_pc", CS_J_SCALAR, NULL}, {NULL, 0, NULL}};
+    static const char *const match_bys[] = {"value", "label", NULL};
     cs_values_t *values = apr_pcalloc(l->p, sizeof(*values));
     const json_t *other = cs_json_get(json, "else");
 
@@ -347,7 +369,8 @@ const cs_values_t *cs_load_values(cs_load_t *l, const json_t *json, const char *
         return NULL;
     }
     if (cs_load_word(l, json, ptr, "match_by", match_bys, 0)) {
-        cs_load_error(l, cs_load_ptr(l, ptr, "match_by"), "values by label are not supported by this version; allowed: value");
+        cs_load_error(l, cs_load_ptr(l, ptr, "match_by"),
+                      "values by label are not supported by this version; allowed: value");
     }
     values->name = apr_pstrdup(l->p, name);
     values->pairs = cs_json_get(json, "pairs");
@@ -380,12 +403,16 @@ static apr_array_header_t *load_parts(cs_load_t *l, const json_t *json, const ch
         }
         column = cs_load_column(l, key, at);
         if (!text || !column || column->of || !column->text) {
-            cs_load_error(l, at, "%s: %s; allowed: a column and a path of the referral, or \".\" for the line's own value",
+            cs_load_error(l, at,
+                          "%s: %s; allowed: a column and a path of the referral, or \".\" for the "
+                          "line's own value",
                           key, cs_json_print(value, l->p));
             continue;
         }
         if (strcmp(text, ".") && *text != '/') {
-            cs_load_error(l, at, "\"%s\" is relative to an item of a list, and lists are not supported by this version; allowed: \"/path\", \".\"",
+            cs_load_error(l, at,
+                          "\"%s\" is relative to an item of a list, and lists are not supported by "
+                          "this version; allowed: \"/path\", \".\"",
                           text);
             continue;
         }
@@ -403,7 +430,8 @@ static void check_where(cs_load_t *l, const json_t *where, const char *ptr)
 
     json_object_foreach((json_t *)where, key, value) {
         if (json_is_object(value) || json_is_array(value)) {
-            cs_load_error(l, cs_load_ptr(l, ptr, key), "%s is no constant; allowed: a number, a text, true, false",
+            cs_load_error(l, cs_load_ptr(l, ptr, key),
+                          "%s is no constant; allowed: a number, a text, true, false",
                           cs_json_print(value, l->p));
         }
     }
@@ -418,28 +446,33 @@ static void load_by(cs_load_t *l, cs_find_t *find, const json_t *by, const char 
         const json_t *set = json_array_get(by, i);
 
         if (!json_is_object(set) || json_object_size(set) == 0) {
-            cs_load_error(l, cs_load_ptr_at(l, ptr, i), "%s is no key; allowed: an object from columns to paths",
+            cs_load_error(l, cs_load_ptr_at(l, ptr, i),
+                          "%s is no key; allowed: an object from columns to paths",
                           cs_json_print(set, l->p));
             continue;
         }
-        APR_ARRAY_PUSH(find->by, apr_array_header_t *) = load_parts(l, set, cs_load_ptr_at(l, ptr, i));
+        APR_ARRAY_PUSH(find->by, apr_array_header_t *) =
+            load_parts(l, set, cs_load_ptr_at(l, ptr, i));
     }
     if (!json_is_array(by) || json_array_size(by) == 0) {
-        cs_load_error(l, ptr, "\"by\" is missing or empty; allowed: an array of keys, the best one first");
+        cs_load_error(l, ptr,
+                      "\"by\" is missing or empty; allowed: an array of keys, the best one first");
     }
 }
 
 const cs_find_t *cs_load_find(cs_load_t *l, const json_t *json, const char *ptr)
 {
     static const cs_member_t members[] = {
-        { "table", CS_J_TEXT, NULL },   { "by", CS_J_ARRAY, NULL },
-        { "where", CS_J_OBJECT, NULL }, { "several", CS_J_TEXT, NULL },
-        { "none", CS_J_TEXT, NULL },    { "create", CS_J_OBJECT, NULL },
-        { "within", CS_J_OBJECT, "\"within\" (a look-up among the rows of another) is" },
-        { NULL, 0, NULL }
-    };
-    static const char *const severals[] = { "hold", NULL };
-    static const char *const nones[] = { "hold", "skip", "create", NULL };
+        {"table", CS_J_TEXT, NULL},
+        {"by", CS_J_ARRAY, NULL},
+        {"where", CS_J_OBJECT, NULL},
+        {"several", CS_J_TEXT, NULL},
+        {"none", CS_J_TEXT, NULL},
+        {"create", CS_J_OBJECT, NULL},
+        {"within", CS_J_OBJECT, "\"within\" (a look-up among the rows of another) is"},
+        {NULL, 0, NULL}};
+    static const char *const severals[] = {"hold", NULL};
+    static const char *const nones[] = {"hold", "skip", "create", NULL};
     cs_find_t *find = apr_pcalloc(l->p, sizeof(*find));
     const json_t *create = cs_json_get(json, "create");
 
@@ -447,7 +480,9 @@ const cs_find_t *cs_load_find(cs_load_t *l, const json_t *json, const char *ptr)
         return NULL;
     }
     if (!cs_json_str(json, "table")) {
-        cs_load_error(l, ptr, "\"table\" is missing; allowed: the logical name of a table, for example \"account\"");
+        cs_load_error(
+            l, ptr,
+            "\"table\" is missing; allowed: the logical name of a table, for example \"account\"");
         return NULL;
     }
     find->table = apr_pstrdup(l->p, cs_json_str(json, "table"));
@@ -459,7 +494,9 @@ const cs_find_t *cs_load_find(cs_load_t *l, const json_t *json, const char *ptr)
         check_where(l, find->where, cs_load_ptr(l, ptr, "where"));
     }
     if ((find->none == CS_NONE_CREATE) != (create != NULL)) {
-        cs_load_error(l, ptr, "\"none\": \"create\" and the member \"create\" belong together; allowed: both or neither");
+        cs_load_error(l, ptr,
+                      "\"none\": \"create\" and the member \"create\" belong together; allowed: "
+                      "both or neither");
     }
     else if (create) {
         find->create = load_parts(l, create, cs_load_ptr(l, ptr, "create"));
@@ -474,8 +511,8 @@ static const json_t *own_text(cs_load_t *l, const char *text)
     return cs_json_own(json_string(text), l->p);
 }
 
-static int load_set_text(cs_load_t *l, cs_set_t *set, const char *text, const json_t *json, const char *ptr,
-                         int plain)
+static int load_set_text(cs_load_t *l, cs_set_t *set, const char *text, const json_t *json,
+                         const char *ptr, int plain)
 {
     int off = 0;
 
@@ -486,7 +523,8 @@ static int load_set_text(cs_load_t *l, cs_set_t *set, const char *text, const js
         return name != NULL;
     }
     if (*text == '$') {
-        cs_load_error(l, ptr, "\"%s\" is not computed here; allowed: a constant%s", text, plain ? "" : ", a path, a value table");
+        cs_load_error(l, ptr, "\"%s\" is not computed here; allowed: a constant%s", text,
+                      plain ? "" : ", a path, a value table");
         return 0;
     }
     if (*text == '/' && !plain) {
@@ -497,14 +535,13 @@ static int load_set_text(cs_load_t *l, cs_set_t *set, const char *text, const js
     return 1;
 }
 
-static int load_set_value(cs_load_t *l, cs_set_t *set, const json_t *json, const char *ptr, int plain)
+static int load_set_value(cs_load_t *l, cs_set_t *set, const json_t *json, const char *ptr,
+                          int plain)
 {
-    static const cs_member_t members[] = {
-        { "pc", CS_J_TEXT, NULL },
-        { "values", CS_J_TEXT | CS_J_OBJECT, NULL },
-        { "record_type", CS_J_TEXT, "a record type is" },
-        { NULL, 0, NULL }
-    };
+    static const cs_member_t members[] = {{"pc", CS_J_TEXT, NULL},
+                                          {"values", CS_J_TEXT | CS_J_OBJECT, NULL},
+                                          {"record_type", CS_J_TEXT, "a record type is"},
+                                          {NULL, 0, NULL}};
 
     if (json_is_string(json)) {
         return load_set_text(l, set, json_string_value(json), json, ptr, plain);
@@ -514,18 +551,22 @@ static int load_set_value(cs_load_t *l, cs_set_t *set, const json_t *json, const
         return 1;
     }
     if (plain && !cs_json_get(json, "record_type")) {
-        cs_load_error(l, ptr, "%s is no constant; allowed: a number, a text, true, false", cs_json_print(json, l->p));
+        cs_load_error(l, ptr, "%s is no constant; allowed: a number, a text, true, false",
+                      cs_json_print(json, l->p));
         return 0;
     }
     if (!cs_load_members(l, json, ptr, members)) {
         return 0;
     }
     if (!cs_json_str(json, "pc") || !cs_json_get(json, "values")) {
-        cs_load_error(l, ptr, "\"pc\" and \"values\" belong together; allowed: {\"pc\": \"/path\", \"values\": \"table\"}");
+        cs_load_error(l, ptr,
+                      "\"pc\" and \"values\" belong together; allowed: {\"pc\": \"/path\", "
+                      "\"values\": \"table\"}");
         return 0;
     }
     set->path = cs_load_path(l, cs_json_str(json, "pc"), cs_load_ptr(l, ptr, "pc"));
-    set->values = cs_load_values(l, cs_json_get(json, "values"), cs_load_ptr(l, ptr, "values"), "values");
+    set->values =
+        cs_load_values(l, cs_json_get(json, "values"), cs_load_ptr(l, ptr, "values"), "values");
     return set->path && set->values;
 }
 
@@ -546,7 +587,8 @@ apr_array_header_t *cs_load_set(cs_load_t *l, const json_t *json, const char *pt
         memset(&set, 0, sizeof(set));
         column = cs_load_column(l, key, at);
         if (column && column->of) {
-            cs_load_error(l, at, "\"%s\" is read through a look-up and cannot be set", column->text);
+            cs_load_error(l, at, "\"%s\" is read through a look-up and cannot be set",
+                          column->text);
         }
         else if (column && column->text && load_set_value(l, &set, value, at, plain)) {
             set.column = column->text;
@@ -558,9 +600,9 @@ apr_array_header_t *cs_load_set(cs_load_t *l, const json_t *json, const char *pt
 
 /* ---- states ---- */
 
-static const char *const states[] = { "New",          "New/Pending",  "New/Received", "Active",
-                                      "Active/Accepted", "Closed",    "Closed/Won",   "Closed/Lost",
-                                      "Closed/Declined", "Closed/Expired", "Closed/Error", NULL };
+static const char *const states[] = {
+    "New",        "New/Pending", "New/Received",    "Active",         "Active/Accepted", "Closed",
+    "Closed/Won", "Closed/Lost", "Closed/Declined", "Closed/Expired", "Closed/Error",    NULL};
 
 static int state_known(cs_load_t *l, const char *text, const char *ptr)
 {
@@ -573,14 +615,15 @@ static int state_known(cs_load_t *l, const char *text, const char *ptr)
         }
         all = apr_pstrcat(l->p, all, i ? ", " : "", states[i], NULL);
     }
-    cs_load_error(l, ptr, "%s%s%s is no state of a referral; allowed: %s", text ? "\"" : "", text ? text : "nothing",
-                  text ? "\"" : "", all);
+    cs_load_error(l, ptr, "%s%s%s is no state of a referral; allowed: %s", text ? "\"" : "",
+                  text ? text : "nothing", text ? "\"" : "", all);
     return 0;
 }
 
 static void push_action(cs_load_t *l, cs_hear_t *row, const json_t *json, const char *ptr)
 {
-    static const char *const actions[] = { "wait", "accept", "decline", "win", "lose", "stay", "refuse", NULL };
+    static const char *const actions[] = {"wait", "accept", "decline", "win",
+                                          "lose", "stay",   "refuse",  NULL};
     const char *text = json_string_value(json);
     int i;
 
@@ -590,7 +633,8 @@ static void push_action(cs_load_t *l, cs_hear_t *row, const json_t *json, const 
             return;
         }
     }
-    cs_load_error(l, ptr, "%s is no action; allowed: wait, accept, decline, win, lose, stay, refuse",
+    cs_load_error(l, ptr,
+                  "%s is no action; allowed: wait, accept, decline, win, lose, stay, refuse",
                   cs_json_print(json, l->p));
 }
 
@@ -613,20 +657,24 @@ static void load_actions(cs_load_t *l, cs_hear_t *row, const json_t *json, const
 
 static void load_reason(cs_load_t *l, cs_hear_t *row, const json_t *json, const char *ptr)
 {
-    static const cs_member_t members[] = { { "crm", CS_J_TEXT, NULL },
-                                           { "values", CS_J_TEXT | CS_J_OBJECT, NULL },
-                                           { "note", CS_J_TEXT, "\"note\" (the text of a closing activity) is" },
-                                           { NULL, 0, NULL } };
+    static const cs_member_t members[] = {
+        {"crm", CS_J_TEXT, NULL},
+        {"values", CS_J_TEXT | CS_J_OBJECT, NULL},
+        {"note", CS_J_TEXT, "\"note\" (the text of a closing activity) is"},
+        {NULL, 0, NULL}};
 
     if (!json || !cs_load_members(l, json, ptr, members)) {
         return;
     }
     if (!cs_json_str(json, "crm") || !cs_json_get(json, "values")) {
-        cs_load_error(l, ptr, "\"crm\" and \"values\" belong together; allowed: {\"crm\": \"column\", \"values\": \"table\"}");
+        cs_load_error(l, ptr,
+                      "\"crm\" and \"values\" belong together; allowed: {\"crm\": \"column\", "
+                      "\"values\": \"table\"}");
         return;
     }
     row->reason = cs_load_column(l, cs_json_str(json, "crm"), cs_load_ptr(l, ptr, "crm"));
-    row->reason_values = cs_load_values(l, cs_json_get(json, "values"), cs_load_ptr(l, ptr, "values"), "values");
+    row->reason_values =
+        cs_load_values(l, cs_json_get(json, "values"), cs_load_ptr(l, ptr, "values"), "values");
 }
 
 /* A column that is switched off would make its row match more than it says. */
@@ -638,7 +686,8 @@ static void check_asked(cs_load_t *l, const json_t *crm, const char *ptr)
 
     json_object_foreach((json_t *)crm, key, value) {
         if (*key == '@' && !resolve_name(l, key, cs_load_ptr(l, ptr, key), &off) && off) {
-            cs_load_error(l, cs_load_ptr(l, ptr, key), "\"%s\" is switched off (null) and cannot be asked", key);
+            cs_load_error(l, cs_load_ptr(l, ptr, key),
+                          "\"%s\" is switched off (null) and cannot be asked", key);
         }
     }
 }
@@ -646,12 +695,14 @@ static void check_asked(cs_load_t *l, const json_t *crm, const char *ptr)
 static void load_hear(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json, const char *ptr)
 {
     static const cs_member_t members[] = {
-        { "pc", CS_J_TEXT, NULL },         { "crm", CS_J_OBJECT, NULL },
-        { "do", CS_J_TEXT | CS_J_ARRAY, NULL }, { "reason", CS_J_OBJECT, NULL },
-        { "not_before", CS_J_TEXT, NULL }, { "say", CS_J_TEXT, NULL },
-        { "sales_stage", CS_J_INT, "\"sales_stage\" (a sales stage that follows the state) is" },
-        { NULL, 0, NULL }
-    };
+        {"pc", CS_J_TEXT, NULL},
+        {"crm", CS_J_OBJECT, NULL},
+        {"do", CS_J_TEXT | CS_J_ARRAY, NULL},
+        {"reason", CS_J_OBJECT, NULL},
+        {"not_before", CS_J_TEXT, NULL},
+        {"say", CS_J_TEXT, NULL},
+        {"sales_stage", CS_J_INT, "\"sales_stage\" (a sales stage that follows the state) is"},
+        {NULL, 0, NULL}};
     const char *text = cs_json_str(json, "not_before");
     cs_hear_t row;
 
@@ -673,7 +724,8 @@ static void load_hear(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json,
     load_actions(l, &row, cs_json_get(json, "do"), cs_load_ptr(l, ptr, "do"));
     load_reason(l, &row, cs_json_get(json, "reason"), cs_load_ptr(l, ptr, "reason"));
     if (text && cs_interval_parse(&row.not_before, text, "s")) {
-        cs_load_error(l, cs_load_ptr(l, ptr, "not_before"), "\"%s\" is no time; allowed: \"90s\", \"5m\", \"72h\", \"7d\"", text);
+        cs_load_error(l, cs_load_ptr(l, ptr, "not_before"),
+                      "\"%s\" is no time; allowed: \"90s\", \"5m\", \"72h\", \"7d\"", text);
     }
     APR_ARRAY_PUSH(kind->hear, cs_hear_t) = row;
 }
@@ -690,7 +742,8 @@ static int sets_state(const cs_load_t *l, const cs_show_t *show)
     return 0;
 }
 
-/* A live opportunity is never lost because someone tidied up a duplicate or a referral ran out. (deals 5) */
+/* A live opportunity is never lost because someone tidied up a duplicate or a referral ran out.
+ * (deals 5) */
 static void check_show(cs_load_t *l, const cs_show_t *show, const char *ptr)
 {
     int closes = show->call != NULL || sets_state(l, show);
@@ -698,21 +751,27 @@ static void check_show(cs_load_t *l, const cs_show_t *show, const char *ptr)
     if (!strcmp(show->pc, "Closed/Error") && (closes || show->set->nelts)) {
         cs_load_error(l, ptr, "Error only unlinks; allowed: {\"unlink\": true}");
     }
-    if (!strcmp(show->pc, "Closed/Expired") && closes && (!show->if_was || strcmp(show->if_was, "New"))) {
-        cs_load_error(l, ptr, "what expired is closed only if it was never accepted; write \"if_was\": \"New\" beside it");
+    if (!strcmp(show->pc, "Closed/Expired") && closes &&
+        (!show->if_was || strcmp(show->if_was, "New"))) {
+        cs_load_error(l, ptr,
+                      "what expired is closed only if it was never accepted; write \"if_was\": "
+                      "\"New\" beside it");
     }
     if (show->call && strcmp(show->call, l->facts->win) && strcmp(show->call, l->facts->lose)) {
-        cs_load_error(l, cs_load_ptr(l, ptr, "call"), "\"%s\" is no action that closes; allowed: %s, %s", show->call,
-                      l->facts->win, l->facts->lose);
+        cs_load_error(l, cs_load_ptr(l, ptr, "call"),
+                      "\"%s\" is no action that closes; allowed: %s, %s", show->call, l->facts->win,
+                      l->facts->lose);
     }
 }
 
 static void load_show(cs_load_t *l, cs_mapping_kind_t *kind, const char *state, const json_t *json,
                       const char *ptr)
 {
-    static const cs_member_t members[] = { { "set", CS_J_OBJECT, NULL },  { "call", CS_J_TEXT, NULL },
-                                           { "unlink", CS_J_BOOL, NULL }, { "if_was", CS_J_TEXT, NULL },
-                                           { NULL, 0, NULL } };
+    static const cs_member_t members[] = {{"set", CS_J_OBJECT, NULL},
+                                          {"call", CS_J_TEXT, NULL},
+                                          {"unlink", CS_J_BOOL, NULL},
+                                          {"if_was", CS_J_TEXT, NULL},
+                                          {NULL, 0, NULL}};
     cs_show_t show;
 
     memset(&show, 0, sizeof(show));
@@ -756,8 +815,8 @@ static void collect_state_columns(cs_load_t *l, cs_mapping_kind_t *kind)
 
 void cs_load_state(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json, const char *ptr)
 {
-    static const cs_member_t members[] = { { "hear", CS_J_ARRAY, NULL }, { "show", CS_J_OBJECT, NULL },
-                                           { NULL, 0, NULL } };
+    static const cs_member_t members[] = {
+        {"hear", CS_J_ARRAY, NULL}, {"show", CS_J_OBJECT, NULL}, {NULL, 0, NULL}};
     const json_t *hear = cs_json_get(json, "hear"), *show = cs_json_get(json, "show");
     const char *at = cs_load_ptr(l, ptr, "hear"), *key;
     json_t *value;

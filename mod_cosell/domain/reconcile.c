@@ -1,7 +1,8 @@
 /* domain/reconcile.c: meet and plan.
  *
- * The order inside a plan: what may be compared at all (a side is gone, a person must decide, the seller switched it off), then the state, for a closed row takes no lines, then
- * the lines, then what the seller reads about it all, then the steps.
+ * The order inside a plan: what may be compared at all (a side is gone, a person must decide, the
+ * seller switched it off), then the state, for a closed row takes no lines, then the lines, then
+ * what the seller reads about it all, then the steps.
  */
 #include <apr_lib.h>
 #include <apr_strings.h>
@@ -29,7 +30,8 @@ const char *cs_image_waits(const cs_deal_t *deal, const char *line, const json_t
 {
     const json_t *waits = cs_json_get(cs_json_get(deal->images, line), "waits");
 
-    return pc && waits && json_equal(cs_json_get(waits, "pc"), pc) ? cs_json_str(waits, "why") : NULL;
+    return pc && waits && json_equal(cs_json_get(waits, "pc"), pc) ? cs_json_str(waits, "why")
+                                                                   : NULL;
 }
 
 json_t *cs_intent_value(const cs_deal_t *deal, const char *line, size_t nth)
@@ -72,7 +74,8 @@ int cs_intent_creates(const cs_deal_t *deal)
     return intended_create(deal) != NULL;
 }
 
-static const char *derived_id(const cs_look_t *look, const char *referral, const char *table, apr_pool_t *p)
+static const char *derived_id(const cs_look_t *look, const char *referral, const char *table,
+                              apr_pool_t *p)
 {
     return cs_uuid5_url(apr_psprintf(p, "cosell:%s:%s:%s:", look->site, referral, table), p);
 }
@@ -81,15 +84,16 @@ static const char *derived_id(const cs_look_t *look, const char *referral, const
 
 const char *cs_verdict_name(cs_verdict_e verdict)
 {
-    static const char *const names[] = { "equal",    "to crm",     "to partner center", "held",    "one way", "create only",
-                                         "not kept", "closed",     "unreadable",        "skipped", "refused" };
+    static const char *const names[] = {
+        "equal",    "to crm", "to partner center", "held",    "one way", "create only",
+        "not kept", "closed", "unreadable",        "skipped", "refused"};
 
     return (unsigned)verdict < sizeof(names) / sizeof(names[0]) ? names[verdict] : "unknown";
 }
 
 static const char *plan_name(cs_plan_e what)
 {
-    static const char *const names[] = { "nothing", "steps", "hold", "park", "gone" };
+    static const char *const names[] = {"nothing", "steps", "hold", "park", "gone"};
 
     return names[what];
 }
@@ -122,37 +126,44 @@ static void refuse_meeting(cs_meeting_t *meeting, cs_meet_e what, const char *wh
     meeting->why = why;
 }
 
-apr_status_t cs_reconcile_meet(cs_meeting_t *meeting, const cs_look_t *look, apr_pool_t *p, cs_result_t *res)
+apr_status_t cs_reconcile_meet(cs_meeting_t *meeting, const cs_look_t *look, apr_pool_t *p,
+                               cs_result_t *res)
 {
     const cs_mapping_kind_t *kind;
     const char *word, *state, *linked;
 
     memset(meeting, 0, sizeof(*meeting));
     if (!look->own) {
-        return cs_result_set(res, p, APR_EINVAL, CS_CLASS_REFUSED, "deal:no referral", "a deal is met by its referral, and none was read");
+        return cs_result_set(res, p, APR_EINVAL, CS_CLASS_REFUSED, "deal:no referral",
+                             "a deal is met by its referral, and none was read");
     }
     word = cs_referral_kind(look->own, look->microsoft, look->others, look->organization);
     state = cs_state_of_card(look->own, p);
     kind = cs_mapping_route_kind(look->mapping, word, look->own);
     if (!strcmp(word, "marketplace-lead") || !strcmp(word, "qualified-lead")) {
-        refuse_meeting(meeting, CS_MEET_LEAD, apr_psprintf(p, "lead, not synchronised yet (%s)", word));
+        refuse_meeting(meeting, CS_MEET_LEAD,
+                       apr_psprintf(p, "lead, not synchronised yet (%s)", word));
         return APR_SUCCESS;
     }
     if (!kind) {
-        refuse_meeting(meeting, CS_MEET_IGNORE, apr_psprintf(p, "no record kind of the mapping takes this referral (%s, %s)", word, state));
+        refuse_meeting(meeting, CS_MEET_IGNORE,
+                       apr_psprintf(p, "no record kind of the mapping takes this referral (%s, %s)",
+                                    word, state));
         return APR_SUCCESS;
     }
     meeting->kind = kind->name;
     meeting->table = kind->table;
     /* A row that a crashed look may have made is not forgotten. */
     if (cs_state_is_terminal(state) && !cs_intent_creates(look->deal)) {
-        refuse_meeting(meeting, CS_MEET_CLOSED, apr_psprintf(p, "first met %s: no record is made", state));
+        refuse_meeting(meeting, CS_MEET_CLOSED,
+                       apr_psprintf(p, "first met %s: no record is made", state));
         return APR_SUCCESS;
     }
     linked = row_id_of(cs_json_str(look->own->doc, "externalReferenceId"), p);
     meeting->what = linked ? CS_MEET_LINK : CS_MEET_CREATE;
     meeting->record_id = linked ? linked : derived_id(look, look->own->id, kind->table, p);
-    meeting->why = linked ? "externalReferenceId names a record" : "no record carries this referral";
+    meeting->why =
+        linked ? "externalReferenceId names a record" : "no record carries this referral";
     return APR_SUCCESS;
 }
 
@@ -208,7 +219,8 @@ static void add_lines(cs_planning_t *pl, json_t *columns, apr_array_header_t *na
         const cs_line_view_t *view = view_at(pl, i);
 
         if (view->verdict == CS_VERDICT_TO_CRM) {
-            cs_line_columns(columns, line_at(pl, i), view->pc, pl->doc, pl->creating ? NULL : view->crm, pl->p);
+            cs_line_columns(columns, line_at(pl, i), view->pc, pl->doc,
+                            pl->creating ? NULL : view->crm, pl->p);
             APR_ARRAY_PUSH(names, const char *) = view->line;
         }
     }
@@ -225,7 +237,8 @@ static void add_start(cs_planning_t *pl, json_t *columns)
     json_object_foreach(start, name, value) {
         const json_t *now = cs_json_get(pl->row, name);
 
-        if (pl->creating || (now && (json_is_null(now) || json_is_false(now)) && !json_equal(now, value))) {
+        if (pl->creating ||
+            (now && (json_is_null(now) || json_is_false(now)) && !json_equal(now, value))) {
             json_object_set_new(columns, name, json_deep_copy(value));
         }
     }
@@ -253,7 +266,8 @@ static int step_reopen(cs_planning_t *pl)
     if (!pl->reopen) {
         return -1;
     }
-    step = add_step(pl, CS_STEP_REOPEN, cs_json_own(json_deep_copy(pl->reopen_set), pl->p), pl->state->why);
+    step = add_step(pl, CS_STEP_REOPEN, cs_json_own(json_deep_copy(pl->reopen_set), pl->p),
+                    pl->state->why);
     step->guard = pl->look->record->version;
     name_line(step, CS_LINE_STATE);
     return pl->plan->steps->nelts - 1;
@@ -272,7 +286,8 @@ static int step_update(cs_planning_t *pl, int after)
     }
     add_lines(pl, columns, names);
     if (names->nelts) {
-        why = apr_psprintf(pl->p, "%d field%s changed at Partner Center", names->nelts, names->nelts == 1 ? "" : "s");
+        why = apr_psprintf(pl->p, "%d field%s changed at Partner Center", names->nelts,
+                           names->nelts == 1 ? "" : "s");
     }
     if (pl->first) {
         add_start(pl, columns);
@@ -308,7 +323,8 @@ static void step_call(cs_planning_t *pl, int after)
     if (!pl->call) {
         return;
     }
-    step = add_step(pl, CS_STEP_CALL, cs_json_own(json_deep_copy(pl->call_set), pl->p), pl->state->why);
+    step = add_step(pl, CS_STEP_CALL, cs_json_own(json_deep_copy(pl->call_set), pl->p),
+                    pl->state->why);
     step->call = pl->call;
     step->after = after;
     name_line(step, CS_LINE_STATE);
@@ -328,7 +344,8 @@ static cs_step_t *patch_step(cs_planning_t *pl, const char *why)
 
 static void replace(json_t *ops, const char *path, const char *value)
 {
-    json_array_append_new(ops, json_pack("{s:s,s:s,s:s}", "op", "replace", "path", path, "value", value));
+    json_array_append_new(
+        ops, json_pack("{s:s,s:s,s:s}", "op", "replace", "path", path, "value", value));
 }
 
 static void add_move(cs_planning_t *pl, cs_step_t *step, const char *state)
@@ -352,7 +369,8 @@ static void steps_to_pc(cs_planning_t *pl)
     for (i = 0; i + 1 < actions; i++) {
         step = patch_step(pl, pl->state->why);
         step->after = after;
-        add_move(pl, step, cs_state_after_action(APR_ARRAY_IDX(pl->heard->actions, i, const char *)));
+        add_move(pl, step,
+                 cs_state_after_action(APR_ARRAY_IDX(pl->heard->actions, i, const char *)));
         after = pl->plan->steps->nelts - 1;
     }
     step = NULL;
@@ -367,7 +385,9 @@ static void steps_to_pc(cs_planning_t *pl)
     }
     if (actions) {
         step = step ? step : patch_step(pl, pl->state->why);
-        add_move(pl, step, cs_state_after_action(APR_ARRAY_IDX(pl->heard->actions, actions - 1, const char *)));
+        add_move(
+            pl, step,
+            cs_state_after_action(APR_ARRAY_IDX(pl->heard->actions, actions - 1, const char *)));
         step->why = pl->state->why;
     }
     if (step) {
@@ -436,8 +456,8 @@ static json_t *intent_of(const cs_planning_t *pl, const cs_step_t *step)
             json_object_set_new(lines, view->line, json_deep_copy(view->value));
         }
     }
-    return json_pack("{s:s,s:s?,s:s?,s:o}", "kind", cs_step_kind_name(step->kind), "table", step->table, "id", step->id,
-                     "lines", lines);
+    return json_pack("{s:s,s:s?,s:s?,s:o}", "kind", cs_step_kind_name(step->kind), "table",
+                     step->table, "id", step->id, "lines", lines);
 }
 
 static int holds(const json_t *steps, const json_t *step)
@@ -452,7 +472,8 @@ static int holds(const json_t *steps, const json_t *step)
     return 0;
 }
 
-/* What earlier looks meant and never heard of may stand in the row, too: it is known as ours until something is settled. */
+/* What earlier looks meant and never heard of may stand in the row, too: it is known as ours until
+ * something is settled. */
 static void add_earlier(json_t *steps, const cs_deal_t *deal)
 {
     const json_t *earlier = cs_json_get(deal->intent, "steps");
@@ -492,7 +513,9 @@ static void decide(cs_planning_t *pl)
     cs_plan_t *plan = pl->plan;
     int sent = count_sent(plan);
 
-    plan->state_after = pl->unlink ? CS_DEAL_UNLINKED : pl->terminal ? CS_DEAL_CLOSED : CS_DEAL_LINKED;
+    plan->state_after = pl->unlink     ? CS_DEAL_UNLINKED
+                        : pl->terminal ? CS_DEAL_CLOSED
+                                       : CS_DEAL_LINKED;
     if (sent) {
         plan->what = CS_PLAN_STEPS;
         plan->why = APR_ARRAY_IDX(plan->steps, sent - 1, cs_step_t *)->why;
@@ -516,7 +539,8 @@ static void put(json_t *to, const char *name, const json_t *value)
 
 static json_t *explain_view(const cs_line_view_t *view)
 {
-    json_t *out = json_pack("{s:s,s:s,s:s*}", "line", view->line, "verdict", cs_verdict_name(view->verdict), "why", view->why);
+    json_t *out = json_pack("{s:s,s:s,s:s*}", "line", view->line, "verdict",
+                            cs_verdict_name(view->verdict), "why", view->why);
 
     put(out, "pc", view->pc);
     put(out, "crm", view->crm);
@@ -534,9 +558,11 @@ static json_t *explain_step(const cs_step_t *step)
     for (i = 0; i < step->lines->nelts; i++) {
         json_array_append_new(lines, json_string(APR_ARRAY_IDX(step->lines, i, const char *)));
     }
-    return json_pack("{s:s,s:b,s:s*,s:s*,s:s*,s:s*,s:o,s:o,s:i,s:s*}", "kind", cs_step_kind_name(step->kind), "send", step->send,
-                     "table", step->table, "id", step->id, "guard", step->guard, "call", step->call, "columns",
-                     json_deep_copy(step->columns), "lines", lines, "after", step->after, "why", step->why);
+    return json_pack("{s:s,s:b,s:s*,s:s*,s:s*,s:s*,s:o,s:o,s:i,s:s*}", "kind",
+                     cs_step_kind_name(step->kind), "send", step->send, "table", step->table, "id",
+                     step->id, "guard", step->guard, "call", step->call, "columns",
+                     json_deep_copy(step->columns), "lines", lines, "after", step->after, "why",
+                     step->why);
 }
 
 static void explain(cs_plan_t *plan, const cs_look_t *look, apr_pool_t *p)
@@ -550,17 +576,20 @@ static void explain(cs_plan_t *plan, const cs_look_t *look, apr_pool_t *p)
     for (i = 0; i < plan->steps->nelts; i++) {
         json_array_append_new(steps, explain_step(APR_ARRAY_IDX(plan->steps, i, cs_step_t *)));
     }
-    plan->explain = cs_json_own(json_pack("{s:s,s:s,s:s,s:s*,s:s*,s:s*,s:s*,s:o,s:o}", "what", plan_name(plan->what), "why", plan->why,
-                                          "state", cs_deal_state_name(plan->state_after), "status", plan->status, "problem", plan->problem,
-                                          "partner_center", look->own ? cs_state_of_card(look->own, p) : NULL, "mapping",
-                                          cs_mapping_revision(look->mapping), "lines", lines, "steps", steps),
-                                p);
+    plan->explain = cs_json_own(
+        json_pack("{s:s,s:s,s:s,s:s*,s:s*,s:s*,s:s*,s:o,s:o}", "what", plan_name(plan->what), "why",
+                  plan->why, "state", cs_deal_state_name(plan->state_after), "status", plan->status,
+                  "problem", plan->problem, "partner_center",
+                  look->own ? cs_state_of_card(look->own, p) : NULL, "mapping",
+                  cs_mapping_revision(look->mapping), "lines", lines, "steps", steps),
+        p);
 }
 
 /* ---- plan: what may be compared at all ---- */
 
 /* Nothing is compared: images, state and what was told stay as they are. */
-static void stop(cs_plan_t *plan, const cs_look_t *look, cs_plan_e what, cs_deal_state_e state, const char *why)
+static void stop(cs_plan_t *plan, const cs_look_t *look, cs_plan_e what, cs_deal_state_e state,
+                 const char *why)
 {
     plan->what = what;
     plan->state_after = state;
@@ -577,10 +606,12 @@ static void park(cs_plan_t *plan, const cs_look_t *look, const char *why)
     plan->problem = why;
 }
 
-/* The row was seen. A new deal may have images without one: of a line that waits, when its create was refused. */
+/* The row was seen. A new deal may have images without one: of a line that waits, when its create
+ * was refused. */
 static int was_settled(const cs_deal_t *deal)
 {
-    return deal->state == CS_DEAL_LINKED || deal->state == CS_DEAL_CLOSED || (deal->state != CS_DEAL_NEW && json_object_size(deal->images) > 0);
+    return deal->state == CS_DEAL_LINKED || deal->state == CS_DEAL_CLOSED ||
+           (deal->state != CS_DEAL_NEW && json_object_size(deal->images) > 0);
 }
 
 /* 1 when the plan is made already. */
@@ -588,10 +619,13 @@ static int stop_without_row(cs_planning_t *pl)
 {
     const cs_look_t *look = pl->look;
     const cs_deal_t *deal = look->deal;
-    int derived = !deal->record_id || !strcmp(deal->record_id, derived_id(look, look->own->id, pl->kind->table, pl->ptemp));
+    int derived =
+        !deal->record_id ||
+        !strcmp(deal->record_id, derived_id(look, look->own->id, pl->kind->table, pl->ptemp));
 
     if (deal->state == CS_DEAL_GONE) {
-        stop(pl->plan, look, CS_PLAN_NOTHING, CS_DEAL_GONE, "the record was deleted in the CRM; it is never made again");
+        stop(pl->plan, look, CS_PLAN_NOTHING, CS_DEAL_GONE,
+             "the record was deleted in the CRM; it is never made again");
     }
     else if (was_settled(deal) && look->record_read) {
         stop(pl->plan, look, CS_PLAN_GONE, CS_DEAL_GONE, "the record was deleted in the CRM");
@@ -600,10 +634,13 @@ static int stop_without_row(cs_planning_t *pl)
         stop(pl->plan, look, CS_PLAN_HOLD, deal->state, "the record was not read");
     }
     else if (!derived) {
-        park(pl->plan, look, apr_psprintf(pl->p, "externalReferenceId names the record %s, which does not exist", deal->record_id));
+        park(pl->plan, look,
+             apr_psprintf(pl->p, "externalReferenceId names the record %s, which does not exist",
+                          deal->record_id));
     }
     else if (pl->terminal) {
-        stop(pl->plan, look, CS_PLAN_NOTHING, CS_DEAL_IGNORED, apr_psprintf(pl->p, "%s before a record was made", pl->pc_now));
+        stop(pl->plan, look, CS_PLAN_NOTHING, CS_DEAL_IGNORED,
+             apr_psprintf(pl->p, "%s before a record was made", pl->pc_now));
     }
     else {
         return 0;
@@ -616,14 +653,18 @@ static int stop_with_row(cs_planning_t *pl)
     const cs_look_t *look = pl->look;
     const char *column = pl->kind->tell.id;
     const char *theirs = column ? cs_json_str(look->record->row, column) : NULL;
-    const cs_cond_world_t world = { pl->doc, look->record->row, NULL };
+    const cs_cond_world_t world = {pl->doc, look->record->row, NULL};
 
     if (pl->first && theirs && *theirs && strcasecmp(theirs, look->own->id)) {
-        park(pl->plan, look, apr_psprintf(pl->p, "the record %s is already linked to the referral %s", look->record->id, theirs));
+        park(pl->plan, look,
+             apr_psprintf(pl->p, "the record %s is already linked to the referral %s",
+                          look->record->id, theirs));
         return 1;
     }
-    if (!pl->first && pl->kind->pauses && pl->kind->opt_in && cs_cond_holds(pl->kind->opt_in, &world) == 0) {
-        stop(pl->plan, look, CS_PLAN_HOLD, look->deal->state, "switched off in the CRM: nothing is copied, and Partner Center still has the deal");
+    if (!pl->first && pl->kind->pauses && pl->kind->opt_in &&
+        cs_cond_holds(pl->kind->opt_in, &world) == 0) {
+        stop(pl->plan, look, CS_PLAN_HOLD, look->deal->state,
+             "switched off in the CRM: nothing is copied, and Partner Center still has the deal");
         pl->plan->status = "Paused";
         pl->plan->problem = pl->plan->why;
         return 1;
@@ -643,7 +684,8 @@ static int stop_by_state(cs_plan_t *plan, const cs_look_t *look)
         stop(plan, look, CS_PLAN_NOTHING, CS_DEAL_IGNORED, "this referral does not belong here");
         return 1;
     case CS_DEAL_UNLINKED:
-        stop(plan, look, CS_PLAN_NOTHING, CS_DEAL_UNLINKED, "closed as Error at Partner Center; the record lives on alone");
+        stop(plan, look, CS_PLAN_NOTHING, CS_DEAL_UNLINKED,
+             "closed as Error at Partner Center; the record lives on alone");
         return 1;
     default:
         break;
@@ -678,9 +720,10 @@ static void see_row(cs_planning_t *pl)
 
     pl->creating = !look->record;
     pl->first = look->record && !was_settled(look->deal) && !cs_intent_creates(look->deal);
-    pl->record_id = look->record            ? look->record->id
-                    : look->deal->record_id ? look->deal->record_id
-                                            : derived_id(look, look->own->id, pl->kind->table, pl->p);
+    pl->record_id = look->record ? look->record->id
+                    : look->deal->record_id
+                        ? look->deal->record_id
+                        : derived_id(look, look->own->id, pl->kind->table, pl->p);
     pl->row = pl->creating ? start_row(pl) : look->record->row;
     pl->row_state = pl->creating ? 0 : cs_state_of_row(pl->kind, pl->row);
     pl->world.doc = pl->doc;
@@ -689,7 +732,8 @@ static void see_row(cs_planning_t *pl)
     pl->pc_was = look->deal->pc_status;
     if (!pl->pc_was && look->record && !pl->first) {
         /* What the row was made to show; a later state may have been meant and never written. */
-        pl->pc_was = json_string_value(cs_json_get(cs_json_get(intended_create(look->deal), "lines"), CS_LINE_STATE));
+        pl->pc_was = json_string_value(
+            cs_json_get(cs_json_get(intended_create(look->deal), "lines"), CS_LINE_STATE));
     }
 }
 
@@ -711,9 +755,10 @@ static void compare(cs_planning_t *pl)
     plan_intent(pl);
 }
 
-apr_status_t cs_reconcile_plan(cs_plan_t **pplan, const cs_look_t *look, apr_pool_t *p, apr_pool_t *ptemp, cs_result_t *res)
+apr_status_t cs_reconcile_plan(cs_plan_t **pplan, const cs_look_t *look, apr_pool_t *p,
+                               apr_pool_t *ptemp, cs_result_t *res)
 {
-    cs_planning_t pl = { .look = look, .p = p, .ptemp = ptemp };
+    cs_planning_t pl = {.look = look, .p = p, .ptemp = ptemp};
     cs_plan_t *plan = pl.plan = apr_pcalloc(p, sizeof(*plan));
     int lead = 0;
 
@@ -722,10 +767,12 @@ apr_status_t cs_reconcile_plan(cs_plan_t **pplan, const cs_look_t *look, apr_poo
     *pplan = plan;
     if (!stop_by_state(plan, look)) {
         pl.kind = look->deal->kind ? cs_mapping_kind(look->mapping, look->deal->kind)
-                                   : cs_mapping_route(look->mapping, look->own, look->microsoft, look->organization, &lead, ptemp);
+                                   : cs_mapping_route(look->mapping, look->own, look->microsoft,
+                                                      look->organization, &lead, ptemp);
         if (!pl.kind) {
             *pplan = NULL;
-            return cs_result_set(res, p, APR_EINVAL, CS_CLASS_REFUSED, "mapping:kind", "the mapping has no record kind \"%s\"",
+            return cs_result_set(res, p, APR_EINVAL, CS_CLASS_REFUSED, "mapping:kind",
+                                 "the mapping has no record kind \"%s\"",
                                  look->deal->kind ? look->deal->kind : "for this referral");
         }
         pl.doc = look->own->doc;

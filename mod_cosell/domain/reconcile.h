@@ -1,11 +1,14 @@
-/* domain/reconcile.h: images + both sides -> plan -> what was achieved. Pure: no I/O, no clock, no threads. (deals 2, 5, 6)
+/* domain/reconcile.h: images + both sides -> plan -> what was achieved. Pure: no I/O, no clock, no
+ * threads. (deals 2, 5, 6)
  *
  *   meet   a referral without a record yet: which kind, which CRM row could be its own
- *   plan   everything that differs and may be changed, as ordered steps with guards; nothing, and why
+ *   plan   everything that differs and may be changed, as ordered steps with guards; nothing,
+ *          and why
  *   settle what the steps did, turned into the deal's new images and journal lines
  *
- * The engine calls meet for unknown referrals, reads the row that meet names, plans, stores the intent, applies the steps, settles.
- * A plan that was not applied (dry run) is exactly what `show` prints.
+ * The engine calls meet for unknown referrals, reads the row that meet names, plans, stores the
+ * intent, applies the steps, settles. A plan that was not applied (dry run) is exactly what `show`
+ * prints.
  */
 #ifndef CS_DOMAIN_RECONCILE_H
 #define CS_DOMAIN_RECONCILE_H
@@ -16,25 +19,26 @@
 typedef struct cs_look_t {
     const cs_mapping_t *mapping;
     const char *site;
-    const char *crm;                   /* configured name of the CRM that owns or would own the deal */
-    const char *organization;          /* own organisation's id; NULL = not known yet */
-    const cs_deal_t *deal;             /* never NULL; a fresh one has images == NULL */
-    const cs_card_t *own;              /* NULL when the referral could not be read (gone) */
-    const cs_card_t *microsoft;        /* NULL when there is none */
-    const apr_array_header_t *others;  /* cs_card_t *, may be NULL */
-    const cs_record_t *record;         /* NULL = no such row */
-    int record_read;                   /* 1 = a row was asked for, so record == NULL means it does not exist */
-    apr_time_t now;                    /* for the text of an audit line only */
+    const char *crm;            /* configured name of the CRM that owns or would own the deal */
+    const char *organization;   /* own organisation's id; NULL = not known yet */
+    const cs_deal_t *deal;      /* never NULL; a fresh one has images == NULL */
+    const cs_card_t *own;       /* NULL when the referral could not be read (gone) */
+    const cs_card_t *microsoft; /* NULL when there is none */
+    const apr_array_header_t *others; /* cs_card_t *, may be NULL */
+    const cs_record_t *record;        /* NULL = no such row */
+    int record_read; /* 1 = a row was asked for, so record == NULL means it does not exist */
+    apr_time_t now;  /* for the text of an audit line only */
 } cs_look_t;
 
 /* ---- meet ---- */
 
 typedef enum {
-    CS_MEET_CREATE,   /* nobody has a row: reserve `record_id` (derived) and create */
-    CS_MEET_LINK,     /* externalReferenceId names a row: read `record_id`; it is the deal's if it exists, else park */
-    CS_MEET_LEAD,     /* left alone, journalled "lead, not synchronised yet" */
-    CS_MEET_IGNORE,   /* no kind's `when` holds; why says it */
-    CS_MEET_CLOSED    /* first met Closed: not created, only journalled */
+    CS_MEET_CREATE, /* nobody has a row: reserve `record_id` (derived) and create */
+    CS_MEET_LINK,   /* externalReferenceId names a row: read `record_id`; it is the deal's if it
+                       exists, else park */
+    CS_MEET_LEAD,   /* left alone, journalled "lead, not synchronised yet" */
+    CS_MEET_IGNORE, /* no kind's `when` holds; why says it */
+    CS_MEET_CLOSED  /* first met Closed: not created, only journalled */
 } cs_meet_e;
 
 typedef struct cs_meeting_t {
@@ -44,23 +48,28 @@ typedef struct cs_meeting_t {
     const char *record_id;
     const char *why;
 } cs_meeting_t;
-/* look->deal may be fresh; look->record is not used. Derived id: UUIDv5(URL, "cosell:<site>:<referral>:<table>:") (deals 1). In p. */
-apr_status_t cs_reconcile_meet(cs_meeting_t *meeting, const cs_look_t *look, apr_pool_t *p, cs_result_t *res);
+/* look->deal may be fresh; look->record is not used. Derived id: UUIDv5(URL,
+ * "cosell:<site>:<referral>:<table>:") (deals 1). In p. */
+apr_status_t cs_reconcile_meet(cs_meeting_t *meeting, const cs_look_t *look, apr_pool_t *p,
+                               cs_result_t *res);
 
 /* ---- plan ---- */
 
 typedef enum {
-    CS_VERDICT_EQUAL,       /* both sides agree, or both changed to the same */
-    CS_VERDICT_TO_CRM,      /* copied to the CRM */
-    CS_VERDICT_TO_PC,       /* would be copied to Partner Center: shown, not sent by this version */
-    CS_VERDICT_HELD,        /* both changed, different, policy hold (or zero money on create, unknown currency) */
-    CS_VERDICT_ONE_WAY,     /* differs at the target of a one-way line: noted */
+    CS_VERDICT_EQUAL,   /* both sides agree, or both changed to the same */
+    CS_VERDICT_TO_CRM,  /* copied to the CRM */
+    CS_VERDICT_TO_PC,   /* would be copied to Partner Center: shown, not sent by this version */
+    CS_VERDICT_HELD,    /* both changed, different, policy hold (or zero money on create, unknown
+                           currency) */
+    CS_VERDICT_ONE_WAY, /* differs at the target of a one-way line: noted */
     CS_VERDICT_CREATE_ONLY, /* not compared afterwards */
-    CS_VERDICT_NOT_KEPT,    /* the target did not keep what was written; not sent again until the source moves */
+    CS_VERDICT_NOT_KEPT,    /* the target did not keep what was written; not sent again until the
+                               source moves */
     CS_VERDICT_CLOSED,      /* the row is closed: edits wait */
     CS_VERDICT_UNREADABLE,  /* a side could not be read: no change */
     CS_VERDICT_SKIPPED,     /* a `when`, events or zero rule keeps it out; why says which */
-    CS_VERDICT_REFUSED      /* the value cannot travel (more than 15 digits, a choice without a pair, text too long ...) */
+    CS_VERDICT_REFUSED /* the value cannot travel (more than 15 digits, a choice without a pair,
+                          text too long ...) */
 } cs_verdict_e;
 const char *cs_verdict_name(cs_verdict_e verdict);
 
@@ -72,56 +81,66 @@ typedef struct cs_line_view_t {
     json_t *value;              /* TO_CRM, TO_PC: the canonical value decided upon */
     const char *why;            /* for people */
     int take;                   /* settle makes what both sides show now the images */
-    const char *rest;           /* with take: the rule by which they may differ from now on ("held", "not-kept", "introduced", "one-way"); NULL = they do not */
+    const char *rest;           /* with take: the rule by which they may differ from now on ("held",
+                                   "not-kept", "introduced", "one-way"); NULL = they do not */
 } cs_line_view_t;
 
-/* Names in steps[].lines and plan->lines that are no lines of the mapping: the state (deals 5), and what the seller reads (deals 6). */
+/* Names in steps[].lines and plan->lines that are no lines of the mapping: the state (deals 5), and
+ * what the seller reads (deals 6). */
 #define CS_LINE_STATE "$state"
 #define CS_LINE_TELL "$tell"
 
 typedef enum {
-    CS_PLAN_NOTHING,  /* both sides are as the rules want them */
-    CS_PLAN_STEPS,    /* at least one step with send != 0 */
-    CS_PLAN_HOLD,     /* nothing may be written yet: waits for a value or a person; status says so */
-    CS_PLAN_PARK,     /* a person must decide; state_after = CS_DEAL_PARKED */
-    CS_PLAN_GONE      /* a side is gone: tombstone */
+    CS_PLAN_NOTHING, /* both sides are as the rules want them */
+    CS_PLAN_STEPS,   /* at least one step with send != 0 */
+    CS_PLAN_HOLD,    /* nothing may be written yet: waits for a value or a person; status says so */
+    CS_PLAN_PARK,    /* a person must decide; state_after = CS_DEAL_PARKED */
+    CS_PLAN_GONE     /* a side is gone: tombstone */
 } cs_plan_e;
 
 typedef struct cs_plan_t {
     cs_plan_e what;
-    cs_deal_state_e state_after;     /* once every sent step is done */
-    const char *why;                 /* for people; never NULL */
-    apr_array_header_t *steps;       /* cs_step_t *, in order; sent and shown ones */
-    apr_array_header_t *lines;       /* cs_line_view_t *, one per line of the kind, mapping order, then CS_LINE_STATE; empty when the sides were not compared */
-    const char *status, *problem;    /* what the seller reads afterwards (deals 6) */
-    json_t *told;                    /* deal->told afterwards */
-    json_t *explain;                 /* all of the above as one document for the status page and for deal->explain */
-    json_t *intent;                  /* to be stored before the first sent step; NULL when none is sent */
+    cs_deal_state_e state_after;  /* once every sent step is done */
+    const char *why;              /* for people; never NULL */
+    apr_array_header_t *steps;    /* cs_step_t *, in order; sent and shown ones */
+    apr_array_header_t *lines;    /* cs_line_view_t *, one per line of the kind, mapping order, then
+                                     CS_LINE_STATE; empty when the sides were not compared */
+    const char *status, *problem; /* what the seller reads afterwards (deals 6) */
+    json_t *told;                 /* deal->told afterwards */
+    json_t *explain; /* all of the above as one document, for the status page and deal->explain */
+    json_t *intent;  /* to be stored before the first sent step; NULL when none is sent */
 } cs_plan_t;
 
-/* In p. APR_SUCCESS also for HOLD, PARK and GONE; an error only for impossible input (a mapping without the deal's kind: CS_CLASS_REFUSED). */
-apr_status_t cs_reconcile_plan(cs_plan_t **pplan, const cs_look_t *look, apr_pool_t *p, apr_pool_t *ptemp, cs_result_t *res);
+/* In p. APR_SUCCESS also for HOLD, PARK and GONE; an error only for impossible input (a mapping
+ * without the deal's kind: CS_CLASS_REFUSED). */
+apr_status_t cs_reconcile_plan(cs_plan_t **pplan, const cs_look_t *look, apr_pool_t *p,
+                               apr_pool_t *ptemp, cs_result_t *res);
 
 /* ---- settle ---- */
 
 /* What became of a step; one per plan step, same order. Steps with send == 0 have tried == 0. */
 typedef struct cs_applied_t {
     int tried;
-    int done;                   /* it took effect (a create that found itself included) */
-    int found;                  /* CREATE: the row was there already and nothing was written; lines that differ in it are left to the next look */
-    cs_result_t result;         /* when tried and not done */
-    const cs_record_t *after;   /* representation returned or read back; NULL when none */
-    json_t *dropped;            /* {"value": "why"}: lines that apply left out of this step (a currency the CRM does not have): held, both images
-                                 * stay as they were; NULL = none */
+    int done;  /* it took effect (a create that found itself included) */
+    int found; /* CREATE: the row was there already and nothing was written; lines that differ in it
+                  are left to the next look */
+    cs_result_t result;       /* when tried and not done */
+    const cs_record_t *after; /* representation returned or read back; NULL when none */
+    json_t *dropped; /* {"value": "why"}: lines that apply left out of this step (a currency the CRM
+                      * does not have): held, both images stay as they were; NULL = none */
     int calls;
     apr_interval_time_t took;
     const char *correlation;
 } cs_applied_t;
 
-/* Brings *deal (a copy the caller owns, id, names and site already set) up to date: images, state, status, problem, versions, told, explain, mapping, intent (cleared when
- * all sent steps were done), and appends cs_journal_t * (in p) for what was done, refused, held or newly planned. Lines of steps that were not done or not sent keep
- * both images; written lines take the read-back, the value decided upon when there is none, and are "not kept" when the read-back differs. */
-apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal, const cs_plan_t *plan, const cs_look_t *look,
-                                 const cs_applied_t *applied, apr_pool_t *p, apr_pool_t *ptemp, cs_result_t *res);
+/* Brings *deal (a copy the caller owns, id, names and site already set) up to date: images, state,
+ * status, problem, versions, told, explain, mapping, intent (cleared when all sent steps were
+ * done), and appends cs_journal_t * (in p) for what was done, refused, held or newly planned. Lines
+ * of steps that were not done or not sent keep both images; written lines take the read-back, the
+ * value decided upon when there is none, and are "not kept" when the read-back differs. */
+apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
+                                 const cs_plan_t *plan, const cs_look_t *look,
+                                 const cs_applied_t *applied, apr_pool_t *p, apr_pool_t *ptemp,
+                                 cs_result_t *res);
 
 #endif

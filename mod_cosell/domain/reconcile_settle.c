@@ -1,7 +1,8 @@
 /* domain/reconcile_settle.c: what the steps did, turned into images and journal. (deals 2)
  *
- * Written lines take the read-back, or the value decided upon when there is none; lines of steps that were not done or not sent keep both images; lines that needed
- * nothing take what both sides showed.
+ * Written lines take the read-back, or the value decided upon when there is none; lines of steps
+ * that were not done or not sent keep both images; lines that needed nothing take what both sides
+ * showed.
  */
 #include <apr_strings.h>
 #include <string.h>
@@ -15,9 +16,9 @@ typedef struct settling_t {
     const cs_look_t *look;
     const cs_mapping_kind_t *kind;
     const cs_applied_t *applied;
-    const json_t *before;        /* the last explanation: what is in it has been journalled */
+    const json_t *before; /* the last explanation: what is in it has been journalled */
     apr_pool_t *p, *ptemp;
-    int all_done;                /* every sent step */
+    int all_done; /* every sent step */
 } settling_t;
 
 static const cs_step_t *step_at(const settling_t *s, int i)
@@ -68,7 +69,8 @@ static const cs_line_t *line_of(const settling_t *s, const char *name)
 
 /* ---- images ---- */
 
-static void set_image(settling_t *s, const char *line, const json_t *pc, const json_t *crm, const char *rest)
+static void set_image(settling_t *s, const char *line, const json_t *pc, const json_t *crm,
+                      const char *rest)
 {
     json_t *image = json_object();
 
@@ -96,7 +98,8 @@ static void keep_image(settling_t *s, const cs_line_view_t *view)
     if (!view->seen_pc && !view->seen_crm) {
         return; /* none, or a line that is switched off and keeps what it had */
     }
-    set_image(s, view->line, view->seen_pc, view->seen_crm, rest ? apr_pstrdup(s->ptemp, rest) : NULL);
+    set_image(s, view->line, view->seen_pc, view->seen_crm,
+              rest ? apr_pstrdup(s->ptemp, rest) : NULL);
 }
 
 /* Why apply left the line out of the steps; NULL = it did not. */
@@ -189,7 +192,8 @@ static void settle_taken(settling_t *s, const cs_line_t *line, const cs_line_vie
     if (row && !crm) {
         cs_line_read_crm(&back, line, row->row, s->ptemp);
         crm = back.value;
-        rest = crm && view->pc && cs_line_same(line, view->pc, crm, s->ptemp) ? NULL : CS_REST_INTRODUCED;
+        rest = crm && view->pc && cs_line_same(line, view->pc, crm, s->ptemp) ? NULL
+                                                                              : CS_REST_INTRODUCED;
     }
     if (!crm || !view->pc) {
         keep_image(s, view);
@@ -242,7 +246,8 @@ static json_t *state_after(settling_t *s, int at)
         json_object_update(row, step->columns);
     }
     else {
-        json_object_set_new(row, facts->state_column, json_integer(!strcmp(step->call, facts->win) ? 1 : 2));
+        json_object_set_new(row, facts->state_column,
+                            json_integer(!strcmp(step->call, facts->win) ? 1 : 2));
         if (json_is_integer(status) && cs_json_get(row, "statuscode")) {
             json_object_set_new(row, "statuscode", json_deep_copy(status));
         }
@@ -263,8 +268,8 @@ static void settle_state(settling_t *s, const cs_line_view_t *view)
 
 /* ---- journal ---- */
 
-static cs_journal_t *write_down(settling_t *s, const char *direction, const char *action, const char *outcome,
-                                const char *why)
+static cs_journal_t *write_down(settling_t *s, const char *direction, const char *action,
+                                const char *outcome, const char *why)
 {
     cs_journal_t *j = apr_pcalloc(s->p, sizeof(*j));
 
@@ -343,16 +348,20 @@ static void journal_done(settling_t *s, int at)
         journal_update(s, at);
         return;
     }
-    j = write_down(s, "to_crm", action_of(step), "done", s->applied[at].found ? "the record was there already" : step->why);
-    j->to = step->kind == CS_STEP_CALL ? cs_json_own(json_pack("{s:s,s:O}", "call", step->call, "with", step->columns), s->p)
-                                       : copy(s, step->columns);
+    j = write_down(s, "to_crm", action_of(step), "done",
+                   s->applied[at].found ? "the record was there already" : step->why);
+    j->to =
+        step->kind == CS_STEP_CALL
+            ? cs_json_own(json_pack("{s:s,s:O}", "call", step->call, "with", step->columns), s->p)
+            : copy(s, step->columns);
     add_cost(s, j, at);
 }
 
 /* What will be tried again by itself is no news. */
 static int is_news(const cs_result_t *result)
 {
-    return result->cls == CS_CLASS_DATA || result->cls == CS_CLASS_REFUSED || result->cls == CS_CLASS_DUPLICATE;
+    return result->cls == CS_CLASS_DATA || result->cls == CS_CLASS_REFUSED ||
+           result->cls == CS_CLASS_DUPLICATE;
 }
 
 static int was_planned(const settling_t *s, const cs_step_t *step)
@@ -364,7 +373,8 @@ static int was_planned(const settling_t *s, const cs_step_t *step)
         const json_t *old = json_array_get(steps, i);
         const char *kind = cs_json_str(old, "kind");
 
-        if (kind && !strcmp(kind, cs_step_kind_name(step->kind)) && json_equal(cs_json_get(old, "columns"), step->columns)) {
+        if (kind && !strcmp(kind, cs_step_kind_name(step->kind)) &&
+            json_equal(cs_json_get(old, "columns"), step->columns)) {
             return 1;
         }
     }
@@ -378,7 +388,8 @@ static void journal_found(settling_t *s)
     cs_journal_t *j;
 
     if (record && s->look->deal->state == CS_DEAL_NEW && cs_intent_creates(s->look->deal)) {
-        j = write_down(s, "to_crm", "create", "done", "made by an earlier look that was not heard to its end");
+        j = write_down(s, "to_crm", "create", "done",
+                       "made by an earlier look that was not heard to its end");
         j->to = cs_json_own(json_pack("{s:s,s:s}", "table", record->table, "id", record->id), s->p);
     }
 }
@@ -395,8 +406,10 @@ static void journal_steps(settling_t *s)
             journal_done(s, i);
         }
         else if (step->send && applied->tried && is_news(&applied->result)) {
-            cs_journal_t *j = write_down(s, "to_crm", action_of(step), applied->result.cls == CS_CLASS_DUPLICATE ? "held" : "refused",
-                                         applied->result.detail ? applied->result.detail : "refused by the CRM");
+            cs_journal_t *j =
+                write_down(s, "to_crm", action_of(step),
+                           applied->result.cls == CS_CLASS_DUPLICATE ? "held" : "refused",
+                           applied->result.detail ? applied->result.detail : "refused by the CRM");
 
             j->to = copy(s, step->columns);
             add_cost(s, j, i);
@@ -420,7 +433,8 @@ static int was_said(const settling_t *s, const cs_line_view_t *view)
         if (line && verdict && !strcmp(line, view->line)) {
             const json_t *pc = cs_json_get(old, "pc"), *crm = cs_json_get(old, "crm");
 
-            return !strcmp(verdict, cs_verdict_name(view->verdict)) && (pc ? json_equal(pc, view->pc) : !view->pc) &&
+            return !strcmp(verdict, cs_verdict_name(view->verdict)) &&
+                   (pc ? json_equal(pc, view->pc) : !view->pc) &&
                    (crm ? json_equal(crm, view->crm) : !view->crm);
         }
     }
@@ -438,10 +452,12 @@ static void journal_lines(settling_t *s)
         cs_journal_t *j;
 
         if ((!held && view->verdict != CS_VERDICT_REFUSED) ||
-            (waits ? cs_image_waits(s->look->deal, view->line, view->pc) != NULL : was_said(s, view))) {
+            (waits ? cs_image_waits(s->look->deal, view->line, view->pc) != NULL
+                   : was_said(s, view))) {
             continue;
         }
-        j = write_down(s, "", held ? "hold" : "refuse", held ? "held" : "refused", waits ? waits : view->why);
+        j = write_down(s, "", held ? "hold" : "refuse", held ? "held" : "refused",
+                       waits ? waits : view->why);
         j->line = apr_pstrdup(s->p, view->line);
         j->from = copy(s, view->crm);
         j->to = copy(s, view->pc);
@@ -458,7 +474,8 @@ static int ended_quietly(const settling_t *s)
             return 0;
         }
     }
-    return s->all_done && s->plan->state_after != s->deal->state && s->plan->state_after != CS_DEAL_LINKED;
+    return s->all_done && s->plan->state_after != s->deal->state &&
+           s->plan->state_after != CS_DEAL_LINKED;
 }
 
 /* A deal that stops says so once. */
@@ -499,7 +516,8 @@ static void settle_told(settling_t *s)
     s->deal->status = apr_pstrdup(s->p, s->plan->status);
     s->deal->problem = apr_pstrdup(s->p, s->plan->problem);
     if (at >= 0 && s->applied[at].after) {
-        cs_tell_keep(s->deal->told, s->kind, step_at(s, at)->columns, s->applied[at].after->row, s->ptemp);
+        cs_tell_keep(s->deal->told, s->kind, step_at(s, at)->columns, s->applied[at].after->row,
+                     s->ptemp);
     }
 }
 
@@ -534,7 +552,8 @@ static void settle_compared(settling_t *s)
     cs_deal_t *deal = s->deal;
     int i;
 
-    deal->images = cs_json_own(json_is_object(deal->images) ? json_deep_copy(deal->images) : json_object(), s->p);
+    deal->images = cs_json_own(
+        json_is_object(deal->images) ? json_deep_copy(deal->images) : json_object(), s->p);
     for (i = 0; i < s->plan->lines->nelts; i++) {
         const cs_line_view_t *view = APR_ARRAY_IDX(s->plan->lines, i, cs_line_view_t *);
 
@@ -570,10 +589,12 @@ static int waits_uncompared(const cs_plan_t *plan)
     return !plan->lines->nelts && (plan->what == CS_PLAN_HOLD || plan->what == CS_PLAN_PARK);
 }
 
-apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal, const cs_plan_t *plan, const cs_look_t *look,
-                                 const cs_applied_t *applied, apr_pool_t *p, apr_pool_t *ptemp, cs_result_t *res)
+apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
+                                 const cs_plan_t *plan, const cs_look_t *look,
+                                 const cs_applied_t *applied, apr_pool_t *p, apr_pool_t *ptemp,
+                                 cs_result_t *res)
 {
-    settling_t s = { deal, journal, plan, look, NULL, applied, look->deal->explain, p, ptemp, 1 };
+    settling_t s = {deal, journal, plan, look, NULL, applied, look->deal->explain, p, ptemp, 1};
     int i, lead;
 
     for (i = 0; i < plan->steps->nelts; i++) {
@@ -581,9 +602,11 @@ apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal, c
     }
     if (plan->lines->nelts) {
         s.kind = deal->kind ? cs_mapping_kind(look->mapping, deal->kind)
-                            : cs_mapping_route(look->mapping, look->own, look->microsoft, look->organization, &lead, ptemp);
+                            : cs_mapping_route(look->mapping, look->own, look->microsoft,
+                                               look->organization, &lead, ptemp);
         if (!s.kind) {
-            return cs_result_set(res, p, APR_EINVAL, CS_CLASS_REFUSED, "mapping:kind", "the mapping has no record kind \"%s\"",
+            return cs_result_set(res, p, APR_EINVAL, CS_CLASS_REFUSED, "mapping:kind",
+                                 "the mapping has no record kind \"%s\"",
                                  deal->kind ? deal->kind : "for this referral");
         }
     }

@@ -8,8 +8,10 @@ const char *cs_state_after_action(const char *action)
 {
     static const struct {
         const char *action, *state;
-    } moves[] = { { "accept", "Active/Accepted" }, { "decline", "Closed/Declined" }, { "win", "Closed/Won" },
-                  { "lose", "Closed/Lost" } };
+    } moves[] = {{"accept", "Active/Accepted"},
+                 {"decline", "Closed/Declined"},
+                 {"win", "Closed/Won"},
+                 {"lose", "Closed/Lost"}};
     size_t i;
 
     for (i = 0; i < sizeof(moves) / sizeof(moves[0]); i++) {
@@ -76,7 +78,8 @@ static json_t *missing(const cs_planning_t *pl, const json_t *set)
 /* A closed row is opened the way an accepted referral is shown. */
 static void reopen(cs_planning_t *pl)
 {
-    const cs_shown_t *active = cs_state_show(pl->kind, "Active/Accepted", pl->look->own, pl->row, pl->p);
+    const cs_shown_t *active =
+        cs_state_show(pl->kind, "Active/Accepted", pl->look->own, pl->row, pl->p);
 
     pl->reopen = 1;
     pl->reopen_set = active ? active->set : cs_json_own(json_object(), pl->p);
@@ -130,10 +133,13 @@ static void show_now(cs_planning_t *pl)
     const cs_shown_t *shown = cs_state_show(pl->kind, pl->pc_now, pl->look->own, pl->row, pl->p);
 
     if (!shown) {
-        judge(pl, CS_VERDICT_SKIPPED, 1, apr_psprintf(pl->p, "the mapping shows nothing for %s", pl->pc_now));
+        judge(pl, CS_VERDICT_SKIPPED, 1,
+              apr_psprintf(pl->p, "the mapping shows nothing for %s", pl->pc_now));
     }
-    else if (shown->if_was && (!pl->pc_was || strncmp(pl->pc_was, shown->if_was, strlen(shown->if_was)))) {
-        judge(pl, CS_VERDICT_SKIPPED, 1, apr_psprintf(pl->p, "%s is shown only after %s", pl->pc_now, shown->if_was));
+    else if (shown->if_was &&
+             (!pl->pc_was || strncmp(pl->pc_was, shown->if_was, strlen(shown->if_was)))) {
+        judge(pl, CS_VERDICT_SKIPPED, 1,
+              apr_psprintf(pl->p, "%s is shown only after %s", pl->pc_now, shown->if_was));
     }
     else if (shown->unlink) {
         pl->unlink = 1;
@@ -147,17 +153,21 @@ static void show_now(cs_planning_t *pl)
     }
 }
 
-/* hear, with the state before the move, gives the action that leads to the new one: the record is where the referral went. */
+/* hear, with the state before the move, gives the action that leads to the new one: the record is
+ * where the referral went. */
 static int led_there(cs_planning_t *pl)
 {
-    const cs_heard_t *heard = pl->pc_was ? cs_state_hear(pl->kind, pl->pc_was, pl->row, pl->p) : NULL;
+    const cs_heard_t *heard =
+        pl->pc_was ? cs_state_hear(pl->kind, pl->pc_was, pl->row, pl->p) : NULL;
     const char *to;
 
     if (!heard || !heard->actions->nelts) {
         return 0;
     }
-    to = cs_state_after_action(APR_ARRAY_IDX(heard->actions, heard->actions->nelts - 1, const char *));
-    return to && (!strcmp(to, pl->pc_now) || (!strchr(pl->pc_now, '/') && !strncmp(to, pl->pc_now, strlen(pl->pc_now))));
+    to = cs_state_after_action(
+        APR_ARRAY_IDX(heard->actions, heard->actions->nelts - 1, const char *));
+    return to && (!strcmp(to, pl->pc_now) ||
+                  (!strchr(pl->pc_now, '/') && !strncmp(to, pl->pc_now, strlen(pl->pc_now))));
 }
 
 /* ---- the record moved ---- */
@@ -199,10 +209,12 @@ static void hear_now(cs_planning_t *pl)
 
 /* ---- both ---- */
 
-/* An existing row met for the first time: it is not accepted, closed or opened, only shown as unanswered or active. */
+/* An existing row met for the first time: it is not accepted, closed or opened, only shown as
+ * unanswered or active. */
 static void meet_row(cs_planning_t *pl)
 {
-    const cs_shown_t *shown = pl->terminal ? NULL : cs_state_show(pl->kind, pl->pc_now, pl->look->own, pl->row, pl->p);
+    const cs_shown_t *shown =
+        pl->terminal ? NULL : cs_state_show(pl->kind, pl->pc_now, pl->look->own, pl->row, pl->p);
 
     if (shown && !shown->call && !shown->unlink && pl->row_state == 0) {
         show_set(pl, shown);

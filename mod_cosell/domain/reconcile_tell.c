@@ -1,7 +1,8 @@
 /* domain/reconcile_tell.c: what the seller reads. (deals 6)
  *
- * A level: a function of the deal's state, written where the record shows something else, never part of the images. Only an audit line carries a time, and one is added only
- * when the status or the problem changes.
+ * A level: a function of the deal's state, written where the record shows something else, never
+ * part of the images. Only an audit line carries a time, and one is added only when the status or
+ * the problem changes.
  */
 #include <apr_strings.h>
 #include <string.h>
@@ -35,15 +36,20 @@ static const char *lasting(const cs_planning_t *pl, const cs_line_view_t *view)
     case CS_VERDICT_REFUSED:
         return apr_psprintf(pl->p, "%s %s", view->line, view->why);
     case CS_VERDICT_ONE_WAY:
-        return both ? apr_psprintf(pl->p, "%s cannot change in Partner Center; stays %s", view->line, cs_value_words(view->pc, pl->p)) : NULL;
+        return both ? apr_psprintf(pl->p, "%s cannot change in Partner Center; stays %s",
+                                   view->line, cs_value_words(view->pc, pl->p))
+                    : NULL;
     case CS_VERDICT_TO_PC:
-        return both ? apr_psprintf(pl->p, "%s stays %s in Partner Center; this version does not write there", view->line,
-                                   cs_value_words(view->pc, pl->p))
+        return both ? apr_psprintf(
+                          pl->p, "%s stays %s in Partner Center; this version does not write there",
+                          view->line, cs_value_words(view->pc, pl->p))
                     : NULL;
     case CS_VERDICT_SKIPPED:
-        return both && view->rest ? apr_psprintf(pl->p, "%s: Partner Center %s, here %s; retype the right one", view->line,
-                                                 cs_value_words(view->pc, pl->p), cs_value_words(view->crm, pl->p))
-                                  : NULL;
+        return both && view->rest
+                   ? apr_psprintf(pl->p, "%s: Partner Center %s, here %s; retype the right one",
+                                  view->line, cs_value_words(view->pc, pl->p),
+                                  cs_value_words(view->crm, pl->p))
+                   : NULL;
     default:
         return NULL;
     }
@@ -54,30 +60,48 @@ typedef struct news_t {
     int conflicts, waiting, lasting;
 } news_t;
 
+static void note(const char **pfirst, int *pcount, const char *text)
+{
+    if (text && ++*pcount == 1) {
+        *pfirst = text;
+    }
+}
+
+static const char *conflict_words(const cs_planning_t *pl, const cs_line_view_t *view)
+{
+    return apr_psprintf(pl->p, "Conflict in %s: Partner Center %s, here %s; retype the right one",
+                        view->line, cs_value_words(view->pc, pl->p),
+                        cs_value_words(view->crm, pl->p));
+}
+
+static void read_line(const cs_planning_t *pl, const cs_line_view_t *view, news_t *news)
+{
+    const char *waits = cs_image_waits(pl->look->deal, view->line, view->pc);
+
+    if (view->verdict == CS_VERDICT_TO_CRM && waits) {
+        /* Tried again, but until that has worked it waits. */
+        note(&news->waits, &news->waiting,
+             apr_psprintf(pl->p, "Waiting for %s: %s", view->line, waits));
+    }
+    else if (view->verdict == CS_VERDICT_HELD && view->rest) {
+        note(&news->conflict, &news->conflicts, conflict_words(pl, view));
+    }
+    else if (view->verdict == CS_VERDICT_HELD) {
+        note(&news->waits, &news->waiting,
+             apr_psprintf(pl->p, "Waiting for %s: %s", view->line, view->why));
+    }
+    else if (strcmp(view->line, CS_LINE_STATE)) {
+        note(&news->lasts, &news->lasting, lasting(pl, view));
+    }
+}
+
 static void read_lines(const cs_planning_t *pl, news_t *news)
 {
     int i;
 
     memset(news, 0, sizeof(*news));
     for (i = 0; i < pl->plan->lines->nelts; i++) {
-        const cs_line_view_t *view = APR_ARRAY_IDX(pl->plan->lines, i, cs_line_view_t *);
-        const char *text = cs_image_waits(pl->look->deal, view->line, view->pc);
-
-        if (view->verdict == CS_VERDICT_TO_CRM && text) {
-            /* Tried again, but until that has worked it waits. */
-            news->waits = news->waiting++ ? news->waits : apr_psprintf(pl->p, "Waiting for %s: %s", view->line, text);
-        }
-        else if (view->verdict == CS_VERDICT_HELD && view->rest) {
-            news->conflict = news->conflicts++ ? news->conflict
-                                               : apr_psprintf(pl->p, "Conflict in %s: Partner Center %s, here %s; retype the right one", view->line,
-                                                              cs_value_words(view->pc, pl->p), cs_value_words(view->crm, pl->p));
-        }
-        else if (view->verdict == CS_VERDICT_HELD) {
-            news->waits = news->waiting++ ? news->waits : apr_psprintf(pl->p, "Waiting for %s: %s", view->line, view->why);
-        }
-        else if (strcmp(view->line, CS_LINE_STATE) && (text = lasting(pl, view)) != NULL) {
-            news->lasts = news->lasting++ ? news->lasts : text;
-        }
+        read_line(pl, APR_ARRAY_IDX(pl->plan->lines, i, cs_line_view_t *), news);
     }
 }
 
@@ -94,7 +118,9 @@ static void decide_status(cs_planning_t *pl)
     read_lines(pl, &news);
     if (pl->terminal) {
         plan->status = "Closed";
-        plan->problem = pl->say ? apr_psprintf(pl->p, "%s: Partner Center stays %s", pl->say, pl->pc_now) : NULL;
+        plan->problem =
+            pl->say ? apr_psprintf(pl->p, "%s: Partner Center stays %s", pl->say, pl->pc_now)
+                    : NULL;
         return;
     }
     plan->problem = and_more(pl, news.lasts, news.lasting);
@@ -130,8 +156,8 @@ static const char *audit_text(const cs_planning_t *pl)
     const cs_plan_t *plan = pl->plan;
     const char *sub = pl->terminal ? strchr(pl->pc_now, '/') : NULL;
 
-    return apr_pstrcat(pl->p, plan->status, sub ? " (" : "", sub ? sub + 1 : "", sub ? ")" : "", plan->problem ? ": " : "",
-                       plan->problem ? plan->problem : "", NULL);
+    return apr_pstrcat(pl->p, plan->status, sub ? " (" : "", sub ? sub + 1 : "", sub ? ")" : "",
+                       plan->problem ? ": " : "", plan->problem ? plan->problem : "", NULL);
 }
 
 /* Newest first, whole lines while they fit. */
@@ -160,30 +186,35 @@ static const char *shown_text(const cs_planning_t *pl, const char *column)
     return text;
 }
 
+/* The audit with its first line replaced by the one the record shows. */
+static json_t *with_shown_line(const json_t *audit, const char *shown, apr_pool_t *p)
+{
+    json_t *other = cs_json_own(json_deep_copy(audit), p);
+
+    json_array_set_new(other, 0, json_stringn(shown, strcspn(shown, "\n")));
+    return other;
+}
+
 /* A line that a crashed look already wrote keeps the minute it was written with. */
 static json_t *with_line(const cs_planning_t *pl, const json_t *old, const char *text)
 {
     const cs_tell_t *tell = &pl->kind->tell;
-    const char *shown = shown_text(pl, tell->audit), *end, *minute = cs_time_format_minute(pl->look->now, pl->p);
-    json_t *audit = cs_json_own(json_array(), pl->p);
+    const char *shown = shown_text(pl, tell->audit);
+    const char *minute = cs_time_format_minute(pl->look->now, pl->p);
+    const char *tail = apr_pstrcat(pl->p, " - ", text, NULL);
+    json_t *audit = cs_json_own(json_array(), pl->p), *other;
     size_t i;
 
-    json_array_append_new(audit, json_string(apr_psprintf(pl->p, "%s - %s", minute, text)));
-    for (i = 0; i < json_array_size(old) && json_array_size(audit) < (size_t)tell->audit_keep; i++) {
+    json_array_append_new(audit, json_string(apr_pstrcat(pl->p, minute, tail, NULL)));
+    for (i = 0; i < json_array_size(old) && i + 1 < (size_t)tell->audit_keep; i++) {
         json_array_append_new(audit, json_deep_copy(json_array_get(old, i)));
     }
-    if (shown && strlen(shown) > strlen(minute)) {
-        json_t *other = cs_json_own(json_deep_copy(audit), pl->p);
-
-        end = strchr(shown, '\n');
-        json_array_set_new(other, 0, json_stringn(shown, end ? (size_t)(end - shown) : strlen(shown)));
-        end = json_string_value(json_array_get(other, 0));
-        if (end && strlen(end) > strlen(minute) && !strcmp(end + strlen(minute), apr_pstrcat(pl->p, " - ", text, NULL)) &&
-            !strcmp(join(other, tell->audit_max, pl->p), shown)) {
-            return other;
-        }
+    if (!shown || strlen(shown) < strlen(minute) ||
+        strncmp(shown + strlen(minute), tail, strlen(tail))) {
+        return audit;
     }
-    return audit;
+    other = with_shown_line(audit, shown, pl->p);
+    return strcmp(join(other, tell->audit_max, pl->p), shown) ? audit : other;
 }
 
 void cs_plan_tell(cs_planning_t *pl)
@@ -202,10 +233,12 @@ void cs_plan_tell(cs_planning_t *pl)
 
 /* ---- columns ---- */
 
-static void tell_column(const cs_planning_t *pl, json_t *columns, const char *column, const char *text)
+static void tell_column(const cs_planning_t *pl, json_t *columns, const char *column,
+                        const char *text)
 {
     const json_t *kept = column ? cs_json_get(cs_json_get(pl->plan->told, "kept"), column) : NULL;
-    const char *shown = shown_text(pl, column), *canonical = text ? cs_text_canonical(text, pl->p) : NULL;
+    const char *shown = shown_text(pl, column),
+               *canonical = text ? cs_text_canonical(text, pl->p) : NULL;
 
     if (!column || (!pl->creating && !cs_json_get(pl->row, column))) {
         return; /* not told, or not readable: then nobody knows whether it differs */
@@ -213,7 +246,8 @@ static void tell_column(const cs_planning_t *pl, json_t *columns, const char *co
     if (!differs(canonical, shown)) {
         return;
     }
-    if (kept && !differs(cs_json_str(kept, "wrote"), canonical) && !differs(cs_json_str(kept, "read"), shown)) {
+    if (kept && !differs(cs_json_str(kept, "wrote"), canonical) &&
+        !differs(cs_json_str(kept, "read"), shown)) {
         return; /* the CRM does not keep it as written; the same again would end the same */
     }
     json_object_set_new(columns, column, canonical ? json_string(canonical) : json_null());
@@ -223,7 +257,9 @@ static const char *link_text(const cs_planning_t *pl, const char *id)
 {
     const char *text = pl->kind->tell.link_text, *at = text ? strstr(text, "{id}") : NULL;
 
-    return at ? apr_pstrcat(pl->p, apr_pstrmemdup(pl->p, text, (apr_size_t)(at - text)), id, at + 4, NULL) : text;
+    return at ? apr_pstrcat(pl->p, apr_pstrmemdup(pl->p, text, (apr_size_t)(at - text)), id, at + 4,
+                            NULL)
+              : text;
 }
 
 void cs_tell_columns(const cs_planning_t *pl, json_t *columns)
@@ -235,13 +271,17 @@ void cs_tell_columns(const cs_planning_t *pl, json_t *columns)
     tell_column(pl, columns, tell->id, id);
     tell_column(pl, columns, tell->link, link_text(pl, id));
     tell_column(pl, columns, tell->status, cs_text_head(plan->status, tell->status_max, pl->p));
-    tell_column(pl, columns, tell->problem, plan->problem ? cs_text_head(plan->problem, tell->problem_max, pl->p) : NULL);
-    tell_column(pl, columns, tell->audit, join(cs_json_get(plan->told, "audit"), tell->audit_max, pl->p));
+    tell_column(pl, columns, tell->problem,
+                plan->problem ? cs_text_head(plan->problem, tell->problem_max, pl->p) : NULL);
+    tell_column(pl, columns, tell->audit,
+                join(cs_json_get(plan->told, "audit"), tell->audit_max, pl->p));
 }
 
-void cs_tell_keep(json_t *told, const cs_mapping_kind_t *kind, const json_t *wrote, const json_t *after, apr_pool_t *ptemp)
+void cs_tell_keep(json_t *told, const cs_mapping_kind_t *kind, const json_t *wrote,
+                  const json_t *after, apr_pool_t *ptemp)
 {
-    const char *columns[] = { kind->tell.id, kind->tell.link, kind->tell.status, kind->tell.problem, kind->tell.audit };
+    const char *columns[] = {kind->tell.id, kind->tell.link, kind->tell.status, kind->tell.problem,
+                             kind->tell.audit};
     json_t *kept = cs_json_get(told, "kept");
     size_t i;
 
@@ -259,7 +299,8 @@ void cs_tell_keep(json_t *told, const cs_mapping_kind_t *kind, const json_t *wro
         }
         shown = json_is_string(value) ? cs_text_canonical(json_string_value(value), ptemp) : NULL;
         if (differs(meant, shown)) {
-            json_object_set_new(kept, columns[i], json_pack("{s:s?,s:s?}", "wrote", meant, "read", shown));
+            json_object_set_new(kept, columns[i],
+                                json_pack("{s:s?,s:s?}", "wrote", meant, "read", shown));
         }
         else {
             json_object_del(kept, columns[i]);

@@ -3,8 +3,8 @@
  *   changed(side)  := it differs from that side's own image
  *   neither        : nothing; if they differ, by the rule the image names
  *   one            : copied, if direction, events and conditions allow; else noted
- *   both           : the same -> nothing; a one-way line follows its source; a two-way line its policy
- *   no image       : only an empty target is filled; other differences are noted
+ *   both           : the same -> nothing; a one-way line follows its source; a two-way line its
+ * policy no image       : only an empty target is filled; other differences are noted
  */
 #include <apr_strings.h>
 #include <string.h>
@@ -16,7 +16,8 @@
 
 const char *cs_value_words(const json_t *value, apr_pool_t *p)
 {
-    const char *amount = cs_json_str(value, "amount"), *currency = cs_json_str(value, "currency"), *text;
+    const char *amount = cs_json_str(value, "amount"), *currency = cs_json_str(value, "currency"),
+               *text;
 
     if (!value) {
         return "unreadable";
@@ -25,11 +26,13 @@ const char *cs_value_words(const json_t *value, apr_pool_t *p)
         return "empty";
     }
     if (amount || currency) {
-        return apr_pstrcat(p, amount ? amount : "no amount", " ", currency ? currency : "without currency", NULL);
+        return apr_pstrcat(p, amount ? amount : "no amount", " ",
+                           currency ? currency : "without currency", NULL);
     }
     text = cs_json_print(value, p);
     if (cs_text_units(text) > WORDS_MAX) {
-        return apr_pstrcat(p, cs_text_head(text, WORDS_MAX - 4, p), "...", json_is_string(value) ? "\"" : "", NULL);
+        return apr_pstrcat(p, cs_text_head(text, WORDS_MAX - 4, p), "...",
+                           json_is_string(value) ? "\"" : "", NULL);
     }
     return text;
 }
@@ -40,7 +43,8 @@ static void judge(cs_line_view_t *view, cs_verdict_e verdict, const char *why)
     view->why = why;
 }
 
-static void judge_taken(cs_line_view_t *view, cs_verdict_e verdict, const char *rest, const char *why)
+static void judge_taken(cs_line_view_t *view, cs_verdict_e verdict, const char *rest,
+                        const char *why)
 {
     judge(view, verdict, why);
     view->take = 1;
@@ -55,15 +59,15 @@ static int is_nothing(const json_t *value)
 /* ---- may it go that way? ---- */
 
 typedef struct way_t {
-    int may;          /* direction and event allow it */
-    int holds;        /* and its conditions: 1, 0, -1 unreadable */
-    const char *why;  /* when they do not hold */
+    int may;         /* direction and event allow it */
+    int holds;       /* and its conditions: 1, 0, -1 unreadable */
+    const char *why; /* when they do not hold */
 } way_t;
 
 static way_t ask_way(const cs_planning_t *pl, const cs_line_t *line, const cs_way_t *way, int event)
 {
-    way_t out = { way->on && (way->events & event), 1, NULL };
-    const cs_cond_t *conds[] = { line->when, way->when };
+    way_t out = {way->on && (way->events & event), 1, NULL};
+    const cs_cond_t *conds[] = {line->when, way->when};
     int i;
 
     for (i = 0; i < 2 && out.holds == 1; i++) {
@@ -102,8 +106,8 @@ static int judge_conv(cs_planning_t *pl, cs_line_view_t *view, const cs_conv_t *
 }
 
 /* The last checks on the way to the CRM. */
-static void send_to_crm(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view, const char *bad,
-                        const char *why)
+static void send_to_crm(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
+                        const char *bad, const char *why)
 {
     cs_conv_t conv;
 
@@ -113,7 +117,9 @@ static void send_to_crm(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t
     }
     if (line->type == CS_TYPE_MONEY && !line->to_crm.constant) {
         if (cs_money_is_half(view->pc)) {
-            judge(view, CS_VERDICT_HELD, json_is_null(cs_json_get(view->pc, "amount")) ? "a currency without an amount" : "an amount without a currency");
+            judge(view, CS_VERDICT_HELD,
+                  json_is_null(cs_json_get(view->pc, "amount")) ? "a currency without an amount"
+                                                                : "an amount without a currency");
             return;
         }
         if (is_nothing(view->pc)) {
@@ -141,8 +147,8 @@ static void send_to_crm(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t
     view->value = view->pc;
 }
 
-static void send_to_pc(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view, const char *bad,
-                       const char *why)
+static void send_to_pc(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
+                       const char *bad, const char *why)
 {
     cs_conv_t conv;
 
@@ -159,7 +165,8 @@ static void send_to_pc(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t 
             judge(view, CS_VERDICT_HELD, "an amount without a currency");
             return;
         }
-        if (is_nothing(view->crm) || (!line->zero_send && cs_decimal_is_zero(cs_json_str(view->crm, "amount")))) {
+        if (is_nothing(view->crm) ||
+            (!line->zero_send && cs_decimal_is_zero(cs_json_str(view->crm, "amount")))) {
             judge(view, CS_VERDICT_SKIPPED, "a zero or empty amount is not sent");
             return;
         }
@@ -177,7 +184,8 @@ static void send_to_pc(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t 
 
 /* ---- a new row ---- */
 
-static void judge_create(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view, const char *bad)
+static void judge_create(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
+                         const char *bad)
 {
     way_t to_crm = ask_way(pl, line, &line->to_crm, CS_ON_CREATE);
     cs_conv_t conv;
@@ -190,12 +198,14 @@ static void judge_create(cs_planning_t *pl, const cs_line_t *line, cs_line_view_
         }
         else {
             judge(view, updates ? CS_VERDICT_SKIPPED : CS_VERDICT_CREATE_ONLY,
-                  updates ? "goes to Partner Center once the record exists" : "fixed since the referral was made");
+                  updates ? "goes to Partner Center once the record exists"
+                          : "fixed since the referral was made");
         }
         return;
     }
     if (!to_crm.may) {
-        judge_taken(view, CS_VERDICT_SKIPPED, CS_REST_INTRODUCED, "not written at creation; the next change is");
+        judge_taken(view, CS_VERDICT_SKIPPED, CS_REST_INTRODUCED,
+                    "not written at creation; the next change is");
         return;
     }
     if (to_crm.holds != 1) {
@@ -229,8 +239,8 @@ static int has_for_pc(const cs_planning_t *pl, const cs_line_t *line, const json
     return conv.what != CS_CONV_OK || !is_nothing(conv.value);
 }
 
-static void judge_first(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view, const cs_side_t *pc,
-                        const cs_side_t *crm, way_t to_crm, way_t to_pc)
+static void judge_first(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
+                        const cs_side_t *pc, const cs_side_t *crm, way_t to_crm, way_t to_pc)
 {
     if (to_crm.may && is_nothing(view->crm) && has_for_crm(pl, line, view->pc)) {
         if (to_crm.holds != 1) {
@@ -248,7 +258,8 @@ static void judge_first(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t
         send_to_pc(pl, line, view, crm->bad, "empty at Partner Center");
         return;
     }
-    judge_taken(view, CS_VERDICT_SKIPPED, CS_REST_INTRODUCED, "differed when first compared; the next edit on either side decides");
+    judge_taken(view, CS_VERDICT_SKIPPED, CS_REST_INTRODUCED,
+                "differed when first compared; the next edit on either side decides");
 }
 
 /* ---- images on both sides ---- */
@@ -258,29 +269,36 @@ static void judge_resting(cs_planning_t *pl, cs_line_view_t *view)
     const char *rest = cs_image_rest(pl->look->deal, view->line);
 
     if (rest && !strcmp(rest, CS_REST_HELD)) {
-        judge_taken(view, CS_VERDICT_HELD, CS_REST_HELD, "both sides changed; the next edit on either side decides");
+        judge_taken(view, CS_VERDICT_HELD, CS_REST_HELD,
+                    "both sides changed; the next edit on either side decides");
     }
     else if (rest && !strcmp(rest, CS_REST_NOT_KEPT)) {
         judge_taken(view, CS_VERDICT_NOT_KEPT, CS_REST_NOT_KEPT,
-                    apr_psprintf(pl->p, "the CRM made it %s; sent again when Partner Center's value moves", cs_value_words(view->crm, pl->p)));
+                    apr_psprintf(pl->p,
+                                 "the CRM made it %s; sent again when Partner Center's value moves",
+                                 cs_value_words(view->crm, pl->p)));
     }
     else if (rest && !strcmp(rest, CS_REST_ONE_WAY)) {
-        judge_taken(view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY, "changed at the target of a one-way line");
+        judge_taken(view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY,
+                    "changed at the target of a one-way line");
     }
     else {
-        judge_taken(view, CS_VERDICT_SKIPPED, CS_REST_INTRODUCED, "differed when first compared; the next edit on either side decides");
+        judge_taken(view, CS_VERDICT_SKIPPED, CS_REST_INTRODUCED,
+                    "differed when first compared; the next edit on either side decides");
     }
 }
 
-static const char *fixed_words(const cs_planning_t *pl, const cs_line_t *line, const cs_line_view_t *view)
+static const char *fixed_words(const cs_planning_t *pl, const cs_line_t *line,
+                               const cs_line_view_t *view)
 {
-    return apr_psprintf(pl->p, "cannot change in %s; stays %s", line->to_crm.on ? "Partner Center" : "the CRM",
+    return apr_psprintf(pl->p, "cannot change in %s; stays %s",
+                        line->to_crm.on ? "Partner Center" : "the CRM",
                         cs_value_words(line->to_crm.on ? view->pc : view->crm, pl->p));
 }
 
 /* Only the target of a line that goes one way has moved. */
-static void judge_target(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view, const cs_side_t *source,
-                         int back_to_crm, way_t back)
+static void judge_target(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
+                         const cs_side_t *source, int back_to_crm, way_t back)
 {
     if (line->enforce && back.may && back.holds == 1) {
         if (back_to_crm) {
@@ -292,11 +310,12 @@ static void judge_target(cs_planning_t *pl, const cs_line_t *line, cs_line_view_
         return;
     }
     judge_taken(view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY,
-                line->to_crm.on && line->to_pc.on ? fixed_words(pl, line, view) : "changed at the target of a one-way line");
+                line->to_crm.on && line->to_pc.on ? fixed_words(pl, line, view)
+                                                  : "changed at the target of a one-way line");
 }
 
-static void judge_pc_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view, const cs_side_t *pc,
-                           const cs_side_t *crm, way_t to_crm, way_t to_pc)
+static void judge_pc_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
+                           const cs_side_t *pc, const cs_side_t *crm, way_t to_crm, way_t to_pc)
 {
     if (!to_crm.may) {
         judge_target(pl, line, view, crm, 0, to_pc);
@@ -309,8 +328,8 @@ static void judge_pc_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_vie
     }
 }
 
-static void judge_crm_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view, const cs_side_t *pc,
-                            const cs_side_t *crm, way_t to_crm, way_t to_pc)
+static void judge_crm_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
+                            const cs_side_t *pc, const cs_side_t *crm, way_t to_crm, way_t to_pc)
 {
     if (!to_pc.may) {
         judge_target(pl, line, view, pc, 1, to_crm);
@@ -323,8 +342,8 @@ static void judge_crm_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_vi
     }
 }
 
-static void judge_both_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view, const cs_side_t *pc,
-                             const cs_side_t *crm, way_t to_crm, way_t to_pc)
+static void judge_both_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
+                             const cs_side_t *pc, const cs_side_t *crm, way_t to_crm, way_t to_pc)
 {
     if (!to_pc.may || (to_crm.may && (pl->terminal || line->conflict == CS_POLICY_PC))) {
         judge_pc_moved(pl, line, view, pc, crm, to_crm, to_pc);
@@ -333,12 +352,13 @@ static void judge_both_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_v
         judge_crm_moved(pl, line, view, pc, crm, to_crm, to_pc);
     }
     else {
-        judge_taken(view, CS_VERDICT_HELD, CS_REST_HELD, "both sides changed; the next edit on either side decides");
+        judge_taken(view, CS_VERDICT_HELD, CS_REST_HELD,
+                    "both sides changed; the next edit on either side decides");
     }
 }
 
-static void judge_known(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view, const cs_side_t *pc,
-                        const cs_side_t *crm)
+static void judge_known(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
+                        const cs_side_t *pc, const cs_side_t *crm)
 {
     way_t to_crm = ask_way(pl, line, &line->to_crm, CS_ON_UPDATE);
     way_t to_pc = ask_way(pl, line, &line->to_pc, CS_ON_UPDATE);
@@ -349,7 +369,8 @@ static void judge_known(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t
         return;
     }
     if (!view->pc || !view->crm) {
-        judge(view, CS_VERDICT_UNREADABLE, view->pc ? "the CRM did not show it" : "Partner Center did not show it");
+        judge(view, CS_VERDICT_UNREADABLE,
+              view->pc ? "the CRM did not show it" : "Partner Center did not show it");
         return;
     }
     if (cs_line_same(line, view->pc, view->crm, pl->ptemp)) {
@@ -378,7 +399,8 @@ static void judge_known(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t
 
 /* ---- one line ---- */
 
-/* A value that equals what we meant to write is ours: a crash between write and settle is no edit of a user's. */
+/* A value that equals what we meant to write is ours: a crash between write and settle is no edit
+ * of a user's. */
 static void recall(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view)
 {
     const cs_deal_t *deal = pl->look->deal;
@@ -398,7 +420,8 @@ static void recall(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *vie
 
 static int is_own_key(const cs_planning_t *pl, const cs_line_t *line)
 {
-    return line->crm && line->crm->text && !line->crm->of && !strcmp(line->crm->name, pl->kind->key_column);
+    return line->crm && line->crm->text && !line->crm->of &&
+           !strcmp(line->crm->name, pl->kind->key_column);
 }
 
 void cs_plan_line(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view)

@@ -1,23 +1,33 @@
 /* domain/record.h: the types everybody speaks: card, record, value, step, deal.
  *
- * Memory: every struct and string lives in the pool of whoever made it (said at the function); json_t members are borrowed from that pool (cs_json_own).
- * One thread at a time.
+ * Memory: every struct and string lives in the pool of whoever made it (said at the function);
+ * json_t members are borrowed from that pool (cs_json_own). One thread at a time.
  *
- * Values. A canonical value is a json_t: JSON null = empty; string (text as the side shows it, LF line ends, no trailing blanks); integer; true/false; a date
- * "2026-03-31"; an instant "2026-03-31T12:00:00Z"; money {"amount":"50000.00","currency":"USD"}; a look-up's key {"isocurrencycode":"USD"}. A NULL pointer is *unreadable* (not
- * selected, no permission, truncated answer) and never counts as a change. (deals 2)
+ * Values. A canonical value is a json_t: JSON null = empty; string (text as the side shows it, LF
+ * line ends, no trailing blanks); integer; true/false; a date "2026-03-31"; an instant
+ * "2026-03-31T12:00:00Z"; money {"amount":"50000.00","currency":"USD"}; a look-up's key
+ * {"isocurrencycode":"USD"}. A NULL pointer is *unreadable* (not selected, no permission, truncated
+ * answer) and never counts as a change. (deals 2)
  *
- * Neutral rows. A CRM client turns its wire format into a *neutral row*: an object from column name to value, where look-ups are
- * {"id":"<guid>", "<column of the target>": value ...}, choices are integers, dates text, money a JSON number. A column that was asked for and is absent from the
- * answer is absent here too (unreadable). In rows to be written three wrappers stand for what JSON cannot say; each is an object with exactly one member:
- *   {"$number": "50000.00"}                            a decimal, printed digit by digit
- *   {"$lookup": {...}}                                 symbolic, to be resolved in apply (deals 2); needs no mapping:
- *       "find"    name, for messages and caches         "table"   where to look
- *       "keys"    array of {column: text}, best first; a key with an empty part is left out; never empty
- *       "where"   {column: constant}, may be absent     "several" "hold"
- *       "none"    "hold" = the step waits, "skip" = the column is left out, "create" = make the neutral row "create"
- *       "line", "columns"  when held, only this line waits: these columns are left out of the step (cs_applied_t.dropped); may be absent
- *   {"$ref": {"table":"account","id":"<guid>"}}        a resolved look-up
+ * Neutral rows. A CRM client turns its wire format into a *neutral row*: an object from column name
+ * to value, where a look-up is {"id":"<guid>", "<column of the target>": value ...}, a choice an
+ * integer, a date text, money a JSON number. A column that was asked for and is absent from the
+ * answer is absent here too (unreadable). In rows to be written three wrappers stand for what JSON
+ * cannot say; each is an object with exactly one member:
+ *
+ *   {"$number": "50000.00"}   a decimal, printed digit by digit
+ *   {"$lookup": {...}}        symbolic, to be resolved in apply (deals 2); needs no mapping:
+ *       "find"     its name, for messages and caches
+ *       "table"    where to look
+ *       "keys"     array of {column: text}, best first; a key with an empty part is left out;
+ *                  never empty
+ *       "where"    {column: constant}; may be absent
+ *       "several"  "hold"
+ *       "none"     "hold" = the step waits, "skip" = the column is left out, "create" = make the
+ *                  neutral row in "create"
+ *       "line", "columns"  when held, only this line waits: these columns are left out of the
+ *                  step (cs_applied_t.dropped); may be absent
+ *   {"$ref": {"table":"account","id":"<guid>"}}   a resolved look-up
  */
 #ifndef CS_DOMAIN_RECORD_H
 #define CS_DOMAIN_RECORD_H
@@ -29,7 +39,8 @@
 
 /* Systems of an alias and of a version hint. A CRM's system is its configured name. */
 #define CS_SYSTEM_PC "pc"
-/* Of a hint only: the version of a counterpart's card, named by a related-referral-* event. Such an event does not say that the referral is ours. */
+/* Of a hint only: the version of a counterpart's card, named by a related-referral-* event. Such an
+ * event does not say that the referral is ours. */
 #define CS_SYSTEM_RELATED "pc-related"
 
 /* A referral as Partner Center showed it. (partner-center-api.md 4.2) */
@@ -37,18 +48,18 @@ typedef struct cs_card_t {
     const char *id;              /* GUID, lower case */
     const char *engagement_id;   /* GUID, lower case; NULL when absent */
     const char *organization_id; /* GUID lower case or "msft"; NULL when absent */
-    const char *etag;            /* exactly as decoded from eTag, quotes included; NULL when absent */
-    apr_time_t updated;          /* updatedDateTime; 0 when absent */
-    json_t *doc;                 /* the whole document; unknown fields kept */
+    const char *etag;   /* exactly as decoded from eTag, quotes included; NULL when absent */
+    apr_time_t updated; /* updatedDateTime; 0 when absent */
+    json_t *doc;        /* the whole document; unknown fields kept */
 } cs_card_t;
 
 /* A CRM row as the CRM showed it. */
 typedef struct cs_record_t {
-    const char *table;  /* logical name, "opportunity" */
-    const char *id;     /* as the CRM writes it, folded (GUID lower case) */
+    const char *table;   /* logical name, "opportunity" */
+    const char *id;      /* as the CRM writes it, folded (GUID lower case) */
     const char *version; /* opaque; equality only; the guard of a write */
     apr_time_t modified; /* 0 when unknown */
-    json_t *row;        /* neutral row */
+    json_t *row;         /* neutral row */
 } cs_record_t;
 
 /* What a deal is, over all looks. */
@@ -66,70 +77,79 @@ const char *cs_deal_state_name(cs_deal_state_e state);
 cs_deal_state_e cs_deal_state_of_name(const char *name);
 
 typedef struct cs_deal_t {
-    apr_int64_t id;            /* 0 until stored */
+    apr_int64_t id; /* 0 until stored */
     const char *site;
     cs_deal_state_e state;
-    const char *crm;           /* owner: the CRM's configured name; NULL until decided */
-    const char *kind;          /* record kind of the mapping: "opportunity" */
-    const char *referral_id;   /* own referral; NULL when unknown */
+    const char *crm;         /* owner: the CRM's configured name; NULL until decided */
+    const char *kind;        /* record kind of the mapping: "opportunity" */
+    const char *referral_id; /* own referral; NULL when unknown */
     const char *engagement_id;
-    const char *table;         /* CRM table and row id; the id is reserved before the row exists */
+    const char *table; /* CRM table and row id; the id is reserved before the row exists */
     const char *record_id;
-    const char *title;         /* for people: the referral's name */
-    const char *status;        /* what we last told the seller: "In sync"; NULL = nothing */
-    const char *problem;       /* for people, NULL = none */
-    const char *pc_version;    /* eTag of the own card when last settled */
-    const char *pc_status;     /* "Active/Accepted" when last settled */
+    const char *title;      /* for people: the referral's name */
+    const char *status;     /* what we last told the seller: "In sync"; NULL = nothing */
+    const char *problem;    /* for people, NULL = none */
+    const char *pc_version; /* eTag of the own card when last settled */
+    const char *pc_status;  /* "Active/Accepted" when last settled */
     const char *crm_version;
-    const char *mapping;       /* digest of the mapping that was in force */
-    json_t *images;            /* {"<line>": {"pc": value, "crm": value, "rest": why they may differ, "waits": {"pc": value, "why": text}}};
-                                  a side is absent while it has no image; "rest" while they agree; "waits" unless apply left the line out. "$state" = the state of both sides */
-    json_t *intent;            /* NULL, or {"steps":[...],"at":...}: written before the first write of a look, cleared at settle */
-    json_t *told;              /* what tell wrote: {"audit":[lines, newest first],"kept":{column:{"wrote","read"}}} (texts the CRM did not keep as written) */
-    json_t *explain;           /* the last plan in words: lines, steps, what happens next */
-    apr_time_t next_look;      /* 0 = none planned */
+    const char *mapping; /* digest of the mapping that was in force */
+    /* {"<line>": {"pc": value, "crm": value, "rest": why they may differ, "waits": {"pc": value,
+     * "why": text}}}: a side is absent while it has no image, "rest" while they agree, "waits"
+     * unless apply left the line out. "$state" = the state of both sides. */
+    json_t *images;
+    /* NULL, or {"steps":[...],"at":...}: written before the first write of a look, cleared at
+     * settle. */
+    json_t *intent;
+    /* What tell wrote: {"audit":[lines, newest first],"kept":{column:{"wrote","read"}}}; kept = the
+     * texts that the CRM did not keep as written. */
+    json_t *told;
+    json_t *explain;      /* the last plan in words: lines, steps, what happens next */
+    apr_time_t next_look; /* 0 = none planned */
     apr_time_t created, updated;
 } cs_deal_t;
 
 /* One thing done or refused; never written for "nothing to do". (design 5) */
 typedef struct cs_journal_t {
-    apr_int64_t id;           /* 0 until stored */
-    apr_int64_t deal;         /* 0 = the site itself */
+    apr_int64_t id;   /* 0 until stored */
+    apr_int64_t deal; /* 0 = the site itself */
     apr_time_t at;
-    const char *direction;    /* "to_crm", "to_pc", "" */
-    const char *action;       /* "create", "update", "close", "reopen", "park", "lead", "dead", "hold", "planned", "suspend", ... */
-    const char *line;         /* line of the mapping, or NULL */
-    json_t *from, *to;        /* values; NULL when none */
-    const char *outcome;      /* "done", "refused", "held", "planned", "failed" */
-    const char *why;          /* for people */
-    int calls;                /* requests this took */
+    const char *direction; /* "to_crm", "to_pc", "" */
+    const char *action;    /* "create", "update", "close", "reopen", "park", "lead", "dead", "hold",
+                              "planned", "suspend", ... */
+    const char *line;      /* line of the mapping, or NULL */
+    json_t *from, *to;     /* values; NULL when none */
+    const char *outcome;   /* "done", "refused", "held", "planned", "failed" */
+    const char *why;       /* for people */
+    int calls;             /* requests this took */
     apr_interval_time_t took;
-    const char *correlation;  /* ids on both systems */
-    const char *mapping;      /* revision in force */
+    const char *correlation; /* ids on both systems */
+    const char *mapping;     /* revision in force */
 } cs_journal_t;
 
 /* The steps of a plan, in the order in which they must be applied. (deals 2) */
 typedef enum {
-    CS_STEP_CREATE,    /* make the row `table`(`id`) unless it exists */
-    CS_STEP_UPDATE,    /* change columns of the row, only if its version is still `guard` */
-    CS_STEP_REOPEN,    /* as UPDATE, of a closed row */
-    CS_STEP_CALL,      /* an action of the CRM: "WinOpportunity" with parameters */
-    CS_STEP_PATCH_PC   /* JSON Patch of a referral: planned and shown; `send` says whether it is sent */
+    CS_STEP_CREATE,  /* make the row `table`(`id`) unless it exists */
+    CS_STEP_UPDATE,  /* change columns of the row, only if its version is still `guard` */
+    CS_STEP_REOPEN,  /* as UPDATE, of a closed row */
+    CS_STEP_CALL,    /* an action of the CRM: "WinOpportunity" with parameters */
+    CS_STEP_PATCH_PC /* JSON Patch of a referral: planned and shown; `send` says whether it is sent
+                      */
 } cs_step_kind_e;
 const char *cs_step_kind_name(cs_step_kind_e kind);
 
 typedef struct cs_step_t {
     cs_step_kind_e kind;
-    int send;                 /* 0 = shown only */
-    const char *table;        /* CRM table */
-    const char *id;           /* row id, or referral id */
-    const char *guard;        /* version that must still hold; NULL for CREATE and CALL. After a step that wrote the same row: the version which that step left
-                                 behind, this one being what was read */
-    const char *call;         /* CALL: action name */
-    json_t *columns;          /* neutral row to write; CALL: parameters; PATCH_PC: array of operations */
+    int send;          /* 0 = shown only */
+    const char *table; /* CRM table */
+    const char *id;    /* row id, or referral id */
+    const char *guard; /* version that must still hold; NULL for CREATE and CALL. After a step that
+                          wrote the same row: the version which that step left behind, this one
+                          being what was read */
+    const char *call;  /* CALL: action name */
+    json_t *columns;   /* neutral row to write; CALL: parameters; PATCH_PC: array of operations */
     apr_array_header_t *lines; /* const char *: the mapping lines this step writes */
-    int after;                /* index of the step that must have succeeded first, -1 = none */
-    const char *why;          /* for people: "Partner Center moved to Closed/Won" */
+    int after;                 /* index of the step that must have succeeded first, -1 = none */
+    const char *why;           /* for people: "Partner Center moved to Closed/Won" */
 } cs_step_t;
 
 #endif

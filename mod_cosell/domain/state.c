@@ -11,9 +11,9 @@ static const struct {
     const char *next;  /* statuses it may become, itself included */
     const char *parts; /* substatuses it may have */
 } machine[] = {
-    { "New", "New Active Closed", "Pending Received" },
-    { "Active", "Active Closed", "Accepted" },
-    { "Closed", "Closed", "Won Lost Declined Expired Error" },
+    {"New", "New Active Closed", "Pending Received"},
+    {"Active", "Active Closed", "Accepted"},
+    {"Closed", "Closed", "Won Lost Declined Expired Error"},
 };
 
 static int word_in(const char *words, const char *word, size_t len)
@@ -50,7 +50,8 @@ static int machine_row(const char *state)
 
 const char *cs_state_of_card(const cs_card_t *card, apr_pool_t *p)
 {
-    const char *status = cs_json_str(card->doc, "status"), *sub = cs_json_str(card->doc, "substatus");
+    const char *status = cs_json_str(card->doc, "status"),
+               *sub = cs_json_str(card->doc, "substatus");
 
     status = status && *status && strcmp(status, "None") ? status : "";
     sub = sub && *sub && strcmp(sub, "None") ? sub : NULL;
@@ -157,7 +158,8 @@ static const char *reason_of(const cs_hear_t *hear, const json_t *row, apr_pool_
     return conv.what == CS_CONV_OK ? apr_pstrdup(p, json_string_value(conv.value)) : NULL;
 }
 
-const cs_heard_t *cs_state_hear(const cs_mapping_kind_t *kind, const char *pc, const json_t *row, apr_pool_t *p)
+const cs_heard_t *cs_state_hear(const cs_mapping_kind_t *kind, const char *pc, const json_t *row,
+                                apr_pool_t *p)
 {
     int i;
 
@@ -195,8 +197,8 @@ static const cs_show_t *find_show(const cs_mapping_kind_t *kind, const char *pc)
     return found;
 }
 
-const cs_shown_t *cs_state_show(const cs_mapping_kind_t *kind, const char *pc, const cs_card_t *own, const json_t *row,
-                                apr_pool_t *p)
+const cs_shown_t *cs_state_show(const cs_mapping_kind_t *kind, const char *pc, const cs_card_t *own,
+                                const json_t *row, apr_pool_t *p)
 {
     const cs_show_t *show = find_show(kind, pc);
     cs_shown_t *shown;
