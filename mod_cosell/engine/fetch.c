@@ -14,6 +14,7 @@
 #include "batch.h"
 
 #define STAGE apr_time_from_sec(120)
+#define HINT_SLACK apr_time_from_sec(2)
 
 static apr_interval_time_t stage_deadline(void)
 {
@@ -215,13 +216,40 @@ static int list_confirms(const cs_item_t *item)
     return 0;
 }
 
+static apr_time_t newest_of(apr_time_t updated, const cs_card_t *card)
+{
+    return card && card->updated > updated ? card->updated : updated;
+}
+
+/* A related-* event speaks of a counterpart's card, or, which is not documented, of our own. */
+static apr_time_t newest_card(const cs_item_t *item)
+{
+    apr_time_t updated = newest_of(newest_of(0, item->own), item->microsoft);
+    int i;
+
+    for (i = 0; i < item->others->nelts; ++i) {
+        updated = newest_of(updated, APR_ARRAY_IDX(item->others, i, cs_card_t *));
+    }
+    return updated;
+}
+
+static apr_time_t hint_of(const cs_item_t *item, const char *system)
+{
+    const json_t *hint = json_object_get(item->work->hints, system);
+
+    return json_is_integer(hint) ? (apr_time_t)json_integer_value(hint) : 0;
+}
+
 static void judge_freshness(cs_item_t *item, apr_int64_t claimed)
 {
-    const json_t *hint = json_object_get(item->work->hints, CS_SYSTEM_PC);
-    apr_time_t newest = json_is_integer(hint) ? (apr_time_t)json_integer_value(hint) : 0;
+    apr_time_t own = hint_of(item, CS_SYSTEM_PC), related = hint_of(item, CS_SYSTEM_RELATED);
 
-    item->stale =
-        item->own && item->own->updated && newest > item->own->updated + apr_time_from_sec(2);
+    if (item->own && item->own->updated) {
+        item->unseen = own > item->own->updated + HINT_SLACK ? own : 0;
+        if (related > item->unseen && related > newest_card(item) + HINT_SLACK) {
+            item->unseen = related;
+        }
+    }
     if (!item->deal && !list_confirms(item)) {
         item->covered = claimed;
     }

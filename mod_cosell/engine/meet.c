@@ -330,7 +330,7 @@ static apr_status_t meet_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
 static void merge_into(cs_batch_t *b, cs_item_t *item, cs_item_t *first)
 {
     first->calls += item->calls;
-    first->stale |= item->stale;
+    first->unseen = item->unseen > first->unseen ? item->unseen : first->unseen;
     if (item->own->updated > first->own->updated) {
         first->own = item->own;
     }

@@ -225,10 +225,8 @@ static int stale_looks(const cs_item_t *item, const char *detail)
 
 static const char *stale_detail(const cs_batch_t *b, const cs_item_t *item)
 {
-    const json_t *hint = json_object_get(item->work->hints, CS_SYSTEM_PC);
-
     return apr_psprintf(b->p, "read an older version than that of %s, which a notice spoke of",
-                        cs_time_format((apr_time_t)json_integer_value(hint), b->p));
+                        cs_time_format(item->unseen, b->p));
 }
 
 static int look_again_for_hint(cs_batch_t *b, cs_item_t *item)
@@ -236,7 +234,7 @@ static int look_again_for_hint(cs_batch_t *b, cs_item_t *item)
     const char *detail;
     int seen;
 
-    if (!item->stale) {
+    if (!item->unseen) {
         return 0;
     }
     detail = stale_detail(b, item);

@@ -280,7 +280,11 @@ static void fill_notice(cs_notice_t *notice, callback_t *cb)
     if (cb->event.referral_id) {
         notice->kind = CS_WORK_LOOK;
         notice->hint = cb->event.changed;
-        notice->system = strncmp(cb->event.name, "related-", 8) ? CS_SYSTEM_PC : CS_SYSTEM_RELATED;
+        if (!strncasecmp(cb->event.name, "related-", 8)) {
+            /* Without a date it must still not pass for a referral of ours: any hint marks it. */
+            notice->system = CS_SYSTEM_RELATED;
+            notice->hint = notice->hint ? notice->hint : 1;
+        }
         APR_ARRAY_PUSH(notice->names, const char *) =
             apr_pstrcat(p, CS_SYSTEM_PC ":", cb->event.referral_id, NULL);
         return;
