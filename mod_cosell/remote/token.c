@@ -440,7 +440,7 @@ apr_status_t cs_token_get(cs_token_t *token, const char **pbearer, apr_interval_
 
     *pbearer = NULL;
     cs_result_clear(res);
-    if (!usable && now < token->ask_at) {
+    if (!usable && now < token->ask_at && token->ask_at - now <= TROUBLE_CAP) {
         return still_in_trouble(token, now, ptemp, res);
     }
     if (!usable || (now >= token->renew_at && now >= token->not_before)) {
