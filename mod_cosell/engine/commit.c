@@ -73,7 +73,7 @@ struct cs_committer_t {
     apr_interval_time_t since; /* the commit in progress began; 0 = none */
     int bad;                   /* the last group failed */
     char reason[300];
-    cs_log_state_t log; /* the thread's */
+    cs_log_state_t log;
 };
 
 /* ---- items ---- */
@@ -230,8 +230,12 @@ static void say_state(cs_committer_t *c, apr_status_t rv, int n, const cs_result
 {
     const char *word = rv == APR_SUCCESS ? NULL : res->problem ? res->problem : "unknown";
     unsigned long silent = 0;
+    int changed;
 
-    if (!cs_log_state_changed(&c->log, word, LOG_INTERVAL, &silent)) {
+    pthread_mutex_lock(&c->mutex);
+    changed = cs_log_state_changed(&c->log, word, LOG_INTERVAL, &silent);
+    pthread_mutex_unlock(&c->mutex);
+    if (!changed) {
         return;
     }
     if (rv == APR_SUCCESS) {
@@ -534,20 +538,40 @@ static int dequeue(cs_committer_t *c, item_t *item)
     return 1;
 }
 
+/* A commit that does not return cannot say so: a request that gives up does. With the mutex. Returns
+ * how long the commit has been hanging if that is to be said, else 0. */
+static apr_interval_time_t hanging(cs_committer_t *c, apr_interval_time_t now)
+{
+    apr_interval_time_t age = c->since ? now - c->since : 0;
+
+    if (age < c->cfg.patience - c->cfg.slow) {
+        return 0;
+    }
+    return cs_log_state_changed(&c->log, "hangs", LOG_INTERVAL, NULL) ? age : 0;
+}
+
 /* After a time-out of the wait. NULL = wait on until *pnext. */
 static const char *reconsider(cs_committer_t *c, item_t *item, apr_interval_time_t until,
                               apr_interval_time_t *pnext)
 {
+    apr_interval_time_t now = cs_time_mono(), age = 0;
     const char *why;
     int ours = 0;
 
     pthread_mutex_lock(&c->mutex);
-    why = leave_or_stay(c, cs_time_mono(), until, pnext);
+    why = leave_or_stay(c, now, until, pnext);
     if (why) {
         atomic_fetch_sub(&c->waiting, 1);
         ours = dequeue(c, item);
+        age = hanging(c, now);
     }
     pthread_mutex_unlock(&c->mutex);
+    if (age) {
+        cs_log(CS_LOG_ERR, 0, NULL,
+               CSLOGNO(2205) "callbacks cannot be stored: the disk below %s has not answered for "
+                             "%" APR_TIME_T_FMT " ms",
+               c->cfg.store->state_dir, apr_time_as_msec(age));
+    }
     if (ours) {
         let_go(item);
     }
