@@ -102,9 +102,25 @@ static int is_harmless(apr_status_t rv)
     return rv == APR_EINVAL || rv == CS_ELIMIT || rv == CS_ETIMEOUT;
 }
 
-apr_status_t cs_sqlite_fail(cs_sqlite_t *sq, int rc, const char *what)
+/* 0 = not known. Of a failed write to the log only the log's file knows it. */
+static int errno_of(cs_sqlite_t *sq, int rc)
 {
     int err = sq->db ? sqlite3_system_errno(sq->db) : 0;
+    sqlite3_file *log = NULL;
+
+    if (err || !sq->db || (rc & 0xFF) != SQLITE_IOERR) {
+        return err;
+    }
+    if (sqlite3_file_control(sq->db, "main", SQLITE_FCNTL_JOURNAL_POINTER, &log) == SQLITE_OK && log
+        && log->pMethods) {
+        log->pMethods->xFileControl(log, SQLITE_FCNTL_LAST_ERRNO, &err);
+    }
+    return err;
+}
+
+apr_status_t cs_sqlite_fail(cs_sqlite_t *sq, int rc, const char *what)
+{
+    int err = errno_of(sq, rc);
     apr_status_t rv = status_of(rc, err);
     const char *text = sq->db && sqlite3_extended_errcode(sq->db) == rc ? sqlite3_errmsg(sq->db)
                                                                         : sqlite3_errstr(rc);
