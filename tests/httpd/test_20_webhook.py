@@ -180,7 +180,6 @@ def test_resource_without_guid_is_kept_with_its_problem(world, uri):
 def test_resource_uri_yields_only_a_guid(world):
     """The address in an event is never used: the runner asks its own Partner Center about the GUID."""
     referral = world.refer()
-    world.settled()
     since = world.partner.last_request()
     event = Event("referral-updated", uri="http://127.0.0.1:1/x/../" + referral["id"].upper())
     assert world.send(event).status == 200
