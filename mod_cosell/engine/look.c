@@ -92,12 +92,23 @@ cs_journal_t *cs_item_journal(cs_batch_t *b, cs_item_t *item, const char *action
 
 /* ---- claim ---- */
 
+static int claim_of(const cs_upstream_t *upstream)
+{
+    double n = upstream && upstream->rate > 0 ? upstream->rate * CLAIM_SECONDS : CLAIM_MAX;
+
+    return n < CLAIM_MIN ? CLAIM_MIN : n > CLAIM_MAX ? CLAIM_MAX : (int)n;
+}
+
+/* The slowest upstream decides: what a stage cannot send in its time was claimed for nothing. */
 static int claim_size(const cs_lane_t *lane)
 {
-    double rate = lane->site->pc.upstream ? lane->site->pc.upstream->rate : 0;
-    int n = rate > 0 ? (int)(rate * CLAIM_SECONDS) : CLAIM_MAX;
+    int n = claim_of(lane->site->pc.upstream), i, of_crm;
 
-    return n < CLAIM_MIN ? CLAIM_MIN : n > CLAIM_MAX ? CLAIM_MAX : n;
+    for (i = 0; i < lane->site->ncrms; ++i) {
+        of_crm = claim_of(lane->site->crms[i].cfg.upstream);
+        n = of_crm < n ? of_crm : n;
+    }
+    return n;
 }
 
 static int related_only(const cs_work_t *work)
