@@ -365,7 +365,8 @@ static void check_plan(checking_t *c, const referral_t *r, const row_t *row, con
         return;
     }
     if (plan->what == CS_PLAN_STEPS || plan->what == CS_PLAN_GONE || plan->what == CS_PLAN_PARK) {
-        violation("referral %s is at rest, yet its plan is %s", r->id, cs_json_print(plan->explain, c->p));
+        violation("referral %s is at rest, yet its plan is %s, with %s", r->id, plan->why,
+                  cs_json_print(cs_json_get(plan->explain, "steps"), c->p));
         return;
     }
     for (i = 0; i < plan->lines->nelts && !*S->violation; i++) {
@@ -389,7 +390,8 @@ static void check_linked(checking_t *c, const referral_t *r, const row_t *row, c
     if (!deal->record_id || strcmp(deal->record_id, row->id)) {
         violation("the deal of referral %s says record %s, and the row is %s", r->id, deal->record_id ? deal->record_id : "-", row->id);
     }
-    if (creates_of(c, deal) != 1) {
+    /* Who is switched off before he was heard of is journalled when he is on again. */
+    if (creates_of(c, deal) != (deal->state == CS_DEAL_NEW && (row->touched & TOUCHED_SYNC) ? 0 : 1)) {
         violation("the journal has %d creations of the row of referral %s", creates_of(c, deal), r->id);
     }
     if (deal->intent && !(row->touched & TOUCHED_SYNC)) {
@@ -445,7 +447,7 @@ static void check_referral(checking_t *c, const referral_t *r)
         return;
     }
     if (row->deleted) {
-        if (row->exists || deal->state != CS_DEAL_GONE) {
+        if (row->exists || (deal->state != CS_DEAL_GONE && deal->state != CS_DEAL_UNLINKED)) {
             violation("the row of referral %s was deleted by a user, and the deal is %s", r->id, cs_deal_state_name(deal->state));
         }
         return;

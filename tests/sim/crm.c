@@ -76,6 +76,7 @@ static row_t *row_new(const char *table, const char *id)
         snprintf(row->id, sizeof(row->id), "%s", id);
     }
     row->exists = 1;
+    row->deleted = 0;
     return row;
 }
 

@@ -89,13 +89,17 @@ static void add_version(referral_t *r, json_t *doc)
 {
     version_t *last = r->versions ? newest(r) : NULL, *v;
     char etag[60];
+    int together;
 
     snprintf(etag, sizeof(etag), "\"%08x-0000-0000-%04x-000000000000\"", (unsigned)(r - S->referral), (unsigned)r->versions);
     json_object_set_new(doc, "eTag", json_string(etag));
     stamp(doc, "updatedDateTime", their_time());
     v = &r->version[r->versions++ % VERSIONS];
-    v->get_at = not_before(S->boot + some_lag(), last && last != v ? last->get_at : 0);
-    v->list_at = not_before(S->boot + some_lag(), last && last != v ? last->list_at : 0);
+    v->made_at = S->boot;
+    /* A hint is no finer than two seconds: what follows that soon is seen together with what it follows. */
+    together = last && S->boot - last->made_at < apr_time_from_msec(2600);
+    v->get_at = not_before(S->boot + (together ? 0 : some_lag()), last ? last->get_at : 0);
+    v->list_at = not_before(S->boot + (together ? 0 : some_lag()), last ? last->list_at : 0);
     print(v->text, sizeof(v->text), doc);
 }
 

@@ -34,7 +34,8 @@ typedef enum { ORG_OWN, ORG_MICROSOFT, ORG_PARTNER } org_e;
 
 typedef struct version_t {
     char text[DOC_MAX];
-    apr_time_t get_at, list_at;  /* on S->boot: not shown before */
+    apr_time_t made_at;          /* on S->boot, as the next two */
+    apr_time_t get_at, list_at;  /* not shown before */
 } version_t;
 
 typedef struct referral_t {
