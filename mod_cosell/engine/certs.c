@@ -161,6 +161,20 @@ static apr_time_t not_after_of(cs_certs_t *c, const source_t *s, apr_pool_t *pte
     return 0;
 }
 
+/* A file that was kept may run out before its time has come again. */
+static void heed_expiry(cs_certs_t *c, apr_pool_t *ptemp)
+{
+    apr_hash_index_t *hi;
+
+    for (hi = apr_hash_first(ptemp, c->sources); hi; hi = apr_hash_next(hi)) {
+        source_t *s = apr_hash_this_val(hi);
+        apr_time_t not_after = s->fetched ? not_after_of(c, s, ptemp) : 0;
+        if (not_after && not_after - BEFORE_EXPIRY < s->due) {
+            s->due = not_after - BEFORE_EXPIRY;
+        }
+    }
+}
+
 static void plan_next(cs_certs_t *c, source_t *s, apr_time_t now, apr_pool_t *ptemp)
 {
     apr_time_t not_after = not_after_of(c, s, ptemp);
@@ -294,6 +308,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *baton)
     (void)thread;
     apr_pool_create(&ptemp, c->pool);
     load_trusts(c, ptemp);
+    heed_expiry(c, ptemp);
     while (!atomic_load(&c->stop)) {
         fetch_due(c, ptemp);
         grant_wishes(c, ptemp);
