@@ -456,12 +456,21 @@ static void test_token_endpoint_faults(void **state)
     fault(&pc_sim, "{\"path\":\"/oauth2/\",\"fault\":\"status\",\"status\":503,\"times\":1}", p);
     read = get_one(r, CARD);
     expect(&read.result, CS_CLASS_RETRY, NULL);
+    /* The next call does not ask: the endpoint is left alone for a while, which costs no attempt. */
+    control(&pc_sim, "DELETE", "requests", NULL, p);
+    read = get_one(r, CARD);
+    expect(&read.result, CS_CLASS_THROTTLED, "oauth:temporarily_unavailable");
+    assert_in_range(read.result.retry_at, cs_time_now(), cs_time_now() + 2 * SEC);
+    assert_int_equal(seen(&pc_sim, "POST", "/oauth2/", p), 0);
+    r = rig_pc(p, 1);
     fault(&pc_sim, "{\"path\":\"/oauth2/\",\"fault\":\"reset-after\",\"times\":1}", p);
     read = get_one(r, CARD);
     expect(&read.result, CS_CLASS_RETRY, "transport");
+    r = rig_pc(p, 1);
     fault(&pc_sim, "{\"path\":\"/oauth2/\",\"fault\":\"html\",\"status\":200,\"times\":1}", p);
     read = get_one(r, CARD);
     expect(&read.result, CS_CLASS_RETRY, "oauth:answer");
+    r = rig_pc(p, 1);
     fault(
         &pc_sim,
         "{\"path\":\"/oauth2/\",\"fault\":\"status\",\"status\":429,\"retry_after\":7,\"times\":1}",
@@ -535,7 +544,11 @@ static void test_second_401_mfa_and_403_suspend(void **state)
     expect(&read.result, CS_CLASS_SUSPEND, "pc:mfa");
     assert_has(read.result.detail, "multi-factor");
     control(&pc_sim, "POST", "tokens", "{\"mfa\":true,\"revoke\":\"access\"}", p);
-    fault(&pc_sim, "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":403,\"times\":2}", p);
+    /* While the list is given, one referral that is not is its own affair. */
+    fault(&pc_sim, "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":403,\"times\":1}", p);
+    read = get_one(r, CARD);
+    expect(&read.result, CS_CLASS_REFUSED, NULL);
+    fault(&pc_sim, "{\"path\":\"referrals\",\"fault\":\"status\",\"status\":403,\"times\":3}", p);
     read = get_one(r, CARD);
     expect(&read.result, CS_CLASS_SUSPEND, NULL);
     assert_ok(cs_pc_probe(r->pc, 0, p, &res) == CS_EREMOTE ? APR_SUCCESS : APR_EGENERAL);
