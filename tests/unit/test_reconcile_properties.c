@@ -31,7 +31,7 @@ static const char *const days[] = { "\"2026-03-31T00:00:00.0000000Z\"", "\"2026-
 static const char *const texts[] = { "\"A\"", "\"B\"", "\"A \"", "\"Line\\r\\nTwo\"", "\"Line\\nTwo\"", "\"Cafe\\u0301 au lait\"", "\"Caf\\u00e9 au lait\"", "null", "\"\"",
                                      "\"\\ud83d\\ude00\\ud83d\\ude00\\ud83d\\ude00\\ud83d\\ude00\\ud83d\\ude00\\ud83d\\ude00\\ud83d\\ude00\"" };
 static const char *const flags[] = { "true", "false", "null" };
-static const char *const crm_amounts[] = { "0", "1", "50000", "60000.5", "70000", "null", "0.5" };
+static const char *const crm_amounts[] = { "0", "1", "50000", "61234.25", "70000", "null", "7.25" };
 static const char *const crm_days[] = { "\"2026-03-31\"", "\"2026-04-01\"", "\"2028-02-29\"", "null" };
 static const char *const crm_texts[] = { "\"A\"", "\"B\"", "\"C\\r\\nD\"", "\"C\\nD\"", "null" };
 static const char *const crm_flags[] = { "true", "false" };
@@ -248,7 +248,8 @@ static void one_case(apr_pool_t *p, cs_mapping_t *mapping, dice_t *d, apr_uint64
         }
     }
     for (k = 0; k < rounds; k++) {
-        unsigned fate;
+        unsigned fate, failed;
+        cs_plan_t *first;
         cs_card_t card = { .doc = w->doc };
 
         for (i = roll(d, 4); i > 0; i--) {
@@ -261,6 +262,7 @@ static void one_case(apr_pool_t *p, cs_mapping_t *mapping, dice_t *d, apr_uint64
         check_plan(w, &user, cs_state_is_terminal(cs_state_of_card(&card, w->p)), seed);
         fate = roll(d, 8);
         w->fail = fate == 0;
+        failed = w->fail && deal_sent(w->plan);
         deal_apply(w);
         w->fail = 0;
         if (fate == 1) {
@@ -274,17 +276,26 @@ static void one_case(apr_pool_t *p, cs_mapping_t *mapping, dice_t *d, apr_uint64
         for (i = 0; i < PROP_LINES && w->row && w->plan->lines->nelts; i++) {
             const cs_line_view_t *view = deal_view(w->plan, prop_lines[i].line);
 
-            if (view->take ? view->verdict != CS_VERDICT_HELD || fate != 0 : view->verdict == CS_VERDICT_TO_CRM && fate != 0 && !w->silent) {
+            if (view->take ? view->verdict != CS_VERDICT_HELD || !failed : view->verdict == CS_VERDICT_TO_CRM && !failed && !w->silent) {
                 user.before[i] = column_text(w, i);
                 user.edits[i] = NULL;
             }
         }
-        if (fate == 0 || (w->silent && deal_sent(w->plan))) {
+        if (w->deal.intent) {
+            memset(user.before, 0, sizeof(user.before)); /* some of it may still be ours */
+        }
+        if (failed || (w->silent && deal_sent(w->plan))) {
             continue; /* not settled, or not seen what the CRM made of it */
         }
-        /* a second look writes nothing */
+        first = w->plan;
+        /* a second look writes nothing, and what was written has arrived */
         deal_plan(w);
         check(deal_sent(w->plan) == 0);
+        for (i = 0; i < PROP_LINES && w->plan->lines->nelts && first->lines->nelts; i++) {
+            if (deal_view(first, prop_lines[i].line)->verdict == CS_VERDICT_TO_CRM && cs_json_int(w->habits, prop_lines[i].column, HABIT_KEEPS) == HABIT_KEEPS) {
+                check(deal_view(w->plan, prop_lines[i].line)->verdict == CS_VERDICT_EQUAL);
+            }
+        }
         deal_apply(w);
         deal_settle(w);
         check(w->deal.intent == NULL);
