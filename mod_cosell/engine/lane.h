@@ -25,7 +25,17 @@ typedef struct cs_lane_suspension_t {
     const char *upstream;
     apr_time_t probe;
     int failures;
+    char problem[64];
 } cs_lane_suspension_t;
+
+/* An upstream that worked again by its probe and not for the work: a column that does not exist.
+ * Its next pauses grow and it is not announced each time. */
+typedef struct cs_lane_relapse_t {
+    const char *upstream;
+    char problem[64];
+    apr_time_t resumed;
+    int times;
+} cs_lane_relapse_t;
 
 typedef struct cs_lane_t {
     cs_runner_t *runner;
@@ -51,11 +61,12 @@ typedef struct cs_lane_t {
     char learnt[64];               /* the bytes of a learnt one */
     int facts_loaded;              /* organization and suspensions were read from the store */
     apr_array_header_t *suspended; /* cs_lane_suspension_t */
+    apr_array_header_t *relapses;  /* cs_lane_relapse_t, at most one per upstream */
     apr_pool_t *cache_pool;        /* resolved look-ups: symbol -> row id */
     apr_hash_t *cache;
     apr_time_t cache_since;
     apr_interval_time_t pruned_at; /* cs_time_boot() of the last pruning; 0 = there is more */
-    cs_log_state_t log_batch; /* the worker's: batches that could not be carried through */
+    cs_log_state_t log_batch;      /* the worker's: batches that could not be carried through */
 
     apr_thread_mutex_t *lease_mutex;
     cs_lease_t lease; /* site and owner never change */

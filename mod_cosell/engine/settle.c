@@ -244,7 +244,8 @@ static int look_again_for_hint(cs_batch_t *b, cs_item_t *item)
                         "the version that the notice spoke of was not seen; what was read counts");
         return 0;
     }
-    cs_result_set(&item->result, b->p, CS_ESTALE, CS_CLASS_RETRY, PROBLEM_STALE, "%s", detail);
+    /* The look itself went well, so that a newer notice need not wait out this pause. */
+    cs_result_set(&item->result, b->p, CS_ESTALE, CS_CLASS_OK, PROBLEM_STALE, "%s", detail);
     item->work->attempts = seen + 1;
     item->work->due = b->now + apr_time_from_sec(stale_waits[seen]);
     work_later(b, item);

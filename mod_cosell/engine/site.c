@@ -12,6 +12,7 @@
 #define CACHE_MAX 2000
 #define PROBE_FIRST apr_time_from_sec(60)
 #define PROBE_MAX apr_time_from_sec(900)
+#define RELAPSE apr_time_from_sec(3600)
 
 /* ---- vault: refresh tokens, sealed in the store ---- */
 
@@ -113,6 +114,7 @@ apr_status_t cs_lane_create(cs_lane_t **plane, const cs_node_config_t *node,
     lane->site = site;
     lane->organization = site->pc.organization;
     lane->suspended = apr_array_make(pool, 2, sizeof(cs_lane_suspension_t));
+    lane->relapses = apr_array_make(pool, 2, sizeof(cs_lane_relapse_t));
     lane->vault = (cs_vault_t){lane, vault_get, vault_put};
     memcpy(lane->key, seal_key, CS_KEY_LEN);
     cs_wipe_at_end(lane->key, CS_KEY_LEN, pool);
@@ -242,6 +244,7 @@ static void suspension_put(cs_lane_t *lane, const char *upstream, apr_time_t pro
         s = apr_array_push(lane->suspended);
         s->upstream = configured_name(lane, upstream);
         s->failures = 0;
+        s->problem[0] = '\0';
     }
     s->probe = probe;
 }
@@ -325,19 +328,57 @@ static void suspend_change(cs_lane_t *lane, const char *upstream, const cs_resul
     suspension_put(lane, upstream, probe);
 }
 
+static cs_lane_relapse_t *relapse_of(cs_lane_t *lane, const char *upstream)
+{
+    cs_lane_relapse_t *r;
+    int i;
+
+    for (i = 0; i < lane->relapses->nelts; ++i) {
+        r = &APR_ARRAY_IDX(lane->relapses, i, cs_lane_relapse_t);
+        if (!strcmp(r->upstream, upstream)) {
+            return r;
+        }
+    }
+    r = apr_array_push(lane->relapses);
+    memset(r, 0, sizeof(*r));
+    r->upstream = configured_name(lane, upstream);
+    return r;
+}
+
+/* How often in a row this upstream stopped for the same reason soon after its probe had been good.
+ */
+static int count_relapse(cs_lane_t *lane, const char *upstream, const char *problem)
+{
+    cs_lane_relapse_t *r = relapse_of(lane, upstream);
+    int same = r->resumed && cs_time_now() - r->resumed < RELAPSE && !strcmp(r->problem, problem);
+
+    r->times = same ? r->times + 1 : 0;
+    return r->times;
+}
+
+static apr_interval_time_t probe_wait(int failures)
+{
+    apr_interval_time_t wait = PROBE_FIRST << (failures < 4 ? failures : 4);
+
+    return wait < PROBE_MAX ? wait : PROBE_MAX;
+}
+
 void cs_lane_suspend(cs_lane_t *lane, const char *upstream, const cs_result_t *why,
                      apr_array_header_t *changes, apr_pool_t *p)
 {
-    apr_time_t probe = cs_time_now() + PROBE_FIRST;
     cs_result_t *kept;
+    int relapses;
 
     if (cs_lane_suspension(lane, upstream)) {
         return;
     }
     kept = apr_pcalloc(p, sizeof(*kept));
     cs_result_copy(kept, why, p);
-    suspend_change(lane, upstream, kept, probe, changes);
-    cs_log(CS_LOG_ERR, 0, lane->site->name,
+    relapses = count_relapse(lane, upstream, kept->problem ? kept->problem : "?");
+    suspend_change(lane, upstream, kept, cs_time_now() + probe_wait(relapses), changes);
+    apr_cpystrn(cs_lane_suspension(lane, upstream)->problem, kept->problem ? kept->problem : "?",
+                sizeof(cs_lane_suspension(lane, upstream)->problem));
+    cs_log(relapses ? CS_LOG_INFO : CS_LOG_ERR, 0, lane->site->name,
            CSLOGNO(2003) "%s is suspended: %s (%s); it is asked again every minute or so and "
                          "resumes by itself",
            upstream, kept->detail ? kept->detail : "no detail",
@@ -375,23 +416,25 @@ static void resume(cs_lane_t *lane, cs_lane_suspension_t *s, apr_time_t now,
                    apr_array_header_t *changes, apr_pool_t *ptemp)
 {
     cs_change_t *change = apr_array_push(changes);
+    cs_lane_relapse_t *r = relapse_of(lane, s->upstream);
 
     memset(change, 0, sizeof(*change));
     change->kind = CS_CHANGE_RESUME;
     change->system = apr_pstrdup(ptemp, s->upstream);
     change->at = now;
-    cs_log(CS_LOG_NOTICE, 0, lane->site->name, CSLOGNO(2004) "%s works again; its work resumes",
-           s->upstream);
+    apr_cpystrn(r->problem, s->problem, sizeof(r->problem));
+    r->resumed = now;
+    cs_log(r->times ? CS_LOG_INFO : CS_LOG_NOTICE, 0, lane->site->name,
+           CSLOGNO(2004) "%s works again; its work resumes", s->upstream);
     suspension_remove(lane, s);
 }
 
 static void postpone(cs_lane_t *lane, cs_lane_suspension_t *s, apr_time_t now,
                      const cs_result_t *why, apr_array_header_t *changes)
 {
-    apr_interval_time_t wait = PROBE_FIRST << (s->failures < 4 ? s->failures : 4);
+    apr_interval_time_t wait = probe_wait(s->failures);
 
     ++s->failures;
-    wait = wait < PROBE_MAX ? wait : PROBE_MAX;
     suspend_change(lane, s->upstream, why, now + wait / 2 + cs_backoff(0, wait / 2, wait / 2, 0),
                    changes);
 }

@@ -301,7 +301,8 @@ const char *cs_store_deal_name(apr_int64_t id, apr_pool_t *p)
 static void fold_times(cs_work_t *own, const cs_work_t *name, apr_int64_t outstanding)
 {
     int idle = own->wanted <= own->done;
-    int waits = own->state == CS_WORK_READY && own->attempts > 0 && !idle;
+    int went_well = own->problem_class && cs_class_of_name(own->problem_class) == CS_CLASS_OK;
+    int waits = own->state == CS_WORK_READY && own->attempts > 0 && !idle && !went_well;
 
     if (outstanding > 0 && (idle || own->state == CS_WORK_DEAD)) {
         own->due = name->due;
