@@ -32,7 +32,7 @@ UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNITS := $(UNIT_SRC:tests/unit/%.c=%)
 PRELOADS := $(patsubst tests/preload/%.c,$(B)/preload/%.so,$(wildcard tests/preload/*.c))
 
-.PHONY: all install clean demo test lint bench crash soak reload valgrind sanitize fuzz sandbox unit unit-asan test-build preload \
+.PHONY: all install clean demo test lint sim bench crash soak reload valgrind sanitize fuzz sandbox unit unit-asan test-build preload \
         packages-build packages-demo packages-test packages-bench packages-lint
 
 all: $(B)/mod_cosell.so
@@ -87,10 +87,17 @@ $(B)/bench/curl_loop: tests/bench/curl_loop.c
 	@echo "  CC $@"
 	@$(CC) $(CSTD) $(CFLAGS) $(WARN) -o $@ $< -lcurl
 
+# The simulation brings its own remote ends and calls lanes itself.
+SIM_LIB = $(foreach o,$(LIB_SRC:%.c=$(B)/obj-test/%.o),$(if $(findstring /remote/,$(o))$(findstring engine/certs,$(o))$(findstring engine/runner,$(o)),,$(o)))
+$(B)/sim/sim: $(SIM_SRC) $(wildcard tests/sim/*.h) $(B)/test/libcosell.a
+	@mkdir -p $(@D)
+	@echo "  CC $@"
+	@$(CC) $(CSTD) $(CFLAGS) $(WARN) $(WERROR) -DCS_TEST $(APR_FLAGS) -I. -o $@ $(SIM_SRC) $(SIM_LIB) $(LIBS) $(APR_LIBS)
+
 preload: $(PRELOADS)
 unit: $(UNITS:%=$(B)/unit/%)
 unit-asan: $(UNITS:%=$(B)/unit-asan/%)
-test-build: $(B)/test/mod_cosell.so $(B)/mod_cosell.so preload unit-asan $(B)/bench/mod_bare.so
+test-build: $(B)/sim/sim $(B)/test/mod_cosell.so $(B)/mod_cosell.so preload unit-asan $(B)/bench/mod_bare.so
 
 # Installs nothing when everything is there. Never a package that starts a service.
 packages-%:
@@ -104,6 +111,10 @@ demo: packages-demo
 test: packages-test
 	@$(MAKE) --no-print-directory -j$$(nproc) test-build
 	@tests/run
+
+sim: packages-test
+	@$(MAKE) --no-print-directory -j$$(nproc) $(B)/sim/sim
+	@$(B)/sim/sim $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(STEPS),--steps $(STEPS)) --seconds $(or $(SECONDS_EACH),120)
 
 crash: packages-test
 	@$(MAKE) --no-print-directory -j$$(nproc) test-build
