@@ -4,6 +4,7 @@
 Everything is private to this checkout and listens on 127.0.0.1 only. KEEP=1 leaves all of it running and prints the addresses.
 """
 
+import hashlib
 import json
 import os
 import sys
@@ -139,12 +140,13 @@ class Demo:
 
     def refuse(self):
         world = self.world
-        before = world.stored()
-        answer = world.send(Event("referral-updated", self.referrals[2]["id"]), key="wrong")
+        event = Event("referral-updated", self.referrals[2]["id"])
+        answer = world.send(event, key="wrong")
+        rows = world.server.count("delivery", "digest = ?", hashlib.sha256(event.body).hexdigest())
         say("   the event is signed with a key that is not Microsoft's")
-        say("   => answered %d, nothing stored" % answer.status)
         expect(answer.status == 401, "the event was answered %d instead of 401" % answer.status)
-        expect(world.stored() == before, "the refused event left a row in the store")
+        expect(rows == 0, "the refused event left a row in the store")
+        say("   => answered %d, nothing stored" % answer.status)
 
     def read_back(self):
         for referral in self.referrals:
@@ -171,7 +173,7 @@ class Demo:
             deal = self.world.deal(referral)
             deals.append({"referral": referral["id"], "record": deal["record_id"], "status": deal["status"] or deal["state"],
                           "journal": len(self.world.journal(referral))})
-        path = os.path.join(BUILD, "demo.json")
+        path = os.environ.get("COSELL_DEMO_JSON", os.path.join(BUILD, "demo.json"))
         with open(path, "w") as file:
             json.dump({"deals": deals}, file, indent=1, ensure_ascii=False)
             file.write("\n")

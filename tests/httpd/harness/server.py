@@ -323,13 +323,14 @@ class Server:
             self.foreground = None
 
     def close(self, keep=None):
+        if self not in Server.alive:
+            return
         if self.processes():
             try:
                 self.stop()
             except Timeout:
                 pass
-        if self in Server.alive:
-            Server.alive.remove(self)
+        Server.alive.remove(self)
         if not (os.environ.get("KEEP") if keep is None else keep):
             remove_directory(self.root)
 

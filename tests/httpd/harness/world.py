@@ -46,6 +46,8 @@ class World:
         tenant = partner.get("tenant", "7d230000-0000-4000-8000-000000000001")
         mapping = os.environ.get("COSELL_MAPPING", os.path.join(REPO, "conf", "mapping", "dynamics365.json"))
         crm_tenant = crm.get("tenant") or crm["token"].split("/")[3]
+        # Copies, for the checkout may lie where the server's user cannot go.
+        ca, intermediates = (server.write("conf/" + name, self.pki.read(name).decode()) for name in ("ca.pem", "intermediates.pem"))
         with open(mapping) as source:
             self.mapping = server.write("conf/mapping/dynamics365.json", source.read())
         server.site += [
@@ -57,8 +59,7 @@ class World:
             "CosellCrm %s dynamics365 %s mapping=%s tenant=%s client-id=%s client-secret=%s token-url=%s"
             % (CRM, crm["base"], self.mapping, crm_tenant, CRM_CLIENT_ID,
                server.secret("crm-client", CRM_CLIENT_SECRET), crm["token"]),
-            "CosellSignature url=%s ca=%s intermediates=%s%s" % (self.cert_url, self.pki.path("ca.pem"),
-                                                                self.pki.path("intermediates.pem"), signature),
+            "CosellSignature url=%s ca=%s intermediates=%s%s" % (self.cert_url, ca, intermediates, signature),
         ]
         if rate is not None:
             server.site.append("CosellUpstream * rate=" + rate)

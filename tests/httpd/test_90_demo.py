@@ -1,0 +1,23 @@
+"""The demonstration shows what it should."""
+
+import json
+import os
+import subprocess
+
+from harness import REPO
+from harness.paths import PYTHON, module_path
+
+
+def test_demo(tmp_path):
+    result = tmp_path / "demo.json"
+    env = {**os.environ, "COSELL_MODULE": module_path(), "COSELL_DEMO_JSON": str(result)}
+    env.pop("KEEP", None)
+    done = subprocess.run([PYTHON, os.path.join(REPO, "tests", "demo", "demo.py")], env=env, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, universal_newlines=True, timeout=120)
+    assert done.returncode == 0, done.stdout
+    deals = json.loads(result.read_text())["deals"]
+    assert len(deals) == 3
+    for deal in deals:
+        assert deal["referral"] in done.stdout and deal["record"] in done.stdout
+        assert deal["status"] and deal["journal"] >= 1
+    assert "answered 401" in done.stdout and "WinOpportunity" in done.stdout and "PATCH" in done.stdout
