@@ -287,7 +287,7 @@ const char *cs_log_redact(const char *text, apr_size_t max, apr_pool_t *p)
     }
     r.out = apr_palloc(p, r.max + 1);
     while (*s && r.n < r.max) {
-        const char *start, *end = NULL;
+        const char *start = s, *end = NULL;
         apr_size_t word = 0;
 
         while (is_name_char(s[word])) {

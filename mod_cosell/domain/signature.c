@@ -772,7 +772,7 @@ static const char *show_scheme(const char *header, apr_pool_t *p)
 {
     apr_size_t n = strcspn(header, " \t");
 
-    return header[n] && n <= 20 ? show(header, n, p) : "none";
+    return n <= 20 && header[n] ? show(header, n, p) : "none";
 }
 
 static cs_sig_verdict_e take_bytes(cs_signature_t *sig, const char *header, apr_pool_t *p,

@@ -83,7 +83,9 @@ static const char *fold_text(const char *text, apr_pool_t *p)
  * are one row. New reference. */
 static json_t *folded(const json_t *value, apr_pool_t *p)
 {
-    json_t *out = json_is_object(value) ? json_object() : json_is_array(value) ? json_array() : NULL;
+    json_t *out = json_is_object(value)  ? json_object()
+                  : json_is_array(value) ? json_array()
+                                         : NULL;
     const char *name;
     json_t *item;
     size_t i;
@@ -274,8 +276,8 @@ static void take_made(cs_batch_t *b, symbol_t *s, const cs_crm_write_t *write)
     }
 }
 
-/* A row under our own id is ours: a crash kept us from noting it. Without one it was the CRM's rules
- * that saw a duplicate, and a person must say of which row. */
+/* A row under our own id is ours: a crash kept us from noting it. Without one it was the CRM's
+ * rules that saw a duplicate, and a person must say of which row. */
 static void take_twin(cs_batch_t *b, symbol_t *s, const cs_crm_read_t *read)
 {
     cs_item_account(b, s->item, read->calls, read->took, read->correlation);
@@ -333,8 +335,7 @@ static int share_a_key(const symbol_t *one, const symbol_t *other)
 }
 
 /* What one row of this list may turn out to be is looked for again once that is made. */
-static apr_array_header_t *without_kin(cs_batch_t *b, const apr_array_header_t *list,
-                                       int *pagain)
+static apr_array_header_t *without_kin(cs_batch_t *b, const apr_array_header_t *list, int *pagain)
 {
     apr_array_header_t *out = apr_array_make(b->p, list->nelts + 1, sizeof(symbol_t *));
     int i, j;

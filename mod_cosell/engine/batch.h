@@ -19,7 +19,8 @@ typedef struct cs_item_t {
     cs_card_t *own, *microsoft;
     apr_array_header_t *others; /* cs_card_t * */
     apr_array_header_t *listed; /* cs_card_t *, the engagement; NULL = not listed */
-    apr_time_t unseen;          /* the version a notice spoke of, when all that was read is older; 0 = none */
+    apr_time_t
+        unseen; /* the version a notice spoke of, when all that was read is older; 0 = none */
 
     int crm; /* index of the owning CRM, -1 = none */
     const cs_mapping_kind_t *kind;

@@ -538,8 +538,8 @@ static int dequeue(cs_committer_t *c, item_t *item)
     return 1;
 }
 
-/* A commit that does not return cannot say so: a request that gives up does. With the mutex. Returns
- * how long the commit has been hanging if that is to be said, else 0. */
+/* A commit that does not return cannot say so: a request that gives up does. With the mutex.
+ * Returns how long the commit has been hanging if that is to be said, else 0. */
 static apr_interval_time_t hanging(cs_committer_t *c, apr_interval_time_t now)
 {
     apr_interval_time_t age = c->since ? now - c->since : 0;

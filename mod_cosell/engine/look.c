@@ -391,7 +391,7 @@ apr_status_t cs_look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_result
     apr_interval_time_t began = cs_time_mono();
     cs_lease_t lease = cs_lane_lease(lane);
     cs_batch_t *b = new_batch(lane, p);
-    apr_array_header_t *works;
+    apr_array_header_t *works = NULL;
     int max = claim_size(lane);
     apr_status_t rv;
 

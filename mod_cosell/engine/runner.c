@@ -327,7 +327,8 @@ static apr_status_t prune(cs_lane_t *lane, apr_pool_t *ptemp)
 static void log_batch_success(cs_lane_t *lane)
 {
     if (cs_log_state_changed(&lane->log_batch, NULL, 0, NULL)) {
-        cs_log(CS_LOG_NOTICE, 0, lane->site->name, CSLOGNO(2032) "batches are carried through again");
+        cs_log(CS_LOG_NOTICE, 0, lane->site->name,
+               CSLOGNO(2032) "batches are carried through again");
     }
 }
 
@@ -443,8 +444,8 @@ static cs_lane_t *lane_named(cs_runner_t *r, const char *name)
     return NULL;
 }
 
-/* Without due work: facts to load, a suspended upstream to ask, or old rows, which test events leave
- * behind too. Only while no worker has the lane. */
+/* Without due work: facts to load, a suspended upstream to ask, or old rows, which test events
+ * leave behind too. Only while no worker has the lane. */
 static int needs_a_turn(const cs_lane_t *lane, apr_time_t now)
 {
     apr_time_t probe = cs_lane_next_probe(lane);

@@ -124,8 +124,8 @@ static void rest(process_t *process, int seconds)
     }
 }
 
-/* A batch of two hundred deals needs tens of megabytes for a moment, and each worker's own arena would
- * keep its high-water mark. The process is ours alone, so this disturbs nobody. */
+/* A batch of two hundred deals needs tens of megabytes for a moment, and each worker's own arena
+ * would keep its high-water mark. The process is ours alone, so this disturbs nobody. */
 static void bound_memory(void)
 {
 #ifdef __GLIBC__
