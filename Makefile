@@ -100,7 +100,7 @@ unit-asan: $(UNITS:%=$(B)/unit-asan/%)
 test-build: $(B)/sim/sim $(B)/test/mod_cosell.so $(B)/mod_cosell.so preload unit-asan $(B)/bench/mod_bare.so
 
 # Installs nothing when everything is there. Never a package that starts a service.
-packages-%:
+packages-build packages-demo packages-test packages-bench packages-lint: packages-%:
 	@tests/tools/packages $($(shell echo $* | tr a-z A-Z)_PACKAGES)
 
 # A recursive make sees the packages that were just installed.
