@@ -447,6 +447,9 @@ static void check_referral(checking_t *c, const referral_t *r)
         return;
     }
     if (row->deleted) {
+        if (!row->known && deal->state == CS_DEAL_IGNORED) {
+            return;
+        }
         if (row->exists || (deal->state != CS_DEAL_GONE && deal->state != CS_DEAL_UNLINKED)) {
             violation("the row of referral %s was deleted by a user, and the deal is %s", r->id, cs_deal_state_name(deal->state));
         }

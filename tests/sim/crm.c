@@ -258,7 +258,7 @@ static unsigned user_edits(json_t *text)
     if (dice < 80) {
         return user_edits_ours(text);
     }
-    if (dice < 82) {
+    if (dice < 82 || (dice < 90 && json_is_false(cs_json_get(text, "cosell_sync")))) {
         json_object_set_new(text, "cosell_sync", json_boolean(!json_is_true(cs_json_get(text, "cosell_sync"))));
         return TOUCHED_SYNC;
     }
@@ -282,16 +282,12 @@ static row_t *some_opportunity(void)
     return found;
 }
 
-void crm_edit(void)
+static void edit_row(row_t *row)
 {
-    row_t *row = some_opportunity();
     unsigned touched;
     json_t *text;
 
-    if (!row) {
-        return;
-    }
-    if (chance(20)) {
+    if (chance(6)) {
         row->exists = 0;
         row->deleted = 1;
         trace("user: deletes %s", row->id);
@@ -308,6 +304,15 @@ void crm_edit(void)
         trace("user: edits %s (0x%x) to version %ld: %s", row->id, touched, row->version, row->text);
     }
     json_decref(text);
+}
+
+void crm_edit(void)
+{
+    row_t *row = some_opportunity();
+
+    if (row) {
+        edit_row(row);
+    }
 }
 
 /* ---- answers ---- */
@@ -734,10 +739,13 @@ static int lane_may_write(cs_crm_t *crm, cs_crm_write_t *write, apr_pool_t *p)
 
 static void write_one(cs_crm_t *crm, cs_crm_write_t *write, apr_pool_t *p)
 {
+    row_t *row = row_by_id(write->table, write->id);
     fate_e what;
-    row_t *row;
 
     interfere();
+    if (S->chaos && row && row->exists && !strcmp(row->table, "opportunity") && chance(150)) {
+        edit_row(row);
+    }
     if (!lane_may_write(crm, write, p)) {
         return;
     }

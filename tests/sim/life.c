@@ -183,26 +183,26 @@ void interfere(void)
 {
     int dice = S->chaos && !interfering ? pick(1000) : 1000;
 
-    if (dice >= 60) {
+    if (dice >= 130) {
         return;
     }
     interfering = 1;
-    if (dice < 20) {
+    if (dice < 40) {
         referral_edit();
     }
-    else if (dice < 35) {
+    else if (dice < 85) {
         crm_edit();
     }
-    else if (dice < 45) {
+    else if (dice < 105) {
         with_store(accept_some);
     }
-    else if (dice < 52) {
+    else if (dice < 113) {
         pass((apr_interval_time_t)pick(40) * 1000000);
     }
-    else if (dice < 56) {
+    else if (dice < 118) {
         pass((apr_interval_time_t)(60 + pick(120)) * 1000000);
     }
-    else if (nested_now() || chance(300)) {
+    else if (nested_now() || chance(400)) {
         pass(nested_now() ? 0 : CS_LEASE_TTL + 1000000);
         if (nested_now()) {
             run_nested();
@@ -218,7 +218,7 @@ int runner_life(int batches, int may_die)
     int status;
 
     S->lives++;
-    S->crash_left = may_die ? 1 + pick(chance(500) ? 12 : 60) : 0;
+    S->crash_left = may_die ? 1 + pick(chance(700) ? 10 : 40) : 0;
     pid = fork();
     if (pid == 0) {
         alarm(LIFE_SECONDS);

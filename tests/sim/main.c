@@ -26,7 +26,7 @@ cs_node_config_t node_config;
 
 static cs_upstream_t pc_upstream = { .name = CS_UPSTREAM_PC }, crm_upstream = { .name = CRM };
 static const char *mapping_path = "tests/sim/mapping.json", *state_root;
-static int steps = 60, rounds = 6, worlds = 1, seconds;
+static int steps = 100, rounds = 6, worlds = 1, seconds;
 static unsigned long long first_seed;
 static char state_dir[400];
 
@@ -96,7 +96,7 @@ static void weather(upstream_t *upstream, const char *name)
 {
     int dice = pick(20);
 
-    upstream->weather = dice < 12 ? WEATHER_GOOD : dice < 15 ? WEATHER_DOWN : dice < 18 ? WEATHER_THROTTLED : WEATHER_SUSPENDED;
+    upstream->weather = dice < 15 ? WEATHER_GOOD : dice < 17 ? WEATHER_DOWN : dice < 19 ? WEATHER_THROTTLED : WEATHER_SUSPENDED;
     upstream->errors = chance(500) ? 0 : pick(150);
     upstream->lost = chance(500) ? 0 : pick(200);
     trace("weather: %s %d, %d errors, %d lost of 1000", name, (int)upstream->weather, upstream->errors, upstream->lost);
@@ -139,29 +139,29 @@ static void step(void)
     int dice = pick(100);
 
     S->steps++;
-    if (dice < 8) {
+    if (dice < 6) {
         referral_new();
     }
     else if (dice < 24) {
         referral_edit();
     }
-    else if (dice < 34) {
+    else if (dice < 32) {
         crm_edit();
     }
-    else if (dice < 58) {
+    else if (dice < 52) {
         accept_here();
     }
-    else if (dice < 64) {
+    else if (dice < 70) {
         jump();
     }
-    else if (dice < 67) {
+    else if (dice < 72) {
         weather(chance(500) ? &S->pc : &S->crm, S->pc.weather ? "upstream" : "upstream");
     }
-    else if (dice == 67 && chance(100)) {
+    else if (dice == 72 && chance(100)) {
         event_push(-1, 0, 1);
     }
     else {
-        runner_life(1 + pick(6), chance(500));
+        runner_life(1 + pick(6), chance(600));
     }
 }
 
@@ -261,6 +261,7 @@ static void begin_world(unsigned long long seed)
     S->random = seed * 0x2545F4914F6CDD1Dull + 1;
     S->boot = 1000000000;
     S->wall = START_WALL + S->boot;
+    S->crowd = chance(400) ? 1 + pick(6) : chance(500) ? 20 : REFERRALS_MAX - 2;
     pc_upstream.rate = chance(300) ? 0.1 : 0;
     remove_state();
     mkdir(state_dir, 0700);

@@ -294,8 +294,11 @@ void referral_new(void)
     referral_t *own, *other = NULL;
     json_t *doc;
 
-    if (S->referrals > REFERRALS_MAX - 2) {
+    if (S->referrals > S->crowd) {
         return;
+    }
+    if (customer_is_ambiguous(customer) && chance(700)) {
+        customer = 0;
     }
     own = add_referral(ORG_OWN, NULL, customer);
     doc = first_doc(own, chance(500));
@@ -354,16 +357,16 @@ void referral_edit(void)
         json_decref(doc);
         return;
     }
-    if (dice < 25) {
+    if (dice < 32) {
         json_object_set_new(details, "dealValue", some_amount());
         if (chance(300)) {
             json_object_set_new(details, "currency", json_string(some_currency()));
         }
     }
-    else if (dice < 40) {
+    else if (dice < 50) {
         json_object_set_new(details, "closingDateTime", some_date());
     }
-    else if (dice < 55) {
+    else if (dice < 68) {
         if (chance(100)) {
             json_object_del(details, "notes");
         }
@@ -371,16 +374,16 @@ void referral_edit(void)
             json_object_set_new(details, "notes", some_text("Notes"));
         }
     }
-    else if (dice < 65) {
+    else if (dice < 80) {
         json_object_set_new(doc, "name", some_text("Deal"));
     }
-    else if (dice < 72) {
+    else if (dice < 85) {
         json_object_set_new(doc, "salesStage", json_string(chance(500) ? "40" : chance(500) ? "60" : "80"));
     }
-    else if (dice < 76) {
+    else if (dice < 88) {
         json_object_set_new(cs_json_get(doc, "consent"), "consentToShareReferralWithMicrosoftSellers", json_true());
     }
-    else if (dice < 80) {
+    else if (dice < 91) {
         json_object_set_new(doc, "referralProgram", json_string(chance(500) ? "CoSell" : "CoSellDealReg"));
     }
     else {

@@ -97,6 +97,7 @@ typedef struct sim_t {
     apr_interval_time_t boot;    /* what cs_time_boot() and cs_time_mono() say; never goes back */
     int chaos;                   /* 0 while the world heals */
     int lag;                     /* reads may be old */
+    int crowd;                   /* no new referrals beyond */
     upstream_t pc, crm;
     long crash_left;             /* passages of any instant until this life ends; 0 = lives on */
     int batch;                   /* counts cs_look_batch() */
