@@ -397,9 +397,14 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *baton)
 
 static void init_locks(cs_committer_t *c)
 {
+    pthread_mutexattr_t mattr;
     pthread_condattr_t attr;
 
-    pthread_mutex_init(&c->mutex, NULL);
+    pthread_mutexattr_init(&mattr);
+    /* Held for a few instructions by many threads: cheaper to try again than to sleep. */
+    pthread_mutexattr_settype(&mattr, PTHREAD_MUTEX_ADAPTIVE_NP);
+    pthread_mutex_init(&c->mutex, &mattr);
+    pthread_mutexattr_destroy(&mattr);
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
     pthread_cond_init(&c->work, &attr);
