@@ -87,12 +87,13 @@ $(B)/bench/curl_loop: tests/bench/curl_loop.c
 	@echo "  CC $@"
 	@$(CC) $(CSTD) $(CFLAGS) $(WARN) -o $@ $< -lcurl
 
-# The simulation brings its own remote ends and calls lanes itself.
+# The simulation brings its own remote ends, clock, chance and instants of death, and calls lanes itself.
+SIM_WRAP = -Wl,--wrap=cs_time_now,--wrap=cs_time_boot,--wrap=cs_time_mono,--wrap=cs_random,--wrap=cs_uuid4,--wrap=cs_crash_point
 SIM_LIB = $(foreach o,$(LIB_SRC:%.c=$(B)/obj-test/%.o),$(if $(findstring /remote/,$(o))$(findstring engine/certs,$(o))$(findstring engine/runner,$(o)),,$(o)))
 $(B)/sim/sim: $(SIM_SRC) $(wildcard tests/sim/*.h) $(B)/test/libcosell.a
 	@mkdir -p $(@D)
 	@echo "  CC $@"
-	@$(CC) $(CSTD) $(CFLAGS) $(WARN) $(WERROR) -DCS_TEST $(APR_FLAGS) -I. -o $@ $(SIM_SRC) $(SIM_LIB) $(LIBS) $(APR_LIBS)
+	@$(CC) $(CSTD) $(CFLAGS) $(WARN) $(WERROR) -DCS_TEST $(APR_FLAGS) -I. -o $@ $(SIM_SRC) $(SIM_LIB) $(SIM_WRAP) $(LIBS) $(APR_LIBS)
 
 preload: $(PRELOADS)
 unit: $(UNITS:%=$(B)/unit/%)
