@@ -342,6 +342,16 @@ static void read_arguments(int argc, char **argv)
     }
 }
 
+/* Linked without the wraps it would run on the real clock. */
+static void check_wraps(void)
+{
+    S->wall = START_WALL;
+    if (cs_time_now() - START_WALL > apr_time_from_sec(1)) {
+        fprintf(stderr, "sim: not linked with its own clock (SIM_WRAP in the Makefile)\n");
+        exit(2);
+    }
+}
+
 static void find_place(void)
 {
     const char *root = state_root ? state_root : access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp";
@@ -366,6 +376,7 @@ int main(int argc, char **argv)
         perror("sim: mmap");
         return 2;
     }
+    check_wraps();
     apr_pool_create(&p, NULL);
     find_place();
     configure(p);
