@@ -105,7 +105,7 @@ def test_hanging_disk_takes_a_quarter_of_the_threads(world):
             answers.append(world.send(event()))
         first = threading.Thread(target=send)
         first.start()
-        time.sleep(0.4)  # the sync in progress is then older than 250 ms
+        wait_for(lambda: world.server.status()["committer"]["troubled"], 5, "the commit in progress to be slow")
         threads = [threading.Thread(target=send) for _ in range(28)]
         for thread in threads:
             thread.start()
