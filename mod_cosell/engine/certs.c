@@ -26,6 +26,7 @@
 typedef struct source_t {
     const char *url;
     const cs_site_config_t *site;
+    int configured; /* by name; else a sender named it and it fits a pattern */
     cs_limiter_t limiter;
     apr_time_t fetched, due;
     int failures;
@@ -37,8 +38,6 @@ struct cs_certs_t {
     apr_pool_t *pool;
     cs_http_t *http;
     apr_hash_t *sources; /* URL -> source_t */
-    apr_array_header_t
-        *trusts; /* cs_trust_t *, parallel to node->sites; NULL = bundles unreadable */
     apr_thread_t *thread;
     apr_thread_mutex_t *mutex;
     apr_thread_cond_t *cond;
@@ -91,42 +90,40 @@ static const cs_site_config_t *site_allowing(cs_certs_t *c, const char *url)
     int i;
 
     for (i = 0; i < c->node->sites->nelts; ++i) {
-        const cs_trust_t *trust = APR_ARRAY_IDX(c->trusts, i, const cs_trust_t *);
-        if (trust && cs_trust_url_allowed(trust, url)) {
-            return APR_ARRAY_IDX(c->node->sites, i, const cs_site_config_t *);
+        const cs_site_config_t *site = APR_ARRAY_IDX(c->node->sites, i, const cs_site_config_t *);
+        if (site->trusted && cs_trust_url_allowed(site->trusted, url)) {
+            return site;
         }
     }
     return NULL;
 }
 
-static void load_trusts(cs_certs_t *c, apr_pool_t *ptemp)
+/* A file that is young enough needs no fetch at start. */
+static void take_over(cs_certs_t *c, source_t *s, apr_pool_t *ptemp)
+{
+    const char *path = cs_signer_path(c->node->store.state_dir, s->url, ptemp);
+    apr_time_t now = cs_time_now();
+    apr_finfo_t info;
+
+    if (apr_stat(&info, path, APR_FINFO_MTIME, ptemp) == APR_SUCCESS && info.mtime <= now &&
+        now - info.mtime < FRESH) {
+        s->fetched = info.mtime;
+        s->due = info.mtime + LIFE;
+    }
+}
+
+static void add_configured(cs_certs_t *c, apr_pool_t *ptemp)
 {
     int i, j;
 
-    c->trusts = apr_array_make(c->pool, c->node->sites->nelts + 1, sizeof(cs_trust_t *));
     for (i = 0; i < c->node->sites->nelts; ++i) {
         const cs_site_config_t *site = APR_ARRAY_IDX(c->node->sites, i, const cs_site_config_t *);
-        cs_trust_t *trust = NULL;
-        const apr_array_header_t *urls;
-        cs_result_t res = {0};
-        if (cs_trust_load(&trust, &site->trust, c->pool, &res) != APR_SUCCESS) {
-            cs_log(CS_LOG_ERR, res.rv, site->name,
-                   CSLOGNO(2010) "cannot fetch signing certificates: %s",
-                   res.detail ? res.detail : "trust bundle");
-            trust = NULL;
-        }
-        APR_ARRAY_PUSH(c->trusts, cs_trust_t *) = trust;
-        urls = trust ? cs_trust_urls(trust) : NULL;
+        const apr_array_header_t *urls = site->trusted ? cs_trust_urls(site->trusted) : NULL;
+
         for (j = 0; urls && j < urls->nelts; ++j) {
             source_t *s = source_of(c, APR_ARRAY_IDX(urls, j, const char *), site);
-            apr_finfo_t info;
-            const char *path = cs_signer_path(c->node->store.state_dir, s->url, ptemp);
-            apr_time_t now = cs_time_now();
-            if (apr_stat(&info, path, APR_FINFO_MTIME, ptemp) == APR_SUCCESS &&
-                now - info.mtime < FRESH && info.mtime <= now) {
-                s->fetched = info.mtime;
-                s->due = info.mtime + LIFE;
-            }
+            s->configured = 1;
+            take_over(c, s, ptemp);
         }
     }
 }
@@ -141,7 +138,6 @@ static apr_time_t not_after_of(cs_certs_t *c, const source_t *s, apr_pool_t *pte
     apr_size_t len = CS_SIGNATURE_CERT_MAX;
     char *bytes = apr_palloc(ptemp, len);
     apr_status_t rv;
-    int i;
 
     if (apr_file_open(&file, path, APR_FOPEN_READ | APR_FOPEN_BINARY, 0, ptemp) != APR_SUCCESS) {
         return 0;
@@ -151,14 +147,8 @@ static apr_time_t not_after_of(cs_certs_t *c, const source_t *s, apr_pool_t *pte
     if (rv != APR_SUCCESS && !APR_STATUS_IS_EOF(rv)) {
         return 0;
     }
-    for (i = 0; i < c->node->sites->nelts; ++i) {
-        const cs_trust_t *trust = APR_ARRAY_IDX(c->trusts, i, const cs_trust_t *);
-        if (trust && APR_ARRAY_IDX(c->node->sites, i, const cs_site_config_t *) == s->site &&
-            cs_signer_load(&signer, bytes, len, trust, cs_time_now(), ptemp, NULL) == APR_SUCCESS) {
-            return cs_signer_not_after(signer);
-        }
-    }
-    return 0;
+    rv = cs_signer_load(&signer, bytes, len, s->site->trusted, cs_time_now(), ptemp, NULL);
+    return rv == APR_SUCCESS ? cs_signer_not_after(signer) : 0;
 }
 
 /* A file that was kept may run out before its time has come again. */
@@ -212,7 +202,7 @@ static void fetch(cs_certs_t *c, source_t *s, apr_pool_t *ptemp)
              cs_backoff(s->failures, apr_time_from_sec(30), apr_time_from_sec(3600), 0);
     if (!atomic_load(&c->stop) && cs_log_state_changed(&s->log, res.detail ? res.detail : "failed",
                                                        apr_time_from_sec(3600), &suppressed)) {
-        cs_log(CS_LOG_WARNING, 0, s->site->name,
+        cs_log(s->configured ? CS_LOG_WARNING : CS_LOG_INFO, 0, s->site->name,
                CSLOGNO(2012) "could not fetch signing certificate %s: %s", s->url,
                res.detail ? res.detail : "no detail");
     }
@@ -225,7 +215,8 @@ static void fetch_due(cs_certs_t *c, apr_pool_t *ptemp)
     for (hi = apr_hash_first(ptemp, c->sources); hi && !atomic_load(&c->stop);
          hi = apr_hash_next(hi)) {
         source_t *s = apr_hash_this_val(hi);
-        if (s->due <= cs_time_now()) {
+        /* What only a sender named is fetched when it is wished for. */
+        if (s->configured && s->due <= cs_time_now()) {
             fetch(c, s, ptemp);
         }
     }
@@ -307,7 +298,7 @@ static void *APR_THREAD_FUNC run(apr_thread_t *thread, void *baton)
 
     (void)thread;
     apr_pool_create(&ptemp, c->pool);
-    load_trusts(c, ptemp);
+    add_configured(c, ptemp);
     heed_expiry(c, ptemp);
     while (!atomic_load(&c->stop)) {
         fetch_due(c, ptemp);

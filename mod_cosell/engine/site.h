@@ -29,6 +29,8 @@ typedef struct cs_site_config_t {
     int ncrms;
     cs_site_crm_t crms[CS_SITE_CRMS_MAX];
     cs_trust_config_t trust;
+    const cs_trust_t *trusted; /* the bundles of `trust`, parsed while they could be read (as root);
+                                * NULL = they could not, and no certificate is fetched */
     const cs_upstream_t *certificate; /* upstream of certificate fetches */
     apr_interval_time_t poll, sweep;
     const char *degraded; /* why this site answers 503; NULL = it does not */

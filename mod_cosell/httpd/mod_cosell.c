@@ -256,9 +256,10 @@ static void load_trust(cosell_site_t *site, apr_pool_t *p)
     cs_result_t res = { 0 };
 
     if (cs_trust_load(&site->trust, &site->cfg.trust, p, &res) == APR_SUCCESS) {
+        site->cfg.trusted = site->trust;
         return;
     }
-    site->trust = NULL;
+    site->cfg.trusted = site->trust = NULL;
     if (!site->cfg.degraded) {
         site->cfg.degraded = res.detail ? res.detail : "the trust bundle could not be loaded";
     }
