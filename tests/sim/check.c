@@ -472,3 +472,34 @@ void check_world(void)
     }
     close_store(&c);
 }
+
+/* No notice was lost: the newest version of each referral that a notice spoke of was settled. Asked before anything else makes the engine look again. */
+void check_versions(void)
+{
+    checking_t c;
+    int i;
+
+    open_store(&c);
+    for (i = 0; i < S->referrals && !*S->violation; i++) {
+        const referral_t *r = &S->referral[i];
+        cs_deal_t *deal = NULL;
+        const row_t *row;
+        const char *etag;
+        if (r->org != ORG_OWN) {
+            continue;
+        }
+        cs_store_deal_find(c.store, SITE, CS_SYSTEM_PC, r->id, &deal, c.p, NULL);
+        row = deal ? row_by_id("opportunity", deal->record_id) : NULL;
+        if (!deal) {
+            violation("no deal knows referral %s, which was announced", r->id);
+        }
+        if (!row || !row->exists || (row->touched & TOUCHED_SYNC) || is_dead(&c, deal) || (deal->state != CS_DEAL_LINKED && deal->state != CS_DEAL_CLOSED)) {
+            continue;
+        }
+        etag = cs_json_str(cs_json_own(referral_doc(r), c.p), "eTag");
+        if (!deal->pc_version || strcmp(deal->pc_version, etag)) {
+            violation("referral %s was last settled at version %s, and is %s", r->id, deal->pc_version ? deal->pc_version : "-", etag);
+        }
+    }
+    close_store(&c);
+}

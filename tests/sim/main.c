@@ -139,8 +139,10 @@ static void step(void)
     int dice = pick(100);
 
     S->steps++;
-    if (dice < 6) {
-        referral_new();
+    if (dice < 5) {
+        for (dice = 1 + pick(3); dice > 0; dice--) {
+            referral_new();
+        }
     }
     else if (dice < 24) {
         referral_edit();
@@ -230,6 +232,9 @@ static void one_round(void)
         step();
     }
     heal();
+    if (!*S->violation) {
+        check_versions();
+    }
     /* The first look may find edits that nobody announced; what it had to leave out is told by the second. */
     touch_all();
     touch_all();

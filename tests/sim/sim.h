@@ -161,6 +161,7 @@ apr_time_t work_next(void);      /* earliest due time on the wall clock, 0 = non
 
 /* check.c */
 void check_world(void);
+void check_versions(void);
 long journal_lines(void);
 
 #endif
