@@ -29,6 +29,7 @@ from harness.paths import curl_loop
 from harness.world import CLIENT_ID, CLIENT_SECRET, CRM_CLIENT_ID, CRM_CLIENT_SECRET, REFRESH_TOKEN
 
 CONNECTIONS = 64
+SLICES = 2  # of each server in a pair, interleaved: a shared machine changes its speed from second to second
 THREADS = 2
 # One child: what is measured is the handlers, not how two children share one disk. Twice as many threads as connections.
 MPM = ["StartServers 1", "ServerLimit 1", "ThreadLimit 128", "ThreadsPerChild 128", "MinSpareThreads 1", "MaxSpareThreads 128",
@@ -86,6 +87,14 @@ def bare_server(name="bare"):
     server = Server(name, module=None, bare=True, mpm_lines=MPM)
     server.tail += pads()
     server.write("htdocs/pad.txt", "pad")
+    return server
+
+
+def unloaded_server(name):
+    """What the server with the module is, but for the module: the same containers, the same log level."""
+    server = Server(name, module=None, mpm_lines=MPM, log_level="warn")
+    for location in ("/partner-center", "/cosell-status"):
+        server.site += ['<Location "%s">' % location, "  SetHandler default-handler", "</Location>"]
     return server
 
 
@@ -167,10 +176,10 @@ class Bench:
             world.close()
 
     def idle(self):
-        """Each pair is measured in the order with, without, without, with (or the other way round), so that what drifts hits both."""
-        say("idle host: %d pairs of 4 x %d s" % (self.args.idle_pairs, self.args.idle_seconds))
+        """Each pair is measured in slices in the order with, without, without, with (or the other way round), so that what drifts hits both."""
+        say("idle host: %d pairs of %d x %d s" % (self.args.idle_pairs, 4 * SLICES, self.args.idle_seconds))
         world = World("idle", module=self.module, pki=self.pki, mpm_lines=MPM, log_level="warn")
-        bare = bare_server("without")
+        bare = unloaded_server("without")
         try:
             world.start().ready()
             bare.start()
@@ -182,8 +191,9 @@ class Bench:
             ratios = []
             for number in range(self.args.idle_pairs):
                 rates = {"with": 0.0, "without": 0.0}
-                for name in ("with", "without", "without", "with") if number % 2 else ("without", "with", "with", "without"):
-                    rates[name] += wrk_static(servers[name], self.args.idle_seconds) / 2
+                order = ("with", "without", "without", "with") if number % 2 else ("without", "with", "with", "without")
+                for name in order * SLICES:
+                    rates[name] += wrk_static(servers[name], self.args.idle_seconds) / SLICES
                 ratios.append(rates["with"] / rates["without"])
                 say("   %2d: %8.0f/s    without %8.0f/s    ratio %.3f" % (number + 1, rates["with"], rates["without"], ratios[-1]))
             self.result["idle_host_ratio"] = statistics.median(ratios)
