@@ -188,7 +188,10 @@ void interfere(void)
     }
     interfering = 1;
     if (dice < 40) {
-        referral_edit();
+        referral_edit(1);
+        if (chance(600)) {
+            with_store(accept_some);
+        }
     }
     else if (dice < 85) {
         crm_edit();

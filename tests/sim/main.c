@@ -145,7 +145,7 @@ static void step(void)
         }
     }
     else if (dice < 24) {
-        referral_edit();
+        referral_edit(0);
     }
     else if (dice < 32) {
         crm_edit();
@@ -299,8 +299,8 @@ static int run_world(unsigned long long seed)
         tell_failure();
         return 0;
     }
-    printf("seed %llu: %ld steps, %ld lives (%ld killed, %ld overtaken), %ld events, %d referrals, %ld created, %ld CRM writes, %ld conflicts\n", seed,
-           S->steps, S->lives, S->kills, S->nested, S->accepts, S->referrals, S->creates, S->crm_writes, S->conflicts);
+    printf("seed %llu: %ld steps, %ld lives (%ld killed, %ld overtaken), %ld events, %d referrals, %ld created, %ld CRM writes, %ld conflicts, %ld closed without a guarded write\n", seed,
+           S->steps, S->lives, S->kills, S->nested, S->accepts, S->referrals, S->creates, S->crm_writes, S->conflicts, S->unguarded_calls);
     return 1;
 }
 

@@ -342,9 +342,10 @@ static void move_state(referral_t *r, json_t *doc)
     }
 }
 
-void referral_edit(void)
+/* hot: rather the one that was read last, which is being looked at. */
+void referral_edit(int hot)
 {
-    referral_t *r = S->referrals ? &S->referral[pick(S->referrals)] : NULL;
+    referral_t *r = !S->referrals ? NULL : hot && chance(600) ? &S->referral[S->hot] : &S->referral[pick(S->referrals)];
     json_t *doc, *details;
     int dice = pick(100);
 
@@ -390,9 +391,9 @@ void referral_edit(void)
         move_state(r, doc);
     }
     add_version(r, doc);
-    trace("portal: edit of %s (%s), version %d, shown in %.3f s: %s/%s \"%s\" %s", r->id, r->org == ORG_OWN ? "own" : "other", r->versions - 1,
+    trace("portal: edit of %s (%s), version %d, shown in %.3f s: %s/%s \"%s\" %.130s", r->id, r->org == ORG_OWN ? "own" : "other", r->versions - 1,
           (double)(newest(r)->get_at - S->boot) / 1e6, cs_json_str(doc, "status"), cs_json_str(doc, "substatus"), cs_json_str(doc, "name"),
-          strstr(newest(r)->text, "\"details\"") ? strndup(strstr(newest(r)->text, "\"details\""), 130) : "");
+          strstr(newest(r)->text, "\"details\""));
     json_decref(doc);
     announce(r);
 }
@@ -477,6 +478,7 @@ apr_status_t cs_pc_get(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_interval_tim
         r = referral_by_id(reads[i].id);
         v = r ? visible(r, 0) : NULL;
         if (v) {
+            S->hot = (int)(r - S->referral);
             reads[i].card = card_of(parse(v->text), p);
         }
         else {

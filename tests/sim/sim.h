@@ -97,6 +97,7 @@ typedef struct sim_t {
     apr_interval_time_t boot;    /* what cs_time_boot() and cs_time_mono() say; never goes back */
     int chaos;                   /* 0 while the world heals */
     int lag;                     /* reads may be old */
+    int hot;                     /* the referral that was read last */
     int crowd;                   /* no new referrals beyond */
     upstream_t pc, crm;
     long crash_left;             /* passages of any instant until this life ends; 0 = lives on */
@@ -132,7 +133,7 @@ void print(char *out, size_t size, const json_t *json);
 
 /* partner.c: Partner Center */
 void referral_new(void);
-void referral_edit(void);
+void referral_edit(int hot);
 json_t *referral_doc(const referral_t *r);      /* the newest; new reference */
 cs_card_t *card_of(json_t *doc, apr_pool_t *p);
 referral_t *referral_by_id(const char *id);
