@@ -17,7 +17,8 @@ typedef enum {
     CS_TYPE_DATE,
     CS_TYPE_FLAG,
     CS_TYPE_CHOICE,
-    CS_TYPE_LOOKUP
+    CS_TYPE_LOOKUP,
+    CS_TYPE_COUNTRY /* canonical: the ISO 3166 code of two letters; names and codes are read */
 } cs_type_e;
 
 #define CS_WAY_TO_PC 1
@@ -32,13 +33,24 @@ typedef struct cs_pc_step_t {
     const char *name;     /* member */
     const char *sel_name; /* "[type=X]": the item whose `type` is X; NULL = no selector */
     const char *sel_value;
+    int first; /* "[first]": the first item */
 } cs_pc_step_t;
+
+/* Whose card a path starts at. The document given to cs_path_get() is the own card's, with
+ * Microsoft's card under CS_DOC_MICROSOFT when there is one (cs_doc_of_look). */
+typedef enum {
+    CS_ROOT_OWN = 0,
+    CS_ROOT_MICROSOFT, /* "microsoft:" */
+    CS_ROOT_INVITE     /* "invite:": Microsoft's card, else the own card (deals 1) */
+} cs_root_e;
+#define CS_DOC_MICROSOFT "$microsoft"
 
 typedef struct cs_pc_path_t {
     const char *text;
     const char *bare;
     apr_array_header_t *steps; /* cs_pc_step_t */
     int selects;               /* has a selector: readable, not writable */
+    cs_root_e root;
 } cs_pc_path_t;
 
 /* A column of the CRM: "name", "@id" resolved, or "parentaccountid/name". */
@@ -98,7 +110,8 @@ typedef struct cs_else_t {
 
 typedef struct cs_values_t {
     const char *name;    /* for messages */
-    const json_t *pairs; /* object: Partner Center's text -> CRM's value; NULL = none */
+    const json_t *pairs; /* object: Partner Center's text -> CRM's value or label; NULL = none */
+    int by_label;        /* the CRM's side of pairs are labels: needs metadata */
     const json_t *empty; /* array of Partner Center's texts that mean "nothing"; NULL = none */
     cs_else_t to_crm, to_pc;
 } cs_values_t;
@@ -106,8 +119,17 @@ typedef struct cs_values_t {
 /* Look-ups. */
 typedef struct cs_find_part_t {
     const char *column;
-    const cs_pc_path_t *path; /* NULL = ".": the line's own value */
+    const cs_pc_path_t *path; /* a place in the referral, */
+    const char *member;       /* or a member of the list's item, */
+    const char *found;        /* or "$account": the row that this look-up finds; */
+                              /* all NULL = ".": the line's own value */
 } cs_find_part_t;
+
+/* "within": only rows whose look-up column points to what another look-up finds. */
+typedef struct cs_within_t {
+    const char *column;
+    const struct cs_find_t *find;
+} cs_within_t;
 
 typedef enum { CS_NONE_HOLD = 0, CS_NONE_SKIP, CS_NONE_CREATE } cs_none_e;
 
@@ -116,6 +138,7 @@ typedef struct cs_find_t {
     const char *table;
     apr_array_header_t *by; /* apr_array_header_t * of cs_find_part_t: ordered key sets */
     const json_t *where;    /* object column -> constant, or NULL */
+    apr_array_header_t *within; /* cs_within_t; NULL = none */
     const char *several;    /* "hold" */
     cs_none_e none;
     apr_array_header_t *create; /* cs_find_part_t; NULL unless none is CREATE */
@@ -123,6 +146,17 @@ typedef struct cs_find_t {
 
 /* Lines. */
 typedef enum { CS_POLICY_HOLD = 0, CS_POLICY_PC, CS_POLICY_CRM } cs_policy_e;
+
+/* What a text that is too long does. */
+typedef enum { CS_CUT_REFUSE = 0, CS_CUT_PLAIN, CS_CUT_PROTECT } cs_cut_e;
+
+/* How the sides of a line without a history come together. */
+typedef enum {
+    CS_INTRODUCE_FILL_EMPTY = 0,
+    CS_INTRODUCE_KEEP,
+    CS_INTRODUCE_CRM, /* the CRM's value counts */
+    CS_INTRODUCE_PC
+} cs_introduce_e;
 
 /* One direction of a line, overrides applied. */
 typedef struct cs_way_t {
@@ -133,6 +167,7 @@ typedef struct cs_way_t {
     const json_t *dflt;     /* sent when the source is empty */
     int only_if_empty;
     int max; /* UTF-16 units; 0 = no bound */
+    cs_cut_e cut;
     int required;
 } cs_way_t;
 
@@ -147,9 +182,13 @@ typedef struct cs_line_t {
     const cs_pc_path_t *pc_currency;
     const cs_column_t *crm; /* money: the amount; NULL = none */
     const cs_column_t *crm_currency;
+    apr_array_header_t *crm_more; /* const cs_column_t *: read while those before are empty; NULL */
     cs_way_t to_pc, to_crm;
     const cs_cond_t *when;
     cs_policy_e conflict;
+    cs_introduce_e introduce;
+    int latch;         /* only rises: empty < set for a choice, false < true for a flag */
+    const char *group; /* lines of one group change, conflict and are written together; NULL */
     int enforce;
     int zero_send; /* "zero": "send" */
     const cs_values_t *values;
@@ -174,6 +213,9 @@ typedef struct cs_hear_t {
     apr_interval_time_t not_before;
     const cs_column_t *reason; /* NULL = no reason */
     const cs_values_t *reason_values;
+    const cs_column_t *note; /* free text after the reason's code; "@close/..." is a column of the
+                                closing activity; NULL = none */
+    int sales_stage;         /* 0 = none */
 } cs_hear_t;
 
 typedef struct cs_show_t {
@@ -186,9 +228,83 @@ typedef struct cs_show_t {
 
 typedef struct cs_tell_t {
     const char *id, *link, *status, *problem, *audit; /* columns; NULL = not told */
-    const char *link_text;                            /* "{id}" stands for the referral */
+    const char *synced, *explain, *mark;
+    const char *link_text;    /* "{id}" stands for the referral */
+    const char *explain_text; /* "{id}", "{deal}"; NULL = the site's own explanation page */
+    const char *mark_ok, *mark_failed; /* put before the text of the column `mark` */
     int status_max, problem_max, audit_max, audit_keep;
 } cs_tell_t;
+
+/* ---- lists: an array of the referral and rows of the CRM, item by item, by key ---- */
+
+/* A member of an item and the column that holds it. */
+typedef struct cs_member_column_t {
+    const char *member;
+    const cs_column_t *column;
+} cs_member_column_t;
+
+/* Where a list's users are kept: the first that can take one more. */
+typedef struct cs_list_users_t {
+    const char *column; /* a look-up of the record (its owner): one user; or */
+    const char *team;   /* a record team by its template's name; or */
+    const char *child;  /* rows of a child table */
+    const char *parent, *user; /* its columns that point to the record and to the user */
+    const json_t *set;         /* constants of such a row; NULL */
+} cs_list_users_t;
+
+typedef enum {
+    CS_LIST_CHILD,  /* rows of a child table, each pointing to the record (and, with find, to a row
+                       found) */
+    CS_LIST_COLUMN, /* one look-up column of the record shows one item; the others are rows found or
+                       made, and nothing more */
+    CS_LIST_USERS
+} cs_list_shape_e;
+
+typedef struct cs_list_t {
+    const char *name, *pointer;
+    int off;
+    const char *off_why;
+    const cs_pc_path_t *pc; /* the array */
+    const char *key;        /* the member that names an item: compared trimmed, case-folded */
+    cs_list_shape_e shape;
+    const char *table, *parent; /* CHILD */
+    const cs_column_t *column;  /* CHILD: its look-up to the row found; COLUMN: the record's */
+    const cs_find_t *find;      /* NULL = the items are in `fields` alone */
+    const json_t *where;        /* CHILD: constants of every row; NULL */
+    apr_array_header_t *fields; /* cs_member_column_t: columns of the child row itself */
+    apr_array_header_t *item;   /* cs_member_column_t: columns of the row found; their first is read
+                                   with it */
+    apr_array_header_t *users;  /* cs_list_users_t */
+    const json_t *set;          /* members of every item sent to Partner Center; NULL */
+    int min;
+    const json_t *min_by_kind; /* {"co-sell": 1}; NULL */
+    int max;                   /* 0 = no bound */
+    apr_array_header_t *required; /* const char *: an item without them is not sent; NULL */
+    int to_crm, to_pc;            /* directions */
+    int to_crm_add_only, to_pc_add_only;
+    int events;
+    const cs_cond_t *when;
+    cs_policy_e conflict;
+} cs_list_t;
+
+/* "from_pc.owner": who owns a new record. */
+typedef struct cs_owner_t {
+    const cs_find_t *find;
+    const cs_pc_path_t *each; /* array of people, best first */
+    const char *otherwise;    /* key of a user when none of them is one; NULL = the caller */
+} cs_owner_t;
+
+/* "match": existing records that could be this deal's, by ordered key sets. */
+typedef struct cs_match_t {
+    apr_array_header_t *by; /* apr_array_header_t * of cs_find_part_t; .found names a look-up whose row
+                               the column must point to */
+} cs_match_t;
+
+typedef struct cs_becomes_t {
+    const char *record; /* kind */
+    const cs_column_t *via;
+    int qualify; /* accepted at Partner Center: "qualify"; 0 = "tell-seller" */
+} cs_becomes_t;
 
 struct cs_mapping_kind_t {
     const cs_mapping_t *mapping;
@@ -200,6 +316,12 @@ struct cs_mapping_kind_t {
     const cs_cond_t *from_crm_when;  /* NULL = none */
     const cs_cond_t *opt_in;         /* the part of from_crm_when that asks @sync; NULL = none */
     int pauses;                      /* "opt_out": "pause" */
+    int leads;                       /* takes leads: its "when" asks for their kinds */
+    const cs_owner_t *owner;         /* NULL = the caller owns what it makes */
+    const cs_match_t *match;         /* NULL = existing records are not looked for */
+    const cs_becomes_t *becomes;     /* NULL = it stays what it is */
+    apr_array_header_t *lists;       /* cs_list_t *, file order, switched-off ones included */
+    apr_array_header_t *related;     /* cs_related_t */
     apr_array_header_t *lines;       /* cs_line_t *, file order */
     apr_array_header_t *hear;        /* cs_hear_t */
     apr_array_header_t *show;        /* cs_show_t */

@@ -27,6 +27,10 @@ typedef struct cs_look_t {
     const apr_array_header_t *others; /* cs_card_t *, may be NULL */
     const cs_record_t *record;        /* NULL = no such row */
     int record_read; /* 1 = a row was asked for, so record == NULL means it does not exist */
+    const json_t *metadata; /* of the CRM (domain/record.h); NULL = not known (yet) */
+    int notified;           /* this look covers a new notice: what was refused is tried again */
+    const json_t *candidates; /* rows that `match` found: array of {"id","name"}; NULL = none */
+    const char *explain_url;  /* where this deal is explained; NULL = nowhere yet */
     apr_time_t now;  /* for the text of an audit line only */
 } cs_look_t;
 
@@ -36,7 +40,7 @@ typedef enum {
     CS_MEET_CREATE, /* nobody has a row: reserve `record_id` (derived) and create */
     CS_MEET_LINK,   /* externalReferenceId names a row: read `record_id`; it is the deal's if it
                        exists, else park */
-    CS_MEET_LEAD,   /* left alone, journalled "lead, not synchronised yet" */
+    CS_MEET_LEAD,   /* a lead, and no kind takes leads: left alone */
     CS_MEET_IGNORE, /* no kind's `when` holds; why says it */
     CS_MEET_CLOSED  /* first met Closed: not created, only journalled */
 } cs_meet_e;
@@ -47,6 +51,10 @@ typedef struct cs_meeting_t {
     const char *table;
     const char *record_id;
     const char *why;
+    /* CREATE: the look-up, as in domain/record.h, of existing rows that could be this deal's; its
+     * first key is the referral's id in the column that carries it: a row found by that one IS the
+     * deal's. "within" never makes a row here. NULL = not asked for. */
+    json_t *match;
 } cs_meeting_t;
 /* look->deal may be fresh; look->record is not used. Derived id: UUIDv5(URL,
  * "cosell:<site>:<referral>:<table>:") (deals 1). In p. */
@@ -68,8 +76,10 @@ typedef enum {
     CS_VERDICT_CLOSED,      /* the row is closed: edits wait */
     CS_VERDICT_UNREADABLE,  /* a side could not be read: no change */
     CS_VERDICT_SKIPPED,     /* a `when`, events or zero rule keeps it out; why says which */
-    CS_VERDICT_REFUSED /* the value cannot travel (more than 15 digits, a choice without a pair,
-                          text too long ...) */
+    CS_VERDICT_REFUSED, /* the value cannot travel (more than 15 digits, a choice without a pair,
+                          text too long ...), or the CRM refused it */
+    CS_VERDICT_LATCHED, /* a step down of a latch: not followed, restored where it can be */
+    CS_VERDICT_STAYS    /* an item that the other side cannot show: stays where it is */
 } cs_verdict_e;
 const char *cs_verdict_name(cs_verdict_e verdict);
 
@@ -109,6 +119,11 @@ typedef struct cs_plan_t {
     json_t *told;                 /* deal->told afterwards */
     json_t *explain; /* all of the above as one document, for the status page and deal->explain */
     json_t *intent;  /* to be stored before the first sent step; NULL when none is sent */
+    /* The record turned into another (a lead that was qualified): the deal's kind, table and record
+     * from now on; steps are planned at the next look. NULL = it did not. */
+    const char *moved_kind, *moved_table, *moved_id;
+    int crm_writes; /* sent steps that write to the CRM because of a bulk cause alone (a mapping that
+                       changed), for the brake (design 6): 1 = the plan would not exist without it */
 } cs_plan_t;
 
 /* In p. APR_SUCCESS also for HOLD, PARK and GONE; an error only for impossible input (a mapping
@@ -128,6 +143,9 @@ typedef struct cs_applied_t {
     const cs_record_t *after; /* representation returned or read back; NULL when none */
     json_t *dropped; /* {"value": "why"}: lines that apply left out of this step (a currency the CRM
                       * does not have): held, both images stay as they were; NULL = none */
+    json_t *refused; /* {"solutions/abc": "why"}: lines that the CRM refused for their data; the rest
+                      * of the step was written without them; NULL = none */
+    json_t *created; /* CALL: rows it made: array of {"table","id"}; NULL = none */
     int calls;
     apr_interval_time_t took;
     const char *correlation;

@@ -11,13 +11,16 @@
 #define CS_REST_NOT_KEPT "not-kept"
 #define CS_REST_INTRODUCED "introduced"
 #define CS_REST_ONE_WAY "one-way"
+#define CS_REST_LATCHED "latched"
+#define CS_REST_STAYS "stays"
+#define CS_REST_CUT "cut" /* the CRM has the head of a text that is too long for it */
 
 typedef struct cs_planning_t {
     const cs_look_t *look;
     const cs_mapping_kind_t *kind;
     cs_plan_t *plan;
     apr_pool_t *p, *ptemp;
-    const json_t *doc;     /* the own card */
+    const json_t *doc;     /* the own card, Microsoft's under CS_DOC_MICROSOFT */
     const json_t *row;     /* the row; at a create what it will start from, every column present */
     cs_cond_world_t world; /* for conditions */
     const char *record_id;
@@ -65,6 +68,51 @@ const char *cs_state_after_action(const char *action);
 void cs_plan_line(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view);
 /* A value in words, at most some 60 characters. */
 const char *cs_value_words(const json_t *value, apr_pool_t *p);
+
+/* Why the CRM refused what the line brings when Partner Center showed this very value under this very
+ * mapping; NULL = it did not, or a new notice wakes it. (deals 2) */
+const char *cs_image_refused(const cs_planning_t *pl, const char *line, const json_t *pc);
+
+/* reconcile_list.c: lists, item by item. An item is a line named "<list>/<key>" whose values are the
+ * canonical item (an object of its mapped members, key folded) or null = not in the list. */
+
+/* Appends the view of every item that either side or an image knows, list by list in mapping order,
+ * items in the order of Partner Center's array and then of their keys, to pl->plan->lines. */
+void cs_plan_lists(cs_planning_t *pl);
+/* The columns of the record itself that lists need (a COLUMN list, the owner), into columns; the
+ * names of these items into names (const char *) and parts (cs_step_t.parts). */
+void cs_list_columns(cs_planning_t *pl, json_t *columns, apr_array_header_t *names, json_t *parts);
+/* Appends the steps about rows of lists, one per item and each with one line, to pl->plan->steps;
+ * they depend on step `after` (-1 = none: the record is there) and nothing depends on them. */
+void cs_list_steps(cs_planning_t *pl, int after);
+/* Appends the JSON Patch operations of items that go to Partner Center: the whole array is replaced
+ * once, with items and members that the CRM cannot represent as they were; names as above. */
+void cs_list_operations(cs_planning_t *pl, json_t *ops, apr_array_header_t *names);
+/* What the images of an item are after the look. written: 1 = the step that writes it is done, 0 =
+ * it was not sent, failed or was left out, -1 = no step writes it; all_done as in settle. Returns 1
+ * with both images and rest (NULL = they agree), 0 = the image stays as it was, -1 = it has none any
+ * more. */
+int cs_list_settled(const cs_list_t *list, const cs_line_view_t *view, int written, int all_done,
+                    const cs_applied_t *applied, json_t **ppc, json_t **pcrm, const char **prest,
+                    apr_pool_t *p);
+/* The list a line's name belongs to; NULL = it is no item of a list. */
+const cs_list_t *cs_list_of_line(const cs_mapping_kind_t *kind, const char *line);
+
+/* The own card's document, with Microsoft's under CS_DOC_MICROSOFT; in p. (mapping_apply.c) */
+json_t *cs_doc_of_look(const cs_look_t *look, apr_pool_t *p);
+/* A "find" as the "$lookup" of domain/record.h. item = the list's item or NULL; value = what "." is,
+ * or NULL; line NULL = it stands for no line. create 0 = never makes a row ("none" becomes "hold").
+ * NULL when no key is complete. In p. (mapping_apply.c) */
+json_t *cs_find_lookup(const cs_find_t *find, const json_t *doc, const json_t *item,
+                       const char *value, const char *line, int create, apr_pool_t *p);
+/* The value of a choice by its label in the metadata, any language, folded; NULL = unknown. Borrowed.
+ * And the other way round. (mapping_apply.c) */
+const json_t *cs_choice_of_label(const json_t *metadata, const char *table, const char *column,
+                                 const char *label);
+const char *cs_label_of_choice(const json_t *metadata, const char *table, const char *column,
+                               const json_t *value);
+/* A column's label in the organisation's language, else its name. */
+const char *cs_column_label(const json_t *metadata, const char *table, const char *column);
 
 /* reconcile_tell.c: status, problem and audit of the plan from its lines; then the columns that
  * differ. */

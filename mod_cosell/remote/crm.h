@@ -25,7 +25,9 @@ typedef struct cs_crm_config_t {
     const char *url;  /* https://org.crm.dynamics.com */
     const char *tenant, *client_id;
     cs_secret_t *client_secret;    /* NULL with a certificate */
-    const char *certificate, *key; /* with the next issue of the client */
+    const char *certificate;       /* PEM file of the certificate whose assertion signs in; NULL */
+    cs_secret_t *key;              /* its private key, PEM; NULL with a client secret */
+    int assertion_rs256;           /* 1 = RS256 with x5t instead of PS256 with x5t#S256 */
     const char *organization;      /* pinned organisation id; NULL = learnt */
     const char *token_url;
     const cs_upstream_t *upstream;
@@ -39,7 +41,10 @@ typedef struct cs_crm_read_t {
     const char *table, *id;            /* in */
     const apr_array_header_t *columns; /* in */
     const apr_array_header_t *lookups; /* in: cs_crm_lookup_t */
-    cs_record_t *record;               /* out; NULL and GONE when there is no such row */
+    const apr_array_header_t *related; /* in: cs_related_t, rows that belong to it; NULL = none */
+    cs_record_t *record;               /* out; NULL and GONE when there is no such row. A list whose
+                                          rows could not be read is absent from record->related and
+                                          leaves the result OK */
     cs_result_t result;                /* out */
     int calls;
     apr_interval_time_t took;
@@ -51,7 +56,7 @@ typedef struct cs_crm_read_t {
 typedef struct cs_crm_find_t {
     const char *table;   /* in */
     const json_t *keys;  /* in: array of objects column -> value */
-    const json_t *where; /* in: object column -> value, or NULL */
+    const json_t *where; /* in: object column -> value ({"$ref"} = points to that row), or NULL */
     int found;           /* out: 0, 1, or 2 = several */
     const char *id;      /* out: when found == 1 */
     json_t *candidates;  /* out: when several: array of {"id","name"}, at most 10 */
@@ -66,7 +71,11 @@ typedef enum {
                     */
     CS_CRM_UPDATE, /* change these columns if the version is still `guard`; CONFLICT otherwise;
                       never re-creates: GONE */
-    CS_CRM_CALL    /* an action: `call` with row as its parameters, about (table, id) */
+    CS_CRM_CALL,   /* an action: `call` with row as its parameters, about (table, id) */
+    CS_CRM_DELETE, /* remove the row if its version is still `guard` (NULL = whatever it is); OK when
+                      there is none */
+    CS_CRM_JOIN    /* row = {"user": {"$ref"}}: becomes a member of the record team whose template is
+                      named `call`; OK when it is one */
 } cs_crm_write_e;
 
 typedef struct cs_crm_write_t {
@@ -76,6 +85,7 @@ typedef struct cs_crm_write_t {
     const apr_array_header_t *columns;     /* in: columns wanted back, as in read; NULL = none */
     const apr_array_header_t *lookups;     /* in */
     cs_record_t *record; /* out: representation returned; NULL when the CRM gives none */
+    json_t *created;     /* out, CALL: array of {"table","id"} of rows that the action made, or NULL */
     cs_result_t result;
     int calls;
     apr_interval_time_t took;
@@ -105,6 +115,11 @@ typedef struct cs_crm_impl_t {
     /* "https://host/main.aspx?...": where a person opens the row; NULL when unknown */
     const char *(*link)(const cs_crm_config_t *cfg, const char *table, const char *id,
                         apr_pool_t *p);
+    /* Metadata of these tables (const char *), domain/record.h, in as few requests as the CRM allows;
+     * in p. A table that does not exist is absent. *pcalls counts requests. */
+    apr_status_t (*describe)(cs_crm_t *crm, const apr_array_header_t *tables, json_t **pmetadata,
+                             int *pcalls, apr_interval_time_t deadline, apr_pool_t *p,
+                             cs_result_t *res);
 } cs_crm_impl_t;
 
 /* NULL for a type that is not built in. */
