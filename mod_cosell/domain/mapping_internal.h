@@ -337,6 +337,7 @@ struct cs_mapping_t {
     const char *revision;
     const char *digest;
     apr_array_header_t *kinds; /* cs_mapping_kind_t * */
+    apr_array_header_t *finds; /* const cs_find_t *: all of "find" */
 };
 
 /* What we know of a CRM type without asking it. */

@@ -642,6 +642,7 @@ apr_status_t cs_mapping_parse(cs_mapping_t **pmapping, const char *text, apr_siz
     m->file = l.file;
     m->crm = apr_pstrdup(p, crm);
     m->kinds = apr_array_make(p, 2, sizeof(cs_mapping_kind_t *));
+    m->finds = l.finds;
     if (cs_json_source_parse(&root, &source, text, len, NULL, p, &why) != APR_SUCCESS) {
         APR_ARRAY_PUSH(l.errors, const char *) = apr_psprintf(p, "%s: %s", l.file, why.detail);
     }

@@ -12,6 +12,7 @@
 #include "../base/crypto.h"
 #include "reconcile_internal.h"
 
+#define CANDIDATES_NAMED 5
 #define INTENT_STEPS 24 /* newest first; beyond it only the create is kept */
 
 /* ---- what is stored about a deal ---- */
@@ -120,6 +121,102 @@ static const char *row_id_of(const char *text, apr_pool_t *p)
     return id;
 }
 
+static int is_lead(const char *word)
+{
+    return !strcmp(word, "marketplace-lead") || !strcmp(word, "qualified-lead");
+}
+
+static const cs_find_t *find_of(const cs_mapping_t *mapping, const char *name)
+{
+    int i;
+
+    for (i = 0; mapping->finds && i < mapping->finds->nelts; i++) {
+        const cs_find_t *find = APR_ARRAY_IDX(mapping->finds, i, const cs_find_t *);
+
+        if (!strcmp(find->name, name)) {
+            return find;
+        }
+    }
+    return NULL;
+}
+
+/* Rows that another row must be found for first: {"column": look-up that never makes a row}. */
+static json_t *match_within(const cs_match_t *match, const cs_mapping_kind_t *kind,
+                            const json_t *doc, apr_pool_t *p)
+{
+    json_t *within = cs_json_own(json_object(), p);
+    int i, j;
+
+    for (i = 0; i < match->by->nelts; i++) {
+        const apr_array_header_t *set = APR_ARRAY_IDX(match->by, i, const apr_array_header_t *);
+
+        for (j = 0; j < set->nelts; j++) {
+            const cs_find_part_t *part = &APR_ARRAY_IDX(set, j, cs_find_part_t);
+            const cs_find_t *find = part->found ? find_of(kind->mapping, part->found) : NULL;
+            json_t *lookup = find ? cs_find_lookup(find, doc, NULL, NULL, NULL, 0, p) : NULL;
+
+            if (part->found && !lookup) {
+                return NULL; /* what it should point to has no key */
+            }
+            if (lookup) {
+                json_object_set(within, part->column, lookup);
+            }
+        }
+    }
+    return within;
+}
+
+static json_t *match_key(const apr_array_header_t *set, const json_t *doc, apr_pool_t *p)
+{
+    json_t *key = cs_json_own(json_object(), p);
+    int i;
+
+    for (i = 0; i < set->nelts; i++) {
+        const cs_find_part_t *part = &APR_ARRAY_IDX(set, i, cs_find_part_t);
+        const char *text = part->path ? json_string_value(cs_path_get(part->path, doc)) : NULL;
+
+        if (part->found) {
+            continue;
+        }
+        text = text ? cs_text_canonical(text, p) : NULL;
+        if (!text) {
+            return NULL;
+        }
+        json_object_set_new(key, part->column, json_string(text));
+    }
+    return json_object_size(key) ? key : NULL;
+}
+
+/* Existing rows that could be this deal's. The first key is the referral's own id in the column that
+ * carries it; a row with that is no candidate but the one. */
+static json_t *match_of(const cs_look_t *look, const cs_mapping_kind_t *kind, apr_pool_t *p)
+{
+    json_t *keys = cs_json_own(json_array(), p), *within, *doc;
+    int i;
+
+    if (kind->tell.id) {
+        json_array_append_new(keys, json_pack("{s:s}", kind->tell.id, look->own->id));
+    }
+    doc = cs_doc_of_look(look, p);
+    within = kind->match ? match_within(kind->match, kind, doc, p) : NULL;
+    for (i = 0; within && i < kind->match->by->nelts; i++) {
+        json_t *key =
+            match_key(APR_ARRAY_IDX(kind->match->by, i, const apr_array_header_t *), doc, p);
+
+        if (key) {
+            json_array_append(keys, key);
+        }
+    }
+    if (!kind->match || !json_array_size(keys)) {
+        return NULL;
+    }
+    return cs_json_own(json_pack("{s:s,s:s,s:O,s:O*,s:s,s:s}", "find", "match", "table",
+                                 kind->table, "keys", keys, "within",
+                                 within && json_object_size(within) ? within : NULL, "several",
+                                 "hold", "none", "hold"),
+                       p);
+}
+
 static void refuse_meeting(cs_meeting_t *meeting, cs_meet_e what, const char *why)
 {
     meeting->what = what;
@@ -140,9 +237,11 @@ apr_status_t cs_reconcile_meet(cs_meeting_t *meeting, const cs_look_t *look, apr
     word = cs_referral_kind(look->own, look->microsoft, look->others, look->organization);
     state = cs_state_of_card(look->own, p);
     kind = cs_mapping_route_kind(look->mapping, word, look->own);
-    if (!strcmp(word, "marketplace-lead") || !strcmp(word, "qualified-lead")) {
-        refuse_meeting(meeting, CS_MEET_LEAD,
-                       apr_psprintf(p, "lead, not synchronised yet (%s)", word));
+    if (is_lead(word) && (!kind || !kind->leads)) {
+        refuse_meeting(
+            meeting, CS_MEET_LEAD,
+            apr_psprintf(p, "a lead (%s, %s), and no record kind of the mapping takes it", word,
+                         state));
         return APR_SUCCESS;
     }
     if (!kind) {
@@ -162,6 +261,7 @@ apr_status_t cs_reconcile_meet(cs_meeting_t *meeting, const cs_look_t *look, apr
     linked = row_id_of(cs_json_str(look->own->doc, "externalReferenceId"), p);
     meeting->what = linked ? CS_MEET_LINK : CS_MEET_CREATE;
     meeting->record_id = linked ? linked : derived_id(look, look->own->id, kind->table, p);
+    meeting->match = linked ? NULL : match_of(look, kind, p);
     meeting->why =
         linked ? "externalReferenceId names a record" : "no record carries this referral";
     return APR_SUCCESS;
@@ -614,6 +714,32 @@ static int was_settled(const cs_deal_t *deal)
            (deal->state != CS_DEAL_NEW && json_object_size(deal->images) > 0);
 }
 
+static const char *candidates_words(const cs_planning_t *pl)
+{
+    const json_t *candidates = pl->look->candidates;
+    const char *column = pl->kind->tell.id, *names = "";
+    size_t i, n = json_array_size(candidates);
+
+    for (i = 0; i < n && i < CANDIDATES_NAMED; i++) {
+        const json_t *row = json_array_get(candidates, i);
+        const char *name = cs_json_str(row, "name");
+
+        names = apr_psprintf(pl->p, "%s%s%s (%s)", names, i ? ", " : "", name ? name : "no name",
+                             cs_json_str(row, "id"));
+    }
+    return apr_psprintf(
+        pl->p, "%" APR_SIZE_T_FMT " existing record%s could be this deal's: %s%s; write %s into %s of the right one",
+        n, n == 1 ? "" : "s", names, n > CANDIDATES_NAMED ? " ..." : "", pl->look->own->id,
+        column ? cs_column_label(pl->look->metadata, pl->kind->table, column) : "it");
+}
+
+int cs_deal_arrived(const cs_deal_t *deal)
+{
+    const char *rest = cs_image_rest(deal, CS_LINE_STATE);
+
+    return json_object_size(deal->images) == 1 && rest && !strcmp(rest, CS_REST_QUALIFIED);
+}
+
 /* 1 when the plan is made already. */
 static int stop_without_row(cs_planning_t *pl)
 {
@@ -638,6 +764,9 @@ static int stop_without_row(cs_planning_t *pl)
              apr_psprintf(pl->p, "externalReferenceId names the record %s, which does not exist",
                           deal->record_id));
     }
+    else if (json_array_size(look->candidates) && !cs_intent_creates(deal)) {
+        park(pl->plan, look, candidates_words(pl));
+    }
     else if (pl->terminal) {
         stop(pl->plan, look, CS_PLAN_NOTHING, CS_DEAL_IGNORED,
              apr_psprintf(pl->p, "%s before a record was made", pl->pc_now));
@@ -645,6 +774,28 @@ static int stop_without_row(cs_planning_t *pl)
     else {
         return 0;
     }
+    return 1;
+}
+
+/* A lead that was qualified: the deal goes on with what it became. (deals 4) */
+static int became_another(cs_planning_t *pl)
+{
+    const cs_becomes_t *becomes = pl->kind->becomes;
+    const cs_mapping_kind_t *kind =
+        becomes ? cs_mapping_kind(pl->look->mapping, becomes->record) : NULL;
+    const json_t *via =
+        kind && becomes->via && becomes->via->text ? cs_column_get(becomes->via, pl->row) : NULL;
+    const char *id = cs_json_str(via, "id");
+
+    if (!id || cs_state_of_row(pl->kind, pl->row) != 1) {
+        return 0;
+    }
+    stop(pl->plan, pl->look, CS_PLAN_NOTHING, CS_DEAL_LINKED,
+         apr_psprintf(pl->p, "the %s was qualified: the deal goes on with the %s %s",
+                      pl->kind->name, kind->name, id));
+    pl->plan->moved_kind = kind->name;
+    pl->plan->moved_table = kind->table;
+    pl->plan->moved_id = apr_pstrdup(pl->p, id);
     return 1;
 }
 
@@ -659,6 +810,9 @@ static int stop_with_row(cs_planning_t *pl)
         park(pl->plan, look,
              apr_psprintf(pl->p, "the record %s is already linked to the referral %s",
                           look->record->id, theirs));
+        return 1;
+    }
+    if (became_another(pl)) {
         return 1;
     }
     if (!pl->first && pl->kind->pauses && pl->kind->opt_in &&
@@ -719,7 +873,8 @@ static void see_row(cs_planning_t *pl)
     const cs_look_t *look = pl->look;
 
     pl->creating = !look->record;
-    pl->first = look->record && !was_settled(look->deal) && !cs_intent_creates(look->deal);
+    pl->first = look->record && !cs_intent_creates(look->deal) &&
+                (!was_settled(look->deal) || cs_deal_arrived(look->deal));
     pl->record_id = look->record ? look->record->id
                     : look->deal->record_id
                         ? look->deal->record_id

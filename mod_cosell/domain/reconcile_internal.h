@@ -13,6 +13,7 @@
 #define CS_REST_ONE_WAY "one-way"
 #define CS_REST_LATCHED "latched"
 #define CS_REST_STAYS "stays"
+#define CS_REST_QUALIFIED "qualified" /* of the state: the record came from a lead */
 #define CS_REST_CUT "cut" /* the CRM has the head of a text that is too long for it */
 
 typedef struct cs_planning_t {
@@ -27,7 +28,8 @@ typedef struct cs_planning_t {
     const char *pc_now; /* "Active/Accepted" */
     const char *pc_was; /* when last settled; NULL = never */
     int creating;
-    int first;     /* an existing row, met for the first time */
+    int first;     /* an existing row, met for the first time (or one that a lead became) */
+    const char *marked; /* the mark before the name, as the row shows it; NULL = none */
     int terminal;  /* at Partner Center */
     int row_state; /* 0 open, 1 won, 2 lost, -1 unreadable */
     /* what the state asks for (reconcile_state.c) */
@@ -54,6 +56,8 @@ const char *cs_image_waits(const cs_deal_t *deal, const char *line, const json_t
 /* The nth value that the stored intent has for a line, the newest first; NULL = no more. Borrowed.
  */
 json_t *cs_intent_value(const cs_deal_t *deal, const char *line, size_t nth);
+/* The deal has just moved to the record that its lead became: nothing of it was compared yet. */
+int cs_deal_arrived(const cs_deal_t *deal);
 /* 1 when the stored intent makes this row. */
 int cs_intent_creates(const cs_deal_t *deal);
 
