@@ -59,7 +59,7 @@ static void map_test_clock(void)
 /* The writer changes three words without a lock: two equal readings are a whole one. */
 static test_clock_t read_test_clock(void)
 {
-    test_clock_t a = { 0, 0, 0 }, b;
+    test_clock_t a = {0, 0, 0}, b;
 
     pthread_once(&test_once, map_test_clock);
     if (test_map) {
@@ -115,8 +115,8 @@ apr_interval_time_t cs_time_wait(apr_interval_time_t interval)
     apr_int64_t rate = read_test_clock().rate;
 
     if (interval > 0 && rate != 1000) {
-        interval = interval > APR_INT64_MAX / 1000 ? interval / rate * 1000
-                                                   : interval * 1000 / rate;
+        interval =
+            interval > APR_INT64_MAX / 1000 ? interval / rate * 1000 : interval * 1000 / rate;
     }
     if (interval <= 0) {
         return interval < 0 ? interval : 0;
@@ -152,7 +152,7 @@ static void date_of(apr_int64_t days, int *py, int *pm, int *pd)
 
 static int days_in(int y, int m)
 {
-    static const int days[] = { 31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31 };
+    static const int days[] = {31, 28, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31};
     int leap = (y % 4 == 0 && y % 100 != 0) || y % 400 == 0;
 
     return m == 2 && leap ? 29 : days[m - 1];
@@ -188,9 +188,9 @@ static int take_date(const char **ps, apr_int64_t *pdays)
 {
     int y, m, d;
 
-    if (!take_number(ps, 4, 1900, 9999, &y) || !take_char(ps, '-')
-        || !take_number(ps, 2, 1, 12, &m) || !take_char(ps, '-')
-        || !take_number(ps, 2, 1, days_in(y, m), &d)) {
+    if (!take_number(ps, 4, 1900, 9999, &y) || !take_char(ps, '-') ||
+        !take_number(ps, 2, 1, 12, &m) || !take_char(ps, '-') ||
+        !take_number(ps, 2, 1, days_in(y, m), &d)) {
         return 0;
     }
     *pdays = days_of(y, m, d);
@@ -257,11 +257,10 @@ apr_status_t cs_time_parse(apr_time_t *pt, const char *text)
     }
     secs = days * DAY;
     if (*s) {
-        if ((!take_char(&s, 'T') && !take_char(&s, 't')) || !take_number(&s, 2, 0, 23, &h)
-            || !take_char(&s, ':') || !take_number(&s, 2, 0, 59, &m)
-            || !take_char(&s, ':') || !take_number(&s, 2, 0, 60, &sec)
-            || (take_char(&s, '.') && !take_fraction(&s, &usec))
-            || !take_zone(&s, &offset) || *s) {
+        if ((!take_char(&s, 'T') && !take_char(&s, 't')) || !take_number(&s, 2, 0, 23, &h) ||
+            !take_char(&s, ':') || !take_number(&s, 2, 0, 59, &m) || !take_char(&s, ':') ||
+            !take_number(&s, 2, 0, 60, &sec) || (take_char(&s, '.') && !take_fraction(&s, &usec)) ||
+            !take_zone(&s, &offset) || *s) {
             return APR_EINVAL;
         }
         secs += h * 3600 + m * 60 + sec - offset;
@@ -317,6 +316,16 @@ const char *cs_time_format_minute(apr_time_t t, apr_pool_t *p)
     broken_t b = break_up(t);
 
     return apr_psprintf(p, "%04d-%02d-%02d %02d:%02d", b.y, b.mon, b.d, b.h, b.min);
+}
+
+const char *cs_time_format_day(apr_time_t t, apr_pool_t *p)
+{
+    broken_t b = break_up(t);
+    apr_int64_t days = t / (APR_USEC_PER_SEC * 86400) - (t % (APR_USEC_PER_SEC * 86400) < 0);
+
+    /* 1970-01-01 was a Thursday. */
+    return apr_psprintf(p, "%s %d %s", apr_day_snames[((days + 4) % 7 + 7) % 7], b.d,
+                        apr_month_snames[b.mon - 1]);
 }
 
 /* Digits up to `end`; saturates at max. -1 when there is none or something else. */
@@ -395,11 +404,11 @@ static apr_int64_t unit_of(const char *unit)
         const char *name;
         apr_int64_t usec;
     } units[] = {
-        { "ms", 1000 },
-        { "s", APR_USEC_PER_SEC },
-        { "m", 60 * APR_USEC_PER_SEC },
-        { "h", 3600 * APR_USEC_PER_SEC },
-        { "d", DAY * APR_USEC_PER_SEC },
+        {"ms", 1000},
+        {"s", APR_USEC_PER_SEC},
+        {"m", 60 * APR_USEC_PER_SEC},
+        {"h", 3600 * APR_USEC_PER_SEC},
+        {"d", DAY * APR_USEC_PER_SEC},
     };
     apr_size_t i;
 

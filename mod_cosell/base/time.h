@@ -30,6 +30,8 @@ const char *cs_time_format(apr_time_t t, apr_pool_t *p);
 const char *cs_time_format_date(apr_time_t t, apr_pool_t *p);
 /* "yyyy-MM-dd HH:mm" UTC, for the audit column. */
 const char *cs_time_format_minute(apr_time_t t, apr_pool_t *p);
+/* "Mon 3 Mar" of the UTC day. */
+const char *cs_time_format_day(apr_time_t t, apr_pool_t *p);
 /* Retry-After: seconds or HTTP date; clamped to 0 .. max. dflt when text is NULL or neither. */
 apr_interval_time_t cs_time_retry_after(const char *text, apr_time_t now, apr_interval_time_t dflt,
                                         apr_interval_time_t max);

@@ -54,7 +54,7 @@ const apr_array_header_t *cs_mapping_lookups(const cs_mapping_kind_t *kind)
 const cs_crm_facts_t *cs_crm_facts(const char *type)
 {
     static const cs_crm_facts_t facts[] = {
-        {"dynamics365", "statecode", "id", "WinOpportunity", "LoseOpportunity"},
+        {"dynamics365", "statecode", "id", "WinOpportunity", "LoseOpportunity", "QualifyLead", 3},
     };
     size_t i;
 

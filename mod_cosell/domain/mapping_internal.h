@@ -346,6 +346,8 @@ typedef struct cs_crm_facts_t {
     const char *state_column; /* 0 open, 1 won, 2 lost */
     const char *key_suffix;   /* a table's key column is its name plus this */
     const char *win, *lose;   /* actions that close */
+    const char *qualify;      /* action that turns a lead into an opportunity; NULL = there is none */
+    int qualified;            /* its status */
 } cs_crm_facts_t;
 /* NULL for a type nobody knows. */
 const cs_crm_facts_t *cs_crm_facts(const char *type);

@@ -187,8 +187,8 @@ static json_t *match_key(const apr_array_header_t *set, const json_t *doc, apr_p
     return json_object_size(key) ? key : NULL;
 }
 
-/* Existing rows that could be this deal's. The first key is the referral's own id in the column that
- * carries it; a row with that is no candidate but the one. */
+/* Existing rows that could be this deal's. The first key is the referral's own id in the column
+ * that carries it; a row with that is no candidate but the one. */
 static json_t *match_of(const cs_look_t *look, const cs_mapping_kind_t *kind, apr_pool_t *p)
 {
     json_t *keys = cs_json_own(json_array(), p), *within, *doc;
@@ -238,10 +238,10 @@ apr_status_t cs_reconcile_meet(cs_meeting_t *meeting, const cs_look_t *look, apr
     state = cs_state_of_card(look->own, p);
     kind = cs_mapping_route_kind(look->mapping, word, look->own);
     if (is_lead(word) && (!kind || !kind->leads)) {
-        refuse_meeting(
-            meeting, CS_MEET_LEAD,
-            apr_psprintf(p, "a lead (%s, %s), and no record kind of the mapping takes it", word,
-                         state));
+        refuse_meeting(meeting, CS_MEET_LEAD,
+                       apr_psprintf(p,
+                                    "a lead (%s, %s), and no record kind of the mapping takes it",
+                                    word, state));
         return APR_SUCCESS;
     }
     if (!kind) {
@@ -354,7 +354,8 @@ static void step_create(cs_planning_t *pl)
         merge(columns, pl->state_set);
     }
     add_lines(pl, columns, step->lines);
-    cs_tell_columns(pl, columns);
+    cs_tell_columns(pl, columns, columns);
+    cs_tell_travels(pl, columns);
     name_line(step, CS_LINE_STATE);
     name_line(step, CS_LINE_TELL);
 }
@@ -396,11 +397,12 @@ static int step_update(cs_planning_t *pl, int after)
         merge(columns, pl->state_set);
         why = pl->state->why;
     }
-    cs_tell_columns(pl, told);
+    cs_tell_columns(pl, told, columns);
     if (!json_object_size(columns) && !json_object_size(told)) {
         return after;
     }
     merge(columns, told);
+    cs_tell_travels(pl, columns);
     step = add_step(pl, CS_STEP_UPDATE, columns, why);
     step->guard = pl->look->record->version;
     step->after = after;
@@ -728,7 +730,9 @@ static const char *candidates_words(const cs_planning_t *pl)
                              cs_json_str(row, "id"));
     }
     return apr_psprintf(
-        pl->p, "%" APR_SIZE_T_FMT " existing record%s could be this deal's: %s%s; write %s into %s of the right one",
+        pl->p,
+        "%" APR_SIZE_T_FMT
+        " existing record%s could be this deal's: %s%s; write %s into %s of the right one",
         n, n == 1 ? "" : "s", names, n > CANDIDATES_NAMED ? " ..." : "", pl->look->own->id,
         column ? cs_column_label(pl->look->metadata, pl->kind->table, column) : "it");
 }
@@ -793,6 +797,7 @@ static int became_another(cs_planning_t *pl)
     stop(pl->plan, pl->look, CS_PLAN_NOTHING, CS_DEAL_LINKED,
          apr_psprintf(pl->p, "the %s was qualified: the deal goes on with the %s %s",
                       pl->kind->name, kind->name, id));
+    pl->plan->status = pl->plan->problem = NULL; /* of the lead */
     pl->plan->moved_kind = kind->name;
     pl->plan->moved_table = kind->table;
     pl->plan->moved_id = apr_pstrdup(pl->p, id);
@@ -879,7 +884,8 @@ static void see_row(cs_planning_t *pl)
                     : look->deal->record_id
                         ? look->deal->record_id
                         : derived_id(look, look->own->id, pl->kind->table, pl->p);
-    pl->row = pl->creating ? start_row(pl) : look->record->row;
+    pl->row = pl->creating ? start_row(pl)
+                           : cs_row_unmarked(pl->kind, look->record->row, &pl->marked, pl->p);
     pl->row_state = pl->creating ? 0 : cs_state_of_row(pl->kind, pl->row);
     pl->world.doc = pl->doc;
     pl->world.row = pl->row;

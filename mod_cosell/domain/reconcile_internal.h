@@ -68,6 +68,10 @@ json_t *cs_state_columns(const cs_mapping_kind_t *kind, const json_t *row, apr_p
 /* "Active" for accept and so on; NULL for actions that move nothing. */
 const char *cs_state_after_action(const char *action);
 
+/* The lead was qualified: the deal goes on with what it became, with no history of its values but
+ * with all of its journal. */
+void cs_settle_move(cs_deal_t *deal, const cs_plan_t *plan, const cs_look_t *look, apr_pool_t *p);
+
 /* reconcile_values.c: one line. */
 void cs_plan_line(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view);
 /* A value in words, at most some 60 characters. */
@@ -99,6 +103,8 @@ void cs_list_operations(cs_planning_t *pl, json_t *ops, apr_array_header_t *name
 int cs_list_settled(const cs_list_t *list, const cs_line_view_t *view, int written, int all_done,
                     const cs_applied_t *applied, json_t **ppc, json_t **pcrm, const char **prest,
                     apr_pool_t *p);
+/* An item in the seller's words: "solution Contoso Backup". In p. */
+const char *cs_list_words(const cs_list_t *list, const cs_line_view_t *view, apr_pool_t *p);
 /* The list a line's name belongs to; NULL = it is no item of a list. */
 const cs_list_t *cs_list_of_line(const cs_mapping_kind_t *kind, const char *line);
 
@@ -115,13 +121,22 @@ const json_t *cs_choice_of_label(const json_t *metadata, const char *table, cons
                                  const char *label);
 const char *cs_label_of_choice(const json_t *metadata, const char *table, const char *column,
                                const json_t *value);
+/* The longest text a column takes, in UTF-16 units; 0 = not known. */
+int cs_column_max(const json_t *metadata, const char *table, const char *column);
 /* A column's label in the organisation's language, else its name. */
 const char *cs_column_label(const json_t *metadata, const char *table, const char *column);
 
 /* reconcile_tell.c: status, problem and audit of the plan from its lines; then the columns that
  * differ. */
 void cs_plan_tell(cs_planning_t *pl);
-void cs_tell_columns(const cs_planning_t *pl, json_t *columns);
+/* written = the columns that lines bring in the same write: a name among them gets its mark. */
+void cs_tell_columns(const cs_planning_t *pl, json_t *columns, const json_t *written);
+/* What travels only in a write made for another reason: the time of it. */
+void cs_tell_travels(const cs_planning_t *pl, json_t *columns);
+/* The row without the mark before its name (row itself when there is none); *pmark = the mark it
+ * shows or NULL. In p. */
+const json_t *cs_row_unmarked(const cs_mapping_kind_t *kind, const json_t *row, const char **pmark,
+                              apr_pool_t *p);
 /* Remembers in told what the CRM made of the texts it was given. */
 void cs_tell_keep(json_t *told, const cs_mapping_kind_t *kind, const json_t *wrote,
                   const json_t *after, apr_pool_t *ptemp);

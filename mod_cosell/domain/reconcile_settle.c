@@ -247,7 +247,7 @@ static json_t *state_after(settling_t *s, int at)
     }
     else {
         json_object_set_new(row, facts->state_column,
-                            json_integer(!strcmp(step->call, facts->win) ? 1 : 2));
+                            json_integer(strcmp(step->call, facts->lose) ? 1 : 2));
         if (json_is_integer(status) && cs_json_get(row, "statuscode")) {
             json_object_set_new(row, "statuscode", json_deep_copy(status));
         }
@@ -578,6 +578,10 @@ static void settle_compared(settling_t *s)
 
 static void settle_stopped(settling_t *s)
 {
+    if (s->plan->moved_id) {
+        write_down(s, "", "move", "done", s->plan->why);
+        cs_settle_move(s->deal, s->plan, s->look, s->p);
+    }
     s->deal->state = s->plan->state_after;
     s->deal->status = apr_pstrdup(s->p, s->plan->status);
     s->deal->problem = apr_pstrdup(s->p, s->plan->problem);
@@ -587,6 +591,28 @@ static void settle_stopped(settling_t *s)
 static int waits_uncompared(const cs_plan_t *plan)
 {
     return !plan->lines->nelts && (plan->what == CS_PLAN_HOLD || plan->what == CS_PLAN_PARK);
+}
+
+/* What was read back, names without their mark. */
+static const cs_applied_t *unmarked(const settling_t *s)
+{
+    int n = s->plan->steps->nelts, i;
+    cs_applied_t *out;
+    const char *mark;
+
+    if (!s->kind->tell.mark || !n) {
+        return s->applied;
+    }
+    out = apr_pmemdup(s->ptemp, s->applied, sizeof(*out) * (apr_size_t)n);
+    for (i = 0; i < n; i++) {
+        if (out[i].after && out[i].after->row) {
+            cs_record_t *record = apr_pmemdup(s->ptemp, out[i].after, sizeof(*record));
+
+            record->row = (json_t *)cs_row_unmarked(s->kind, record->row, &mark, s->p);
+            out[i].after = record;
+        }
+    }
+    return out;
 }
 
 apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
@@ -611,6 +637,7 @@ apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
         }
     }
     if (plan->lines->nelts) {
+        s.applied = unmarked(&s);
         journal_found(&s);
     }
     journal_steps(&s);

@@ -128,6 +128,84 @@ static void show_set(cs_planning_t *pl, const cs_shown_t *shown)
     judge(pl, CS_VERDICT_TO_CRM, 0, apr_psprintf(pl->p, "Partner Center moved to %s", pl->pc_now));
 }
 
+static const cs_find_t *find_named(const cs_planning_t *pl, const char *name)
+{
+    const apr_array_header_t *finds = pl->kind->mapping->finds;
+    int i;
+
+    for (i = 0; finds && i < finds->nelts; i++) {
+        if (!strcmp(APR_ARRAY_IDX(finds, i, const cs_find_t *)->name, name)) {
+            return APR_ARRAY_IDX(finds, i, const cs_find_t *);
+        }
+    }
+    return NULL;
+}
+
+/* Whose opportunity it becomes is decided by our own rules where there are such, else by the CRM.
+ */
+static json_t *qualify_parameters(const cs_planning_t *pl)
+{
+    const cs_find_t *account = find_named(pl, "account"), *currency = find_named(pl, "currency");
+    const char *code = cs_json_str(cs_json_get(pl->doc, "details"), "currency");
+    json_t *customer =
+        account ? cs_find_lookup(account, pl->doc, NULL, NULL, NULL, 1, pl->p) : NULL;
+    json_t *money =
+        currency && code ? cs_find_lookup(currency, pl->doc, NULL, code, NULL, 0, pl->p) : NULL;
+    json_t *set = json_pack("{s:b,s:b,s:b,s:i}", "CreateAccount", !customer, "CreateContact",
+                            !customer, "CreateOpportunity", 1, "Status",
+                            cs_crm_facts(pl->kind->mapping->crm)->qualified);
+
+    if (customer) {
+        json_object_set(set, "OpportunityCustomerId", customer);
+    }
+    if (money) {
+        /* Without the currency the CRM takes its own. */
+        json_object_set_new(cs_json_get(money, "$lookup"), "none", json_string("skip"));
+        json_object_set(set, "OpportunityCurrencyId", money);
+    }
+    return cs_json_own(set, pl->p);
+}
+
+/* An open lead whose referral was accepted. (deals 4) */
+static int accepted_lead(const cs_planning_t *pl)
+{
+    return pl->kind->becomes && !strncmp(pl->pc_now, "Active", 6) && pl->row_state == 0;
+}
+
+static void qualify(cs_planning_t *pl)
+{
+    const char *action = cs_crm_facts(pl->kind->mapping->crm)->qualify;
+
+    if (!pl->kind->becomes->qualify || !action) {
+        pl->say =
+            apr_psprintf(pl->p, "Accepted in Partner Center: convert this %s", pl->kind->name);
+        judge(pl, CS_VERDICT_HELD, 0, pl->say);
+        return;
+    }
+    pl->call = action;
+    pl->call_set = qualify_parameters(pl);
+    pl->call_state = 1;
+    judge(pl, CS_VERDICT_TO_CRM, 0, "accepted at Partner Center: the lead is qualified");
+}
+
+void cs_settle_move(cs_deal_t *deal, const cs_plan_t *plan, const cs_look_t *look, apr_pool_t *p)
+{
+    const char *state = cs_state_of_card(look->own, p);
+
+    deal->kind = apr_pstrdup(p, plan->moved_kind);
+    deal->table = apr_pstrdup(p, plan->moved_table);
+    deal->record_id = apr_pstrdup(p, plan->moved_id);
+    deal->crm_version = NULL;
+    deal->told = NULL;
+    deal->status = deal->problem = NULL;
+    /* The opportunity's state is news whatever it is: an unanswered referral is heard as accepted.
+     */
+    deal->images = cs_json_own(json_pack("{s:{s:s,s:{},s:s}}", CS_LINE_STATE, "pc", state, "crm",
+                                         "rest", CS_REST_QUALIFIED),
+                               p);
+    deal->pc_status = state;
+}
+
 static void show_now(cs_planning_t *pl)
 {
     const cs_shown_t *shown = cs_state_show(pl->kind, pl->pc_now, pl->look->own, pl->row, pl->p);
@@ -266,7 +344,10 @@ void cs_plan_state(cs_planning_t *pl)
     else if (!now || pl->row_state < 0) {
         judge(pl, CS_VERDICT_UNREADABLE, 0, "the CRM did not show its state");
     }
-    else if (pl->first) {
+    else if (accepted_lead(pl)) {
+        qualify(pl);
+    }
+    else if (pl->first && !(cs_deal_arrived(pl->look->deal) && !strncmp(pl->pc_now, "New", 3))) {
         meet_row(pl);
     }
     else if (pc_moved && led_there(pl)) {

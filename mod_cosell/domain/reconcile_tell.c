@@ -10,7 +10,7 @@
 #include "../base/time.h"
 #include "reconcile_internal.h"
 
-/* ---- status ---- */
+/* ---- words ---- */
 
 static const cs_line_t *line_of(const cs_planning_t *pl, const char *name)
 {
@@ -26,28 +26,66 @@ static const cs_line_t *line_of(const cs_planning_t *pl, const char *name)
     return NULL;
 }
 
+/* "Account > Country": a column in the words of the CRM's forms. */
+static const char *column_words(const cs_planning_t *pl, const cs_column_t *column)
+{
+    const json_t *metadata = pl->look->metadata, *targets;
+    const char *table = pl->kind->table, *label, *target;
+
+    label = cs_column_label(metadata, table, column->name);
+    if (!column->of) {
+        return label;
+    }
+    targets = cs_json_get(
+        cs_json_get(cs_json_get(cs_json_get(cs_json_get(metadata, "tables"), table), "columns"),
+                    column->name),
+        "targets");
+    target = json_string_value(json_array_get(targets, 0));
+    return apr_pstrcat(pl->p, label, " \xe2\x80\xba ",
+                       cs_column_label(metadata, target ? target : table, column->of), NULL);
+}
+
+/* What the seller calls the line: the column's label, or the list's item. */
+static const char *line_words(const cs_planning_t *pl, const cs_line_view_t *view)
+{
+    const cs_line_t *line = line_of(pl, view->line);
+    const cs_list_t *list = line ? NULL : cs_list_of_line(pl->kind, view->line);
+
+    if (list) {
+        return cs_list_words(list, view, pl->p);
+    }
+    return line && line->crm && line->crm->text && pl->look->metadata ? column_words(pl, line->crm)
+                                                                      : view->line;
+}
+
+/* ---- status ---- */
+
 /* Lines whose difference the seller can do something about. */
 static const char *lasting(const cs_planning_t *pl, const cs_line_view_t *view)
 {
     const cs_line_t *line = line_of(pl, view->line);
     int both = line && line->to_pc.on && line->to_crm.on;
+    const char *words = line_words(pl, view);
 
     switch (view->verdict) {
     case CS_VERDICT_REFUSED:
-        return apr_psprintf(pl->p, "%s %s", view->line, view->why);
+        return apr_psprintf(pl->p, "%s: %s", words, view->why);
+    case CS_VERDICT_LATCHED:
+        return apr_psprintf(pl->p, "%s cannot be taken back in Partner Center; stays %s", words,
+                            cs_value_words(view->pc, pl->p));
     case CS_VERDICT_ONE_WAY:
-        return both ? apr_psprintf(pl->p, "%s cannot change in Partner Center; stays %s",
-                                   view->line, cs_value_words(view->pc, pl->p))
+        return both ? apr_psprintf(pl->p, "%s cannot change in Partner Center; stays %s", words,
+                                   cs_value_words(view->pc, pl->p))
                     : NULL;
     case CS_VERDICT_TO_PC:
         return both ? apr_psprintf(
                           pl->p, "%s stays %s in Partner Center; this version does not write there",
-                          view->line, cs_value_words(view->pc, pl->p))
+                          words, cs_value_words(view->pc, pl->p))
                     : NULL;
     case CS_VERDICT_SKIPPED:
         return both && view->rest
                    ? apr_psprintf(pl->p, "%s: Partner Center %s, here %s; retype the right one",
-                                  view->line, cs_value_words(view->pc, pl->p),
+                                  words, cs_value_words(view->pc, pl->p),
                                   cs_value_words(view->crm, pl->p))
                    : NULL;
     default:
@@ -70,7 +108,7 @@ static void note(const char **pfirst, int *pcount, const char *text)
 static const char *conflict_words(const cs_planning_t *pl, const cs_line_view_t *view)
 {
     return apr_psprintf(pl->p, "Conflict in %s: Partner Center %s, here %s; retype the right one",
-                        view->line, cs_value_words(view->pc, pl->p),
+                        line_words(pl, view), cs_value_words(view->pc, pl->p),
                         cs_value_words(view->crm, pl->p));
 }
 
@@ -81,14 +119,14 @@ static void read_line(const cs_planning_t *pl, const cs_line_view_t *view, news_
     if (view->verdict == CS_VERDICT_TO_CRM && waits) {
         /* Tried again, but until that has worked it waits. */
         note(&news->waits, &news->waiting,
-             apr_psprintf(pl->p, "Waiting for %s: %s", view->line, waits));
+             apr_psprintf(pl->p, "Waiting for %s: %s", line_words(pl, view), waits));
     }
     else if (view->verdict == CS_VERDICT_HELD && view->rest) {
         note(&news->conflict, &news->conflicts, conflict_words(pl, view));
     }
     else if (view->verdict == CS_VERDICT_HELD) {
         note(&news->waits, &news->waiting,
-             apr_psprintf(pl->p, "Waiting for %s: %s", view->line, view->why));
+             apr_psprintf(pl->p, "Waiting for %s: %s", line_words(pl, view), view->why));
     }
     else if (strcmp(view->line, CS_LINE_STATE)) {
         note(&news->lasts, &news->lasting, lasting(pl, view));
@@ -108,6 +146,33 @@ static void read_lines(const cs_planning_t *pl, news_t *news)
 static const char *and_more(const cs_planning_t *pl, const char *text, int count)
 {
     return text && count > 1 ? apr_psprintf(pl->p, "%s; and %d more", text, count - 1) : text;
+}
+
+/* The columns whose change accepts: those that `show` sets while the referral is unanswered. */
+static const char *answer_column(const cs_planning_t *pl)
+{
+    const cs_shown_t *shown =
+        cs_state_show(pl->kind, "New", pl->look->own, pl->creating ? NULL : pl->row, pl->ptemp);
+    void *first = shown && !shown->call ? json_object_iter(shown->set) : NULL;
+
+    return first ? cs_column_label(pl->look->metadata, pl->kind->table,
+                                   apr_pstrdup(pl->p, json_object_iter_key(first)))
+                 : NULL;
+}
+
+/* "Expires Mon 3 Mar; change Status Reason to accept" */
+static const char *unanswered_words(const cs_planning_t *pl)
+{
+    const char *expires = cs_json_str(pl->doc, "expirationDateTime"), *column = answer_column(pl);
+    apr_time_t at = 0;
+    const char *when = expires && cs_time_parse(&at, expires) == APR_SUCCESS
+                           ? apr_pstrcat(pl->p, "Expires ", cs_time_format_day(at, pl->p), NULL)
+                           : NULL;
+    const char *how = column && pl->look->metadata && !pl->kind->becomes
+                          ? apr_psprintf(pl->p, "change %s to accept", column)
+                          : NULL;
+
+    return when && how ? apr_pstrcat(pl->p, when, "; ", how, NULL) : when ? when : how;
 }
 
 static void decide_status(cs_planning_t *pl)
@@ -138,6 +203,7 @@ static void decide_status(cs_planning_t *pl)
     }
     else if (!strncmp(pl->pc_now, "New", 3)) {
         plan->status = "Not accepted";
+        plan->problem = plan->problem ? plan->problem : unanswered_words(pl);
     }
     else {
         plan->status = news.lasts ? "In sync, not all" : "In sync";
@@ -253,23 +319,128 @@ static void tell_column(const cs_planning_t *pl, json_t *columns, const char *co
     json_object_set_new(columns, column, canonical ? json_string(canonical) : json_null());
 }
 
-static const char *link_text(const cs_planning_t *pl, const char *id)
+/* text with the first `name` in it replaced. */
+static const char *filled(const cs_planning_t *pl, const char *text, const char *name,
+                          const char *value)
 {
-    const char *text = pl->kind->tell.link_text, *at = text ? strstr(text, "{id}") : NULL;
+    const char *at = text && value ? strstr(text, name) : NULL;
 
-    return at ? apr_pstrcat(pl->p, apr_pstrmemdup(pl->p, text, (apr_size_t)(at - text)), id, at + 4,
-                            NULL)
+    return at ? apr_pstrcat(pl->p, apr_pstrmemdup(pl->p, text, (apr_size_t)(at - text)), value,
+                            at + strlen(name), NULL)
               : text;
 }
 
-void cs_tell_columns(const cs_planning_t *pl, json_t *columns)
+static const char *explain_text(const cs_planning_t *pl, const char *id)
+{
+    const char *text = pl->kind->tell.explain_text;
+    const char *deal = apr_psprintf(pl->p, "%" APR_INT64_T_FMT, pl->look->deal->id);
+
+    return text ? filled(pl, filled(pl, text, "{id}", id), "{deal}", deal) : pl->look->explain_url;
+}
+
+/* ---- the mark before the name ---- */
+
+static int begins(const char *text, const char *mark)
+{
+    return text && mark && *mark && !strncmp(text, mark, strlen(mark));
+}
+
+/* A seller may have copied the name, mark and all: every mark in front goes. */
+static const char *after_marks(const cs_tell_t *tell, const char *text, const char **pmark)
+{
+    const char *mark = NULL;
+
+    do {
+        mark = begins(text, tell->mark_ok)       ? tell->mark_ok
+               : begins(text, tell->mark_failed) ? tell->mark_failed
+                                                 : NULL;
+        if (mark) {
+            *pmark = *pmark ? *pmark : mark;
+            text += strlen(mark);
+        }
+    } while (mark);
+    return text;
+}
+
+const json_t *cs_row_unmarked(const cs_mapping_kind_t *kind, const json_t *row, const char **pmark,
+                              apr_pool_t *p)
+{
+    const char *shown = kind->tell.mark ? cs_json_str(row, kind->tell.mark) : NULL, *text;
+    json_t *copy;
+
+    *pmark = NULL;
+    text = shown ? after_marks(&kind->tell, shown, pmark) : NULL;
+    if (!*pmark) {
+        return row;
+    }
+    copy = cs_json_own(json_copy((json_t *)row), p);
+    json_object_set_new(copy, kind->tell.mark, json_string(text));
+    return copy;
+}
+
+static const char *wanted_mark(const cs_planning_t *pl)
+{
+    const char *status = pl->plan->status;
+    int failed = status && (!strcmp(status, "Needs you") || !strcmp(status, "Needs admin") ||
+                            !strcmp(status, "Waiting"));
+
+    return failed ? pl->kind->tell.mark_failed : pl->kind->tell.mark_ok;
+}
+
+int cs_column_max(const json_t *metadata, const char *table, const char *column)
+{
+    const json_t *columns =
+        cs_json_get(cs_json_get(cs_json_get(metadata, "tables"), table), "columns");
+
+    return (int)json_integer_value(cs_json_get(cs_json_get(columns, column), "max"));
+}
+
+/* A name too long for its column with a mark goes without. */
+static const char *marked_name(const cs_planning_t *pl, const char *mark, const char *name)
+{
+    int max = cs_column_max(pl->look->metadata, pl->kind->table, pl->kind->tell.mark);
+    const char *text = apr_pstrcat(pl->p, mark, name, NULL);
+
+    return max > 0 && cs_text_units(text) > max ? name : text;
+}
+
+static void tell_mark(const cs_planning_t *pl, json_t *columns, const json_t *written)
+{
+    const char *column = pl->kind->tell.mark, *mark = wanted_mark(pl), *name, *now;
+
+    if (!column || !mark) {
+        return;
+    }
+    name = cs_json_str(written, column);
+    now = pl->creating ? NULL : cs_json_str(pl->row, column);
+    if (!name && (!now || !strcmp(pl->marked ? pl->marked : "", mark))) {
+        return;
+    }
+    name = marked_name(pl, mark, name ? name : now);
+    if (cs_json_get(written, column) || pl->creating || pl->marked || strcmp(name, now)) {
+        json_object_set_new(columns, column, json_string(name));
+    }
+}
+
+void cs_tell_travels(const cs_planning_t *pl, json_t *columns)
+{
+    const char *column = pl->kind->tell.synced;
+
+    if (column && (pl->creating || cs_json_get(pl->row, column))) {
+        json_object_set_new(columns, column, json_string(cs_time_format(pl->look->now, pl->ptemp)));
+    }
+}
+
+void cs_tell_columns(const cs_planning_t *pl, json_t *columns, const json_t *written)
 {
     const cs_tell_t *tell = &pl->kind->tell;
     const cs_plan_t *plan = pl->plan;
     const char *id = pl->look->own->id;
 
     tell_column(pl, columns, tell->id, id);
-    tell_column(pl, columns, tell->link, link_text(pl, id));
+    tell_column(pl, columns, tell->link, filled(pl, tell->link_text, "{id}", id));
+    tell_column(pl, columns, tell->explain, explain_text(pl, id));
+    tell_mark(pl, columns, written);
     tell_column(pl, columns, tell->status, cs_text_head(plan->status, tell->status_max, pl->p));
     tell_column(pl, columns, tell->problem,
                 plan->problem ? cs_text_head(plan->problem, tell->problem_max, pl->p) : NULL);
@@ -280,8 +451,8 @@ void cs_tell_columns(const cs_planning_t *pl, json_t *columns)
 void cs_tell_keep(json_t *told, const cs_mapping_kind_t *kind, const json_t *wrote,
                   const json_t *after, apr_pool_t *ptemp)
 {
-    const char *columns[] = {kind->tell.id, kind->tell.link, kind->tell.status, kind->tell.problem,
-                             kind->tell.audit};
+    const char *columns[] = {kind->tell.id,      kind->tell.link,  kind->tell.status,
+                             kind->tell.problem, kind->tell.audit, kind->tell.explain};
     json_t *kept = cs_json_get(told, "kept");
     size_t i;
 

@@ -143,6 +143,7 @@ static const char *reason_of(const cs_hear_t *hear, const json_t *row, apr_pool_
     cs_line_t line;
     cs_conv_t conv;
     const json_t *value;
+    const char *note;
 
     if (!hear->reason || !hear->reason->text || !hear->reason_values) {
         return NULL;
@@ -155,7 +156,14 @@ static const char *reason_of(const cs_hear_t *hear, const json_t *row, apr_pool_
     line.type = CS_TYPE_CHOICE;
     line.values = hear->reason_values;
     cs_line_to_pc(&conv, &line, value, p);
-    return conv.what == CS_CONV_OK ? apr_pstrdup(p, json_string_value(conv.value)) : NULL;
+    if (conv.what != CS_CONV_OK || !json_is_string(conv.value)) {
+        return NULL;
+    }
+    note =
+        hear->note && hear->note->text ? json_string_value(cs_column_get(hear->note, row)) : NULL;
+    note = note ? cs_text_canonical(note, p) : NULL;
+    return note ? apr_pstrcat(p, json_string_value(conv.value), ":", note, NULL)
+                : apr_pstrdup(p, json_string_value(conv.value));
 }
 
 const cs_heard_t *cs_state_hear(const cs_mapping_kind_t *kind, const char *pc, const json_t *row,

@@ -19,3 +19,4 @@ WEAK const apr_array_header_t *cs_mapping_tables(const cs_mapping_t *mapping) { 
 WEAK const cs_mapping_kind_t *cs_mapping_becomes(const cs_mapping_kind_t *kind, const char **pvia) { (void)kind; (void)pvia; return NULL; }
 WEAK int cs_mapping_takes_leads(const cs_mapping_kind_t *kind) { return kind->leads; }
 WEAK apr_array_header_t *cs_mapping_compare(const cs_mapping_t *mapping, const json_t *metadata, apr_pool_t *p) { (void)mapping; (void)metadata; return apr_array_make(p, 1, sizeof(const char *)); }
+WEAK const char *cs_list_words(const cs_list_t *list, const cs_line_view_t *view, apr_pool_t *p) { (void)list; (void)p; return view->line; }
