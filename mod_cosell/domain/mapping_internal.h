@@ -121,7 +121,8 @@ typedef struct cs_find_part_t {
     const char *column;
     const cs_pc_path_t *path; /* a place in the referral, */
     const char *member;       /* or a member of the list's item, */
-    const char *found;        /* or "$account": the row that this look-up finds; */
+    const char *found;        /* or "$account": the row that this look-up finds (in create and
+                                 match only); */
                               /* all NULL = ".": the line's own value */
 } cs_find_part_t;
 
@@ -136,6 +137,7 @@ typedef enum { CS_NONE_HOLD = 0, CS_NONE_SKIP, CS_NONE_CREATE } cs_none_e;
 typedef struct cs_find_t {
     const char *name;
     const char *table;
+    const char *off_why; /* a name it needs is null: what uses it is switched off; NULL */
     apr_array_header_t *by; /* apr_array_header_t * of cs_find_part_t: ordered key sets */
     const json_t *where;    /* object column -> constant, or NULL */
     apr_array_header_t *within; /* cs_within_t; NULL = none */
@@ -226,6 +228,8 @@ typedef struct cs_show_t {
     apr_array_header_t *set; /* cs_set_t */
 } cs_show_t;
 
+#define CS_TOLD_MAX 100 /* what a column for a text is assumed to take */
+
 typedef struct cs_tell_t {
     const char *id, *link, *status, *problem, *audit; /* columns; NULL = not told */
     const char *synced, *explain, *mark;
@@ -266,6 +270,8 @@ typedef struct cs_list_t {
     const char *off_why;
     const cs_pc_path_t *pc; /* the array */
     const char *key;        /* the member that names an item: compared trimmed, case-folded */
+    const char *key_column; /* its column: in the row found, or, when `fields` has it, in the child
+                               row */
     cs_list_shape_e shape;
     const char *table, *parent; /* CHILD */
     const cs_column_t *column;  /* CHILD: its look-up to the row found; COLUMN: the record's */
@@ -289,6 +295,7 @@ typedef struct cs_list_t {
 
 /* "from_pc.owner": who owns a new record. */
 typedef struct cs_owner_t {
+    const char *column; /* of the record: "ownerid" */
     const cs_find_t *find;
     const cs_pc_path_t *each; /* array of people, best first */
     const char *otherwise;    /* key of a user when none of them is one; NULL = the caller */
@@ -338,6 +345,7 @@ struct cs_mapping_t {
     const char *digest;
     apr_array_header_t *kinds; /* cs_mapping_kind_t * */
     apr_array_header_t *finds; /* const cs_find_t *: all of "find" */
+    const struct cs_sources_t *sources; /* where its members stand (mapping_overlay.c) */
 };
 
 /* What we know of a CRM type without asking it. */
@@ -348,6 +356,7 @@ typedef struct cs_crm_facts_t {
     const char *win, *lose;   /* actions that close */
     const char *qualify;      /* action that turns a lead into an opportunity; NULL = there is none */
     int qualified;            /* its status */
+    const char *owner_column; /* who owns a row */
 } cs_crm_facts_t;
 /* NULL for a type nobody knows. */
 const cs_crm_facts_t *cs_crm_facts(const char *type);

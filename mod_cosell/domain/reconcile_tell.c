@@ -10,6 +10,9 @@
 #include "../base/time.h"
 #include "reconcile_internal.h"
 
+#define UNTOLD_MAX 2000 /* what only the status page shows */
+#define MORE_UNITS 24   /* room for "; and 9 more" */
+
 /* ---- words ---- */
 
 static const cs_line_t *line_of(const cs_planning_t *pl, const char *name)
@@ -93,15 +96,15 @@ static const char *lasting(const cs_planning_t *pl, const cs_line_view_t *view)
     }
 }
 
+/* What the seller has to know, worst first; each is a text about one line. */
 typedef struct news_t {
-    const char *conflict, *waits, *lasts; /* the first of each; NULL = none */
-    int conflicts, waiting, lasting;
+    apr_array_header_t *conflicts, *waits, *lasts; /* const char * */
 } news_t;
 
-static void note(const char **pfirst, int *pcount, const char *text)
+static void note(apr_array_header_t *texts, const char *text)
 {
-    if (text && ++*pcount == 1) {
-        *pfirst = text;
+    if (text) {
+        APR_ARRAY_PUSH(texts, const char *) = text;
     }
 }
 
@@ -118,18 +121,17 @@ static void read_line(const cs_planning_t *pl, const cs_line_view_t *view, news_
 
     if (view->verdict == CS_VERDICT_TO_CRM && waits) {
         /* Tried again, but until that has worked it waits. */
-        note(&news->waits, &news->waiting,
-             apr_psprintf(pl->p, "Waiting for %s: %s", line_words(pl, view), waits));
+        note(news->waits, apr_psprintf(pl->p, "Waiting for %s: %s", line_words(pl, view), waits));
     }
     else if (view->verdict == CS_VERDICT_HELD && view->rest) {
-        note(&news->conflict, &news->conflicts, conflict_words(pl, view));
+        note(news->conflicts, conflict_words(pl, view));
     }
     else if (view->verdict == CS_VERDICT_HELD) {
-        note(&news->waits, &news->waiting,
+        note(news->waits,
              apr_psprintf(pl->p, "Waiting for %s: %s", line_words(pl, view), view->why));
     }
     else if (strcmp(view->line, CS_LINE_STATE)) {
-        note(&news->lasts, &news->lasting, lasting(pl, view));
+        note(news->lasts, lasting(pl, view));
     }
 }
 
@@ -137,15 +139,46 @@ static void read_lines(const cs_planning_t *pl, news_t *news)
 {
     int i;
 
-    memset(news, 0, sizeof(*news));
+    news->conflicts = apr_array_make(pl->ptemp, 2, sizeof(const char *));
+    news->waits = apr_array_make(pl->ptemp, 2, sizeof(const char *));
+    news->lasts = apr_array_make(pl->ptemp, 2, sizeof(const char *));
     for (i = 0; i < pl->plan->lines->nelts; i++) {
         read_line(pl, APR_ARRAY_IDX(pl->plan->lines, i, cs_line_view_t *), news);
     }
 }
 
-static const char *and_more(const cs_planning_t *pl, const char *text, int count)
+/* The mapping's bound; a column that is known to take more takes it unless the bound was narrower
+ * than what is assumed of an unknown column. */
+static int told_max(const cs_planning_t *pl, const char *column, int max)
 {
-    return text && count > 1 ? apr_psprintf(pl->p, "%s; and %d more", text, count - 1) : text;
+    int known = column ? cs_column_max(pl->look->metadata, pl->kind->table, column) : UNTOLD_MAX;
+
+    return known > 0 && (known < max || max == CS_TOLD_MAX) ? known : max;
+}
+
+/* All of it, as far as the column takes whole texts. */
+static const char *all_words(const cs_planning_t *pl, const char *say, const news_t *news)
+{
+    apr_array_header_t *texts = apr_array_make(pl->ptemp, 4, sizeof(const char *));
+    const char *out = NULL, *next;
+    int i;
+
+    apr_array_cat(texts, news->conflicts);
+    note(texts, say);
+    apr_array_cat(texts, news->waits);
+    apr_array_cat(texts, news->lasts);
+    for (i = 0; i < texts->nelts; i++) {
+        const char *text = APR_ARRAY_IDX(texts, i, const char *);
+        int left = texts->nelts - i;
+
+        next = out ? apr_pstrcat(pl->p, out, "; ", text, NULL) : text;
+        if (out && cs_text_units(next) + MORE_UNITS >
+                       told_max(pl, pl->kind->tell.problem, pl->kind->tell.problem_max)) {
+            return apr_psprintf(pl->p, "%s; and %d more", out, left);
+        }
+        out = next;
+    }
+    return out;
 }
 
 /* The columns whose change accepts: those that `show` sets while the referral is unanswered. */
@@ -188,25 +221,19 @@ static void decide_status(cs_planning_t *pl)
                     : NULL;
         return;
     }
-    plan->problem = and_more(pl, news.lasts, news.lasting);
-    if (news.conflicts) {
+    plan->problem = all_words(pl, pl->say, &news);
+    if (news.conflicts->nelts || pl->say) {
         plan->status = "Needs you";
-        plan->problem = and_more(pl, news.conflict, news.conflicts);
     }
-    else if (pl->say) {
-        plan->status = "Needs you";
-        plan->problem = pl->say;
-    }
-    else if (news.waiting) {
+    else if (news.waits->nelts) {
         plan->status = "Waiting";
-        plan->problem = and_more(pl, news.waits, news.waiting);
     }
     else if (!strncmp(pl->pc_now, "New", 3)) {
         plan->status = "Not accepted";
         plan->problem = plan->problem ? plan->problem : unanswered_words(pl);
     }
     else {
-        plan->status = news.lasts ? "In sync, not all" : "In sync";
+        plan->status = news.lasts->nelts ? "In sync, not all" : "In sync";
     }
 }
 
@@ -443,7 +470,9 @@ void cs_tell_columns(const cs_planning_t *pl, json_t *columns, const json_t *wri
     tell_mark(pl, columns, written);
     tell_column(pl, columns, tell->status, cs_text_head(plan->status, tell->status_max, pl->p));
     tell_column(pl, columns, tell->problem,
-                plan->problem ? cs_text_head(plan->problem, tell->problem_max, pl->p) : NULL);
+                plan->problem ? cs_text_head(plan->problem,
+                                             told_max(pl, tell->problem, tell->problem_max), pl->p)
+                              : NULL);
     tell_column(pl, columns, tell->audit,
                 join(cs_json_get(plan->told, "audit"), tell->audit_max, pl->p));
 }
