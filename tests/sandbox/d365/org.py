@@ -2,13 +2,14 @@
 import itertools
 import re
 import uuid
+from contextlib import contextmanager
 from decimal import Decimal
 
 from . import values
 from .errors import ApiError, bad_argument, bad_status, duplicate_found, key_violated, row_exists
 from .odata import fold
 from .schema import LOOKUPS, Key, column_from, sales, table_from
-from .store import Row, Rows
+from .store import Row, Rows, Undo
 
 OPTIONS = {
     "EmptyErrorCodes": False,
@@ -26,6 +27,8 @@ OPTIONS = {
     "LimitWindow": 300,
     "LatencyMilliseconds": 0,
     "DopHint": 4,
+    "BatchNeedsContentLength": False,
+    "ChangeSetErrorNested": False,
 }
 SYSTEM = ("modifiedon", "modifiedby", "modifiedonbehalfby", "versionnumber")
 FORBIDDEN_IN_KEYS = re.compile(r"[/<>*%&:\\?+]")
@@ -49,7 +52,8 @@ class Org:
         self.keep = keep
         self.options = dict(OPTIONS) if options is None else options
         self.schema = sales()
-        self.rows = {name: Rows(t, self.steady, keep) for name, t in self.schema.tables.items()}
+        self.undo = Undo()
+        self.rows = {name: Rows(t, self.steady, keep, self.undo) for name, t in self.schema.tables.items()}
         self.versions = itertools.count(1000001)
         self.id = "00000000-0000-4000-8000-0000000000f0"
         self.unit = None
@@ -67,7 +71,7 @@ class Org:
         if table.name in self.schema.tables:
             raise ValueError("table %s exists already" % table.name)
         self.schema.add(table)
-        self.rows[table.name] = Rows(table, self.steady, self.keep)
+        self.rows[table.name] = Rows(table, self.steady, self.keep, self.undo)
         self.schema.touched()
         for key in doc.get("keys", ()):
             self.add_key(table.name, key)
@@ -183,6 +187,22 @@ class Org:
         return col.precision
 
     # Changing rows
+
+    @contextmanager
+    def atomic(self):
+        """A transaction: whatever leaves it by an exception leaves no trace in any table."""
+        outer = self.undo.log
+        mine = self.undo.log = []
+        try:
+            yield
+        except BaseException:
+            for rows, id, before in reversed(mine):
+                rows.restore(id, before)
+            self.undo.log = outer
+            raise
+        self.undo.log = outer
+        if outer is not None:
+            outer.extend(mine)
 
     def new_id(self):
         return str(uuid.uuid4())

@@ -23,13 +23,14 @@ MAX_PAGE = 5000
 
 
 class Answer:
-    __slots__ = ("status", "body", "headers", "type")
+    __slots__ = ("status", "body", "headers", "type", "entity")
 
-    def __init__(self, status, body="", headers=None, type=JSON):
+    def __init__(self, status, body="", headers=None, type=JSON, entity=None):
         self.status = status
         self.body = body
         self.headers = headers or {}
         self.type = type
+        self.entity = entity
 
 
 class Prefs:
@@ -78,8 +79,8 @@ def preferences(text):
 class Call:
     """One request on its way through."""
 
-    __slots__ = ("method", "path", "query", "headers", "body", "root", "actor", "prefs", "label", "options",
-                 "aliases")
+    __slots__ = ("method", "path", "query", "headers", "body", "root", "root_origin", "actor", "prefs", "label",
+                 "options", "aliases")
 
     def __init__(self, method, path, query, headers, body, root, actor):
         self.method = method
@@ -87,7 +88,7 @@ class Call:
         self.query = query
         self.headers = headers
         self.body = body
-        self.root = root
+        self.root = self.root_origin = root
         self.actor = actor
         self.prefs = preferences(headers.get("Prefer", ""))
         self.label = path
@@ -447,42 +448,40 @@ class Service:
         row = self.make(call, table, doc, None)
         return self.written(call, table, row, True, expand=True)
 
-    def make(self, call, table, doc, id, made=None):
+    def make(self, call, table, doc, id):
         """Creates the row and everything nested in it, or nothing."""
         self.allowed(call, table, "create")
-        done = [] if made is None else made
-        try:
-            payload = read_payload(self, table, doc, True)
-            changes = payload.changes
-            given = changes.pop(table.pk, None)
-            if id is not None and given not in (None, id):
-                raise bad_argument("The primary key of the body differs from the one of the URL.")
-            id = id or given or self.org.new_id()
-            for col, target, nested in payload.parents:
-                parent = self.make(call, self.org.schema.tables[target], nested, None, done)
-                changes[col.name] = parent.id
-                if len(col.targets) > 1:
-                    changes[col.name + "@"] = target
-            if self.checks_duplicates(call):
-                self.org.check_duplicates(table, changes, id)
-            row = self.org.create(table, id, changes, call.actor)
-            done.append((table, row))
-            for (child, col), nested in payload.children:
-                self.make_children(call, table, row, child, col, nested, done)
-        except ApiError:
-            if made is None:
-                for kind, one in reversed(done):
-                    self.org.rows[kind.name].delete(one.id)
-            raise
+        payload = read_payload(self, table, doc, True)
+        if payload.parents or payload.children:
+            with self.org.atomic():
+                return self.make_one(call, table, payload, id)
+        return self.make_one(call, table, payload, id)
+
+    def make_one(self, call, table, payload, id):
+        changes = payload.changes
+        given = changes.pop(table.pk, None)
+        if id is not None and given not in (None, id):
+            raise bad_argument("The primary key of the body differs from the one of the URL.")
+        id = id or given or self.org.new_id()
+        for col, target, nested in payload.parents:
+            parent = self.make(call, self.org.schema.tables[target], nested, None)
+            changes[col.name] = parent.id
+            if len(col.targets) > 1:
+                changes[col.name + "@"] = target
+        if self.checks_duplicates(call):
+            self.org.check_duplicates(table, changes, id)
+        row = self.org.create(table, id, changes, call.actor)
+        for (child, col), nested in payload.children:
+            self.make_children(call, table, row, child, col, nested)
         return row
 
-    def make_children(self, call, table, row, child, col, nested, done):
+    def make_children(self, call, table, row, child, col, nested):
         for doc in nested:
             if not isinstance(doc, dict):
                 raise bad_payload(child.set_name, "Microsoft.OData.ODataException: A JSON object was expected")
             doc = dict(doc)
             doc["%s@odata.bind" % col.nav[table.name]] = "/%s(%s)" % (table.set_name, row.id)
-            self.make(call, child, doc, None, done)
+            self.make(call, child, doc, None)
 
     def patch_row(self, call, table, key):
         row = self.find(table, key)
@@ -533,10 +532,13 @@ class Service:
         if not call.prefs.representation:
             # A write by alternate key is answered with that key, not with the primary one.
             name = key[3] if key is not None and key[0] == "key" else row.id
-            return Answer(204, "", {"OData-EntityId": "%s/%s(%s)" % (call.root, table.set_name, name)}, None)
+            entity = "%s/%s(%s)" % (call.root, table.set_name, name)
+            return Answer(204, "", {"OData-EntityId": entity}, None, entity)
         view = self.views.get(table, call.options.get("$select"),
                               call.options.get("$expand") if expand else None)
-        return self.row_answer(call, 201 if created else 200, view, row)
+        answer = self.row_answer(call, 201 if created else 200, view, row)
+        answer.entity = "%s/%s(%s)" % (call.root, table.set_name, row.id)
+        return answer
 
     def delete_row(self, call, table, key):
         row = self.find(table, key)

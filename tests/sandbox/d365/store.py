@@ -16,11 +16,21 @@ class Row:
         self.pieces = {} if pieces is None else pieces
 
 
+class Undo:
+    """What the transaction under way has changed; None when there is none."""
+
+    __slots__ = ("log",)
+
+    def __init__(self):
+        self.log = None
+
+
 class Rows:
     """The rows of one table."""
 
-    def __init__(self, table, clock, keep):
+    def __init__(self, table, clock, keep, undo):
         self.table = table
+        self.undo = undo
         self.clock = clock
         self.now = {}
         self.indexes = {}
@@ -40,6 +50,8 @@ class Rows:
         before = self.now.get(row.id)
         if self.journalling:
             self.remember(row.id, before)
+        if self.undo.log is not None:
+            self.undo.log.append((self, row.id, before))
         self.now[row.id] = row
         self.recent.pop(row.id, None)
         self.recent[row.id] = None
@@ -59,6 +71,8 @@ class Rows:
             return None
         if self.journalling:
             self.remember(id, before)
+        if self.undo.log is not None:
+            self.undo.log.append((self, id, before))
         del self.now[id]
         self.recent.pop(id, None)
         for name, index in self.indexes.items():
@@ -66,6 +80,25 @@ class Rows:
         for columns, index in self.unique.items():
             self.reindex(index, id, self.key_of(columns, before), None)
         return before
+
+    def restore(self, id, before):
+        """Takes the newest change of a row back as if it had never been."""
+        after = self.now.pop(id, None)
+        self.recent.pop(id, None)
+        if self.journal and self.journal[-1][1] == id:
+            self.journal.pop()
+            past = self.history[id]
+            past.pop()
+            if not past:
+                del self.history[id]
+        if before is not None:
+            self.now[id] = before
+            self.recent[id] = None
+            self.in_order = False
+        for name, index in self.indexes.items():
+            self.reindex(index, id, self.index_value(name, after), self.index_value(name, before))
+        for columns, index in self.unique.items():
+            self.reindex(index, id, self.key_of(columns, after), self.key_of(columns, before))
 
     @staticmethod
     def reindex(index, id, old, new):

@@ -1,7 +1,8 @@
 """The control API under /_sandbox, the same for every simulator.
 
 GET  health, state, <collection>[/<id>]            POST/PATCH/DELETE <collection>[/<id>], POST bulk/<collection>
-GET  requests[?since=&path=&method=&limit=], requests/summary; DELETE requests
+GET  requests[?since=&path=&method=&limit=&batch=true|false|N], requests/summary; DELETE requests
+     an operation inside a batch has a line of its own with "batch": the line number of its HTTP request
 GET/POST/DELETE faults[/<id>]                      see faults.py
 GET/POST clock {"offset","rate","advance"}         GET/POST lag {"seconds","list_seconds"}
 GET/POST options                                   POST tokens, POST shutdown
@@ -116,7 +117,11 @@ class Control:
     def requests(self, req):
         query = req.query
         return self.sim.log.entries(int(query.get("since", 0)), query.get("path"), query.get("method"),
-                                    int(query.get("limit", 0)))
+                                    int(query.get("limit", 0)), self._batch(query.get("batch")))
+
+    @staticmethod
+    def _batch(text):
+        return {None: None, "true": True, "false": False}[text] if text in (None, "true", "false") else int(text)
 
     def summary(self, req):
         return self.sim.log.summary()

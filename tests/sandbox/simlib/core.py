@@ -55,7 +55,7 @@ class HttpError(Exception):
 
 class Request:
     __slots__ = ("sim", "method", "path", "raw_path", "query_string", "headers", "body", "params", "id", "client_id",
-                 "label", "http", "extra", "_query")
+                 "label", "http", "extra", "inner", "cut", "_query")
 
     def __init__(self, sim, http, body):
         raw = http.raw_path
@@ -73,6 +73,8 @@ class Request:
         self.client_id = None
         self.label = self.path
         self.extra = None
+        self.inner = None
+        self.cut = False
         self._query = None
 
     @property
@@ -205,6 +207,8 @@ class Simulator:
         finally:
             self.log.add(self.now(), req, status, round((time.monotonic() - started) * 1000, 2),
                          fault.kind if fault else None)
+            if req.inner is not None:
+                self.log.add_inner(self.now(), req.inner)
 
     def _route(self, req):
         """(handler, auth) or the answer for no route."""
@@ -240,13 +244,14 @@ class Simulator:
         except Exception:
             traceback.print_exc(file=sys.stderr)
             reply = Reply.json(500, {"error": {"code": "500", "message": "the simulator failed, see its stderr"}})
-        self.decorate(req, reply)
+        if reply is not None:
+            self.decorate(req, reply)
         return reply
 
     async def _faulty(self, req, route, fault):
         kind = fault.kind
         if kind in ("status", "html"):
-            return self._refusal(req, fault)
+            return self.refusal(req, fault)
         if kind == "reset-before":
             reset(req.http.transport)
             return None
@@ -265,7 +270,8 @@ class Simulator:
             return None
         return reply
 
-    def _refusal(self, req, fault):
+    def refusal(self, req, fault):
+        """What a fault of kind status or html answers."""
         spec = fault.spec
         if fault.kind == "html":
             body, content_type = (HTML % fault.status).encode(), "text/html"
@@ -284,7 +290,7 @@ class Simulator:
     def _finish(self, req, reply, fault):
         if self.clock.shifted:
             reply.headers.setdefault("Date", http_date(self.now()))
-        if fault is not None and fault.kind == "truncate":
+        if req.cut or (fault is not None and fault.kind == "truncate"):
             return Truncated(reply)
         if self.options["Gzip"] and len(reply.body) > 200 and "gzip" in req.headers.get("Accept-Encoding", ""):
             reply.body = gzip.compress(reply.body, 1)

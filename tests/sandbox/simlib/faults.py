@@ -10,6 +10,10 @@ reset-after       carried out, then TCP reset instead of an answer
 drop-after-commit carried out, then the connection is closed in order, without an answer
 truncate          carried out, half the body is sent under the full Content-Length, then the connection closes
 
+Operations inside a batch meet faults, too, by their own method, path and body: `status` and `html` become the answer of
+that operation, the others befall the whole connection after what went before was carried out. "inside": true limits a
+fault to them, false to HTTP requests.
+
 Waiting is in real seconds. A request that waits is carried out even when its caller is gone by then, as at a real service.
 """
 
@@ -24,7 +28,7 @@ from .clock import http_date
 
 KINDS = ("status", "slow", "hold", "reset-before", "reset-after", "truncate", "html", "drop-after-commit")
 FIELDS = {"method", "path", "fault", "status", "code", "retry_after", "body", "seconds", "times", "probability", "skip",
-          "when", "match", "query", "message", "content_type", "headers"}
+          "when", "match", "query", "message", "content_type", "headers", "inside"}
 
 HTML = ("<html><head><title>%d Service Unavailable</title></head><body><h2>Our services aren't available right now</h2>"
         "<p>We're working to restore all services as soon as possible. Please check back soon.</p></body></html>")
@@ -51,12 +55,13 @@ class Fault:
         self.skip = int(spec.get("skip", 0))
         self.probability = float(spec.get("probability", 1.0))
         self.after = spec.get("when", "before") == "after"
+        self.inside = spec.get("inside")
         self.hits = 0
         self.held = 0
         self.gone = asyncio.Event()
 
-    def wants(self, req):
-        if self.times and self.hits >= self.times:
+    def wants(self, req, inside):
+        if (self.times and self.hits >= self.times) or self.inside not in (None, inside):
             return False
         if self.method not in ("*", req.method) or not self.path.search(req.path):
             return False
@@ -106,9 +111,10 @@ class Faults:
             fault.gone.set()
         return len(gone)
 
-    def find(self, req):
+    def find(self, req, inside=False):
+        """`inside`: the request is an operation of a batch."""
         for fault in self.active:
-            if fault.wants(req):
+            if fault.wants(req, inside):
                 return fault
         return None
 
