@@ -1,0 +1,124 @@
+"""Values chosen to break naive comparison: once written, ten quiet minutes and a notice more write nothing."""
+
+import pytest
+
+from harness import wait_for
+
+WRITES = ("PATCH", "POST", "DELETE", "PUT")
+
+
+def lines(document):
+    opportunity = document["records"]["opportunity"]["lines"]
+    opportunity["short"] = {"pc": "/campaignId", "crm": "acme_short", "direction": "to_crm", "cut": "plain"}
+    opportunity["protected"] = {"pc": "/details/notes", "crm": "acme_protected", "direction": "to_crm", "cut": "protect"}
+    opportunity["calculated"] = {"pc": "/referralProgram", "crm": "acme_calculated", "direction": "to_crm"}
+    opportunity["normalised"] = {"pc": "/customerProfile/name", "crm": "acme_normalised", "direction": "to_crm"}
+    opportunity["trimmed"] = {"pc": "/customerProfile/address/city", "crm": "acme_trimmed", "direction": "to_crm"}
+
+
+@pytest.fixture(scope="module")
+def world(world_of):
+    world = world_of("quiet")
+    world.crm.post("columns", {"table": "opportunity", "columns": [
+        {"name": "acme_Short", "type": "text", "max": 120}, {"name": "acme_Protected", "type": "text", "max": 120},
+        {"name": "acme_Calculated", "type": "text", "max": 200}, {"name": "acme_Normalised", "type": "text", "max": 200},
+        {"name": "acme_Trimmed", "type": "text", "max": 200}]})
+    for column, quirk in (("acme_calculated", {"quirk": "calculated", "value": "what the CRM works out"}),
+                          ("acme_normalised", {"quirk": "nfc"}), ("acme_trimmed", {"quirk": "truncate", "n": 5})):
+        world.crm.post("quirks", {"table": "opportunity", "column": column, **quirk})
+    world.edit_mapping(lines)
+    return world.start().ready()
+
+
+SHAPES = {
+    "sum": {"details": {"dealValue": 0.1 + 0.2}},
+    "half cent": {"details": {"dealValue": 1234.565}},
+    "half cent below": {"details": {"dealValue": 1.005}},
+    "fifteen digits": {"details": {"dealValue": 999999999.123456}},
+    "sixteen digits": {"details": {"dealValue": 1234567890.123456}},
+    "no decimals": {"details": {"dealValue": 100.5, "currency": "JPY"}},
+    "three decimals": {"details": {"dealValue": 10.1234, "currency": "KWD"}},
+    "west": {"details": {"closingDateTime": "2027-03-31T23:59:59-12:00"}},
+    "east": {"details": {"closingDateTime": "2027-03-31T00:30:00+14:00"}},
+    "midnight": {"details": {"closingDateTime": "2027-03-31T00:00:00Z"}},
+    "fractions": {"details": {"closingDateTime": "2027-03-31T12:00:00.1234567Z"}},
+    "combining": {"details": {"notes": "Cafe\u0301 \u1112\u1161\u11ab"}, "customerProfile": {"name": "Cafe\u0301 Ltd"}},
+    "composed": {"details": {"notes": "Caf\u00e9"}, "customerProfile": {"name": "Caf\u00e9 Ltd"}},
+    "blanks": {"details": {"notes": "trailing   \n blanks \t \n\n"}},
+    "line ends": {"details": {"notes": "one\r\ntwo\rthree\nfour"}},
+    "astral": {"details": {"notes": "\U0001f600" * 70}},
+    "long": {"details": {"notes": "x" * 200}, "campaignId": "y" * 200},
+    "long at a pair": {"campaignId": "z" * 119 + "\U0001f600"},
+    "program": {"referralProgram": "Microsoft"},
+    "city": {"customerProfile": {"address": {"addressLine1": "1", "city": "Llanfairpwllgwyngyll", "state": "WA", "postalCode": "98052", "country": "US"}}},
+    "empty": {"details": {"notes": ""}, "campaignId": None},
+    "zero": {"details": {"dealValue": 0}},
+}
+
+
+def writes(world, since):
+    return [r for r in world.crm.requests(since=since) if r["method"] in WRITES and "/oauth2/" not in r["path"]
+            and not r["path"].endswith("$batch")]
+
+
+@pytest.fixture(scope="module")
+def deals(world):
+    referrals = {shape: world.refer(world.unique(shape), **members) for shape, members in SHAPES.items()}
+    for referral in referrals.values():
+        world.notify(referral, name="referral-created")
+    world.settled(60)
+    return referrals
+
+
+def test_all_are_there(world, deals):
+    missing = {shape: world.work(r) for shape, r in deals.items() if not world.record(r)}
+    assert not missing, missing
+
+
+def test_another_notice_writes_nothing(world, deals):
+    """The first look after writing may learn what the CRM made of a value; from then on there is nothing to do."""
+    for referral in deals.values():
+        world.notify(referral)
+    world.settled(60)
+    since = world.crm.last_request()
+    for referral in deals.values():
+        world.notify(referral)
+    world.settled(60)
+    assert writes(world, since) == []
+
+
+def test_ten_quiet_minutes(world, deals):
+    since = [s.last_request() for s in (world.crm, world.partner)]
+    looks = world.server.status()["counters"]["looks"]
+    for minute in range(1, 11):
+        world.server.clock(advance=60)
+        for simulator in (world.crm, world.partner):
+            simulator.post("clock", {"offset": 60 * minute})
+        wait_for(lambda: world.outstanding("state = 0") == 0, 20)
+    assert writes(world, since[0]) == []
+    for referral in deals.values():
+        world.notify(referral)
+    world.settled(60)
+    assert world.server.status()["counters"]["looks"] >= looks + len(deals)
+    assert writes(world, since[0]) == []
+    assert [r for r in world.partner.requests("/v1.0/", since=since[1]) if r["method"] in WRITES] == []
+
+
+def test_reordered_arrays_write_nothing(world, deals):
+    referral = deals["program"]
+    document = world.partner.referral(referral["id"])
+    more = [{"type": "Name", "id": "SOL-%d" % n, "name": "Solution %d" % n} for n in range(3)]
+    world.partner.edit(referral["id"], {"details": {"requirements": {**document["details"]["requirements"], "solutions": more}}})
+    world.looked(referral)
+    world.looked(referral)
+    since = world.crm.last_request()
+    world.partner.edit(referral["id"], {"details": {"requirements": {**document["details"]["requirements"], "solutions": more[::-1]}}})
+    world.looked(referral)
+    assert writes(world, since) == []
+
+
+def test_cut_and_kept(world, deals):
+    row = world.record(deals["long"])
+    assert row["acme_short"] == "y" * 120 and row["acme_protected"] == "x" * 120
+    assert world.record(deals["long at a pair"])["acme_short"] == "z" * 119
+    assert world.record(deals["city"])["acme_trimmed"] == "Llanf"

@@ -1,0 +1,33 @@
+"""A thousand deals change at once: sixty requests to Dataverse are enough."""
+
+import pytest
+
+from harness import Event, storm
+
+DEALS = 1000
+
+
+@pytest.fixture
+def world(new_world):
+    world = new_world("thousand")
+    world.start().ready()
+    world.referrals = [world.partner.refer("Thousand %04d" % n, status="Active", substatus="Accepted") for n in range(DEALS)]
+    assert {r.status for r in storm(world.server.webhook, [(n, world.raw(Event("referral-created", r["id"])))
+                                                            for n, r in enumerate(world.referrals)], 16)} == {200}
+    world.settled(300)
+    return world
+
+
+def test_requests(world):
+    assert len([r for r in world.crm.rows("opportunities") if r["name"].startswith("Thousand")]) == DEALS
+    for n, referral in enumerate(world.referrals):
+        world.partner.edit(referral["id"], {"details": {"notes": "Changed %d" % n}})
+    since = world.crm.last_request()
+    items = [(n, world.raw(Event("referral-updated", r["id"]))) for n, r in enumerate(world.referrals)]
+    assert {r.status for r in storm(world.server.webhook, items, 16)} == {200}
+    world.settled(300)
+    rows = {r["name"]: r["description"] for r in world.crm.rows("opportunities") if r["name"].startswith("Thousand")}
+    assert rows == {"Thousand %04d" % n: "Changed %d" % n for n in range(DEALS)}
+    entries = [r for r in world.crm.requests(since=since) if "/oauth2/" not in r["path"] and not r.get("batch")]
+    print("%d requests to Dataverse" % len(entries))
+    assert len(entries) <= 60, [r["method"] + " " + r["path"] for r in entries][:80]
