@@ -1,431 +1,206 @@
-/* engine/apply.c: stage 6: symbolic look-ups become rows, then the steps are written, round by
- * round.
+/* engine/apply.c: stage 6: the steps are written, round by round.
  *
- * A round takes from every item its next step; the steps of a round are independent of each other
- * and go out together. A symbol is resolved once per batch, and kept by the lane for ten minutes,
- * so that two referrals of one new customer in one batch make one account.
+ * A round takes from every item its next step about the record and all steps about rows of its
+ * lists; what a round writes is independent of each other and goes out together, one call per CRM.
+ * A list's step that fails neither ends its item nor holds up what does not depend on it.
  */
-#include <stdlib.h>
 #include <string.h>
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 
 #include "../base/counter.h"
 #include "../base/crash.h"
 #include "../base/json.h"
 #include "../base/log.h"
-#include "batch.h"
+#include "apply.h"
 
 #define STAGE apr_time_from_sec(120)
 #define ROUNDS_MAX 12
-#define DEPTH_MAX 3
 
-typedef enum { SYMBOL_OPEN, SYMBOL_FOUND, SYMBOL_HELD, SYMBOL_SKIPPED, SYMBOL_FAILED } symbol_e;
-
-typedef struct symbol_t {
-    const char *text;     /* canonical */
-    const json_t *lookup; /* the member of "$lookup" */
-    const json_t *keys;   /* its keys, folded */
-    int recalled;         /* found in an earlier batch */
-    cs_item_t *item;      /* who asked first: pays, and lends its name to a row that is made */
-    symbol_e state;
-    const char *id;
-    const char *why;
-    json_t *row; /* to be made: look-ups resolved */
-    cs_result_t result;
-} symbol_t;
+/* How an item fared so far. Nothing ends an item before the answers of its whole round are taken. */
+typedef struct fate_t {
+    cs_result_t result; /* the first failure that is to be repeated, or what ended it; cls OK = none */
+    int ends;
+} fate_t;
 
 /* One step of one item in this round. */
 typedef struct turn_t {
     cs_item_t *item;
+    fate_t *fate;
     int index;
     const cs_step_t *step;
-    json_t *row; /* columns with look-ups resolved */
+    json_t *row;                  /* columns with look-ups resolved */
+    apr_array_header_t *recalled; /* const char *: columns whose row was found in an earlier batch */
+    cs_refusal_t *refusal;        /* written again without what was refused */
 } turn_t;
 
-/* A look-up of a row that has no id. */
-typedef struct unresolved_t {
-    symbol_t *symbol;
-    const json_t *lookup; /* of this row: another row's may name other columns and another line */
-} unresolved_t;
+typedef struct round_t {
+    cs_batch_t *b;
+    cs_symbols_t *symbols;
+    apr_array_header_t *turns; /* turn_t */
+    fate_t *fates;             /* one per item */
+} round_t;
 
-static json_t *resolve_row(cs_batch_t *b, apr_hash_t *symbols, cs_item_t *item, const json_t *row,
-                           unresolved_t *bad);
-
-/* ---- symbols ---- */
-
-static const json_t *lookup_of(const json_t *value)
+static cs_applied_t *applied_of(const turn_t *turn)
 {
-    return json_is_object(value) && json_object_size(value) == 1 ? json_object_get(value, "$lookup")
-                                                                 : NULL;
+    return &turn->item->applied[turn->index];
 }
 
-/* Blanks at both ends go, ASCII letters become small. */
-static const char *fold_text(const char *text, apr_pool_t *p)
-{
-    char *out, *c;
-    size_t len;
+/* ---- whose turn it is ---- */
 
-    while (apr_isspace(*text)) {
-        ++text;
-    }
-    for (len = strlen(text); len > 0 && apr_isspace(text[len - 1]); --len) {
-    }
-    out = apr_pstrmemdup(p, text, len);
-    for (c = out; *c; ++c) {
-        *c = (char)apr_tolower(*c);
-    }
-    return out;
+/* About a row of a list: nothing depends on it. */
+static int is_aside(const cs_step_t *step)
+{
+    return step->list || step->kind == CS_STEP_DELETE || step->kind == CS_STEP_JOIN ||
+           step->kind == CS_STEP_ENSURE;
 }
 
-/* Keys as the CRM compares them, trimmed and without regard to case: two spellings of one customer
- * are one row. New reference. */
-static json_t *folded(const json_t *value, apr_pool_t *p)
+static int may_follow(const cs_item_t *item, const cs_step_t *step)
 {
-    json_t *out = json_is_object(value)  ? json_object()
-                  : json_is_array(value) ? json_array()
-                                         : NULL;
-    const char *name;
-    json_t *item;
-    size_t i;
-
-    if (json_is_object(value)) {
-        json_object_foreach((json_t *)value, name, item) {
-            json_object_set_new(out, name, folded(item, p));
-        }
-    }
-    else if (json_is_array(value)) {
-        json_array_foreach(value, i, item) {
-            json_array_append_new(out, folded(item, p));
-        }
-    }
-    else if (json_is_string(value)) {
-        out = json_string(fold_text(json_string_value(value), p));
-    }
-    else {
-        out = json_incref((json_t *)value);
-    }
-    return out;
+    return step->after < 0 || !APR_ARRAY_IDX(item->plan->steps, step->after, cs_step_t *)->send ||
+           item->applied[step->after].done;
 }
 
-static const char *symbol_text(cs_batch_t *b, int crm, const json_t *lookup)
+static void add_turn(round_t *r, int at, int index, const cs_step_t *step)
 {
-    json_t *key = cs_json_own(json_object(), b->p);
+    turn_t *turn = apr_array_push(r->turns);
 
-    json_object_set_new(key, "crm", json_string(b->lane->site->crms[crm].cfg.name));
-    json_object_set(key, "table", json_object_get(lookup, "table"));
-    json_object_set_new(key, "keys", folded(json_object_get(lookup, "keys"), b->p));
-    json_object_set(key, "where", json_object_get(lookup, "where"));
-    return cs_json_print(key, b->p);
+    memset(turn, 0, sizeof(*turn));
+    turn->item = APR_ARRAY_IDX(r->b->items, at, cs_item_t *);
+    turn->fate = &r->fates[at];
+    turn->index = index;
+    turn->step = step;
+    turn->recalled = apr_array_make(r->b->p, 2, sizeof(const char *));
 }
 
-static void collect(cs_batch_t *b, apr_hash_t *symbols, cs_item_t *item, const json_t *row)
+static void add_turns(round_t *r, int at)
 {
-    json_t *any = (json_t *)row; /* jansson's iteration takes no const */
-    const char *column;
-    json_t *value;
+    const cs_item_t *item = APR_ARRAY_IDX(r->b->items, at, cs_item_t *);
+    int i, record = 0;
 
-    json_object_foreach(any, column, value) {
-        const json_t *lookup = lookup_of(value);
-        const char *text = lookup ? symbol_text(b, item->crm, lookup) : NULL;
-        symbol_t *s = text ? apr_hash_get(symbols, text, APR_HASH_KEY_STRING) : NULL;
-        if (text && !s) {
-            s = apr_pcalloc(b->p, sizeof(*s));
-            s->text = text;
-            s->lookup = lookup;
-            s->item = item;
-            s->keys = cs_json_own(folded(json_object_get(lookup, "keys"), b->p), b->p);
-            /* A copy: the lane may empty its cache while this batch goes on. */
-            s->id = apr_pstrdup(b->p, cs_lane_cache_get(b->lane, text, b->now));
-            s->recalled = s->id != NULL;
-            s->state = s->id ? SYMBOL_FOUND : SYMBOL_OPEN;
-            apr_hash_set(symbols, text, APR_HASH_KEY_STRING, s);
-        }
-        item->recalled |= s && s->recalled;
-    }
-}
-
-static int by_text(const void *a, const void *b)
-{
-    return strcmp((*(symbol_t *const *)a)->text, (*(symbol_t *const *)b)->text);
-}
-
-/* In an order that does not hang on the hash. */
-static apr_array_header_t *open_symbols(cs_batch_t *b, apr_hash_t *symbols, int crm, int to_be_made)
-{
-    apr_array_header_t *list = apr_array_make(b->p, 8, sizeof(symbol_t *));
-    apr_hash_index_t *hi;
-
-    for (hi = apr_hash_first(b->p, symbols); hi; hi = apr_hash_next(hi)) {
-        symbol_t *s = apr_hash_this_val(hi);
-        if (s->state == SYMBOL_OPEN && s->item->crm == crm && !s->row == !to_be_made) {
-            APR_ARRAY_PUSH(list, symbol_t *) = s;
-        }
-    }
-    qsort(list->elts, (size_t)list->nelts, sizeof(symbol_t *), by_text);
-    return list;
-}
-
-static void found(cs_batch_t *b, symbol_t *s, const char *id)
-{
-    s->state = SYMBOL_FOUND;
-    s->id = id;
-    cs_lane_cache_put(b->lane, s->text, id, b->now);
-}
-
-static const char *key_for_people(cs_batch_t *b, const symbol_t *s)
-{
-    return apr_psprintf(b->p, "%s %s", cs_json_str(s->lookup, "table"),
-                        cs_json_print(json_object_get(s->lookup, "keys"), b->p));
-}
-
-static void hold(symbol_t *s, const char *why)
-{
-    s->state = SYMBOL_HELD;
-    s->why = why;
-}
-
-static void nothing_found(cs_batch_t *b, symbol_t *s)
-{
-    const char *none = cs_json_str(s->lookup, "none");
-
-    if (none && !strcmp(none, "skip")) {
-        s->state = SYMBOL_SKIPPED;
-    }
-    else if (none && !strcmp(none, "create")) {
-        s->row = json_object_get(s->lookup, "create");
-    }
-    else {
-        hold(s, apr_psprintf(b->p, "the CRM has no %s", key_for_people(b, s)));
-    }
-}
-
-static void several_found(cs_batch_t *b, symbol_t *s, const json_t *candidates)
-{
-    hold(s, apr_psprintf(b->p, "several rows fit %s: %s; leave one or link by hand",
-                         key_for_people(b, s), cs_json_print(candidates, b->p)));
-}
-
-static void take_find(cs_batch_t *b, symbol_t *s, const cs_crm_find_t *find)
-{
-    cs_item_account(b, s->item, find->calls, find->took, find->correlation);
-    if (find->result.cls != CS_CLASS_OK) {
-        s->state = SYMBOL_FAILED;
-        s->result = find->result;
-    }
-    else if (find->found == 1) {
-        found(b, s, find->id);
-    }
-    else if (find->found > 1) {
-        several_found(b, s, find->candidates);
-    }
-    else {
-        nothing_found(b, s);
-    }
-}
-
-static void find_rows(cs_batch_t *b, apr_hash_t *symbols, int crm)
-{
-    apr_array_header_t *list = open_symbols(b, symbols, crm, 0);
-    cs_crm_find_t *finds = apr_pcalloc(b->p, sizeof(*finds) * (apr_size_t)(list->nelts + 1));
-    int i;
-
-    if (!list->nelts) {
+    if (item->over || !item->plan || item->plan->what != CS_PLAN_STEPS) {
         return;
     }
-    for (i = 0; i < list->nelts; ++i) {
-        symbol_t *s = APR_ARRAY_IDX(list, i, symbol_t *);
-        finds[i].table = cs_json_str(s->lookup, "table");
-        finds[i].keys = json_object_get(s->lookup, "keys");
-        finds[i].where = json_object_get(s->lookup, "where");
-    }
-    b->lane->crm_impl[crm]->find(b->lane->crm[crm], finds, list->nelts, cs_time_mono() + STAGE,
-                                 b->p);
-    for (i = 0; i < list->nelts; ++i) {
-        take_find(b, APR_ARRAY_IDX(list, i, symbol_t *), &finds[i]);
+    for (i = 0; i < item->plan->steps->nelts; ++i) {
+        const cs_step_t *step = APR_ARRAY_IDX(item->plan->steps, i, cs_step_t *);
+        int aside = is_aside(step);
+        if (!step->send || item->applied[i].tried || step->kind == CS_STEP_PATCH_PC ||
+            (record && !aside)) {
+            continue;
+        }
+        record |= !aside;
+        if (may_follow(item, step)) {
+            add_turn(r, at, i, step);
+        }
     }
 }
 
-/* ---- rows made for a look-up ---- */
+/* ---- how a turn ends ---- */
 
-static const char *derived_id(cs_batch_t *b, const symbol_t *s)
+static void add_line(json_t **pobject, const char *line, const char *why, apr_pool_t *p)
 {
-    return cs_uuid5_url(
-        apr_psprintf(b->p, "cosell:%s:%s:%s:%s", b->lane->site->name, s->item->deal->referral_id,
-                     cs_json_str(s->lookup, "table"),
-                     cs_json_str(s->lookup, "find") ? cs_json_str(s->lookup, "find") : ""),
-        b->p);
+    if (!*pobject) {
+        *pobject = cs_json_own(json_object(), p);
+    }
+    json_object_set_new(*pobject, line, json_string(why));
 }
 
-static void take_made(cs_batch_t *b, symbol_t *s, const cs_crm_write_t *write)
+static const char *words_of(const cs_result_t *result)
 {
-    cs_item_account(b, s->item, write->calls, write->took, write->correlation);
-    if (write->result.cls == CS_CLASS_OK) {
-        cs_journal_t *j =
-            cs_item_journal(b, s->item, "create", "done",
-                            apr_psprintf(b->p, "no %s was found", key_for_people(b, s)));
-        j->direction = "to_crm";
-        j->line = cs_json_str(s->lookup, "find");
-        j->to = cs_json_own(json_pack("{s:s, s:s}", "table", write->table, "id", write->id), b->p);
-        found(b, s, write->id);
+    return result->detail    ? result->detail
+           : result->problem ? result->problem
+                             : "refused by the CRM";
+}
+
+static const char *only_line(const cs_step_t *step)
+{
+    return step->lines && step->lines->nelts ? APR_ARRAY_IDX(step->lines, 0, const char *) : NULL;
+}
+
+/* Its one line waits: the step is not sent, and the item goes on. */
+static void drop_step(round_t *r, turn_t *turn, const char *why)
+{
+    applied_of(turn)->tried = 1;
+    if (only_line(turn->step)) {
+        add_line(&applied_of(turn)->dropped, only_line(turn->step), why, r->b->p);
+    }
+}
+
+static void refuse_step(round_t *r, turn_t *turn, const cs_result_t *result)
+{
+    applied_of(turn)->tried = 1;
+    applied_of(turn)->result = *result;
+    if (only_line(turn->step)) {
+        add_line(&applied_of(turn)->refused, only_line(turn->step), words_of(result), r->b->p);
+    }
+}
+
+/* Not about a row, but about whether the CRM can be asked at all. */
+static int is_everywhere(const cs_result_t *result)
+{
+    return result->cls == CS_CLASS_TOKEN || result->cls == CS_CLASS_SUSPEND ||
+           result->cls == CS_CLASS_THROTTLED;
+}
+
+/* What holds for the whole CRM ends the item; what holds for one row of a list is repeated later,
+ * when everything else was tried. */
+static void fail_step(turn_t *turn, const cs_result_t *result)
+{
+    int record = !is_aside(turn->step);
+
+    applied_of(turn)->tried = 1;
+    applied_of(turn)->result = *result;
+    if (turn->fate->result.cls == CS_CLASS_OK || (record && !turn->fate->ends)) {
+        turn->fate->result = *result;
+    }
+    turn->fate->ends |= record || is_everywhere(result);
+}
+
+static void count_done(cs_batch_t *b, const turn_t *turn)
+{
+    if (turn->step->kind == CS_STEP_CREATE && !turn->step->list) {
+        cs_count(CS_COUNT_CREATED, 1);
+        ++b->created;
+    }
+    else if (turn->step->kind == CS_STEP_UPDATE || is_aside(turn->step)) {
+        cs_count(CS_COUNT_UPDATED, 1);
+        ++b->updated;
     }
     else {
-        s->state = SYMBOL_FAILED;
-        s->result = write->result;
+        cs_count(CS_COUNT_CLOSED, 1);
+        ++b->closed;
     }
 }
 
-/* A row under our own id is ours: a crash kept us from noting it. Without one it was the CRM's
- * rules that saw a duplicate, and a person must say of which row. */
-static void take_twin(cs_batch_t *b, symbol_t *s, const cs_crm_read_t *read)
+static void step_done(cs_batch_t *b, turn_t *turn, const cs_record_t *after)
 {
-    cs_item_account(b, s->item, read->calls, read->took, read->correlation);
-    if (read->result.cls == CS_CLASS_OK) {
-        found(b, s, read->id);
-    }
-    else if (read->result.cls == CS_CLASS_GONE) {
-        hold(s, apr_psprintf(b->p, "the CRM refuses another %s: %s", key_for_people(b, s),
-                             s->result.detail ? s->result.detail : "it has one already"));
-    }
-    else {
-        s->result = read->result;
-    }
+    applied_of(turn)->tried = applied_of(turn)->done = 1;
+    applied_of(turn)->after = after;
+    cs_result_clear(&applied_of(turn)->result);
+    count_done(b, turn);
 }
 
-static void read_twins(cs_batch_t *b, const apr_array_header_t *list, const cs_crm_write_t *writes,
-                       int crm)
+/* Nothing of it had to be written. */
+static void step_done_already(turn_t *turn, const cs_record_t *after)
 {
-    cs_crm_read_t *reads = apr_pcalloc(b->p, sizeof(*reads) * (apr_size_t)(list->nelts + 1));
-    symbol_t **twins = apr_pcalloc(b->p, sizeof(*twins) * (apr_size_t)(list->nelts + 1));
-    int i, n = 0;
-
-    for (i = 0; i < list->nelts; ++i) {
-        if (writes[i].result.cls == CS_CLASS_DUPLICATE) {
-            reads[n].table = writes[i].table;
-            reads[n].id = writes[i].id;
-            twins[n++] = APR_ARRAY_IDX(list, i, symbol_t *);
-        }
-    }
-    if (!n) {
-        return;
-    }
-    b->lane->crm_impl[crm]->read(b->lane->crm[crm], reads, n, cs_time_mono() + STAGE, b->p);
-    for (i = 0; i < n; ++i) {
-        take_twin(b, twins[i], &reads[i]);
-    }
+    applied_of(turn)->tried = applied_of(turn)->done = 1;
+    applied_of(turn)->after = after;
 }
 
-static int share_a_key(const symbol_t *one, const symbol_t *other)
+/* ---- look-ups in rows ---- */
+
+static int is_refusal(const cs_result_t *result)
 {
-    const json_t *ours = one->keys, *theirs = other->keys;
-    size_t i, j;
-
-    if (strcmp(cs_json_str(one->lookup, "table"), cs_json_str(other->lookup, "table"))) {
-        return 0;
-    }
-    for (i = 0; i < json_array_size(ours); ++i) {
-        for (j = 0; j < json_array_size(theirs); ++j) {
-            if (json_equal(json_array_get(ours, i), json_array_get(theirs, j))) {
-                return 1;
-            }
-        }
-    }
-    return 0;
+    return result->cls == CS_CLASS_DATA || result->cls == CS_CLASS_REFUSED;
 }
 
-/* What one row of this list may turn out to be is looked for again once that is made. */
-static apr_array_header_t *without_kin(cs_batch_t *b, const apr_array_header_t *list, int *pagain)
-{
-    apr_array_header_t *out = apr_array_make(b->p, list->nelts + 1, sizeof(symbol_t *));
-    int i, j;
-
-    for (i = 0; i < list->nelts; ++i) {
-        symbol_t *s = APR_ARRAY_IDX(list, i, symbol_t *);
-        for (j = 0; j < out->nelts; ++j) {
-            if (share_a_key(s, APR_ARRAY_IDX(out, j, symbol_t *))) {
-                break;
-            }
-        }
-        if (j == out->nelts) {
-            APR_ARRAY_PUSH(out, symbol_t *) = s;
-        }
-        else {
-            s->row = NULL;
-            *pagain = 1;
-        }
-    }
-    return out;
-}
-
-/* 1 when symbols are left that must be looked for again. */
-static int make_rows(cs_batch_t *b, apr_hash_t *symbols, int crm)
-{
-    int i, again = 0;
-    apr_array_header_t *list = without_kin(b, open_symbols(b, symbols, crm, 1), &again);
-    cs_crm_write_t *writes = apr_pcalloc(b->p, sizeof(*writes) * (apr_size_t)(list->nelts + 1));
-
-    if (!list->nelts) {
-        return 0;
-    }
-    for (i = 0; i < list->nelts; ++i) {
-        symbol_t *s = APR_ARRAY_IDX(list, i, symbol_t *);
-        writes[i].kind = CS_CRM_CREATE;
-        writes[i].table = cs_json_str(s->lookup, "table");
-        writes[i].id = derived_id(b, s);
-        writes[i].row = s->row;
-    }
-    b->lane->crm_impl[crm]->write(b->lane->crm[crm], writes, list->nelts, cs_time_mono() + STAGE,
-                                  b->p);
-    CS_CRASH_POINT("lookup-made");
-    for (i = 0; i < list->nelts; ++i) {
-        take_made(b, APR_ARRAY_IDX(list, i, symbol_t *), &writes[i]);
-    }
-    read_twins(b, list, writes, crm);
-    return again;
-}
-
-/* A row to be made may itself point at rows that must be found or made first. */
-static void resolve_symbols(cs_batch_t *b, apr_hash_t *symbols, int crm, int depth)
-{
-    apr_array_header_t *made;
-    apr_hash_t *inner = apr_hash_make(b->p);
-    int i;
-
-    find_rows(b, symbols, crm);
-    made = open_symbols(b, symbols, crm, 1);
-    for (i = 0; i < made->nelts; ++i) {
-        collect(b, inner, APR_ARRAY_IDX(made, i, symbol_t *)->item,
-                APR_ARRAY_IDX(made, i, symbol_t *)->row);
-    }
-    if (apr_hash_count(inner) && depth < DEPTH_MAX) {
-        resolve_symbols(b, inner, crm, depth + 1);
-    }
-    for (i = 0; i < made->nelts; ++i) {
-        symbol_t *s = APR_ARRAY_IDX(made, i, symbol_t *);
-        unresolved_t bad = {0};
-        json_t *row = resolve_row(b, inner, s->item, s->row, &bad);
-        if (bad.symbol) {
-            s->state = bad.symbol->state == SYMBOL_OPEN ? SYMBOL_HELD : bad.symbol->state;
-            s->why = bad.symbol->why ? bad.symbol->why : "its own look-ups are nested too deeply";
-            s->result = bad.symbol->result;
-        }
-        s->row = row;
-    }
-    if (make_rows(b, symbols, crm)) {
-        resolve_symbols(b, symbols, crm, depth);
-    }
-}
-
-/* ---- putting ids into rows ---- */
-
-/* Money whose currency is unknown is held as a pair; everything else holds the deal. (deals 2) */
-static int drop_with_line(json_t *row, const json_t *lookup)
+/* Money whose currency is unknown is held as a pair. 0 = the look-up stands for no line. */
+static int drop_columns(json_t *row, const json_t *lookup)
 {
     const json_t *columns = json_object_get(lookup, "columns");
     size_t i;
 
-    if (!json_is_array(columns)) {
+    if (!json_is_array(columns) || !cs_json_str(lookup, "line")) {
         return 0;
     }
     for (i = 0; i < json_array_size(columns); ++i) {
@@ -434,81 +209,101 @@ static int drop_with_line(json_t *row, const json_t *lookup)
     return 1;
 }
 
-static json_t *ref_of(const symbol_t *s)
+static void hold_record(round_t *r, turn_t *turn, const cs_unresolved_t *bad)
 {
-    return json_pack("{s:{s:s, s:s}}", "$ref", "table", cs_json_str(s->lookup, "table"), "id",
-                     s->id);
+    cs_result_t result = {0};
+
+    if (bad->failed) {
+        result = bad->symbol->result;
+    }
+    else {
+        cs_result_set(&result, r->b->p, CS_EREMOTE, CS_CLASS_REFUSED, "lookup:held", "%s",
+                      bad->why);
+    }
+    fail_step(turn, &result);
 }
 
-static json_t *resolve_row(cs_batch_t *b, apr_hash_t *symbols, cs_item_t *item, const json_t *row,
-                           unresolved_t *bad)
+/* A line that is held, or whose row the CRM refused to make, leaves the rest to be written. */
+static void resolve_record(round_t *r, turn_t *turn)
 {
-    json_t *out = cs_json_own(json_copy((json_t *)row), b->p);
-    const char *column;
-    json_t *value;
-    void *next;
+    size_t most = json_object_size(turn->step->columns);
+    cs_unresolved_t bad = {0};
 
-    json_object_foreach_safe(out, next, column, value) {
-        const json_t *lookup = lookup_of(value);
-        symbol_t *s =
-            lookup ? apr_hash_get(symbols, symbol_text(b, item->crm, lookup), APR_HASH_KEY_STRING)
-                   : NULL;
-        if (!lookup) {
-            continue;
-        }
-        if (s && s->state == SYMBOL_FOUND) {
-            json_object_set_new(out, column, ref_of(s));
-        }
-        else if (s && s->state == SYMBOL_SKIPPED) {
-            json_object_del(out, column);
+    turn->row = cs_symbols_row(r->symbols, turn->item, turn->step->columns, &bad, turn->recalled);
+    while (bad.lookup && (!bad.failed || is_refusal(&bad.symbol->result)) && most-- > 0 &&
+           drop_columns(turn->row, bad.lookup)) {
+        const char *line = cs_json_str(bad.lookup, "line");
+        if (bad.failed) {
+            add_line(&applied_of(turn)->refused, line, words_of(&bad.symbol->result), r->b->p);
         }
         else {
-            bad->symbol = s;
-            bad->lookup = lookup;
+            add_line(&applied_of(turn)->dropped, line, bad.why, r->b->p);
         }
+        memset(&bad, 0, sizeof(bad));
+        turn->row = cs_symbols_row(r->symbols, turn->item, turn->row, &bad, turn->recalled);
     }
-    return out;
+    if (bad.lookup) {
+        hold_record(r, turn, &bad);
+    }
+    else if (turn->step->kind == CS_STEP_UPDATE && !json_object_size(turn->row)) {
+        step_done_already(turn, turn->item->record);
+    }
 }
 
-/* ---- turns ---- */
-
-static int may_follow(const cs_item_t *item, const cs_step_t *step)
+static void resolve_aside(round_t *r, turn_t *turn)
 {
-    return step->after < 0 || !APR_ARRAY_IDX(item->plan->steps, step->after, cs_step_t *)->send ||
-           item->applied[step->after].done;
-}
+    cs_unresolved_t bad = {0};
 
-static int next_turn(cs_item_t *item, turn_t *turn)
-{
-    int i;
-
-    for (i = 0; !item->over && i < item->plan->steps->nelts; ++i) {
-        const cs_step_t *step = APR_ARRAY_IDX(item->plan->steps, i, cs_step_t *);
-        if (step->send && !item->applied[i].tried) {
-            if (!may_follow(item, step)) {
-                return 0;
-            }
-            turn->item = item;
-            turn->index = i;
-            turn->step = step;
-            return 1;
+    turn->row = cs_symbols_row(r->symbols, turn->item, turn->step->columns, &bad, turn->recalled);
+    if (bad.lookup && bad.failed && is_refusal(&bad.symbol->result)) {
+        refuse_step(r, turn, &bad.symbol->result);
+    }
+    else if (bad.lookup && bad.failed) {
+        fail_step(turn, &bad.symbol->result);
+    }
+    else if (bad.lookup) {
+        drop_step(r, turn, bad.why);
+    }
+    else if (turn->step->kind == CS_STEP_ENSURE || turn->step->kind == CS_STEP_JOIN) {
+        if (!json_object_size(turn->row)) {
+            drop_step(r, turn, "the CRM has no such row");
+        }
+        else if (turn->step->kind == CS_STEP_ENSURE) {
+            step_done_already(turn, NULL);
         }
     }
-    return 0;
+}
+
+static void resolve_turn(round_t *r, turn_t *turn)
+{
+    if (is_aside(turn->step)) {
+        resolve_aside(r, turn);
+    }
+    else {
+        resolve_record(r, turn);
+    }
+    turn->item->recalled |= turn->recalled->nelts > 0;
+}
+
+/* ---- writing ---- */
+
+static int same(const char *a, const char *b)
+{
+    return a && b && !strcmp(a, b);
 }
 
 /* A step of ours moved the row's version: what follows in this very look is guarded by the new one.
  */
-static const char *guard_now(const cs_item_t *item, const turn_t *turn)
+static const char *guard_now(const turn_t *turn)
 {
     const char *guard = turn->step->guard;
     int i;
 
     for (i = 0; i < turn->index; ++i) {
-        const cs_step_t *before = APR_ARRAY_IDX(item->plan->steps, i, cs_step_t *);
-        const cs_applied_t *applied = &item->applied[i];
-        if (applied->done && applied->after && applied->after->version && before->table &&
-            turn->step->table && !strcmp(before->table, turn->step->table)) {
+        const cs_step_t *before = APR_ARRAY_IDX(turn->item->plan->steps, i, cs_step_t *);
+        const cs_applied_t *applied = &turn->item->applied[i];
+        if (applied->done && applied->after && applied->after->version &&
+            same(before->table, turn->step->table) && same(before->id, turn->step->id)) {
             guard = applied->after->version;
         }
     }
@@ -517,177 +312,378 @@ static const char *guard_now(const cs_item_t *item, const turn_t *turn)
 
 static cs_crm_write_e write_kind(cs_step_kind_e kind)
 {
-    return kind == CS_STEP_CREATE ? CS_CRM_CREATE
-           : kind == CS_STEP_CALL ? CS_CRM_CALL
-                                  : CS_CRM_UPDATE;
+    switch (kind) {
+    case CS_STEP_CREATE:
+        return CS_CRM_CREATE;
+    case CS_STEP_CALL:
+        return CS_CRM_CALL;
+    case CS_STEP_DELETE:
+        return CS_CRM_DELETE;
+    case CS_STEP_JOIN:
+        return CS_CRM_JOIN;
+    default:
+        return CS_CRM_UPDATE;
+    }
 }
 
-static void fill_write(cs_batch_t *b, cs_crm_write_t *write, const turn_t *turn)
+/* The columns that are read of such a row; NULL = it is read by nobody. */
+static const apr_array_header_t *columns_of(const turn_t *turn)
+{
+    const apr_array_header_t *related;
+    int i;
+
+    if (turn->step->kind == CS_STEP_CALL || turn->step->kind == CS_STEP_DELETE ||
+        turn->step->kind == CS_STEP_JOIN) {
+        return NULL;
+    }
+    if (!turn->step->list) {
+        return cs_mapping_columns(turn->item->kind);
+    }
+    related = cs_mapping_related(turn->item->kind);
+    for (i = 0; related && i < related->nelts; ++i) {
+        const cs_related_t *rows = &APR_ARRAY_IDX(related, i, cs_related_t);
+        if (same(rows->list, turn->step->list) && same(rows->table, turn->step->table)) {
+            return rows->columns;
+        }
+    }
+    return NULL;
+}
+
+static void fill_write(round_t *r, cs_crm_write_t *write, const turn_t *turn)
 {
     write->kind = write_kind(turn->step->kind);
     write->table = turn->step->table;
     write->id = turn->step->id;
-    write->guard = guard_now(turn->item, turn);
+    write->guard = guard_now(turn);
     write->call = turn->step->call;
     write->row = turn->row;
-    write->columns = turn->step->kind == CS_STEP_CALL ? NULL : cs_mapping_columns(turn->item->kind);
-    write->lookups = cs_lane_lookups(turn->item->kind, b->p);
+    write->columns = columns_of(turn);
+    write->lookups = cs_lane_lookups(turn->item->kind, r->b->p);
 }
 
-static void count_done(cs_batch_t *b, const turn_t *turn)
+static void account(round_t *r, const turn_t *turn, const cs_crm_write_t *write)
 {
-    switch (turn->step->kind) {
-    case CS_STEP_CREATE:
-        cs_count(CS_COUNT_CREATED, 1);
-        ++b->created;
-        break;
-    case CS_STEP_UPDATE:
-        cs_count(CS_COUNT_UPDATED, 1);
-        ++b->updated;
-        break;
-    default:
-        cs_count(CS_COUNT_CLOSED, 1);
-        ++b->closed;
+    cs_applied_t *applied = applied_of(turn);
+
+    cs_item_account(r->b, turn->item, write->calls, write->took, write->correlation);
+    applied->calls += write->calls;
+    applied->took += write->took;
+    if (write->correlation && *write->correlation) {
+        applied->correlation = applied->correlation
+                                   ? apr_pstrcat(r->b->p, applied->correlation, "; ",
+                                                 write->correlation, NULL)
+                                   : write->correlation;
     }
 }
 
-static void take_write(cs_batch_t *b, const turn_t *turn, const cs_crm_write_t *write)
+/* What was found in an earlier batch may be gone by now, deleted or merged: before the value is
+ * blamed, the next look asks again, once. */
+static int ask_again(const turn_t *turn, const cs_result_t *result)
 {
-    cs_item_t *item = turn->item;
-    cs_applied_t *applied = &item->applied[turn->index];
+    int i, blamed = !result->blames;
 
-    cs_item_account(b, item, write->calls, write->took, write->correlation);
-    applied->tried = 1;
-    applied->result = write->result;
-    applied->calls = write->calls;
-    applied->took = write->took;
-    applied->correlation = write->correlation;
-    applied->after = write->record;
-    applied->done = write->result.cls == CS_CLASS_OK;
-    if (applied->done) {
-        count_done(b, turn);
+    for (i = 0; i < turn->recalled->nelts; ++i) {
+        blamed |= cs_refusal_blames(result, APR_ARRAY_IDX(turn->recalled, i, const char *));
+    }
+    return blamed && turn->recalled->nelts && result->cls == CS_CLASS_DATA &&
+           turn->item->work->attempts == 0;
+}
+
+static void fail_and_ask_again(turn_t *turn, const cs_result_t *result)
+{
+    cs_result_t again = *result;
+
+    again.cls = CS_CLASS_CONFLICT;
+    fail_step(turn, &again);
+}
+
+static void aside_failed(round_t *r, turn_t *turn, const cs_crm_write_t *write)
+{
+    if (write->kind == CS_CRM_DELETE && write->result.cls == CS_CLASS_GONE) {
+        step_done(r->b, turn, NULL);
+    }
+    else if (ask_again(turn, &write->result)) {
+        fail_and_ask_again(turn, &write->result);
+    }
+    else if (is_refusal(&write->result)) {
+        refuse_step(r, turn, &write->result);
+    }
+    else {
+        fail_step(turn, &write->result);
+    }
+}
+
+static void record_failed(round_t *r, turn_t *turn, const cs_crm_write_t *write)
+{
+    if (ask_again(turn, &write->result)) {
+        fail_and_ask_again(turn, &write->result);
         return;
     }
-    /* What was found once may be gone by now, deleted or merged: the next look asks again, and a
-     * write refused for its data has one. */
-    cs_lane_cache_clear(b->lane);
-    if (item->recalled && write->result.cls == CS_CLASS_DATA && item->work->attempts == 0) {
-        applied->result.cls = CS_CLASS_CONFLICT;
+    if (write->result.cls == CS_CLASS_DATA &&
+        (write->kind == CS_CRM_CREATE || write->kind == CS_CRM_UPDATE)) {
+        turn->refusal = cs_refusal_begin(turn->step, write, r->b->p);
     }
-    cs_item_fail(item, item->look.crm, &applied->result);
+    if (!turn->refusal) {
+        fail_step(turn, &write->result);
+    }
 }
 
-static void write_turns(cs_batch_t *b, apr_array_header_t *turns, int crm)
+/* May a look-up of an earlier batch be the reason? */
+static int doubts_lookups(const cs_result_t *result)
 {
-    cs_crm_write_t *writes = apr_pcalloc(b->p, sizeof(*writes) * (apr_size_t)(turns->nelts + 1));
-    turn_t **mine = apr_pcalloc(b->p, sizeof(*mine) * (apr_size_t)(turns->nelts + 1));
-    int i, n = 0;
+    return is_refusal(result) || result->cls == CS_CLASS_GONE || result->cls == CS_CLASS_DUPLICATE;
+}
 
-    for (i = 0; i < turns->nelts; ++i) {
-        turn_t *turn = &APR_ARRAY_IDX(turns, i, turn_t);
-        if (turn->item->crm == crm && !turn->item->over &&
-            !turn->item->applied[turn->index].tried) {
-            fill_write(b, &writes[n], turn);
-            mine[n++] = turn;
+static void take_write(round_t *r, turn_t *turn, const cs_crm_write_t *write)
+{
+    account(r, turn, write);
+    if (write->result.cls == CS_CLASS_OK) {
+        step_done(r->b, turn, write->record);
+        applied_of(turn)->created = write->created;
+        return;
+    }
+    if (doubts_lookups(&write->result)) {
+        cs_lane_cache_clear(r->b->lane);
+    }
+    if (is_aside(turn->step)) {
+        aside_failed(r, turn, write);
+    }
+    else {
+        record_failed(r, turn, write);
+    }
+}
+
+/* ---- a list's row that is there already ---- */
+
+/* A row under our own id is ours, made by a look that was not heard to its end. Without one it was
+ * the CRM's rules that saw a duplicate. */
+static void take_twin(round_t *r, turn_t *turn, const cs_crm_read_t *read)
+{
+    cs_applied_t *applied = applied_of(turn);
+
+    cs_item_account(r->b, turn->item, read->calls, read->took, read->correlation);
+    applied->calls += read->calls;
+    applied->took += read->took;
+    if (read->result.cls == CS_CLASS_OK) {
+        cs_result_clear(&applied->result);
+        step_done_already(turn, read->record);
+        applied->found = 1;
+    }
+    else if (read->result.cls == CS_CLASS_GONE) {
+        drop_step(r, turn, words_of(&applied->result));
+        cs_result_clear(&applied->result);
+    }
+    else {
+        fail_step(turn, &read->result);
+    }
+}
+
+static void read_twins(round_t *r, turn_t **twins, const cs_crm_write_t *writes, int n, int crm)
+{
+    cs_crm_read_t *reads = apr_pcalloc(r->b->p, sizeof(*reads) * (apr_size_t)(n + 1));
+    int i;
+
+    for (i = 0; i < n; ++i) {
+        reads[i].table = writes[i].table;
+        reads[i].id = writes[i].id;
+        reads[i].columns = writes[i].columns;
+        reads[i].lookups = writes[i].lookups;
+    }
+    r->b->lane->crm_impl[crm]->read(r->b->lane->crm[crm], reads, n, cs_time_mono() + STAGE,
+                                    r->b->p);
+    for (i = 0; i < n; ++i) {
+        take_twin(r, twins[i], &reads[i]);
+    }
+}
+
+static int is_twin(const turn_t *turn, const cs_crm_write_t *write)
+{
+    return turn->step->list && write->kind == CS_CRM_CREATE &&
+           write->result.cls == CS_CLASS_DUPLICATE;
+}
+
+/* ---- without what was refused ---- */
+
+/* What follows in this look waits: a record must not be closed before its last values are in it. */
+static void drop_left(round_t *r, turn_t *turn, const apr_array_header_t *left)
+{
+    cs_result_t result = {0};
+    int i;
+
+    for (i = 0; i < left->nelts; ++i) {
+        add_line(&applied_of(turn)->dropped, APR_ARRAY_IDX(left, i, const char *),
+                 "other values were refused first: sent with the next look", r->b->p);
+    }
+    cs_result_set(&result, r->b->p, CS_ELIMIT, CS_CLASS_CONFLICT, "lines:many",
+                  "%d values are left for the next look: too many others were refused",
+                  left->nelts);
+    if (turn->fate->result.cls == CS_CLASS_OK) {
+        turn->fate->result = result;
+    }
+    turn->fate->ends = 1;
+}
+
+static void end_refusal(round_t *r, turn_t *turn)
+{
+    cs_refusal_end_t end;
+    const char *line;
+    json_t *words;
+
+    cs_refusal_end(turn->refusal, &end);
+    turn->refusal = NULL;
+    json_object_foreach(end.refused, line, words) {
+        add_line(&applied_of(turn)->refused, line, json_string_value(words), r->b->p);
+    }
+    if (end.result.cls != CS_CLASS_OK) {
+        fail_step(turn, &end.result);
+    }
+    else if (end.after) {
+        step_done(r->b, turn, end.after);
+    }
+    else {
+        step_done_already(turn, turn->item->record);
+    }
+    if (end.left) {
+        drop_left(r, turn, end.left);
+    }
+}
+
+/* The next send of every step that is being halved, together. */
+static int halve(round_t *r, turn_t **turns, cs_crm_write_t *writes, int n, int crm)
+{
+    int i, left = 0;
+
+    for (i = 0; i < n; ++i) {
+        if (cs_refusal_next(turns[i]->refusal, &writes[left])) {
+            turns[left++] = turns[i];
+        }
+        else {
+            end_refusal(r, turns[i]);
         }
     }
+    if (!left) {
+        return 0;
+    }
+    r->b->lane->crm_impl[crm]->write(r->b->lane->crm[crm], writes, left, cs_time_mono() + STAGE,
+                                     r->b->p);
+    CS_CRASH_POINT("apply-halved");
+    for (i = 0; i < left; ++i) {
+        account(r, turns[i], &writes[i]);
+        cs_refusal_take(turns[i]->refusal, &writes[i]);
+    }
+    return left;
+}
+
+/* ---- a round ---- */
+
+static int fill_writes(round_t *r, cs_crm_write_t *writes, turn_t **mine, int crm, int *plists)
+{
+    int i, n = 0;
+
+    for (i = 0; i < r->turns->nelts; ++i) {
+        turn_t *turn = &APR_ARRAY_IDX(r->turns, i, turn_t);
+        if (turn->item->crm == crm && !applied_of(turn)->tried &&
+            !is_everywhere(&turn->fate->result)) {
+            fill_write(r, &writes[n], turn);
+            mine[n++] = turn;
+            *plists |= is_aside(turn->step);
+        }
+    }
+    return n;
+}
+
+static void write_turns(round_t *r, int crm)
+{
+    apr_size_t room = (apr_size_t)r->turns->nelts + 1;
+    cs_crm_write_t *writes = apr_pcalloc(r->b->p, sizeof(*writes) * room);
+    turn_t **mine = apr_pcalloc(r->b->p, sizeof(*mine) * room);
+    int lists = 0, n = fill_writes(r, writes, mine, crm, &lists), i, twins = 0, halving = 0;
+
     if (!n) {
         return;
     }
-    b->lane->crm_impl[crm]->write(b->lane->crm[crm], writes, n, cs_time_mono() + STAGE, b->p);
+    r->b->lane->crm_impl[crm]->write(r->b->lane->crm[crm], writes, n, cs_time_mono() + STAGE,
+                                     r->b->p);
     CS_CRASH_POINT("apply-written");
+    if (lists) {
+        CS_CRASH_POINT("apply-list-written");
+    }
+    /* Both kinds of leftovers are gathered at the front, behind what was taken already. */
     for (i = 0; i < n; ++i) {
-        take_write(b, mine[i], &writes[i]);
-    }
-}
-
-static void hold_item(cs_batch_t *b, turn_t *turn, const symbol_t *bad)
-{
-    cs_applied_t *applied = &turn->item->applied[turn->index];
-
-    applied->tried = 1;
-    if (bad->state == SYMBOL_FAILED) {
-        applied->result = bad->result;
-    }
-    else {
-        cs_result_set(&applied->result, b->p, CS_EREMOTE, CS_CLASS_REFUSED, "lookup:held", "%s",
-                      bad->why ? bad->why : "a look-up could not be resolved");
-    }
-    cs_item_fail(turn->item, turn->item->look.crm, &applied->result);
-}
-
-/* All its lines are held: the row is as it was read. */
-static void nothing_left(turn_t *turn)
-{
-    cs_applied_t *applied = &turn->item->applied[turn->index];
-
-    applied->tried = applied->done = 1;
-    applied->after = turn->item->record;
-}
-
-static void note_dropped(cs_batch_t *b, turn_t *turn, const unresolved_t *bad)
-{
-    cs_applied_t *applied = &turn->item->applied[turn->index];
-
-    if (!applied->dropped) {
-        applied->dropped = cs_json_own(json_object(), b->p);
-    }
-    json_object_set_new(applied->dropped, cs_json_str(bad->lookup, "line"),
-                        json_string(bad->symbol->why));
-}
-
-/* A line that is held leaves the rest of its row to be written. */
-static void resolve_turn(cs_batch_t *b, apr_hash_t *symbols, turn_t *turn)
-{
-    size_t left = json_object_size(turn->step->columns);
-    unresolved_t bad = {0};
-
-    turn->row = resolve_row(b, symbols, turn->item, turn->step->columns, &bad);
-    while (bad.symbol && bad.symbol->state == SYMBOL_HELD && left-- > 0 &&
-           drop_with_line(turn->row, bad.lookup)) {
-        note_dropped(b, turn, &bad);
-        memset(&bad, 0, sizeof(bad));
-        turn->row = resolve_row(b, symbols, turn->item, turn->row, &bad);
-    }
-    if (bad.symbol) {
-        hold_item(b, turn, bad.symbol);
-    }
-    else if (turn->step->kind == CS_STEP_UPDATE && !json_object_size(turn->row)) {
-        nothing_left(turn);
-    }
-}
-
-static int play_round(cs_batch_t *b)
-{
-    apr_array_header_t *turns = apr_array_make(b->p, b->items->nelts + 1, sizeof(turn_t));
-    apr_hash_t *symbols = apr_hash_make(b->p);
-    int i, crm;
-
-    for (i = 0; i < b->items->nelts; ++i) {
-        cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
-        turn_t turn = {0};
-        if (!item->over && item->plan && item->plan->what == CS_PLAN_STEPS &&
-            next_turn(item, &turn)) {
-            APR_ARRAY_PUSH(turns, turn_t) = turn;
-            collect(b, symbols, item, turn.step->columns);
+        if (is_twin(mine[i], &writes[i])) {
+            account(r, mine[i], &writes[i]);
+            applied_of(mine[i])->result = writes[i].result;
+            writes[twins] = writes[i];
+            mine[twins++] = mine[i];
+        }
+        else {
+            take_write(r, mine[i], &writes[i]);
         }
     }
-    for (crm = 0; crm < b->lane->site->ncrms; ++crm) {
-        resolve_symbols(b, symbols, crm, 0);
+    if (twins) {
+        cs_lane_cache_clear(r->b->lane);
+        read_twins(r, mine, writes, twins, crm);
     }
-    for (i = 0; i < turns->nelts; ++i) {
-        resolve_turn(b, symbols, &APR_ARRAY_IDX(turns, i, turn_t));
+    for (i = 0; i < r->turns->nelts; ++i) {
+        turn_t *turn = &APR_ARRAY_IDX(r->turns, i, turn_t);
+        if (turn->item->crm == crm && turn->refusal) {
+            mine[halving++] = turn;
+        }
     }
-    for (crm = 0; crm < b->lane->site->ncrms; ++crm) {
-        write_turns(b, turns, crm);
+    while (halving) {
+        halving = halve(r, mine, writes, halving, crm);
     }
-    return turns->nelts;
+}
+
+static void conclude(round_t *r)
+{
+    int i;
+
+    for (i = 0; i < r->b->items->nelts; ++i) {
+        cs_item_t *item = APR_ARRAY_IDX(r->b->items, i, cs_item_t *);
+        if (!item->over && r->fates[i].ends) {
+            cs_item_fail(item, item->look.crm, &r->fates[i].result);
+        }
+    }
+}
+
+static int play_round(round_t *r)
+{
+    int i, crm;
+
+    r->turns = apr_array_make(r->b->p, r->b->items->nelts + 1, sizeof(turn_t));
+    for (i = 0; i < r->b->items->nelts; ++i) {
+        add_turns(r, i);
+    }
+    for (i = 0; i < r->turns->nelts; ++i) {
+        const turn_t *turn = &APR_ARRAY_IDX(r->turns, i, turn_t);
+        cs_symbols_collect(r->symbols, turn->item, turn->step);
+    }
+    for (crm = 0; crm < r->b->lane->site->ncrms; ++crm) {
+        cs_symbols_resolve(r->symbols, crm);
+    }
+    for (i = 0; i < r->turns->nelts; ++i) {
+        resolve_turn(r, &APR_ARRAY_IDX(r->turns, i, turn_t));
+    }
+    for (crm = 0; crm < r->b->lane->site->ncrms; ++crm) {
+        write_turns(r, crm);
+    }
+    conclude(r);
+    return r->turns->nelts;
 }
 
 void cs_batch_apply(cs_batch_t *b)
 {
-    int rounds = 0;
+    round_t r = {b, cs_symbols_make(b), NULL, NULL};
+    int rounds = 0, i;
 
-    while (rounds++ < ROUNDS_MAX && play_round(b)) {
+    r.fates = apr_pcalloc(b->p, sizeof(*r.fates) * (apr_size_t)(b->items->nelts + 1));
+    while (rounds++ < ROUNDS_MAX && play_round(&r)) {
+    }
+    for (i = 0; i < b->items->nelts; ++i) {
+        cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
+        if (!item->over && r.fates[i].result.cls != CS_CLASS_OK) {
+            cs_item_fail(item, item->look.crm, &r.fates[i].result);
+        }
     }
 }
