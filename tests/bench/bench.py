@@ -246,12 +246,17 @@ class Bench:
             ratios, same = [], []
             for number in range(args.idle_pairs):
                 rates = [0.0, 0.0, 0.0]
-                for _ in range(ROUNDS):
-                    for server in servers:
+                for turn in range(number * ROUNDS, (number + 1) * ROUNDS):
+                    # Who is started first has the longest to settle, and the first turn: everybody in turn.
+                    order = [(turn + i) % len(servers) for i in range(len(servers))]
+                    for server in (servers[i] for i in order):
                         server.stop()
                         server.start()
+                    world.ready()  # its runner has done what it does at a start: idle is what comes after
+                    for server in servers:
                         pin_processes(server)
-                    rates = [sum(both) for both in zip(rates, race(servers, args.idle_seconds))]
+                    for i, rate in zip(order, race([servers[i] for i in order], args.idle_seconds)):
+                        rates[i] += rate
                 mine, other, again = (rate / ROUNDS for rate in rates)
                 ratios.append(mine / other)
                 same.append(again / other)
