@@ -354,6 +354,7 @@ static void step_create(cs_planning_t *pl)
         merge(columns, pl->state_set);
     }
     add_lines(pl, columns, step->lines);
+    cs_list_columns(pl, columns, step->lines, step->parts);
     cs_tell_columns(pl, columns, columns);
     cs_tell_travels(pl, columns);
     name_line(step, CS_LINE_STATE);
@@ -386,6 +387,7 @@ static int step_update(cs_planning_t *pl, int after)
         return after;
     }
     add_lines(pl, columns, names);
+    cs_list_columns(pl, columns, names, NULL);
     if (names->nelts) {
         why = apr_psprintf(pl->p, "%d field%s changed at Partner Center", names->nelts,
                            names->nelts == 1 ? "" : "s");
@@ -462,9 +464,13 @@ static void add_move(cs_planning_t *pl, cs_step_t *step, const char *state)
     name_line(step, CS_LINE_STATE);
 }
 
+static const char values_why[] = "the record's values, not sent by this version";
+
 /* A referral is accepted before it is edited; final values and the closing travel together. */
 static void steps_to_pc(cs_planning_t *pl)
 {
+    json_t *arrays = cs_json_own(json_array(), pl->p);
+    apr_array_header_t *items = apr_array_make(pl->p, 4, sizeof(const char *));
     cs_step_t *step = NULL;
     int actions = pl->heard ? pl->heard->actions->nelts : 0, i, after = -1;
 
@@ -480,10 +486,16 @@ static void steps_to_pc(cs_planning_t *pl)
         const cs_line_view_t *view = view_at(pl, i);
 
         if (view->verdict == CS_VERDICT_TO_PC) {
-            step = step ? step : patch_step(pl, "the record's values, not sent by this version");
+            step = step ? step : patch_step(pl, values_why);
             cs_line_operations(step->columns, line_at(pl, i), view->value, pl->doc, pl->p);
             name_line(step, view->line);
         }
+    }
+    cs_list_operations(pl, arrays, items);
+    if (items->nelts) {
+        step = step ? step : patch_step(pl, values_why);
+        json_array_extend(step->columns, arrays);
+        apr_array_cat(step->lines, items);
     }
     if (actions) {
         step = step ? step : patch_step(pl, pl->state->why);
@@ -499,11 +511,18 @@ static void steps_to_pc(cs_planning_t *pl)
 
 static void plan_steps(cs_planning_t *pl)
 {
+    int last = -1;
+
     if (pl->creating) {
         step_create(pl);
+        last = pl->plan->steps->nelts - 1;
     }
     else {
-        step_call(pl, step_update(pl, step_reopen(pl)));
+        last = step_update(pl, step_reopen(pl));
+    }
+    cs_list_steps(pl, last);
+    if (!pl->creating) {
+        step_call(pl, last);
     }
     steps_to_pc(pl);
 }
@@ -909,6 +928,7 @@ static void compare(cs_planning_t *pl)
         cs_plan_line(pl, line_at(pl, i), view);
         APR_ARRAY_PUSH(pl->plan->lines, cs_line_view_t *) = view;
     }
+    cs_plan_lists(pl);
     APR_ARRAY_PUSH(pl->plan->lines, cs_line_view_t *) = pl->state;
     cs_plan_tell(pl);
     plan_steps(pl);

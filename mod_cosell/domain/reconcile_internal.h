@@ -43,6 +43,7 @@ typedef struct cs_planning_t {
     int unlink;
     const cs_heard_t *heard; /* actions for Partner Center; NULL = none */
     const char *say;         /* refused: for people */
+    apr_array_header_t *lists; /* cs_listing_t *: what cs_plan_lists() read and decided */
 } cs_planning_t;
 
 /* 1 while the row takes writes, if need be after a reopening. */

@@ -1,0 +1,455 @@
+/* domain/list_judge.c: one item of a list, two sides, two images: what is to be done. (deals 2)
+ *
+ * An item is in a side's list or not, and its own image of each side says whether it was. What is
+ * compared is that, and the columns of the child row itself; the row found (a contact, a solution
+ * of the catalogue, a user) belongs to others, too, and is never changed because a list says
+ * something else. An item without images is new or not settled yet: both lists are united.
+ */
+#include <apr_strings.h>
+#include <string.h>
+#include <strings.h>
+
+#include "list_internal.h"
+
+/* ---- verdicts ---- */
+
+void cs_item_judge(cs_line_view_t *view, cs_verdict_e verdict, const char *why)
+{
+    view->verdict = verdict;
+    view->why = why;
+}
+
+void cs_item_judge_taken(cs_line_view_t *view, cs_verdict_e verdict, const char *rest,
+                        const char *why)
+{
+    cs_item_judge(view, verdict, why);
+    view->take = 1;
+    view->rest = rest;
+}
+
+static int is_in(const json_t *value)
+{
+    return json_is_object(value);
+}
+
+/* 1 when the list's own condition holds; else the item is left out, with the reason. */
+static int condition_holds(const cs_planning_t *pl, const cs_listing_t *l, cs_line_view_t *view)
+{
+    int holds = cs_cond_holds(l->list->when, &pl->world);
+
+    if (holds != 1) {
+        cs_item_judge(view, CS_VERDICT_SKIPPED,
+              apr_psprintf(pl->p, holds ? "a column of %s could not be read" : "only when %s",
+                           l->list->when->text));
+    }
+    return holds == 1;
+}
+
+static int has_moved(const cs_list_t *list, const json_t *before, const json_t *now)
+{
+    return is_in(before) != is_in(now) || cs_item_fields_differ(list, before, now);
+}
+
+/* ---- to the CRM ---- */
+
+/* The last checks on the way to the CRM. 1 = it may go. */
+static int may_reach_crm(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
+{
+    cs_line_view_t *view = item->view;
+    const char *refused;
+
+    if (!condition_holds(pl, l, view)) {
+        return 0;
+    }
+    if (!cs_planning_writable(pl)) {
+        cs_item_judge(view, CS_VERDICT_CLOSED, "the record is closed in the CRM");
+        return 0;
+    }
+    refused = cs_image_refused(pl, view->line, view->pc);
+    if (refused) {
+        cs_item_judge(view, CS_VERDICT_REFUSED, apr_psprintf(pl->p, "the CRM refused it: %s", refused));
+        return 0;
+    }
+    return 1;
+}
+
+static int has_lookup(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
+{
+    if (!l->list->find) {
+        return 1;
+    }
+    item->lookup = cs_find_lookup(l->list->find, pl->doc, item->pc_item, item->shown,
+                                  item->view->line, 1, pl->p);
+    if (!item->lookup) {
+        cs_item_judge(item->view, CS_VERDICT_HELD,
+              apr_psprintf(pl->p, "it lacks what a %s is found by", l->list->find->name));
+    }
+    return item->lookup != NULL;
+}
+
+static void send_to_crm(cs_list_item_t *item, cs_list_how_e how, json_t *value, const char *why)
+{
+    cs_item_judge(item->view, CS_VERDICT_TO_CRM, why);
+    item->view->value = value;
+    item->how = how;
+}
+
+void cs_item_add_to_crm(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item, const char *why)
+{
+    if (may_reach_crm(pl, l, item) && has_lookup(pl, l, item)) {
+        send_to_crm(item, CS_HOW_ROW, item->view->pc, why);
+    }
+}
+
+static void change_in_crm(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item, const char *why)
+{
+    if (!item->row_id) {
+        cs_item_judge_taken(item->view, CS_VERDICT_STAYS, CS_REST_STAYS, "the CRM has no column for it");
+    }
+    else if (may_reach_crm(pl, l, item)) {
+        send_to_crm(item, CS_HOW_CHANGE, item->view->pc, why);
+    }
+}
+
+/* Only a row that stood for the item when both sides had it: images say so. */
+static void remove_from_crm(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
+{
+    int users = l->list->shape == CS_LIST_USERS;
+
+    if (l->list->to_crm_add_only || (users && !(item->place && item->place->child))) {
+        cs_item_judge_taken(item->view, CS_VERDICT_STAYS, CS_REST_STAYS,
+                    "removed at Partner Center; the record keeps it");
+    }
+    else if (may_reach_crm(pl, l, item)) {
+        send_to_crm(item, l->list->shape == CS_LIST_COLUMN ? CS_HOW_COLUMN : CS_HOW_REMOVE,
+                    cs_json_own(json_null(), pl->p), "removed at Partner Center");
+    }
+}
+
+/* ---- to Partner Center ---- */
+
+static int may_reach_pc(cs_planning_t *pl, cs_listing_t *l, cs_line_view_t *view)
+{
+    if (!condition_holds(pl, l, view)) {
+        return 0;
+    }
+    if (pl->terminal) {
+        cs_item_judge(view, CS_VERDICT_CLOSED, "the referral is closed at Partner Center; edits stay here");
+        return 0;
+    }
+    return 1;
+}
+
+static const json_t *either(const json_t *a, const json_t *b)
+{
+    return a && !json_is_null(a) ? a : b;
+}
+
+/* The first required member that neither side has; NULL = none. */
+static const char *lacks(const cs_list_t *list, const cs_line_view_t *view)
+{
+    int i;
+
+    for (i = 0; list->required && i < list->required->nelts; i++) {
+        const char *member = APR_ARRAY_IDX(list->required, i, const char *);
+        const json_t *value =
+            either(cs_json_get(view->crm, member),
+                   either(cs_json_get(list->set, member), cs_json_get(view->pc, member)));
+
+        if (!value || json_is_null(value)) {
+            return member;
+        }
+    }
+    return NULL;
+}
+
+static void send_to_pc(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item, const char *why)
+{
+    cs_line_view_t *view = item->view;
+    const char *missing = is_in(view->crm) ? lacks(l->list, view) : NULL;
+
+    if (!may_reach_pc(pl, l, view)) {
+        return;
+    }
+    if (missing) {
+        cs_item_judge(view, CS_VERDICT_HELD, apr_psprintf(pl->p, "%s is missing", missing));
+        return;
+    }
+    cs_item_judge(view, CS_VERDICT_TO_PC, why);
+    view->value = view->crm;
+}
+
+static int stands_in(const cs_planning_t *pl, const cs_listing_t *l, const cs_list_item_t *item)
+{
+    const char *otherwise = pl->kind->owner ? pl->kind->owner->otherwise : NULL;
+
+    return l->list->shape == CS_LIST_USERS && otherwise && !strcasecmp(otherwise, item->key);
+}
+
+static void add_to_pc(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item, const char *why)
+{
+    if (stands_in(pl, l, item)) {
+        cs_item_judge_taken(item->view, CS_VERDICT_STAYS, CS_REST_STAYS,
+                    "owns records of which nobody else is a user");
+    }
+    else {
+        send_to_pc(pl, l, item, why);
+    }
+}
+
+static void remove_from_pc(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
+{
+    if (l->list->to_pc_add_only) {
+        cs_item_judge_taken(item->view, CS_VERDICT_STAYS, CS_REST_STAYS,
+                    "removed in the CRM; Partner Center keeps it");
+    }
+    else {
+        send_to_pc(pl, l, item, "removed in the CRM");
+    }
+}
+
+/* ---- one item ---- */
+
+static void judge_create(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
+{
+    cs_line_view_t *view = item->view;
+
+    if (!is_in(view->pc)) {
+        cs_item_judge_taken(view, CS_VERDICT_EQUAL, NULL, NULL);
+    }
+    else if (!l->list->to_crm) {
+        cs_item_judge(view, CS_VERDICT_SKIPPED, "goes to Partner Center once the record exists");
+    }
+    else if (!(l->list->events & CS_ON_CREATE)) {
+        cs_item_judge_taken(view, CS_VERDICT_SKIPPED, CS_REST_INTRODUCED,
+                    "not written at creation; the next change is");
+    }
+    else {
+        cs_item_add_to_crm(pl, l, item, "new record");
+    }
+}
+
+/* Both have it, and the child row says the same. */
+static void judge_same(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
+{
+    cs_line_view_t *view = item->view;
+    int moved = 0;
+    const char *member = is_in(view->pc) ? cs_item_found_differs(l->list, view, &moved) : NULL;
+
+    if (member && moved && l->list->to_pc && !l->list->to_pc_add_only && !pl->terminal) {
+        send_to_pc(pl, l, item, "changed in the CRM");
+    }
+    else if (member) {
+        cs_item_judge_taken(view, CS_VERDICT_STAYS, CS_REST_STAYS,
+                    apr_psprintf(pl->p, "%s differs; a row that others use, too, is not changed",
+                                 member));
+    }
+    else {
+        cs_item_judge_taken(view, CS_VERDICT_EQUAL, NULL,
+                    item->twins ? apr_psprintf(pl->p, "%d more row%s of it; the first counts",
+                                               item->twins, item->twins == 1 ? "" : "s")
+                                : NULL);
+    }
+}
+
+static void judge_one_way(cs_list_item_t *item)
+{
+    cs_item_judge_taken(item->view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY,
+                "changed at the target of a one-way list");
+}
+
+static void judge_introduced(cs_list_item_t *item)
+{
+    cs_item_judge_taken(item->view, CS_VERDICT_SKIPPED, CS_REST_INTRODUCED,
+                "differed when first compared; the next edit on either side decides");
+}
+
+static void judge_first(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
+{
+    const cs_list_t *list = l->list;
+    cs_line_view_t *view = item->view;
+
+    if (!is_in(view->crm)) {
+        if (list->to_crm) {
+            cs_item_add_to_crm(pl, l, item, "not in the CRM");
+        }
+        else {
+            judge_one_way(item);
+        }
+    }
+    else if (!is_in(view->pc)) {
+        if (list->to_pc) {
+            add_to_pc(pl, l, item, "not at Partner Center");
+        }
+        else {
+            judge_one_way(item);
+        }
+    }
+    else if (list->to_crm && !list->to_crm_add_only && cs_item_only_gaps(list, view->crm, view->pc)) {
+        change_in_crm(pl, l, item, "empty in the CRM");
+    }
+    else if (list->to_pc && !list->to_pc_add_only && cs_item_only_gaps(list, view->pc, view->crm)) {
+        send_to_pc(pl, l, item, "empty at Partner Center");
+    }
+    else {
+        judge_introduced(item);
+    }
+}
+
+static void judge_resting(cs_planning_t *pl, cs_list_item_t *item)
+{
+    cs_line_view_t *view = item->view;
+    const char *rest = cs_image_rest(pl->look->deal, view->line);
+
+    if (rest && !strcmp(rest, CS_REST_HELD)) {
+        cs_item_judge_taken(view, CS_VERDICT_HELD, CS_REST_HELD,
+                    "both sides changed; the next edit on either side decides");
+    }
+    else if (rest && !strcmp(rest, CS_REST_ONE_WAY)) {
+        judge_one_way(item);
+    }
+    else if (rest && !strcmp(rest, CS_REST_NOT_KEPT)) {
+        cs_item_judge_taken(view, CS_VERDICT_NOT_KEPT, CS_REST_NOT_KEPT,
+                    "the CRM made something else of it; sent again when Partner Center's moves");
+    }
+    else if (rest && !strcmp(rest, CS_REST_STAYS)) {
+        cs_item_judge_taken(view, CS_VERDICT_STAYS, CS_REST_STAYS,
+                    is_in(view->pc) ? "the record does not show it; it stays at Partner Center"
+                                    : "not at Partner Center; the record keeps it");
+    }
+    else {
+        judge_introduced(item);
+    }
+}
+
+static void judge_pc_moved(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
+{
+    cs_line_view_t *view = item->view;
+
+    if (!l->list->to_crm) {
+        judge_one_way(item);
+    }
+    else if (!is_in(view->pc)) {
+        remove_from_crm(pl, l, item);
+    }
+    else if (!is_in(view->crm)) {
+        cs_item_add_to_crm(pl, l, item, "added at Partner Center");
+    }
+    else if (l->list->to_crm_add_only) {
+        cs_item_judge_taken(view, CS_VERDICT_STAYS, CS_REST_STAYS,
+                    "changed at Partner Center; what the record has stays");
+    }
+    else {
+        change_in_crm(pl, l, item, "changed at Partner Center");
+    }
+}
+
+static void judge_crm_moved(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
+{
+    cs_line_view_t *view = item->view;
+
+    if (!l->list->to_pc) {
+        judge_one_way(item);
+    }
+    else if (!is_in(view->crm)) {
+        remove_from_pc(pl, l, item);
+    }
+    else if (!is_in(view->pc)) {
+        add_to_pc(pl, l, item, "added in the CRM");
+    }
+    else if (l->list->to_pc_add_only) {
+        cs_item_judge_taken(view, CS_VERDICT_STAYS, CS_REST_STAYS,
+                    "changed in the CRM; what Partner Center has stays");
+    }
+    else {
+        send_to_pc(pl, l, item, "changed in the CRM");
+    }
+}
+
+/* Removed on one side and changed on the other: it is kept, and comes back where it was removed. */
+static void judge_both_moved(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
+{
+    const cs_list_t *list = l->list;
+    cs_line_view_t *view = item->view;
+    int removed_pc = !is_in(view->pc), removed_crm = !is_in(view->crm);
+
+    if (!list->to_pc || removed_crm) {
+        judge_pc_moved(pl, l, item);
+    }
+    else if (!list->to_crm || removed_pc) {
+        judge_crm_moved(pl, l, item);
+    }
+    else if (pl->terminal || list->conflict == CS_POLICY_PC) {
+        judge_pc_moved(pl, l, item);
+    }
+    else if (list->conflict == CS_POLICY_CRM) {
+        judge_crm_moved(pl, l, item);
+    }
+    else {
+        cs_item_judge_taken(view, CS_VERDICT_HELD, CS_REST_HELD,
+                    "both sides changed; the next edit on either side decides");
+    }
+}
+
+/* The record shows one row: another one there is no removal of this one. */
+static int is_hidden(const cs_listing_t *l, const cs_line_view_t *view)
+{
+    return l->list->shape == CS_LIST_COLUMN && l->occupied && is_in(view->pc) &&
+           !is_in(view->crm) && is_in(view->seen_pc) && is_in(view->seen_crm);
+}
+
+static void judge_known(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
+{
+    cs_line_view_t *view = item->view;
+    int pc_moved, crm_moved;
+
+    if (!view->pc || !view->crm) {
+        cs_item_judge(view, CS_VERDICT_UNREADABLE, view->pc          ? l->crm_unread     ? l->crm_unread
+                                                               : l->owner_unread
+                                           : l->pc_unread);
+        return;
+    }
+    if (is_in(view->pc) == is_in(view->crm) && !cs_item_fields_differ(l->list, view->pc, view->crm)) {
+        judge_same(pl, l, item);
+        return;
+    }
+    if (!(l->list->events & CS_ON_UPDATE)) {
+        cs_item_judge(view, CS_VERDICT_CREATE_ONLY, "written once, not compared afterwards");
+        return;
+    }
+    if (!view->seen_pc || !view->seen_crm) {
+        judge_first(pl, l, item);
+        return;
+    }
+    pc_moved = has_moved(l->list, view->seen_pc, view->pc);
+    crm_moved = has_moved(l->list, view->seen_crm, view->crm);
+    if (is_hidden(l, view)) {
+        cs_item_judge_taken(view, CS_VERDICT_STAYS, CS_REST_STAYS,
+                    "the record shows another one; it stays at Partner Center");
+    }
+    else if (pc_moved && crm_moved) {
+        judge_both_moved(pl, l, item);
+    }
+    else if (pc_moved) {
+        judge_pc_moved(pl, l, item);
+    }
+    else if (crm_moved) {
+        judge_crm_moved(pl, l, item);
+    }
+    else {
+        judge_resting(pl, item);
+    }
+}
+
+void cs_item_decide(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
+{
+    if (pl->unlink) {
+        cs_item_judge(item->view, CS_VERDICT_SKIPPED, "unlinked: the record lives on alone");
+    }
+    else if (pl->creating) {
+        judge_create(pl, l, item);
+    }
+    else {
+        judge_known(pl, l, item);
+    }
+}
