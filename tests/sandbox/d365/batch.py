@@ -10,7 +10,8 @@ from multidict import CIMultiDict
 from simlib.faults import reset
 
 from .errors import ApiError, bad_payload, bad_query
-from .service import Answer, Call
+from .service import Call
+from .wire import Answer
 
 MOST = 1000
 LONGEST_URL = 65536

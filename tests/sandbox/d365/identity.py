@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding
 
 ASSERTION = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-KNOBS = {"expires_in", "revoke", "fail", "mfa"}
+KNOBS = {"expires_in", "revoke", "fail", "mfa", "certificate", "certificates", "client_id"}
 FAILURES = {
     "invalid_grant": (400, 50173, "The provided grant has expired due to it being revoked."),
     "invalid_client": (401, 7000215, "Invalid client secret provided."),
@@ -37,9 +37,10 @@ def unbase64(text):
 
 
 def thumbprints(cert):
+    """(header member, value) pairs that may name the certificate."""
     der = cert.public_bytes(serialization.Encoding.DER)
-    return {base64.urlsafe_b64encode(d).rstrip(b"=").decode()
-            for d in (hashlib.sha1(der).digest(), hashlib.sha256(der).digest())}
+    return {(name, base64.urlsafe_b64encode(d).rstrip(b"=").decode())
+            for name, d in (("x5t", hashlib.sha1(der).digest()), ("x5t#S256", hashlib.sha256(der).digest()))}
 
 
 class App:
@@ -50,9 +51,12 @@ class App:
         self.certificates = {}
         for pem in [doc.get("certificate"), *doc.get("certificates", ())]:
             if pem:
-                cert = x509.load_pem_x509_certificate(pem.encode())
-                for thumb in thumbprints(cert):
-                    self.certificates[thumb] = cert
+                self.trust(pem)
+
+    def trust(self, pem):
+        cert = x509.load_pem_x509_certificate(pem.encode())
+        for thumb in thumbprints(cert):
+            self.certificates[thumb] = cert
 
 
 class Identity:
@@ -85,12 +89,24 @@ class Identity:
             if doc["fail"] is not None and doc["fail"] not in FAILURES:
                 raise ValueError("fail must be null or one of %s" % ", ".join(sorted(FAILURES)))
             self.failure = doc["fail"]
+        self.trust(doc)
         self.expires_in = doc.get("expires_in", self.expires_in)
         self.mfa = doc.get("mfa", self.mfa)
         if doc.get("revoke"):
             self.tokens.clear()
         return {"expires_in": self.expires_in, "fail": self.failure, "mfa": self.mfa,
                 "outstanding": len(self.tokens)}
+
+    def trust(self, doc):
+        """Registers certificates with the application named, by default the first."""
+        pems = [p for p in (doc.get("certificate"), *doc.get("certificates", ())) if p]
+        if not pems:
+            return
+        app = self.apps.get(str(doc.get("client_id") or next(iter(self.apps), "")).lower())
+        if app is None:
+            raise ValueError("unknown client_id %s; known: %s" % (doc.get("client_id"), ", ".join(sorted(self.apps))))
+        for pem in pems:
+            app.trust(pem)
 
     # The endpoint
 
@@ -177,10 +193,13 @@ class Identity:
             head, body, signature = text.split(".")
             header, claims = json.loads(unbase64(head)), json.loads(unbase64(body))
             signature = unbase64(signature)
+            if not isinstance(header, dict) or not isinstance(claims, dict):
+                raise ValueError("no objects")
         except ValueError:
             raise wrong(50027, "JWT token is invalid or malformed.") from None
-        cert = app.certificates.get(header.get("x5t#S256") or header.get("x5t"))
-        if cert is None:
+        cert = next((app.certificates[name, header[name]] for name in ("x5t#S256", "x5t")
+                     if (name, header.get(name)) in app.certificates), None)
+        if cert is None or (header.get("alg") == "PS256" and "x5t#S256" not in header):
             raise wrong(700027, "The certificate with identifier used to sign the client assertion is not "
                         "registered on application.")
         pads = {"PS256": padding.PSS(padding.MGF1(hashes.SHA256()), 32), "RS256": padding.PKCS1v15()}

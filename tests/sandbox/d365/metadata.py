@@ -5,7 +5,9 @@ from urllib.parse import unquote
 
 from . import odata, values
 from .errors import ApiError, bad_query, no_segment
+from .labels import all_languages, in_language
 from .schema import LOOKUPS, Key
+from .wire import Answer
 
 CASTS = {
     "StringAttributeMetadata": ("text",),
@@ -30,6 +32,7 @@ TYPE_NAMES = {
     "status": "Status", "lookup": "Lookup", "owner": "Owner", "customer": "Customer",
     "guid": "Uniqueidentifier",
 }
+CASCADES = {"delete": "Cascade", "remove": "RemoveLink", "restrict": "Restrict", "none": "NoCascade"}
 NAMESPACE = uuid.UUID("6f0f8f3e-52c8-4a53-9f1c-2f5a3a1f6d10")
 PART = re.compile(r"([$\w.]+)(?:\((.*)\))?\Z", re.S)
 
@@ -38,12 +41,17 @@ def identity(*names):
     return str(uuid.uuid5(NAMESPACE, "/".join(names)))
 
 
-def label(text):
-    one = {"Label": text, "LanguageCode": 1033, "IsManaged": False, "MetadataId": identity("label", text)}
-    return {"LocalizedLabels": [one], "UserLocalizedLabel": one}
+def label(text, language, translations=None):
+    """All translations, and the one the calling user reads."""
+    every = [{"Label": one, "LanguageCode": code, "IsManaged": False,
+              "MetadataId": identity("label", text, str(code)), "HasChanged": None}
+             for code, one in all_languages(text, translations)]
+    shown = in_language(text, language, translations)
+    mine = next((e for e in every if e["LanguageCode"] == language and e["Label"] == shown), every[0])
+    return {"LocalizedLabels": every, "UserLocalizedLabel": mine}
 
 
-def describe_table(table):
+def describe_table(table, language):
     return {
         "MetadataId": identity(table.name),
         "LogicalName": table.name,
@@ -55,13 +63,15 @@ def describe_table(table):
         "ObjectTypeCode": table.object_type_code,
         "ChangeTrackingEnabled": table.change_tracking,
         "IsOptimisticConcurrencyEnabled": table.optimistic,
+        "IsDuplicateDetectionEnabled": {"Value": table.name in ("account", "contact", "lead"), "CanBeChanged": True},
         "IsCustomEntity": table.custom,
         "OwnershipType": "UserOwned" if table.owned else "OrganizationOwned",
-        "DisplayName": label(table.schema_name),
+        "DisplayName": label(table.schema_name, language),
+        "DisplayCollectionName": label(table.set_name, language),
     }
 
 
-def describe_column(table, col):
+def describe_column(table, col, language):
     out = {
         "MetadataId": identity(table.name, col.name),
         "LogicalName": col.name,
@@ -72,11 +82,13 @@ def describe_column(table, col):
         "RequiredLevel": {"Value": col.required, "CanBeChanged": True},
         "IsValidForCreate": col.create,
         "IsValidForUpdate": col.update,
-        "IsValidForRead": True,
+        "IsValidForRead": col.hidden is None,
+        "IsSecured": col.hidden is not None,
+        "SourceType": None if col.type in (*LOOKUPS, "guid", "memo", "state", "status") else col.source,
         "IsPrimaryId": col.name == table.pk,
         "IsPrimaryName": col.name == table.primary_name,
         "IsCustomAttribute": col.custom,
-        "DisplayName": label(col.label),
+        "DisplayName": label(col.label, language),
         "AttributeOf": None,
     }
     for name, kinds in CASTS.items():
@@ -107,16 +119,18 @@ def details(col):
     return {}
 
 
-def option_set(table, col):
+def option_set(table, col, language):
     options = []
     for value, text in col.labels.items():
-        one = {"Value": value, "Label": label(text), "IsManaged": False}
+        one = {"Value": value, "Label": label(text, language, col.translations.get(value)), "IsManaged": False}
         if value in col.states:
             one["State"] = col.states[value]
         options.append(one)
     if col.type == "boolean":
-        return {"TrueOption": {"Value": 1, "Label": label(col.labels.get(1, "Yes"))},
-                "FalseOption": {"Value": 0, "Label": label(col.labels.get(0, "No"))}}
+        return {"MetadataId": identity(table.name, col.name, "options"), "IsGlobal": False,
+                "Name": "%s_%s" % (table.name, col.name), "OptionSetType": "Boolean",
+                "TrueOption": {"Value": 1, "Label": label(col.labels.get(1, "Yes"), language)},
+                "FalseOption": {"Value": 0, "Label": label(col.labels.get(0, "No"), language)}}
     return {"MetadataId": identity(table.name, col.name, "options"), "IsGlobal": False,
             "Name": "%s_%s" % (table.name, col.name), "OptionSetType": TYPE_NAMES[col.type],
             "Options": options}
@@ -140,9 +154,25 @@ def relationships(table):
                 "ReferencingAttribute": col.name,
                 "ReferencedEntity": one,
                 "ReferencingEntityNavigationPropertyName": nav,
-                "ReferencedEntityNavigationPropertyName": col.inverse,
+                "ReferencedAttribute": one + "id",
+                "ReferencedEntityNavigationPropertyName":
+                    col.inverse.get(one) if isinstance(col.inverse, dict) else col.inverse,
+                "CascadeConfiguration": {"Delete": CASCADES[col.cascade]},
             })
     return out
+
+
+def referencing(org, table):
+    """The same relationships seen from the table that is looked up."""
+    return [r for other in org.schema.tables.values() for r in relationships(other)
+            if r["ReferencedEntity"] == table.name]
+
+
+def intersecting(table):
+    return [{"MetadataId": identity(table.name, name), "SchemaName": name, "IntersectEntityName": through.name,
+             "Entity1LogicalName": table.name, "Entity1IntersectAttribute": own, "Entity2LogicalName": far,
+             "Entity2IntersectAttribute": other, "Entity1NavigationPropertyName": name}
+            for name, (through, own, other, far) in table.many.items()]
 
 
 def answer(service, call, segments):
@@ -154,14 +184,28 @@ def answer(service, call, segments):
     if not key:
         if call.method != "GET":
             raise service.bad_verb(call)
-        items = [with_expands(org, describe_table(t), t, call.options) for t in org.schema.tables.values()]
+        items = [with_expands(org, describe_table(t, language_of(org)), t, call.options)
+                 for t in filtered_tables(org, call.options.get("$filter"))]
         return collection(service, call, "EntityDefinitions", items)
     table = find_table(org, key)
     call.label += "({id})" + "".join("/" + re.sub(r"\(.*", "({id})", unquote(s)) for s in segments[1:])
     if len(segments) == 1:
-        doc = with_expands(org, describe_table(table), table, call.options)
+        doc = with_expands(org, describe_table(table, language_of(org)), table, call.options)
         return single(service, call, "EntityDefinitions/$entity", doc)
     return parts_of(service, call, table, segments[1:])
+
+
+def language_of(org):
+    return int(org.options["UserLanguage"])
+
+
+def filtered_tables(org, text):
+    """The tables a filter over their plain members lets through, before the costly part is put together."""
+    tables = org.schema.tables.values()
+    if text is None:
+        return tables
+    test = metadata_filter(text)
+    return [t for t in tables if test(describe_table(t, 1033))]
 
 
 def find_table(org, key):
@@ -179,8 +223,8 @@ def parts_of(service, call, table, segments):
         return keys(service, call, table, key)
     if call.method != "GET":
         raise service.bad_verb(call)
-    if name in ("ManyToOneRelationships",):
-        return collection(service, call, "ManyToOneRelationships", relationships(table))
+    if name in ("ManyToOneRelationships", "OneToManyRelationships", "ManyToManyRelationships"):
+        return collection(service, call, name, relations(service.org, table, name))
     if name != "Attributes":
         raise no_segment(name)
     cast = unquote(segments[1]).rpartition(".")[2] if len(segments) > 1 else None
@@ -190,13 +234,21 @@ def parts_of(service, call, table, segments):
     if not cast and "OptionSet" in call.options.get("$expand", ""):
         raise bad_query("Could not find a property named 'OptionSet' on type "
                         "'Microsoft.Dynamics.CRM.AttributeMetadata'.")
-    items = []
+    expands = dict(odata.parse_expand(call.options.get("$expand", "")))
+    if set(expands) - {"OptionSet", "GlobalOptionSet"}:
+        raise bad_query("Could not find a property named '%s' on type 'Microsoft.Dynamics.CRM.AttributeMetadata'."
+                        % (set(expands) - {"OptionSet", "GlobalOptionSet"}).pop())
+    language, items = language_of(service.org), []
     for col in table.columns.values():
         if kinds and col.type not in kinds:
             continue
-        doc = describe_column(table, col)
-        if "OptionSet" in call.options.get("$expand", ""):
-            doc["OptionSet"], doc["GlobalOptionSet"] = option_set(table, col), None
+        doc = describe_column(table, col, language)
+        if "OptionSet" in expands:
+            inner = expands["OptionSet"].get("$select")
+            doc["OptionSet"] = pick(option_set(table, col, language), inner) if col.labels or col.type == "boolean" \
+                else None
+        if "GlobalOptionSet" in expands:
+            doc["GlobalOptionSet"] = None
         items.append(doc)
     if key is None:
         return collection(service, call, "Attributes", items)
@@ -210,16 +262,29 @@ def parts_of(service, call, table, segments):
 def with_expands(org, doc, table, options):
     for nav, inner in odata.parse_expand(options.get("$expand", "")):
         if nav == "Attributes":
-            doc["Attributes"] = [pick(describe_column(table, c), inner.get("$select"))
-                                 for c in table.columns.values()]
+            doc["Attributes"] = narrowed([describe_column(table, c, language_of(org))
+                                          for c in table.columns.values()], inner)
         elif nav == "Keys":
             doc["Keys"] = [pick(describe_key(org, table, k), inner.get("$select")) for k in table.keys]
-        elif nav == "ManyToOneRelationships":
-            doc[nav] = [pick(r, inner.get("$select")) for r in relationships(table)]
+        elif nav in ("ManyToOneRelationships", "OneToManyRelationships", "ManyToManyRelationships"):
+            doc[nav] = narrowed(relations(org, table, nav), inner)
         else:
             raise bad_query("Could not find a property named '%s' on type "
                             "'Microsoft.Dynamics.CRM.EntityMetadata'." % nav)
     return doc
+
+
+def relations(org, table, name):
+    if name == "ManyToOneRelationships":
+        return relationships(table)
+    return referencing(org, table) if name == "OneToManyRelationships" else intersecting(table)
+
+
+def narrowed(items, options):
+    if options.get("$filter"):
+        test = metadata_filter(options["$filter"])
+        items = [d for d in items if test(d)]
+    return [pick(d, options.get("$select")) for d in items]
 
 
 def keys(service, call, table, key):
@@ -257,7 +322,6 @@ def make_key(service, call, table):
 
 
 def service_answer(status, body, headers=None):
-    from .service import Answer
     return Answer(status, body, headers, None if status == 204 else "application/json; odata.metadata=minimal")
 
 
@@ -274,7 +338,8 @@ def pick(doc, select):
     return kept
 
 
-EXPANDED = ("Attributes", "Keys", "OptionSet", "GlobalOptionSet", "ManyToOneRelationships")
+EXPANDED = ("Attributes", "Keys", "OptionSet", "GlobalOptionSet", "ManyToOneRelationships", "OneToManyRelationships",
+            "ManyToManyRelationships")
 KNOWN = ("MaxLength", "Precision", "PrecisionSource", "MinValue", "MaxValue", "Format", "DateTimeBehavior",
          "Targets")
 

@@ -17,14 +17,14 @@ TOKEN = re.compile(
   | (?P<alias>@\w+)
   | (?P<enum>[A-Za-z_][\w.]*'(?:[^']|'')*')
   | (?P<name>[A-Za-z_][\w.]*(?:/[A-Za-z_][\w.]*)*)
-  | (?P<punct>[(),\[\]=])
+  | (?P<punct>[(),\[\]=:])
     )""",
     re.X,
 )
 TEXT_FUNCTIONS = ("contains", "startswith", "endswith")
 COMPARE = ("eq", "ne", "gt", "ge", "lt", "le")
 QUERY_FUNCTION = "Microsoft.Dynamics.CRM."
-OPTIONS = {"$select", "$expand", "$filter", "$orderby", "$top", "$count", "$skiptoken", "$skip"}
+OPTIONS = {"$select", "$expand", "$filter", "$orderby", "$top", "$count", "$skiptoken", "$skip", "$deltatoken", "$id"}
 OTHER_LANGUAGES = {"fetchxml", "savedquery", "userquery"}
 
 
@@ -121,6 +121,7 @@ class Parser:
         self.table = table
         self.schema = schema
         self.aliases = aliases
+        self.variable = None
 
     def parse(self):
         tree = self.either()
@@ -148,16 +149,16 @@ class Parser:
         return False
 
     def either(self):
-        left = self.both()
+        parts = [self.both()]
         while self.word("or"):
-            left = ("or", left, self.both())
-        return left
+            parts.append(self.both())
+        return ("or", *parts) if len(parts) > 1 else parts[0]
 
     def both(self):
-        left = self.unary()
+        parts = [self.unary()]
         while self.word("and"):
-            left = ("and", left, self.unary())
-        return left
+            parts.append(self.unary())
+        return ("and", *parts) if len(parts) > 1 else parts[0]
 
     def unary(self):
         if self.word("not"):
@@ -173,6 +174,8 @@ class Parser:
         kind, value = self.peek()
         if kind == "name" and self.items[self.at + 1: self.at + 2] == [("punct", "(")]:
             self.at += 2
+            if value.endswith("/any"):
+                return self.any_of(value[:-4])
             if value.startswith(QUERY_FUNCTION):
                 return self.query_function(value[len(QUERY_FUNCTION):])
             return self.text_function(value)
@@ -236,7 +239,25 @@ class Parser:
             return Lit("enum", value[value.index("'") + 1:-1])
         raise self.wrong()
 
+    def any_of(self, name):
+        """nav/any(x:condition on x): a condition on the rows of a collection."""
+        spec = self.schema.collection(self.table, name)
+        if spec is None or self.variable is not None:
+            raise no_property(name, self.table)
+        outer = self.table
+        self.variable = self.take("name")[1]
+        self.take("punct", ":")
+        self.table = spec.table
+        inner = self.either()
+        self.table, self.variable = outer, None
+        self.take("punct", ")")
+        return ("any", spec, inner)
+
     def reference(self, path):
+        if self.variable is not None:
+            first, _, path = path.partition("/")
+            if first != self.variable or not path:
+                raise self.wrong()
         return resolve(self.table, self.schema, path)
 
     def text_function(self, name):
@@ -351,17 +372,22 @@ def getter(ref, reader):
     return related
 
 
-def compile_filter(tree, reader, now):
-    """Function row -> bool."""
+def compile_filter(tree, reader, now, related=None):
+    """Function row -> bool; `related(collection, row)` finds the rows of a collection-valued property."""
     op = tree[0]
     if op in ("and", "or"):
-        a, b = compile_filter(tree[1], reader, now), compile_filter(tree[2], reader, now)
-        if op == "and":
-            return lambda row: a(row) and b(row)
-        return lambda row: a(row) or b(row)
+        tests = [compile_filter(t, reader, now, related) for t in tree[1:]]
+        if len(tests) == 2:
+            a, b = tests
+            return (lambda row: a(row) and b(row)) if op == "and" else (lambda row: a(row) or b(row))
+        whole = all if op == "and" else any
+        return lambda row: whole(test(row) for test in tests)
     if op == "not":
-        inner = compile_filter(tree[1], reader, now)
+        inner = compile_filter(tree[1], reader, now, related)
         return lambda row: not inner(row)
+    if op == "any":
+        each = compile_filter(tree[2], reader, now)
+        return lambda row: any(each(one) for one in related(tree[1], row))
     if op == "fn":
         return text_test(tree[1], getter(tree[2], reader), fold_needle(tree[3].value))
     if op == "in":
@@ -450,24 +476,38 @@ def ordered_test(op, a, b):
     return test
 
 
-def equalities(tree):
-    """(column name, value) pairs every match must satisfy: what an index can narrow by."""
+def candidates(rows, tree):
+    """A list of ids that holds every match, by way of the indexes; None when none can tell."""
     if tree[0] == "and":
-        return equalities(tree[1]) + equalities(tree[2])
-    if tree[0] == "cmp" and tree[1] == "eq" and isinstance(tree[2], Ref) and tree[2].through is None \
-            and isinstance(tree[3], Lit) and tree[3].value is not None:
-        if edm_class(tree[2].col.type) in ("text", "guid"):
-            return [(tree[2].col.name, literal_for(tree[2], tree[3]))]
-    if tree[0] == "in" and tree[1].through is None and edm_class(tree[1].col.type) in ("text", "guid") \
-            and len(tree[2]) <= 100:
-        return [(tree[1].col.name, [in_value(tree[1].col, v) for v in tree[2]])]
-    return []
+        found = [c for c in (candidates(rows, t) for t in tree[1:]) if c is not None]
+        return min(found, key=len) if found else None
+    if tree[0] == "or":
+        found = []
+        for part in tree[1:]:
+            some = candidates(rows, part)
+            if some is None:
+                return None
+            found.extend(some)
+        return found
+    if tree[0] == "cmp" and tree[1] == "eq" and isinstance(tree[2], Ref) and isinstance(tree[3], Lit) \
+            and tree[3].value is not None:
+        ref, wanted = tree[2], [literal_for(tree[2], tree[3])]
+    elif tree[0] == "in":
+        ref, wanted = tree[1], [in_value(tree[1].col, v) for v in tree[2]]
+    else:
+        return None
+    if ref.through is not None or edm_class(ref.col.type) not in ("text", "guid"):
+        return None
+    if ref.col.name == rows.table.pk:
+        return wanted
+    index = rows.index(ref.col.name)
+    return [id for v in wanted for id in index.get(v, ())]
 
 
 def modified_since(tree):
     """The bound of a `modifiedon ge|gt x` every match must satisfy, or None."""
     if tree[0] == "and":
-        found = [m for m in (modified_since(tree[1]), modified_since(tree[2])) if m]
+        found = [m for m in (modified_since(t) for t in tree[1:]) if m]
         return max(found) if found else None
     if tree[0] == "cmp" and tree[1] in ("ge", "gt") and isinstance(tree[2], Ref) \
             and tree[2].through is None and tree[2].col.name == "modifiedon" and isinstance(tree[3], Lit) \
@@ -517,8 +557,19 @@ def parse_expand(text):
                 raise bad_query("Syntax error in $expand '%s'." % text)
             for one in split_list(rest[:-1], ";"):
                 name, _, value = one.partition("=")
-                if name.strip() not in ("$select", "$expand"):
+                if name.strip() not in ("$select", "$expand", "$filter", "$orderby", "$top"):
                     raise bad_query("The query option %s is not supported inside $expand." % name.strip())
                 options[name.strip()] = value.strip()
         out.append((nav.strip(), options))
     return out
+
+
+def sort_rows(found, keys):
+    """By the order asked for, then by primary key; nulls come first when ascending."""
+    found.sort(key=lambda row: row.id)
+    for get, down in reversed(keys):
+        found.sort(key=lambda row: nulls_first(get(row)), reverse=down)
+
+
+def nulls_first(v):
+    return (0, 0) if v is None else (1, v)

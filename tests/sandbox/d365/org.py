@@ -5,7 +5,7 @@ import uuid
 from contextlib import contextmanager
 from decimal import Decimal
 
-from . import values
+from . import life, quirks, values
 from .errors import ApiError, bad_argument, bad_status, duplicate_found, key_violated, row_exists
 from .odata import fold
 from .schema import LOOKUPS, Key, column_from, sales, table_from
@@ -29,6 +29,10 @@ OPTIONS = {
     "DopHint": 4,
     "BatchNeedsContentLength": False,
     "ChangeSetErrorNested": False,
+    "AccountDuplicates": False,
+    "ContactDuplicates": False,
+    "UserLanguage": 1033,
+    "ExpiredTokenCode": "0x80044352",
 }
 SYSTEM = ("modifiedon", "modifiedby", "modifiedonbehalfby", "versionnumber")
 FORBIDDEN_IN_KEYS = re.compile(r"[/<>*%&:\\?+]")
@@ -60,6 +64,8 @@ class Org:
         self.person = None
         self.base_currency = None
         self.denied = {}
+        self.trash = {}
+        self.quirks = quirks.Quirks(self)
         self.duplicate_rules = {"account": [["emailaddress1"]], "contact": [["emailaddress1"]],
                                 "lead": [["emailaddress1"]]}
         self._second = (None, "")
@@ -129,13 +135,21 @@ class Org:
             rows.journalling = False
         self.id = doc.get("organization", self.id)
         for table in doc.get("tables", ()):
-            self.add_table(table)
+            if table.get("name", "").lower() not in self.schema.tables:
+                self.add_table(table)
+                continue
+            for col in table.get("columns", ()):
+                if col["name"].lower() not in self.table(table["name"].lower()).columns:
+                    self.add_column({**col, "table": table["name"].lower()})
+            for key in table.get("keys", ()):
+                self.add_key(table["name"].lower(), key)
         for col in doc.get("columns", ()):
             self.add_column(col)
         known = doc.get("rows", {})
         for name in ("businessunit", "systemuser", "team", "transactioncurrency"):
             self._seed_rows(name, known.get(name, ()))
         self._defaults(doc)
+        self._settings()
         for name, rows in known.items():
             if self.table(name).name not in ("businessunit", "systemuser", "team", "transactioncurrency"):
                 self._seed_rows(name, rows)
@@ -156,6 +170,26 @@ class Org:
         self.base_currency = next(
             (i for i, r in currencies.items() if r.vals.get("isocurrencycode") == code), None)
 
+    def _settings(self):
+        self.person_creates(self.table("organization"), {
+            "organizationid": self.id, "name": "contoso", "languagecode": 1033, "localeid": 1033,
+            "currencydecimalprecision": 2, "expirechangetrackingindays": 7, "schemanameprefix": "new",
+            "basecurrencyid": self.base_currency})
+        ids = {}
+        for name in ("CreateMultiple", "UpdateMultiple", "UpsertMultiple"):
+            ids[name] = self.person_creates(self.table("sdkmessage"), {"name": name}).id
+        for table in self.schema.tables.values():
+            for name, id in ids.items():
+                if self.takes_many(table, name):
+                    self.person_creates(self.table("sdkmessagefilter"),
+                                        {"sdkmessageid": id, "primaryobjecttypecode": table.name})
+
+    @staticmethod
+    def takes_many(table, message):
+        """Whether the table has the bulk message: the standard ones lack UpsertMultiple."""
+        return table.custom or (message != "UpsertMultiple" and table.name in (
+            "opportunity", "lead", "account", "contact"))
+
     def _seed_rows(self, name, rows):
         for doc in rows:
             self.person_creates(self.table(name), doc)
@@ -171,6 +205,19 @@ class Org:
     def get(self, table_name, id):
         rows = self.rows.get(table_name)
         return rows and rows.now.get(id)
+
+    def related(self, spec, row):
+        """Rows of a collection-valued property."""
+        if spec.through is not None:
+            links = self.rows[spec.through.name]
+            now = self.rows[spec.table.name].now
+            ids = sorted(links.now[i].vals[spec.other] for i in links.index(spec.own).get(row.id, ()))
+            return [now[i] for i in ids if i in now]
+        rows = self.rows[spec.table.name]
+        found = [rows.now[i] for i in sorted(rows.index(spec.col.name).get(row.id, ()))]
+        if len(spec.col.targets) > 1:
+            found = [r for r in found if row is self.get(r.vals.get(spec.col.name + "@", spec.col.targets[0]), row.id)]
+        return found
 
     def currency_of(self, vals):
         row = self.get("transactioncurrency", vals.get("transactioncurrencyid"))
@@ -212,6 +259,8 @@ class Org:
         rows = self.rows[table.name]
         if id in rows.now:
             raise row_exists()
+        if checked and table.quirks:
+            changes = quirks.treated(table, changes, id, True)
         vals = {}
         for col in table.columns.values():
             if col.default is not None:
@@ -227,12 +276,17 @@ class Org:
         self._money(table, vals, touched, fresh=True)
         if table.derive:
             table.derive(vals, touched)
+        name = table.columns.get(table.primary_name)
+        if name is not None and name.number and name.name not in vals:
+            vals[name.name] = "%s-%05d" % (vals["createdon"][:10], next(name.number))
         return self._store(rows, table, None, vals, set())
 
     def update(self, table, row, changes, actor, checked=True):
         vals = dict(row.vals)
         if checked:
             self._still_open(table, row, changes)
+            if table.quirks:
+                changes = quirks.treated(table, changes, row.id, False)
         changes = self._next_state(table, row, changes, checked)
         apply(vals, changes)
         if checked:
@@ -254,13 +308,16 @@ class Org:
         touched.update(SYSTEM)
         return self._store(self.rows[table.name], table, row, vals, touched)
 
-    def delete(self, table, row):
-        self.rows[table.name].delete(row.id)
+    def delete(self, table, row, actor, strict=True):
+        life.delete(self, table, row, actor, strict)
 
     def _store(self, rows, table, before, vals, touched):
         for key in table.keys:
             if self.key_active(key):
                 self._unique(rows, table, key, before, vals)
+        if table.calculated:
+            quirks.compute(table, vals)
+            touched = {*touched, *table.calculated}
         version = next(self.versions)
         vals["versionnumber"] = version
         pieces = {}
@@ -414,7 +471,12 @@ class Org:
 
     def check_duplicates(self, table, changes, own_id, before=None):
         rows = self.rows[table.name]
-        for columns in self.duplicate_rules.get(table.name, ()):
+        rules = list(self.duplicate_rules.get(table.name, ()))
+        if table.name == "account" and self.options["AccountDuplicates"]:
+            rules.append(["name", "address1_postalcode"])
+        if table.name == "contact" and self.options["ContactDuplicates"]:
+            rules.append(["emailaddress1"])
+        for columns in rules:
             merged = {c: changes.get(c, before and before.vals.get(c)) for c in columns}
             if not any(c in changes for c in columns) or None in merged.values():
                 continue

@@ -3,7 +3,8 @@ from datetime import datetime
 
 from . import values
 from .errors import bad_query
-from .odata import no_property, parse_expand
+from .labels import in_language
+from .odata import Parser, compile_filter, getter, no_property, parse_expand, parse_orderby, sort_rows
 from .schema import LOOKUPS
 
 FORMATTED = "@OData.Community.Display.V1.FormattedValue"
@@ -14,11 +15,13 @@ ASSOCIATED = "@Microsoft.Dynamics.CRM.associatednavigationproperty"
 class View:
     """What a request wants to see of a row: columns, expansions, annotations."""
 
-    __slots__ = ("table", "columns", "expands", "select", "expand")
+    __slots__ = ("table", "columns", "nulls", "expands", "select", "expand")
 
     def __init__(self, table, columns, expands, select, expand):
         self.table = table
-        self.columns = columns
+        # Column security hides a value either altogether or behind a null.
+        self.columns = [c for c in columns if c.hidden is None]
+        self.nulls = "".join(',"%s":null' % c.wire for c in columns if c.hidden == "null")
         self.expands = expands
         self.select = select
         self.expand = expand
@@ -81,13 +84,31 @@ class Views:
             related = self.schema.tables.get(target or col.targets[0])
             if related is None:
                 raise no_property(nav, table)
+            if set(options) - {"$select", "$expand"}:
+                raise bad_query("Only $select and $expand are supported inside the $expand of '%s'." % nav)
             return nav, (col, target), None, self.get(related, options.get("$select"), options.get("$expand"))
-        if nav in table.inverses:
-            child, col = table.inverses[nav]
-            if "$expand" in options and options["$expand"]:
-                raise bad_query("Nested $expand of a collection-valued property is not supported here.")
-            return nav, None, (child, col), self.get(child, options.get("$select"), None)
-        raise no_property(nav, table)
+        spec = self.schema.collection(table, nav)
+        if spec is None:
+            raise no_property(nav, table)
+        if options.get("$expand"):
+            raise bad_query("Nested $expand of a collection-valued property is not supported here.")
+        return nav, None, Many(spec, options, self.schema), self.get(spec.table, options.get("$select"), None)
+
+
+class Many:
+    """An expanded collection: which rows of it, in which order, how many."""
+
+    __slots__ = ("spec", "tree", "order", "top")
+
+    def __init__(self, spec, options, schema):
+        self.spec = spec
+        text = options.get("$filter")
+        self.tree = Parser(text, spec.table, schema, {}).parse() if text else None
+        self.order = parse_orderby(options["$orderby"], spec.table, schema) if options.get("$orderby") else []
+        top = options.get("$top", "5000")
+        if not top.isdigit() or int(top) < 1:
+            raise bad_query("Invalid value '%s' for $top query option found." % top)
+        self.top = min(int(top), 5000)
 
 
 class Renderer:
@@ -107,6 +128,8 @@ class Renderer:
                 for text in self.annotations(view.table, col, row, prefs):
                     add(text)
             add(piece)
+        if view.nulls:
+            parts.append(view.nulls[1:])
         for nav, single, many, sub in view.expands:
             add('"%s":%s' % (nav, self.single(row, single, sub, reader, prefs) if single
                              else self.many(row, many, sub, reader, prefs)))
@@ -124,10 +147,14 @@ class Renderer:
         return self.row(sub, other, reader, prefs)
 
     def many(self, row, many, sub, reader, prefs):
-        child, col = many
-        ids = sorted(self.org.rows[child.name].index(col.name).get(row.id, ()))[:5000]
-        rows = [r for r in (reader(child.name, id) for id in ids) if r is not None]
-        return "[%s]" % ",".join(self.row(sub, r, reader, prefs) for r in rows)
+        name = many.spec.table.name
+        rows = [r for r in (reader(name, one.id) for one in self.org.related(many.spec, row)) if r is not None]
+        if many.tree is not None:
+            test = compile_filter(many.tree, reader, self.org.clock, self.org.related)
+            rows = [r for r in rows if test(r)]
+        if many.order:
+            sort_rows(rows, [(getter(ref, reader), down) for ref, down in many.order])
+        return "[%s]" % ",".join(self.row(sub, r, reader, prefs) for r in rows[:many.top])
 
     def annotations(self, table, col, row, prefs):
         value = row.vals.get(col.name)
@@ -145,13 +172,13 @@ class Renderer:
                 yield '"%s%s":%s' % (col.wire, LOGICAL, values.quote(kind))
 
     def formatted(self, col, row, value):
-        kind = col.type
+        kind, language = col.type, self.org.options["UserLanguage"]
         if kind in ("choice", "state", "status"):
-            return col.labels.get(value)
+            return col.label_of(value, language)
         if kind == "multichoice":
-            return "; ".join(col.labels[int(v)] for v in value.split(","))
+            return "; ".join(col.label_of(int(v), language) for v in value.split(","))
         if kind == "boolean":
-            return col.labels.get(int(value)) or ("Yes" if value else "No")
+            return col.label_of(int(value), language) or in_language("Yes" if value else "No", language)
         if kind == "money" or col.base_of:
             currency = self.org.currency_of(row.vals)
             return "%s%s" % (currency.get("currencysymbol", ""),

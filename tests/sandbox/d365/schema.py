@@ -1,5 +1,8 @@
 """Tables and columns: those of an uncustomised Sales organisation, and a way to add more."""
+import itertools
 from decimal import Decimal
+
+from .labels import in_language
 
 LOOKUPS = ("lookup", "owner", "customer")
 PLAIN = dict(min=None, max=None, precision=None)
@@ -13,7 +16,7 @@ class Column:
     __slots__ = (
         "name", "schema_name", "type", "label", "min", "max", "precision", "precision_source", "labels",
         "states", "targets", "nav", "wire", "create", "update", "required", "default", "inverse",
-        "behavior", "custom", "base_of", "format",
+        "behavior", "custom", "base_of", "format", "cascade", "refers", "source", "hidden", "translations", "number",
     )
 
     def __init__(self, name, type, **more):
@@ -27,7 +30,7 @@ class Column:
         self.precision_source = more.get("precision_source", 2 if type == "money" else None)
         options = more.get("options") or []
         self.labels = {o[0]: o[1] for o in options}
-        self.states = {o[0]: o[2] for o in options if len(o) > 2}
+        self.states = {o[0]: o[2] for o in options if len(o) > 2 and o[2] is not None}
         self.targets = list(more.get("targets") or ())
         self.nav = {}
         self.create = more.get("create", True)
@@ -36,6 +39,13 @@ class Column:
         self.default = more.get("default")
         self.inverse = more.get("inverse")
         self.custom = more.get("custom", False)
+        # What becomes of this row when the one it looks up is deleted: delete, remove (the link), restrict.
+        self.cascade = more.get("cascade", "remove")
+        self.refers = more.get("refers")
+        self.source = 0
+        self.hidden = None
+        self.number = more.get("number")
+        self.translations = {o[0]: o[3] for o in options if len(o) > 3}
         self.base_of = more.get("base_of")
         self.format = more.get("format")
         self.behavior = {"date": "DateOnly", "datetime": more.get("behavior", "UserLocal")}.get(type)
@@ -48,6 +58,11 @@ class Column:
             for side in ("min", "max"):
                 if getattr(self, side) is not None:
                     setattr(self, side, Decimal(str(getattr(self, side))))
+
+
+    def label_of(self, value, language):
+        text = self.labels.get(value)
+        return None if text is None else in_language(text, language, self.translations.get(value))
 
 
 class Key:
@@ -83,6 +98,10 @@ class Table:
         self.state_default_status = {}
         self.money = []
         self.derive = more.get("derive")
+        self.many = {}
+        self.quirks = {}
+        self.calculated = {}
+        self.read_only = False
         self.add(Column(pk, "guid", required="SystemRequired", update=False))
 
     def add(self, col):
@@ -106,10 +125,20 @@ class Table:
         return col
 
 
+class Collection:
+    """A collection-valued property: rows whose look-up `col` names this one, or those an intersect table names."""
+
+    __slots__ = ("table", "col", "through", "own", "other")
+
+    def __init__(self, table, col=None, through=None, own=None, other=None):
+        self.table, self.col, self.through, self.own, self.other = table, col, through, own, other
+
+
 class Schema:
     def __init__(self):
         self.tables = {}
         self.sets = {}
+        self.references = {}
         self.version = 1
 
     def add(self, table):
@@ -117,14 +146,28 @@ class Schema:
         self.sets[table.set_name] = table
         return table
 
+    def collection(self, table, name):
+        if name in table.inverses:
+            child, col = table.inverses[name]
+            return Collection(child, col)
+        if name in table.many:
+            through, own, other, far = table.many[name]
+            return Collection(self.tables[far], None, through, own, other)
+        return None
+
     def link(self):
-        """Names the collection side of every look-up that has one."""
+        """Names the collection side of every look-up that has one, and collects who refers to whom."""
+        self.references = {name: [] for name in self.tables}
         for table in self.tables.values():
             for col in table.columns.values():
+                for target in [col.refers] if col.refers else col.targets:
+                    if target in self.references and col.cascade != "none":
+                        self.references[target].append((table, col))
                 if col.inverse:
                     for target in col.targets:
-                        if target in self.tables:
-                            self.tables[target].inverses[col.inverse] = (table, col)
+                        name = col.inverse.get(target) if isinstance(col.inverse, dict) else col.inverse
+                        if target in self.tables and name:
+                            self.tables[target].inverses[name] = (table, col)
 
     def touched(self):
         self.version += 1
@@ -177,23 +220,30 @@ def system_columns(table, owned=True):
         table.add(read_only(moment(name)))
     table.add(moment("overriddencreatedon", update=False))
     for name in ("createdby", "modifiedby", "createdonbehalfby", "modifiedonbehalfby"):
-        table.add(read_only(lookup(name, "systemuser")))
+        table.add(read_only(lookup(name, "systemuser", cascade="none")))
     table.add(read_only(Column("versionnumber", "bigint")))
     if owned:
-        table.add(Column("ownerid", "owner", targets=("systemuser", "team"), required="SystemRequired"))
-        table.add(read_only(lookup("owninguser", "systemuser")))
-        table.add(read_only(lookup("owningteam", "team")))
-        table.add(read_only(lookup("owningbusinessunit", "businessunit")))
+        table.add(Column("ownerid", "owner", targets=("systemuser", "team"), required="SystemRequired",
+                         cascade="none"))
+        table.add(read_only(lookup("owninguser", "systemuser", cascade="none")))
+        table.add(read_only(lookup("owningteam", "team", cascade="none")))
+        table.add(read_only(lookup("owningbusinessunit", "businessunit", cascade="none")))
 
 
 def currency_columns(table):
-    table.add(lookup("transactioncurrencyid", "transactioncurrency", required="ApplicationRequired"))
+    table.add(lookup("transactioncurrencyid", "transactioncurrency", required="ApplicationRequired",
+                     cascade="restrict"))
     table.add(read_only(Column("exchangerate", "decimal", precision=10)))
 
 
 def state_columns(table, states, statuses):
     table.add(Column("statecode", "state", options=states, create=False, required="SystemRequired"))
     table.add(Column("statuscode", "status", options=statuses))
+
+
+def merge_columns(table):
+    table.add(read_only(flag("merged")))
+    table.add(read_only(lookup("masterid", table.name)))
 
 
 def address(table, prefix="address1"):
@@ -221,12 +271,13 @@ def opportunity(schema):
     t.add(text("name", 300, required="ApplicationRequired"))
     t.add(memo("description"))
     t.add(Column("customerid", "customer", targets=("account", "contact"),
-                 required="ApplicationRequired", inverse="opportunity_customer_accounts"))
+                 required="ApplicationRequired", cascade="delete",
+                 inverse={"account": "opportunity_customer_accounts", "contact": "opportunity_customer_contacts"}))
     t.add(lookup("parentaccountid", "account", inverse="opportunity_parent_account"))
     t.add(lookup("parentcontactid", "contact", inverse="opportunity_parent_contact"))
-    t.add(read_only(lookup("accountid", "account")))
-    t.add(read_only(lookup("contactid", "contact")))
-    t.add(lookup("originatingleadid", "lead", update=False))
+    t.add(read_only(lookup("accountid", "account", cascade="none")))
+    t.add(read_only(lookup("contactid", "contact", cascade="none")))
+    t.add(lookup("originatingleadid", "lead", update=False, inverse="opportunity_originating_lead"))
     t.add(money("estimatedvalue", -TRILLION, TRILLION))
     for name in ("actualvalue", "budgetamount", "freightamount"):
         t.add(money(name, -TRILLION, TRILLION))
@@ -258,12 +309,19 @@ def opportunity(schema):
     t.add(text("msft_referralidentifier", 100, custom=True, label="Referral Identifier"))
     t.add(text("msft_referrallink", 500, custom=True, label="Referral Link", format="Url"))
     t.add(choice("msft_howcanmicrosofthelp", HELP, custom=True, label="How Can Microsoft Help"))
-    t.add(flag("msft_referralvisibility", False, custom=True, label="Referral Visibility"))
+    t.add(flag("msft_referralvisibility", False, custom=True, label="Referral Visibility",
+               options=[(0, "Not visible"), (1, "Visible to Microsoft sellers")]))
     t.add(memo("msft_audit", custom=True, label="Audit"))
     t.add(text("msft_microsoftcrmidentifier", 100, custom=True, label="Microsoft CRM Identifier"))
     t.add(text("msft_referralprogram", 100, custom=True, label="Referral Program"))
     t.add(text("acme_cosellstatus", 200, custom=True, label="Co-sell Status"))
     t.add(text("acme_cosellproblem", 500, custom=True, label="Co-sell Problem"))
+    t.add(text("acme_customermarketplaceintent", 50, custom=True, label="Customer Marketplace Intent"))
+    t.add(day("acme_cosellexpires", custom=True, label="Co-sell Expires"))
+    t.add(text("acme_microsoftstatus", 100, custom=True, label="Microsoft Status"))
+    t.add(text("acme_microsoftreason", 500, custom=True, label="Microsoft Reason"))
+    t.add(moment("acme_cosellsynced", custom=True, label="Co-sell Last Sync"))
+    t.add(text("acme_cosellexplain", 500, custom=True, label="Co-sell Explanation", format="Url"))
     system_columns(t)
 
 
@@ -312,6 +370,7 @@ def account(schema):
         "Accounting", "Agriculture and Non-petrol Natural Resource Extraction",
         "Broadcasting Printing and Publishing", "Brokers", "Building Supply Retail", "Business Services",
         "Consulting", "Consumer Services", "Design, Direction and Creative Management"), 1)]))
+    merge_columns(t)
     state_columns(t, ACTIVE, ACTIVE_REASON)
     currency_columns(t)
     system_columns(t)
@@ -328,8 +387,9 @@ def contact(schema):
     t.add(text("jobtitle", 100))
     t.add(memo("description"))
     address(t)
-    t.add(Column("parentcustomerid", "customer", targets=("account", "contact"),
-                 inverse="contact_customer_accounts"))
+    t.add(Column("parentcustomerid", "customer", targets=("account", "contact"), cascade="delete",
+                 inverse={"account": "contact_customer_accounts", "contact": "contact_customer_contacts"}))
+    merge_columns(t)
     state_columns(t, ACTIVE, ACTIVE_REASON)
     currency_columns(t)
     system_columns(t)
@@ -363,6 +423,7 @@ def lead(schema):
     t.add(lookup("parentcontactid", "contact"))
     t.add(Column("customerid", "customer", targets=("account", "contact")))
     t.add(lookup("qualifyingopportunityid", "opportunity"))
+    merge_columns(t)
     state_columns(t, [(0, "Open"), (1, "Qualified"), (2, "Disqualified")], [
         (1, "New", 0), (2, "Contacted", 0), (3, "Qualified", 1), (4, "Lost", 2), (5, "Cannot Contact", 2),
         (6, "No Longer Interested", 2), (7, "Canceled", 2)])
@@ -376,7 +437,7 @@ def opportunityclose(schema):
     t.add(memo("description"))
     t.add(money("actualrevenue", -TRILLION, TRILLION))
     t.add(moment("actualend"))
-    t.add(lookup("opportunityid", "opportunity", inverse="Opportunity_OpportunityClose"))
+    t.add(lookup("opportunityid", "opportunity", inverse="Opportunity_OpportunityClose", cascade="delete"))
     t.add(lookup("competitorid", "competitor"))
     state_columns(t, [(0, "Open"), (1, "Completed"), (2, "Canceled")],
                   [(1, "Open", 0), (2, "Completed", 1), (3, "Canceled", 2)])
@@ -419,7 +480,11 @@ def organisation(schema):
                  default=0))
     t.add(lookup("administratorid", "systemuser"))
     t.add(lookup("businessunitid", "businessunit"))
+    t.add(read_only(flag("systemmanaged", False)))
+    t.add(lookup("teamtemplateid", "teamtemplate"))
+    t.add(lookup("regardingobjectid", "opportunity", "lead", "account", "contact", cascade="delete"))
     system_columns(t, owned=False)
+    access_teams(schema)
 
     t = schema.add(Table("businessunit", "businessunits", "businessunitid", "name", otc=10, owned=False))
     t.add(text("name", 160))
@@ -429,10 +494,74 @@ def organisation(schema):
     system_columns(t, owned=False)
 
 
+def access_teams(schema):
+    t = schema.add(Table("teamtemplate", "teamtemplates", "teamtemplateid", "teamtemplatename", otc=92,
+                         owned=False))
+    t.add(text("teamtemplatename", 160))
+    t.add(memo("description"))
+    t.add(whole("objecttypecode"))
+    t.add(whole("defaultaccessrightsmask"))
+    t.add(flag("issystem", False))
+    system_columns(t, owned=False)
+
+    t = schema.add(Table("teammembership", "teammemberships", "teammembershipid", None, otc=23, owned=False))
+    t.add(Column("teamid", "guid", refers="team", cascade="delete"))
+    t.add(Column("systemuserid", "guid", refers="systemuser", cascade="delete"))
+    t.add(read_only(Column("versionnumber", "bigint")))
+    for one, own, other, name in (("team", "teamid", "systemuserid", "systemuser"),
+                                  ("systemuser", "systemuserid", "teamid", "team")):
+        schema.tables[one].many["teammembership_association"] = (t, own, other, name)
+
+
+def settings(schema):
+    t = schema.add(Table("organization", "organizations", "organizationid", "name", otc=1019, owned=False))
+    t.add(text("name", 160))
+    t.add(whole("languagecode"))
+    t.add(whole("localeid"))
+    t.add(lookup("basecurrencyid", "transactioncurrency", cascade="restrict"))
+    t.add(whole("currencydecimalprecision", 0, 4))
+    t.add(whole("expirechangetrackingindays", 0, 365))
+    t.add(text("schemanameprefix", 8))
+    system_columns(t, owned=False)
+
+    t = schema.add(Table("sdkmessage", "sdkmessages", "sdkmessageid", "name", otc=4606, owned=False))
+    t.add(text("name", 256))
+    system_columns(t, owned=False)
+    t = schema.add(Table("sdkmessagefilter", "sdkmessagefilters", "sdkmessagefilterid", None, otc=4607, owned=False))
+    t.add(lookup("sdkmessageid", "sdkmessage"))
+    t.add(text("primaryobjecttypecode", 128))
+    system_columns(t, owned=False)
+
+
+def connector(schema):
+    """The tables of Microsoft's connector: the catalogue of solutions, and those of an opportunity."""
+    t = schema.add(Table("msft_microsoftsolutiondetail", "msft_microsoftsolutiondetails",
+                         "msft_microsoftsolutiondetailid", "msft_solutionname", custom=True, otc=10101,
+                         schema_name="msft_MicrosoftSolutionDetail"))
+    t.add(text("msft_solutionidentifier", 100, schema_name="msft_SolutionIdentifier", label="Solution Identifier",
+               required="ApplicationRequired", custom=True))
+    t.add(text("msft_solutionname", 200, schema_name="msft_SolutionName", label="Solution Name",
+               required="ApplicationRequired", custom=True))
+    t.add(text("msft_type", 100, schema_name="msft_Type", label="Type", custom=True))
+    t.add(text("msft_publishername", 200, schema_name="msft_PublisherName", label="Publisher Name", custom=True))
+    state_columns(t, ACTIVE, ACTIVE_REASON)
+    system_columns(t)
+
+    t = schema.add(Table("msft_microsoftsolution", "msft_microsoftsolutions", "msft_microsoftsolutionid",
+                         "msft_name", custom=True, otc=10102, schema_name="msft_MicrosoftSolution"))
+    t.add(text("msft_name", 200, schema_name="msft_Name", label="Name", custom=True, number=itertools.count(1001)))
+    t.add(lookup("msft_opportunityid", "opportunity", schema_name="msft_OpportunityId", label="Opportunity",
+                 cascade="delete", inverse="msft_opportunity_microsoftsolutions", custom=True))
+    t.add(lookup("msft_solutiondetailid", "msft_microsoftsolutiondetail", schema_name="msft_SolutionDetailId",
+                 label="Solution Detail", cascade="restrict", custom=True))
+    state_columns(t, ACTIVE, ACTIVE_REASON)
+    system_columns(t)
+
+
 def sales():
     """The schema of an organisation with Dynamics 365 Sales and the co-sell columns."""
     schema = Schema()
-    for make in (opportunity, account, contact, lead, opportunityclose, organisation):
+    for make in (opportunity, account, contact, lead, opportunityclose, organisation, settings, connector):
         make(schema)
     schema.link()
     return schema
@@ -443,7 +572,7 @@ TYPES = {
     "datetime", "date", "lookup", "customer", "guid",
 }
 OPTIONS = {"max", "min", "precision", "precision_source", "options", "targets", "label", "schema_name",
-           "create", "update", "required", "default", "inverse", "behavior", "format"}
+           "create", "update", "required", "default", "inverse", "behavior", "format", "cascade"}
 
 
 def column_from(doc):
@@ -456,12 +585,20 @@ def column_from(doc):
         raise ValueError("unknown member %s of column %s" % (", ".join(sorted(unknown)), name))
     more = {k: doc[k] for k in OPTIONS if k in doc}
     if "options" in more:
-        more["options"] = [tuple(o.values()) if isinstance(o, dict) else tuple(o) for o in more["options"]]
+        more["options"] = [option_from(o) for o in more["options"]]
     if kind in ("choice", "multichoice") and not more.get("options"):
         raise ValueError("choice column %s needs options" % name)
     if kind in LOOKUPS and not more.get("targets"):
         raise ValueError("look-up column %s needs targets" % name)
     return Column(name.lower(), kind, custom=True, **{"schema_name": name, **more})
+
+
+def option_from(doc):
+    """[value, label], [value, label, state] or {"value","label","state","labels":{"1031": text}}."""
+    if not isinstance(doc, dict):
+        return tuple(doc)
+    return (doc["value"], doc["label"], doc.get("state"),
+            {int(language): text for language, text in doc.get("labels", {}).items()})
 
 
 def table_from(doc):

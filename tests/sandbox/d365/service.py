@@ -1,36 +1,24 @@
 """The Web API: a request in, status, headers and body out. No sockets, no tokens, no faults."""
 import re
-from bisect import bisect_right
 from functools import lru_cache
 from urllib.parse import quote, unquote
-from xml.etree import ElementTree
-from xml.sax.saxutils import quoteattr
 
-from . import metadata, odata, values
+from . import life, metadata, odata, paging, values
+from .actions import Actions
 from .errors import (
-    ApiError, bad_argument, bad_payload, bad_query, bad_status, no_row, no_row_by_key, no_segment,
-    row_exists, version_differs,
+    ApiError, bad_argument, bad_payload, bad_query, no_row, no_row_by_key, no_segment, row_exists, version_differs,
 )
 from .org import FORBIDDEN_IN_KEYS
 from .payload import read_object, read_payload
 from .render import Renderer, Views
+from .tracking import Tracking
+from .wire import JSON, Answer
 
-JSON = "application/json; odata.metadata=minimal"
+ACTION = "Microsoft.Dynamics.CRM."
 ROOT = re.compile(r"/api/data/v(9\.[0-9]|8\.[0-2])(?:/|\Z)")
 SEGMENT = re.compile(r"([$\w.]+)(?:\((.*)\))?\Z", re.S)
 PREFERENCE = re.compile(r'\s*([^=,;\s]+)\s*(?:=\s*(?:"([^"]*)"|([^,;]*)))?\s*(?:,|;|\Z)')
 MAX_PAGE = 5000
-
-
-class Answer:
-    __slots__ = ("status", "body", "headers", "type", "entity")
-
-    def __init__(self, status, body="", headers=None, type=JSON, entity=None):
-        self.status = status
-        self.body = body
-        self.headers = headers or {}
-        self.type = type
-        self.entity = entity
 
 
 class Prefs:
@@ -40,6 +28,7 @@ class Prefs:
         self.representation = False
         self.annotations = None
         self.page = None
+        self.track = False
         for m in PREFERENCE.finditer(text):
             name, value = m.group(1).lower(), m.group(2) if m.group(2) is not None else m.group(3)
             if name == "return":
@@ -48,6 +37,8 @@ class Prefs:
                 self.annotations = tuple(p.strip() for p in (value or "").split(","))
             elif name == "odata.maxpagesize" and (value or "").strip().isdigit():
                 self.page = int(value)
+            elif name == "odata.track-changes":
+                self.track = True
 
     def wants(self, annotation):
         """Patterns are taken in order; one with a leading minus takes annotations away."""
@@ -64,6 +55,8 @@ class Prefs:
         out = []
         if "return" in names and self.representation:
             out.append("return=representation")
+        if "track" in names and self.track:
+            out.append("odata.track-changes")
         if "page" in names and self.page:
             out.append("odata.maxpagesize=%d" % self.page)
         if self.annotations is not None:
@@ -99,9 +92,10 @@ class Service:
         self.org = org
         self.lag = lag
         self.views = Views(org.schema)
+        self.tracking = Tracking(self)
         self.renderer = Renderer(org)
         self.dispatch = {"GET": self.get_row, "PATCH": self.patch_row, "DELETE": self.delete_row}
-        self.actions = {"WinOpportunity": self.win, "LoseOpportunity": self.lose}
+        self.actions = Actions(self)
 
     # Entry
 
@@ -168,10 +162,11 @@ class Service:
             if call.method != "GET":
                 raise self.bad_verb(call)
             return self.who_am_i(call)
-        if name in self.actions and len(segments) == 1:
+        action = self.actions.unbound.get(name)
+        if action is not None and len(segments) == 1:
             if call.method != "POST":
                 raise self.bad_verb(call)
-            return self.actions[name](call)
+            return action(call)
         raise no_segment(name)
 
     @staticmethod
@@ -186,8 +181,8 @@ class Service:
 
     # Rights
 
-    def allowed(self, call, table, verb, row_id=""):
-        if verb in self.org.denied.get(table.name, ()):
+    def allowed(self, call, table, verb):
+        if verb in self.org.denied.get(table.name, ()) or (table.read_only and verb != "read"):
             raise ApiError(
                 403, "0x80040220",
                 "Principal user (Id=%s, type=8, roleCount=1, privilegeCount=100, accessMode=4) is missing "
@@ -320,7 +315,14 @@ class Service:
 
     def on_set(self, call, table, parts):
         if parts:
+            name = unquote(parts[0])
+            if len(parts) == 1 and name.startswith(ACTION) and name[len(ACTION):] in self.actions.collection:
+                if call.method != "POST":
+                    raise self.bad_verb(call)
+                return self.actions.collection[name[len(ACTION):]](call, table)
             if parts == ["$count"] and call.method == "GET":
+                if "$deltatoken" in call.options:
+                    return self.tracking.count(call, table)
                 rows = self.select_rows(call, table, self.list_moment())
                 return Answer(200, "\ufeff%d" % min(len(rows), MAX_PAGE), {}, "text/plain")
             raise no_segment(unquote(parts[0]))
@@ -334,8 +336,8 @@ class Service:
         lag = self.lag()[1]
         return self.org.steady() - lag if lag > 0 else None
 
-    def select_rows(self, call, table, when):
-        """All rows the filter lets through, unordered."""
+    def select_rows(self, call, table, when, only=None):
+        """All rows the filter lets through, unordered; `only` limits them to these ids."""
         self.allowed(call, table, "read")
         rows = self.org.rows[table.name]
         text = call.options.get("$filter")
@@ -343,52 +345,47 @@ class Service:
             tree, test, ids = None, None, rows.now
         else:
             tree = odata.Parser(text, table, self.org.schema, call.aliases).parse()
-            test = odata.compile_filter(tree, self.reader(when), self.org.clock)
+            test = odata.compile_filter(tree, self.reader(when), self.org.clock, self.org.related)
             ids = self.candidates(rows, tree)
+        if only is not None:
+            ids = only
         if when is None:
             now = rows.now
             found = [now[i] for i in ids if i in now]
         else:
             changed = rows.changed_since(when)
             found = [rows.now[i] for i in ids if i in rows.now and i not in changed]
-            found.extend(row for row in changed.values() if row is not None)
+            found.extend(row for id, row in changed.items() if row is not None and (only is None or id in only))
         return [row for row in found if test(row)] if test else found
 
     @staticmethod
     def candidates(rows, tree):
         """The smallest set of ids an index vouches for."""
-        best = None
-        for column, value in odata.equalities(tree):
-            if column == rows.table.pk:
-                ids = value if isinstance(value, list) else [value]
-            elif isinstance(value, list):
-                index = rows.index(column)
-                ids = [id for v in value for id in index.get(v, ())]
-            else:
-                ids = rows.index(column).get(value, ())
-            if best is None or len(ids) < len(best):
-                best = ids
+        best = odata.candidates(rows, tree)
         if best is not None:
             return dict.fromkeys(best)
         since = odata.modified_since(tree)
         return rows.now if since is None else rows.modified_since(since)
 
-    def list_rows(self, call, table):
+    def list_rows(self, call, table, only=None):
         options, prefs = call.options, call.prefs
+        if only is None and (prefs.track or "$deltatoken" in options
+                             or 'istracking="True"' in options.get("$skiptoken", "")):
+            return self.tracking.list(call, table)
         when = self.list_moment()
         view = self.views.get(table, options.get("$select"), options.get("$expand"))
         order = odata.parse_orderby(options["$orderby"], table, self.org.schema) \
             if options.get("$orderby") else []
         reader = self.reader(when)
-        found = self.select_rows(call, table, when)
+        found = self.select_rows(call, table, when, only)
         total = len(found)
         keys = [(odata.getter(ref, reader), down) for ref, down in order]
-        sort_rows(found, keys)
+        odata.sort_rows(found, keys)
         top = self.number(options.get("$top"), "$top")
         page, number = min(prefs.page or MAX_PAGE, MAX_PAGE), 1
         if "$skiptoken" in options:
-            number, after = read_cookie(options["$skiptoken"], order, table)
-            found = found[position_after(found, keys, after):]
+            number, after = paging.read_cookie(options["$skiptoken"], order, table)
+            found = found[paging.position_after(found, keys, after):]
         more = top is None and len(found) > page
         found = found[:page if top is None else min(top, MAX_PAGE)]
         return self.list_answer(call, view, found, reader, total,
@@ -424,11 +421,11 @@ class Service:
     def next_link(self, call, table, order, keys, found, number):
         kept = "&".join(p for p in call.query.split("&")
                         if p and not unquote(p).startswith("$skiptoken="))
-        cookie = write_cookie(order, table, found[0], found[-1], number)
+        cookie = paging.write_cookie(order, table, found[0], found[-1], number)
         token = '<cookie pagenumber="%d" pagingcookie="%s" istracking="False" />' % (
             number + 1, quote(quote(cookie, safe=""), safe=""))
-        return "%s/%s?%s%s$skiptoken=%s" % (call.root, table.set_name, kept, "&" if kept else "",
-                                           quote(token, safe='="/'))
+        return "%s%s?%s%s$skiptoken=%s" % (call.root_origin, call.path, kept, "&" if kept else "",
+                                         quote(token, safe='="/'))
 
     # Writing
 
@@ -548,7 +545,7 @@ class Service:
         match = call.headers.get("If-Match")
         if match and match != "*" and not same_tag(match, row):
             raise version_differs()
-        self.org.delete(table, row)
+        self.org.delete(table, row, call.actor)
         return Answer(204, "", {}, None)
 
     # Single columns, look-ups, bound actions
@@ -557,8 +554,13 @@ class Service:
         parts = [unquote(p) for p in parts]
         name = parts[0]
         call.label += "/" + name
-        if call.method == "POST" and name == "Microsoft.Dynamics.CRM.QualifyLead" and table.name == "lead":
-            return self.qualify(call, self.must(table, key))
+        if name.startswith(ACTION):
+            action = self.actions.bound.get((table.name, name[len(ACTION):]))
+            if action is None or len(parts) > 1:
+                raise no_segment(name)
+            if call.method != "POST":
+                raise self.bad_verb(call)
+            return action(call, self.must(table, key))
         row = self.must(table, key)
         col = table.wire.get(name)
         if parts[1:] == ["$ref"] and name in table.navs:
@@ -567,6 +569,10 @@ class Service:
             return self.column(call, table, row, col, parts[1:] == ["$value"])
         if name in table.navs and len(parts) == 1 and call.method == "GET":
             return self.related(call, table, row, name)
+        many = re.match(r"(\w+)(?:\(([\w-]+)\))?\Z", name)
+        spec = many and self.org.schema.collection(table, many.group(1))
+        if spec is not None:
+            return self.collection(call, table, row, spec, many.group(2), parts[1:])
         raise no_segment(name)
 
     def must(self, table, key):
@@ -597,6 +603,49 @@ class Service:
             raise self.bad_verb(call)
         return Answer(204, "", {}, None)
 
+    def collection(self, call, table, row, spec, key, rest):
+        """Rows of a collection-valued property: read them, add one, take one out."""
+        if rest == [] and key is None and call.method == "GET":
+            return self.list_rows(call, spec.table, {r.id: None for r in self.org.related(spec, row)})
+        if rest == ["$count"] and call.method == "GET":
+            rows = self.select_rows(call, spec.table, None, {r.id: None for r in self.org.related(spec, row)})
+            return Answer(200, "\ufeff%d" % min(len(rows), MAX_PAGE), {}, "text/plain")
+        if rest != ["$ref"]:
+            raise no_segment("/".join(rest) or key)
+        if call.method == "POST" and key is None:
+            kind, other = self.resolve_reference(self.body(call, table.set_name).get("@odata.id", ""))
+            if kind is not spec.table:
+                raise bad_argument("A row of the table %s cannot be added here." % kind.name)
+            self.link(call, table, row, spec, other, True)
+            return Answer(204, "", {}, None)
+        if call.method != "DELETE":
+            raise self.bad_verb(call)
+        id = key or self.named(call)
+        other = self.org.get(spec.table.name, id.lower())
+        if other is None:
+            raise no_row(spec.table.name, id)
+        self.link(call, table, row, spec, other, False)
+        return Answer(204, "", {}, None)
+
+    def named(self, call):
+        """The row that ?$id=<url> names."""
+        kind, row = self.resolve_reference(call.options.get("$id", ""))
+        return row.id
+
+    def link(self, call, table, row, spec, other, there):
+        if spec.through is None:
+            self.allowed(call, spec.table, "write")
+            changes = {spec.col.name: row.id if there else None}
+            if len(spec.col.targets) > 1:
+                changes[spec.col.name + "@"] = table.name if there else None
+            self.org.update(spec.table, other, changes, call.actor)
+            return
+        team, user = (row.id, other.id) if table.name == "team" else (other.id, row.id)
+        if there:
+            life.join(self.org, team, user, call.actor)
+        else:
+            life.leave(self.org, team, user)
+
     def reference(self, call, table, row, nav):
         if call.method == "DELETE":
             self.change(call, table, row, {nav + "@odata.bind": None})
@@ -617,193 +666,9 @@ class Service:
                               call.options.get("$expand"))
         return self.row_answer(call, 200, view, other)
 
-    # Closing and qualifying
-
-    def win(self, call):
-        return self.close(call, "WinOpportunity", 1)
-
-    def lose(self, call):
-        return self.close(call, "LoseOpportunity", 2)
-
-    def close(self, call, action, state):
-        doc = self.body(call, action)
-        for name in doc:
-            if name not in ("Status", "OpportunityClose"):
-                raise bad_payload(action, "Microsoft.OData.ODataException: The parameter '%s' in the request "
-                                  "payload is not a valid parameter for the operation '%s'" % (name, action))
-        close = doc.get("OpportunityClose")
-        if not isinstance(close, dict):
-            raise bad_payload(action, "Microsoft.OData.ODataException: The parameter 'OpportunityClose' is "
-                              "missing from the request payload")
-        table = self.org.schema.tables["opportunity"]
-        activity = self.org.schema.tables["opportunityclose"]
-        payload = read_payload(self, activity, close, True)
-        row = self.org.get("opportunity", payload.changes.get("opportunityid"))
-        if row is None:
-            raise bad_argument("Required field 'opportunityid' is missing for %s." % action)
-        status = self.close_status(table, row, doc.get("Status", -1), state)
-        self.allowed(call, table, "write")
-        if row.vals.get("statecode", 0) != 0:
-            raise ApiError(
-                400, self.org.options["ClosedRowCode"],
-                "The state transition requested is not valid for the current state. Current state: %d, "
-                "current status: %d, target state: %d"
-                % (row.vals["statecode"], row.vals.get("statuscode", -1), state))
-        self.store_close(call, table, activity, row, payload.changes, state, status)
-        return Answer(204, "", {}, None)
-
-    def close_status(self, table, row, status, state):
-        if isinstance(status, bool) or not isinstance(status, int):
-            raise bad_payload(table.set_name, "Microsoft.OData.ODataException: Cannot convert the literal "
-                              "'%s' to the expected type 'Edm.Int32'" % status)
-        if status == -1:
-            return table.state_default_status[state]
-        if table.columns["statuscode"].states.get(status) != state:
-            raise bad_status(status, table.name, self.org._state_label(table, state), row.id)
-        return status
-
-    def store_close(self, call, table, activity, row, changes, state, status):
-        changes.pop("activityid", None)
-        changes.setdefault("subject", "Opportunity Close - %s" % table.columns["statecode"].labels[state])
-        currency = row.vals.get("transactioncurrencyid")
-        if currency:
-            changes.setdefault("transactioncurrencyid", currency)
-        changes["statecode"], changes["statuscode"] = 1, 2
-        end = changes.get("actualend") or self.org.now_text()
-        changes["actualend"] = end
-        self.org.create(activity, self.org.new_id(), changes, call.actor, checked=False)
-        sent = {"statecode": state, "statuscode": status, "actualclosedate": end[:10]}
-        revenue = changes.get("actualrevenue")
-        if revenue is None and state == 1:
-            revenue = row.vals.get("estimatedvalue")
-        if revenue is not None:
-            sent["actualvalue"] = revenue
-        self.org.update(table, row, sent, call.actor, checked=False)
-
-    def qualify(self, call, row):
-        lead = self.org.schema.tables["lead"]
-        doc = self.body(call, "leads")
-        if row.vals.get("statecode", 0) != 0:
-            raise bad_argument("The lead is already closed.")
-        status = doc.get("Status", -1)
-        status = 3 if status == -1 else status
-        if lead.columns["statuscode"].states.get(status) != 1:
-            raise bad_status(status, "lead", "Qualified", row.id)
-        vals, made, links = row.vals, [], {}
-
-        def add(table, changes):
-            made.append((table, self.org.create(self.org.schema.tables[table], self.org.new_id(),
-                                                {k: v for k, v in changes.items() if v is not None},
-                                                call.actor)))
-            return made[-1][1].id
-        if doc.get("CreateAccount"):
-            links["parentaccountid"] = add("account", {"name": vals.get("companyname")})
-        if doc.get("CreateContact"):
-            links["parentcontactid"] = add("contact", {
-                n: vals.get(n) for n in ("firstname", "lastname", "emailaddress1", "telephone1", "jobtitle")})
-        if doc.get("CreateOpportunity"):
-            links["qualifyingopportunityid"] = self.qualified_opportunity(add, doc, row, links)
-        self.org.update(lead, row, {"statecode": 1, "statuscode": status, **links}, call.actor)
-        rows = ",".join(
-            '{"@odata.type":"#Microsoft.Dynamics.CRM.%s","%s":"%s"}'
-            % (table, self.org.schema.tables[table].pk, one.id) for table, one in made)
-        return Answer(200, '{"@odata.context":"%s/$metadata#Collection(Microsoft.Dynamics.CRM.crmbaseentity)",'
-                      '"value":[%s]}' % (call.root, rows))
-
-    def qualified_opportunity(self, add, doc, row, links):
-        vals = row.vals
-        changes = {"name": vals.get("subject"), "originatingleadid": row.id,
-                   "parentaccountid": links.get("parentaccountid", vals.get("parentaccountid")),
-                   "parentcontactid": links.get("parentcontactid", vals.get("parentcontactid")),
-                   "estimatedvalue": vals.get("estimatedamount"), "description": vals.get("description"),
-                   "estimatedclosedate": vals.get("estimatedclosedate")}
-        customer = doc.get("OpportunityCustomerId") or {}
-        for table in ("account", "contact"):
-            id = customer.get(table + "id")
-            if id and self.org.get(table, id.lower()):
-                changes["customerid"], changes["customerid@"] = id.lower(), table
-                changes["parent%sid" % table] = id.lower()
-        currency = (doc.get("OpportunityCurrencyId") or {}).get("transactioncurrencyid")
-        if currency:
-            changes["transactioncurrencyid"] = currency.lower()
-        return add("opportunity", changes)
-
 
 def same_tag(text, row):
     text = text.strip()
     if text[:2] in ("W/", "w/"):
         text = text[2:]
     return text.strip('"') == str(row.version)
-
-
-def sort_rows(found, keys):
-    """By the order asked for, then by primary key; nulls come first when ascending."""
-    found.sort(key=lambda row: row.id)
-    for get, down in reversed(keys):
-        found.sort(key=lambda row: nulls_first(get(row)), reverse=down)
-
-
-def nulls_first(v):
-    return (0, 0) if v is None else (1, v)
-
-
-class Down:
-    __slots__ = ("v",)
-
-    def __init__(self, v):
-        self.v = v
-
-    def __lt__(self, other):
-        return other.v < self.v
-
-    def __eq__(self, other):
-        return self.v == other.v
-
-
-def position_after(found, keys, after):
-    """Index of the first row behind the one a paging cookie remembers, even if that one moved or went."""
-    def place(row):
-        return tuple(Down(nulls_first(g(row))) if d else nulls_first(g(row)) for g, d in keys) + (row.id,)
-    last, id = after
-    wanted = tuple(Down(nulls_first(v)) if d else nulls_first(v) for v, (_, d) in zip(last, keys)) + (id,)
-    return bisect_right(found, wanted, key=place)
-
-
-def write_cookie(order, table, first, last, number):
-    parts = ['<cookie page="%d">' % number]
-    for i, (ref, _) in enumerate(order):
-        if ref.through is not None:
-            raise bad_query("Paging over an order by a related column is not supported.")
-        shown = []
-        for side, row in (("last", last), ("first", first)):
-            v = row.vals.get(ref.col.name)
-            shown.append('%snull="1"' % side if v is None else "%s=%s" % (side, quoteattr(str(v))))
-        parts.append("<%s %s />" % (ref.col.name, " ".join(shown)))
-    parts.append('<%s last="{%s}" first="{%s}" /></cookie>' % (table.pk, last.id.upper(), first.id.upper()))
-    return "".join(parts)
-
-
-def read_cookie(text, order, table):
-    try:
-        outer = ElementTree.fromstring(text)
-        inner = ElementTree.fromstring(unquote(unquote(outer.get("pagingcookie"))))
-        number = int(outer.get("pagenumber"))
-        parts = list(inner)
-        if [p.tag for p in parts] != [ref.col.name for ref, _ in order] + [table.pk]:
-            raise ValueError("the cookie belongs to another order")
-        last = [cookie_value(ref.col, p) for (ref, _), p in zip(order, parts)]
-        return number, (last, parts[-1].get("last").strip("{}").lower())
-    except (ElementTree.ParseError, ValueError, TypeError, AttributeError):
-        raise ApiError(400, "0x80040203", "Malformed skip token or paging cookie.") from None
-
-
-def cookie_value(col, part):
-    text = part.get("last")
-    if text is None:
-        return None
-    kind = odata.edm_class(col.type)
-    if kind == "text":
-        return odata.fold(text)
-    if kind == "number":
-        return values.load_json(text)
-    return text == "True" if kind == "boolean" else text

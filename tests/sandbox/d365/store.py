@@ -38,6 +38,9 @@ class Rows:
         self.recent = {}
         self.last_modified = ""
         self.in_order = True
+        self.order = {}
+        self.order_kept = True
+        self.gone = {}
         self.journal = deque()
         self.history = {}
         self.journalling = True
@@ -55,6 +58,10 @@ class Rows:
         self.now[row.id] = row
         self.recent.pop(row.id, None)
         self.recent[row.id] = None
+        self.order.pop(row.id, None)
+        self.order[row.id] = None
+        if self.gone:
+            self.gone.pop(row.id, None)
         modified = row.vals.get("modifiedon", "")
         if modified < self.last_modified:
             self.in_order = False
@@ -65,7 +72,8 @@ class Rows:
         for columns, index in self.unique.items():
             self.reindex(index, row.id, self.key_of(columns, before), self.key_of(columns, row))
 
-    def delete(self, id):
+    def delete(self, id, version=None):
+        """`version` is the number of this deletion for those who track changes; None = nobody learns of it."""
         before = self.now.get(id)
         if before is None:
             return None
@@ -75,6 +83,11 @@ class Rows:
             self.undo.log.append((self, id, before))
         del self.now[id]
         self.recent.pop(id, None)
+        self.order.pop(id, None)
+        if version is not None:
+            self.gone[id] = (version, self.clock())
+            if len(self.gone) > 200000:
+                del self.gone[next(iter(self.gone))]
         for name, index in self.indexes.items():
             self.reindex(index, id, self.index_value(name, before), None)
         for columns, index in self.unique.items():
@@ -85,6 +98,8 @@ class Rows:
         """Takes the newest change of a row back as if it had never been."""
         after = self.now.pop(id, None)
         self.recent.pop(id, None)
+        self.order.pop(id, None)
+        self.gone.pop(id, None)
         if self.journal and self.journal[-1][1] == id:
             self.journal.pop()
             past = self.history[id]
@@ -93,8 +108,8 @@ class Rows:
                 del self.history[id]
         if before is not None:
             self.now[id] = before
-            self.recent[id] = None
-            self.in_order = False
+            self.recent[id] = self.order[id] = None
+            self.in_order = self.order_kept = False
         for name, index in self.indexes.items():
             self.reindex(index, id, self.index_value(name, after), self.index_value(name, before))
         for columns, index in self.unique.items():
@@ -169,6 +184,25 @@ class Rows:
         last = next(reversed(self.recent), None)
         self.last_modified = when(last) if last else ""
         self.in_order = True
+
+    def changed_after(self, version, when=None):
+        """Rows with a higher version by version, and (id, version) of deletions, as of now or of `when`."""
+        if not self.order_kept:
+            self.order = dict.fromkeys(sorted(self.order, key=lambda id: self.now[id].version))
+            self.order_kept = True
+        rows = []
+        late = self.changed_since(when) if when is not None else {}
+        for id in reversed(self.order):
+            row = self.now[id]
+            if row.version <= version:
+                break
+            if id not in late:
+                rows.append(row)
+        rows.extend(row for row in late.values() if row is not None and row.version > version)
+        rows.sort(key=lambda row: row.version)
+        gone = [(id, at) for id, (at, moment) in self.gone.items()
+                if at > version and (when is None or moment <= when)]
+        return rows, sorted(gone, key=lambda one: one[1])
 
     # The past
 
