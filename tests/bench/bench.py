@@ -406,7 +406,7 @@ def main():
     parser.add_argument("parts", nargs="*", default=["accept", "syncs", "idle", "drain"])
     parser.add_argument("--events", type=int, default=10000)
     parser.add_argument("--referrals", type=int, default=1000)
-    # Long enough that the first answers of 64 connections that begin at once are none of the slowest 1 %.
+    # 64 connections begin at once: their first answers must not be most of the slowest 1 %.
     parser.add_argument("--quota", type=int, default=40000)
     parser.add_argument("--pairs", type=int, default=7)
     parser.add_argument("--idle-pairs", type=int, default=10)
