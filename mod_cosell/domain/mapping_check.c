@@ -1,39 +1,58 @@
 /* domain/mapping_check.c: what only a whole record kind shows: directions its paths do not allow,
  * and targets that two would write. */
 #include <apr_strings.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "mapping_internal.h"
 
-/* Somebody who writes a target at an event. */
+/* Somebody who writes a target at an event; whole = with everything beneath it. */
 typedef struct writer_t {
     const char *target;
+    int whole;
     int events;
     const char *who;
 } writer_t;
 
-static void claim(cs_load_t *l, apr_array_header_t *writers, const char *target, int events,
-                  const char *who, const char *ptr)
+/* 1 when `path`, selectors left aside, lies beneath the array. */
+static int is_beneath(const char *array, const char *path)
 {
-    writer_t *writer;
+    size_t len = strlen(array);
+
+    return !strncmp(array, path, len) && (path[len] == '/' || path[len] == '[');
+}
+
+static int meet(const writer_t *a, const writer_t *b)
+{
+    return (a->events & b->events) &&
+           (!strcmp(a->target, b->target) || (a->whole && is_beneath(a->target, b->target)) ||
+            (b->whole && is_beneath(b->target, a->target)));
+}
+
+static void claim_all(cs_load_t *l, apr_array_header_t *writers, const writer_t *writer,
+                      const char *ptr)
+{
     int i;
 
     for (i = 0; i < writers->nelts; i++) {
-        writer_t *w = &APR_ARRAY_IDX(writers, i, writer_t);
+        const writer_t *w = &APR_ARRAY_IDX(writers, i, writer_t);
 
-        if ((w->events & events) && !strcmp(w->target, target)) {
+        if (meet(w, writer)) {
             cs_load_error(
                 l, ptr,
                 "%s and %s would both write %s; allowed: one writer for each direction and event",
-                w->who, who, target);
+                w->who, writer->who, w->whole ? writer->target : w->target);
             return;
         }
     }
-    writer = &APR_ARRAY_PUSH(writers, writer_t);
-    writer->target = target;
-    writer->events = events;
-    writer->who = who;
+    APR_ARRAY_PUSH(writers, writer_t) = *writer;
+}
+
+static void claim(cs_load_t *l, apr_array_header_t *writers, const char *target, int events,
+                  const char *who, const char *ptr)
+{
+    const writer_t writer = {target, 0, events, who};
+
+    claim_all(l, writers, &writer, ptr);
 }
 
 static const char *line_name(cs_load_t *l, const cs_line_t *line)
@@ -49,19 +68,64 @@ static int is_state(const char *path)
            !strcmp(path, "/statusReason");
 }
 
+static const char *instead_of_update(const cs_line_t *line)
+{
+    return line->to_crm.on
+               ? "write \"to_pc\": {\"events\": [\"create\"]}, or \"direction\": \"to_crm\""
+               : "write \"events\": [\"create\"]";
+}
+
+/* Other cards than the own one. */
+static void check_root(cs_load_t *l, const cs_line_t *line, const cs_pc_path_t *path)
+{
+    if (path->root == CS_ROOT_MICROSOFT) {
+        cs_load_error(l, line->pointer,
+                      "%s is Microsoft's card, which is only read; write \"direction\": \"to_crm\"",
+                      path->text);
+    }
+    else if (!strcmp(cs_referral_path_fact(path->bare), "server")) {
+        cs_load_error(
+            l, line->pointer,
+            "%s is set by Partner Center and cannot be written; write \"direction\": \"to_crm\"",
+            path->text);
+    }
+    else if ((line->to_pc.events & CS_ON_UPDATE) && !line->latch) {
+        cs_load_error(l, line->pointer,
+                      "%s is written once, when Microsoft is invited; %s, or \"latch\": true",
+                      path->text, instead_of_update(line));
+    }
+}
+
+/* Why an update may not write the path, and what to write instead; NULL when it may. */
+static const char *refused_update(const cs_line_t *line, const cs_pc_path_t *path, const char *fact,
+                                  const char **pinstead)
+{
+    *pinstead = instead_of_update(line);
+    if (!strcmp(fact, "latch") && !line->latch) {
+        *pinstead = "write \"latch\": true, or \"direction\": \"to_crm\"";
+        return "can be set but never taken back";
+    }
+    if (!strcmp(fact, "create")) {
+        return "cannot change once the referral exists";
+    }
+    if (!strcmp(fact, "unproven")) {
+        return "is not known to be changeable once the referral exists";
+    }
+    if (!strcmp(fact, "patch-until-shared")) {
+        *pinstead = "write it into \"lists\", or \"direction\": \"to_crm\"";
+        return "belongs to a list";
+    }
+    return path->selects ? "is one item of a list and cannot be written alone" : NULL;
+}
+
 static void check_to_pc(cs_load_t *l, const cs_line_t *line, const cs_pc_path_t *path)
 {
-    const char *fact = cs_referral_path_fact(path->bare);
-    int updates = (line->to_pc.events & CS_ON_UPDATE) != 0;
-    const char *instead =
-        line->to_crm.on
-            ? "write \"to_pc\": {\"events\": [\"create\"]}, or \"direction\": \"to_crm\""
-            : "write \"events\": [\"create\"]";
+    const char *fact = cs_referral_path_fact(path->bare), *why = NULL, *instead = "";
 
-    if (!fact) {
-        return;
+    if (path->root != CS_ROOT_OWN) {
+        check_root(l, line, path);
     }
-    if (!strcmp(fact, "server")) {
+    else if (!strcmp(fact, "server")) {
         cs_load_error(
             l, line->pointer,
             "%s is set by Partner Center and cannot be written; write \"direction\": \"to_crm\"",
@@ -71,63 +135,37 @@ static void check_to_pc(cs_load_t *l, const cs_line_t *line, const cs_pc_path_t 
         cs_load_error(l, line->pointer,
                       "%s follows the table \"hear\"; write \"direction\": \"to_crm\"", path->text);
     }
-    else if (updates && !strcmp(fact, "latch")) {
+    else if (!strncmp(path->bare, "/registrations", 14)) {
         cs_load_error(l, line->pointer,
-                      "%s can be set but never taken back, and latches are not supported by this "
-                      "version; write \"direction\": \"to_crm\"",
+                      "%s belongs to a deal registration, which is made in Partner Center and only "
+                      "read here; write \"direction\": \"to_crm\"",
                       path->text);
     }
-    else if (updates && !strcmp(fact, "create")) {
-        cs_load_error(l, line->pointer, "%s cannot change once the referral exists; %s", path->text,
-                      instead);
+    else if (line->to_pc.events & CS_ON_UPDATE) {
+        why = refused_update(line, path, fact, &instead);
     }
-    else if (updates && !strcmp(fact, "unproven")) {
-        cs_load_error(l, line->pointer,
-                      "%s is not known to be changeable once the referral exists; %s", path->text,
-                      instead);
-    }
-    else if (updates && path->selects) {
-        cs_load_error(l, line->pointer, "%s is one item of a list and cannot be written alone; %s",
-                      path->text, instead);
-    }
-    if (updates && !strcmp(fact, "patch-until-shared")) {
-        cs_load_error(l, line->pointer,
-                      "%s belongs to a list, and lists are not supported by this version; write "
-                      "\"direction\": \"to_crm\"",
-                      path->text);
+    if (why) {
+        cs_load_error(l, line->pointer, "%s %s; %s", path->text, why, instead);
     }
 }
 
-static int key_is_own_value(const cs_find_t *find)
+/* The last step is an array and no item of it. */
+static void check_scalar(cs_load_t *l, const cs_line_t *line, const cs_pc_path_t *path)
 {
-    const apr_array_header_t *set;
+    const cs_pc_step_t *last =
+        &APR_ARRAY_IDX(path->steps, path->steps->nelts - 1, cs_pc_step_t);
 
-    if (!find || find->by->nelts != 1) {
-        return 0;
+    if (cs_referral_path_is_array(path->bare) && !last->sel_name && !last->first) {
+        cs_load_error(l, line->pointer,
+                      "%s is an array; allowed: a member of one item, [first] behind it, or a list "
+                      "in \"lists\"",
+                      path->text);
     }
-    set = APR_ARRAY_IDX(find->by, 0, apr_array_header_t *);
-    return set->nelts == 1 && !APR_ARRAY_IDX(set, 0, cs_find_part_t).path;
-}
-
-static int uses_own_value(const cs_find_t *find)
-{
-    int i, j;
-
-    for (i = 0; find && i < find->by->nelts; i++) {
-        const apr_array_header_t *set = APR_ARRAY_IDX(find->by, i, apr_array_header_t *);
-
-        for (j = 0; j < set->nelts; j++) {
-            if (!APR_ARRAY_IDX(set, j, cs_find_part_t).path) {
-                return 1;
-            }
-        }
-    }
-    return 0;
 }
 
 static void check_ends(cs_load_t *l, const cs_line_t *line)
 {
-    int computed = line->type == CS_TYPE_LOOKUP && !uses_own_value(line->find);
+    int computed = line->type == CS_TYPE_LOOKUP && !cs_find_asks_own(line->find);
 
     if (line->to_crm.on && !line->crm) {
         cs_load_error(l, line->pointer, "\"crm\" is missing; allowed: the column to write");
@@ -144,7 +182,7 @@ static void check_ends(cs_load_t *l, const cs_line_t *line)
                       "\"crm\" is missing; allowed: a column to read, or \"const\"");
     }
     if (line->to_pc.on && line->type == CS_TYPE_LOOKUP && line->find &&
-        !key_is_own_value(line->find)) {
+        !cs_find_own_key(line->find)) {
         cs_load_error(l, line->pointer,
                       "a look-up travels to Partner Center only by one key that is the line's own "
                       "value (\".\"); write \"direction\": \"to_crm\"");
@@ -186,6 +224,9 @@ static void check_line(cs_load_t *l, const cs_mapping_kind_t *kind, const cs_lin
             check_to_crm(l, kind, line, columns[i]);
             claim(l, crm_writers, columns[i]->text, line->to_crm.events, line_name(l, line),
                   line->pointer);
+        }
+        if (paths[i]) {
+            check_scalar(l, line, paths[i]);
         }
         if (line->to_pc.on && paths[i]) {
             check_to_pc(l, line, paths[i]);
@@ -229,7 +270,9 @@ static void claim_told(cs_load_t *l, const cs_mapping_kind_t *kind, apr_array_he
                 {"link", tell->link},
                 {"status", tell->status},
                 {"problem", tell->problem},
-                {"audit", tell->audit}};
+                {"audit", tell->audit},
+                {"synced", tell->synced},
+                {"explain", tell->explain}};
     size_t i;
 
     for (i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
@@ -241,7 +284,107 @@ static void claim_told(cs_load_t *l, const cs_mapping_kind_t *kind, apr_array_he
     }
 }
 
-void cs_load_check_kind(cs_load_t *l, const cs_mapping_kind_t *kind, const char *ptr)
+/* ---- lists ---- */
+
+static void claim_list_columns(cs_load_t *l, const cs_mapping_kind_t *kind, const cs_list_t *list,
+                               apr_array_header_t *writers, const char *who)
+{
+    const char *column = list->shape == CS_LIST_COLUMN && list->column ? list->column->text : NULL;
+    int i;
+
+    for (i = 0; list->users && i < list->users->nelts; i++) {
+        const char *home = APR_ARRAY_IDX(list->users, i, cs_list_users_t).column;
+
+        /* Who owns a new record is one of the people of the same list. */
+        column = home && kind->owner && !strcmp(home, kind->owner->column) ? column
+                 : home                                                    ? home
+                                                                           : column;
+    }
+    if (column) {
+        claim(l, writers, column, list->events, who, list->pointer);
+    }
+    if (list->shape == CS_LIST_CHILD && list->table) {
+        claim(l, writers,
+              apr_pstrcat(l->p, "rows of ", list->table, list->where ? " where " : "",
+                          list->where ? cs_json_print(list->where, l->p) : "", NULL),
+              list->events, who, list->pointer);
+    }
+}
+
+static void check_list(cs_load_t *l, const cs_mapping_kind_t *kind, const cs_list_t *list,
+                       apr_array_header_t *crm, apr_array_header_t *pc)
+{
+    const char *who = apr_psprintf(l->p, "the list \"%s\"", list->name);
+
+    if (list->to_crm) {
+        claim_list_columns(l, kind, list, crm, who);
+    }
+    if (list->to_pc && list->pc) {
+        const writer_t writer = {list->pc->bare, 1, list->events, who};
+
+        claim_all(l, pc, &writer, list->pointer);
+    }
+}
+
+/* ---- groups ---- */
+
+/* Lines that conflict and travel together do so by one rule. */
+static void check_group(cs_load_t *l, const cs_mapping_kind_t *kind, const cs_line_t *line)
+{
+    int i;
+
+    for (i = 0; line->group && i < kind->lines->nelts; i++) {
+        const cs_line_t *first = APR_ARRAY_IDX(kind->lines, i, cs_line_t *);
+
+        if (first == line) {
+            return;
+        }
+        if (first->off || !first->group || strcmp(first->group, line->group)) {
+            continue;
+        }
+        if (first->conflict != line->conflict || first->to_pc.on != line->to_pc.on ||
+            first->to_crm.on != line->to_crm.on) {
+            cs_load_error(l, line->pointer,
+                          "the lines \"%s\" and \"%s\" of the group \"%s\" differ in \"direction\" or "
+                          "\"conflict\"; allowed: the same for all lines of a group",
+                          first->name, line->name, line->group);
+        }
+        return;
+    }
+}
+
+/* ---- a kind ---- */
+
+static void claim_created(cs_load_t *l, const json_t *set, apr_array_header_t *writers,
+                          const char *ptr)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)set, key, value) {
+        if (strcmp(key, "$comment")) {
+            claim(l, writers, key, CS_ON_CREATE, "\"set\" of \"from_crm\"",
+                  apr_pstrcat(l->p, ptr, "/from_crm/set", NULL));
+        }
+    }
+}
+
+static void claim_stages(cs_load_t *l, const cs_mapping_kind_t *kind, apr_array_header_t *writers,
+                         const char *ptr)
+{
+    int i;
+
+    for (i = 0; i < kind->hear->nelts; i++) {
+        if (APR_ARRAY_IDX(kind->hear, i, cs_hear_t).sales_stage) {
+            claim(l, writers, "/salesStage", CS_ON_CREATE | CS_ON_UPDATE,
+                  "\"sales_stage\" of \"hear\"", apr_pstrcat(l->p, ptr, "/state/hear", NULL));
+            return;
+        }
+    }
+}
+
+void cs_load_check_kind(cs_load_t *l, const cs_mapping_kind_t *kind, const json_t *json,
+                        const char *ptr)
 {
     apr_array_header_t *crm = apr_array_make(l->p, 16, sizeof(writer_t));
     apr_array_header_t *pc = apr_array_make(l->p, 16, sizeof(writer_t));
@@ -252,168 +395,26 @@ void cs_load_check_kind(cs_load_t *l, const cs_mapping_kind_t *kind, const char 
 
         if (!line->off && !line->broken) {
             check_line(l, kind, line, crm, pc);
+            check_group(l, kind, line);
         }
     }
     for (i = 0; i < kind->from_pc_set->nelts; i++) {
         claim(l, crm, APR_ARRAY_IDX(kind->from_pc_set, i, cs_set_t).column, CS_ON_CREATE,
               "\"set\" of \"from_pc\"", apr_pstrcat(l->p, ptr, "/from_pc/set", NULL));
     }
+    if (kind->owner) {
+        claim(l, crm, kind->owner->column, CS_ON_CREATE, "\"owner\" of \"from_pc\"",
+              apr_pstrcat(l->p, ptr, "/from_pc/owner", NULL));
+    }
+    for (i = 0; i < kind->lists->nelts; i++) {
+        const cs_list_t *list = APR_ARRAY_IDX(kind->lists, i, cs_list_t *);
+
+        if (!list->off) {
+            check_list(l, kind, list, crm, pc);
+        }
+    }
+    claim_created(l, cs_json_get(cs_json_get(json, "from_crm"), "set"), pc, ptr);
+    claim_stages(l, kind, pc, ptr);
     claim_shown(l, kind, crm, ptr);
     claim_told(l, kind, crm, ptr);
-}
-
-/* ---- columns to read ---- */
-
-typedef struct reads_t {
-    apr_pool_t *p;
-    apr_array_header_t *columns;
-    apr_array_header_t *lookups;
-} reads_t;
-
-static void add_column(reads_t *r, const char *text)
-{
-    int i;
-
-    for (i = 0; i < r->columns->nelts; i++) {
-        if (!strcmp(APR_ARRAY_IDX(r->columns, i, const char *), text)) {
-            return;
-        }
-    }
-    APR_ARRAY_PUSH(r->columns, const char *) = text;
-}
-
-static void add_lookup(reads_t *r, const char *column, const char *table)
-{
-    cs_mapping_lookup_t *lookup;
-    int i;
-
-    for (i = 0; i < r->lookups->nelts; i++) {
-        lookup = &APR_ARRAY_IDX(r->lookups, i, cs_mapping_lookup_t);
-        if (!strcmp(lookup->column, column)) {
-            lookup->table = lookup->table ? lookup->table : table;
-            return;
-        }
-    }
-    lookup = &APR_ARRAY_PUSH(r->lookups, cs_mapping_lookup_t);
-    lookup->column = column;
-    lookup->table = table;
-}
-
-static void add_read(reads_t *r, const cs_column_t *column)
-{
-    if (column && column->text) {
-        add_column(r, column->text);
-        if (column->of) {
-            add_lookup(r, column->name, NULL);
-        }
-    }
-}
-
-static void add_set(reads_t *r, const apr_array_header_t *set)
-{
-    int i;
-
-    for (i = 0; i < set->nelts; i++) {
-        add_column(r, APR_ARRAY_IDX(set, i, cs_set_t).column);
-    }
-}
-
-static void add_cond(reads_t *r, const cs_cond_t *cond)
-{
-    int i;
-
-    if (!cond) {
-        return;
-    }
-    add_read(r, cond->crm);
-    for (i = 0; cond->items && i < cond->items->nelts; i++) {
-        add_cond(r, APR_ARRAY_IDX(cond->items, i, const cs_cond_t *));
-    }
-}
-
-/* A look-up is compared by its key, so the key comes along. */
-static void add_found(reads_t *r, const cs_column_t *column, const cs_find_t *find)
-{
-    int i, j;
-
-    add_lookup(r, column->name, find->table);
-    add_column(r, column->name);
-    for (i = 0; i < find->by->nelts; i++) {
-        const apr_array_header_t *set = APR_ARRAY_IDX(find->by, i, apr_array_header_t *);
-
-        for (j = 0; j < set->nelts; j++) {
-            add_column(r, apr_pstrcat(r->p, column->name, "/",
-                                      APR_ARRAY_IDX(set, j, cs_find_part_t).column, NULL));
-        }
-    }
-}
-
-static void add_line(reads_t *r, const cs_line_t *line)
-{
-    int compared = (line->to_pc.on && (line->to_pc.events & CS_ON_UPDATE)) ||
-                   (line->to_crm.on && (line->to_crm.events & CS_ON_UPDATE));
-
-    add_read(r, line->crm);
-    add_read(r, line->crm_currency);
-    add_cond(r, line->when);
-    add_cond(r, line->to_pc.when);
-    add_cond(r, line->to_crm.when);
-    if (line->type == CS_TYPE_MONEY && line->crm_currency && line->find) {
-        add_found(r, line->crm_currency, line->find);
-    }
-    else if (line->type == CS_TYPE_LOOKUP && line->crm && line->find) {
-        if (compared) {
-            add_found(r, line->crm, line->find);
-        }
-        else {
-            add_lookup(r, line->crm->name, line->find->table);
-        }
-    }
-}
-
-static void add_told(reads_t *r, const cs_tell_t *tell)
-{
-    const char *columns[] = {tell->id, tell->link, tell->status, tell->problem, tell->audit};
-    size_t i;
-
-    for (i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
-        if (columns[i]) {
-            add_column(r, columns[i]);
-        }
-    }
-}
-
-static int by_text(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-void cs_load_columns(cs_load_t *l, cs_mapping_kind_t *kind)
-{
-    reads_t r = {l->p, apr_array_make(l->p, 32, sizeof(const char *)),
-                 apr_array_make(l->p, 4, sizeof(cs_mapping_lookup_t))};
-    int i;
-
-    for (i = 0; i < kind->lines->nelts; i++) {
-        if (!APR_ARRAY_IDX(kind->lines, i, cs_line_t *)->off) {
-            add_line(&r, APR_ARRAY_IDX(kind->lines, i, cs_line_t *));
-        }
-    }
-    add_cond(&r, kind->from_crm_when);
-    add_set(&r, kind->from_pc_set);
-    add_told(&r, &kind->tell);
-    for (i = 0; i < kind->hear->nelts; i++) {
-        add_read(&r, APR_ARRAY_IDX(kind->hear, i, cs_hear_t).reason);
-    }
-    for (i = 0; i < kind->show->nelts; i++) {
-        if (!APR_ARRAY_IDX(kind->show, i, cs_show_t).call) {
-            add_set(&r, APR_ARRAY_IDX(kind->show, i, cs_show_t).set);
-        }
-    }
-    for (i = 0; i < kind->state_columns->nelts; i++) {
-        add_column(&r, APR_ARRAY_IDX(kind->state_columns, i, const char *));
-    }
-    qsort(r.columns->elts, (size_t)r.columns->nelts, sizeof(const char *), by_text);
-    kind->columns = r.columns;
-    kind->lookups = r.lookups;
 }

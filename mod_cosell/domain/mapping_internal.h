@@ -1,7 +1,7 @@
 /* domain/mapping_internal.h: a mapping as the domain sees it. Inside domain/ only.
  *
- * Everything here is built by mapping_load.c, checked by mapping_check.c and never changed
- * afterwards. json_t members belong to the mapping's pool; whoever passes one on copies it
+ * Everything here is built by mapping_load.c and its parts, checked by mapping_check.c and never
+ * changed afterwards. json_t members belong to the mapping's pool; whoever passes one on copies it
  * (json_deep_copy), so that no reference count of the mapping changes.
  */
 #ifndef CS_DOMAIN_MAPPING_INTERNAL_H
@@ -361,12 +361,16 @@ typedef struct cs_crm_facts_t {
 /* NULL for a type nobody knows. */
 const cs_crm_facts_t *cs_crm_facts(const char *type);
 
-/* ---- loading (mapping_load.c, mapping_line.c, mapping_check.c) ---- */
+/* ---- loading (mapping_load.c and the files it names) ---- */
+
+/* Where the members of a mapping stand: the files it was merged from and what "like" brought from
+ * elsewhere. (mapping_overlay.c) */
+typedef struct cs_sources_t cs_sources_t;
 
 typedef struct cs_load_t {
     apr_pool_t *p;
-    const char *file;
-    const cs_json_source_t *source;
+    const char *file; /* the file that was asked for */
+    cs_sources_t *sources;
     apr_array_header_t *errors; /* const char * */
     cs_mapping_t *mapping;
     const cs_crm_facts_t *facts;
@@ -392,7 +396,8 @@ typedef struct cs_member_t {
     const char *later; /* what a later version brings, by its name; NULL = built */
 } cs_member_t;
 
-/* One more mistake, at a JSON pointer. */
+/* One more mistake, at a JSON pointer; a place that is not there stands for the nearest around it.
+ */
 void cs_load_error(cs_load_t *l, const char *pointer, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /* ptr + "/" + escaped name */
@@ -407,22 +412,86 @@ int cs_load_word(cs_load_t *l, const json_t *obj, const char *ptr, const char *n
 /* A whole number within lo..hi, or dflt. */
 int cs_load_int(cs_load_t *l, const json_t *obj, const char *ptr, const char *name, int lo, int hi,
                 int dflt);
-/* NULL after a reported mistake; text NULL = it was no text, which has been reported. */
+/* CS_ON_* of "events", or dflt. (mapping_line.c) */
+int cs_load_events(cs_load_t *l, const json_t *obj, const char *ptr, int dflt);
+/* "a, b, c": the names of the object's members. */
+const char *cs_load_names_of(cs_load_t *l, const json_t *obj, const char *prefix);
+/* 1 when each value is a number, a text, true, false or, with null_too, null. Mistakes are reported.
+ */
+int cs_load_constants(cs_load_t *l, const json_t *obj, const char *ptr, int null_too);
+
+/* mapping_overlay.c: the text merged over what it extends, mutable, owned by l->p. NULL after a
+ * reported mistake. */
+json_t *cs_load_merged(cs_load_t *l, const char *text, apr_size_t len);
+/* Completes the kinds that are "like" another, in place. */
+void cs_load_likes(cs_load_t *l, json_t *records);
+/* "file:line:column: /pointer" of a member. In p. */
+const char *cs_source_place(const cs_sources_t *sources, const char *pointer, apr_pool_t *p);
+/* A whole file of bounded size as text that ends in NUL. */
+apr_status_t cs_source_read(const char **ptext, apr_size_t *plen, const char *path, apr_pool_t *p);
+
+/* mapping_parts.c. NULL after a reported mistake; text NULL = it was no text, which has been
+ * reported. */
 const cs_pc_path_t *cs_load_path(cs_load_t *l, const char *text, const char *ptr);
 const cs_column_t *cs_load_column(cs_load_t *l, const char *text, const char *ptr);
+/* The same, of the row itself: without a look-up. */
+const cs_column_t *cs_load_own_column(cs_load_t *l, const char *text, const char *ptr);
+/* A name that is no column: itself or, of "@solutions", what "names" has; *off = 1 and NULL when that
+ * is null. */
+const char *cs_load_name(cs_load_t *l, const char *text, const char *ptr, int *off);
 const cs_cond_t *cs_load_cond(cs_load_t *l, const json_t *json, const char *ptr);
 /* A name of "values" or the table itself. */
 const cs_values_t *cs_load_values(cs_load_t *l, const json_t *json, const char *ptr,
                                   const char *name);
-const cs_find_t *cs_load_find(cs_load_t *l, const json_t *json, const char *ptr);
-/* {"column": constant | "/path" | {"pc","values"}}; plain = constants only. cs_set_t. */
+
+/* mapping_find.c: all of "find", into l->finds. */
+void cs_load_finds(cs_load_t *l, const json_t *finds);
+/* NULL after a reported mistake. */
+const cs_find_t *cs_load_find_named(cs_load_t *l, const char *name, const char *ptr);
+/* Ordered key sets of "match", whose plain names are look-ups. cs_find_part_t arrays. */
+apr_array_header_t *cs_load_match_sets(cs_load_t *l, const json_t *by, const char *ptr);
+/* The member of an item that the look-up, or one it is within, asks for; NULL = none. */
+const char *cs_find_asks_member(const cs_find_t *find);
+/* 1 when a key asks for the line's own value. */
+int cs_find_asks_own(const cs_find_t *find);
+/* The column of the only key when that is the line's own value; NULL. */
+const char *cs_find_own_key(const cs_find_t *find);
+/* The column that a key fills from this member of an item; NULL. */
+const char *cs_find_member_column(const cs_find_t *find, const char *member);
+
+/* mapping_state.c. {"column": constant | "/path" | {"pc","values"}}; plain = constants only.
+ * cs_set_t. */
 apr_array_header_t *cs_load_set(cs_load_t *l, const json_t *json, const char *ptr, int plain);
-cs_line_t *cs_load_line(cs_load_t *l, const char *name, const json_t *json, const char *ptr);
 void cs_load_state(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json, const char *ptr);
-/* What only the whole kind shows: two writers of one target, directions a path does not allow. */
-void cs_load_check_kind(cs_load_t *l, const cs_mapping_kind_t *kind, const char *ptr);
-/* Fills columns and lookups. */
-void cs_load_columns(cs_load_t *l, cs_mapping_kind_t *kind);
+
+/* mapping_line.c, mapping_list.c, mapping_kind.c */
+cs_line_t *cs_load_line(cs_load_t *l, const char *name, const json_t *json, const char *ptr);
+void cs_load_lists(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json, const char *ptr);
+/* NULL after a reported mistake, and when a name it needs is null. */
+const cs_owner_t *cs_load_owner(cs_load_t *l, const json_t *json, const char *ptr);
+const cs_match_t *cs_load_match(cs_load_t *l, const json_t *json, const char *ptr);
+const cs_becomes_t *cs_load_becomes(cs_load_t *l, const char *kind, const json_t *json,
+                                    const json_t *records, const char *ptr);
+void cs_load_kind(cs_load_t *l, const char *name, const json_t *json, const json_t *records,
+                  const char *ptr);
+
+/* mapping_check.c: what only the whole kind shows: two writers of one target, directions that a path
+ * does not allow, groups of two minds. */
+void cs_load_check_kind(cs_load_t *l, const cs_mapping_kind_t *kind, const json_t *json,
+                        const char *ptr);
+/* mapping_columns.c: fills columns, lookups and related. */
+void cs_load_columns(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *records);
+
+/* ---- what is known of referrals (mapping.c) ---- */
+
+/* "co-sell", "p2p", ...; closed by NULL. */
+extern const char *const cs_referral_kinds[];
+/* 1 when the condition asks for a kind of lead and can hold for it. */
+int cs_cond_takes_leads(const cs_cond_t *cond);
+/* bare = without root and selectors. */
+int cs_referral_path_is_array(const char *bare);
+/* "id, name, type": what an object, or an item of an array, has. In p. */
+const char *cs_referral_members_of(const char *bare, apr_pool_t *p);
 
 /* ---- applying (mapping_apply.c) ---- */
 

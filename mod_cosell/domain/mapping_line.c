@@ -30,10 +30,10 @@ static const cs_member_t line_members[] = {
     {"time", CS_J_TEXT, NULL},
     {"to_pc", CS_J_OBJECT, NULL},
     {"to_crm", CS_J_OBJECT, NULL},
-    {"introduce", CS_J_TEXT, "\"introduce\" (how a new line starts) is"},
-    {"cut", CS_J_TEXT, "\"cut\" (shortening a text) is"},
-    {"latch", CS_J_BOOL, "\"latch\" (a value that only rises) is"},
-    {"group", CS_J_TEXT, "\"group\" (lines that travel together) is"},
+    {"introduce", CS_J_TEXT, NULL},
+    {"cut", CS_J_TEXT, NULL},
+    {"latch", CS_J_BOOL, NULL},
+    {"group", CS_J_TEXT, NULL},
     {NULL, 0, NULL}};
 
 static const cs_member_t way_members[] = {{"events", CS_J_ARRAY, NULL},
@@ -43,7 +43,7 @@ static const cs_member_t way_members[] = {{"events", CS_J_ARRAY, NULL},
                                           {"only_if_empty", CS_J_BOOL, NULL},
                                           {"required", CS_J_BOOL, NULL},
                                           {"max", CS_J_INT, NULL},
-                                          {"cut", CS_J_TEXT, "\"cut\" (shortening a text) is"},
+                                          {"cut", CS_J_TEXT, NULL},
                                           {NULL, 0, NULL}};
 
 static void switch_off(cs_line_t *line, const char *why)
@@ -52,7 +52,7 @@ static void switch_off(cs_line_t *line, const char *why)
     line->off_why = line->off_why ? line->off_why : why;
 }
 
-static int load_events(cs_load_t *l, const json_t *json, const char *ptr, int dflt)
+int cs_load_events(cs_load_t *l, const json_t *json, const char *ptr, int dflt)
 {
     const json_t *events = cs_json_get(json, "events");
     const char *at = cs_load_ptr(l, ptr, "events");
@@ -85,12 +85,17 @@ static int load_events(cs_load_t *l, const json_t *json, const char *ptr, int df
 /* What may stand at the line or, for one direction, in to_pc and to_crm. */
 static void load_way(cs_load_t *l, cs_way_t *way, const json_t *json, const char *ptr)
 {
-    way->events = load_events(l, json, ptr, way->events);
+    static const char *const cuts[] = {"plain", "protect", NULL};
+
+    way->events = cs_load_events(l, json, ptr, way->events);
     way->constant = cs_json_get(json, "const") ? cs_json_get(json, "const") : way->constant;
     way->dflt = cs_json_get(json, "default") ? cs_json_get(json, "default") : way->dflt;
     way->only_if_empty = cs_json_bool(json, "only_if_empty", way->only_if_empty);
     way->required = cs_json_bool(json, "required", way->required);
     way->max = cs_load_int(l, json, ptr, "max", 1, MAX_UNITS, way->max);
+    if (cs_json_get(json, "cut")) {
+        way->cut = cs_load_word(l, json, ptr, "cut", cuts, 0) ? CS_CUT_PROTECT : CS_CUT_PLAIN;
+    }
 }
 
 static void load_ways(cs_load_t *l, cs_line_t *line, const json_t *json, const char *ptr)
@@ -186,11 +191,7 @@ static void load_money(cs_load_t *l, cs_line_t *line, const json_t *json, const 
     if (!line->find) {
         cs_load_error(l, ptr, "\"find\" is missing; allowed: the look-up of the currency's row");
     }
-    else if (line->find->by->nelts != 1 ||
-             APR_ARRAY_IDX(line->find->by, 0, apr_array_header_t *)->nelts != 1 ||
-             APR_ARRAY_IDX(APR_ARRAY_IDX(line->find->by, 0, apr_array_header_t *), 0,
-                           cs_find_part_t)
-                 .path) {
+    else if (!line->find->off_why && !cs_find_own_key(line->find)) {
         cs_load_error(
             l, cs_load_ptr(l, ptr, "find"),
             "a currency is found by its code alone; allowed: a look-up by one column with \".\"");
@@ -198,17 +199,44 @@ static void load_money(cs_load_t *l, cs_line_t *line, const json_t *json, const 
     }
 }
 
+/* Several columns: the first that is not empty is read. Names that are null are passed over. */
+static void load_columns(cs_load_t *l, cs_line_t *line, const json_t *json, const char *ptr)
+{
+    size_t i;
+
+    line->crm_more = apr_array_make(l->p, 2, sizeof(const cs_column_t *));
+    for (i = 0; i < json_array_size(json); i++) {
+        const char *text = json_string_value(json_array_get(json, i)),
+                   *at = cs_load_ptr_at(l, ptr, i);
+        const cs_column_t *column = cs_load_column(l, text, at);
+
+        if (!text) {
+            cs_load_error(l, at, "%s is no column; allowed: a text",
+                          cs_json_print(json_array_get(json, i), l->p));
+        }
+        else if (column && column->text && !line->crm) {
+            line->crm = column;
+        }
+        else if (column && column->text) {
+            APR_ARRAY_PUSH(line->crm_more, const cs_column_t *) = column;
+        }
+    }
+    if (json_array_size(json) == 0) {
+        cs_load_error(l, ptr, "no column; allowed: at least one");
+    }
+    else if (!line->crm && !line->to_pc.constant && !line->to_pc.dflt) {
+        switch_off(line, "all its columns are null in \"names\"");
+    }
+    if (line->to_crm.on) {
+        cs_load_error(l, ptr,
+                      "several columns are read and never written; write \"direction\": \"to_pc\"");
+    }
+}
+
 static void load_places(cs_load_t *l, cs_line_t *line, const json_t *json, const char *ptr)
 {
     const json_t *pc = cs_json_get(json, "pc"), *crm = cs_json_get(json, "crm");
 
-    if (json_is_array(crm)) {
-        cs_load_error(
-            l, cs_load_ptr(l, ptr, "crm"),
-            "several columns for one line are not supported by this version; allowed: one column");
-        crm = NULL;
-        switch_off(line, "refused");
-    }
     if (line->type == CS_TYPE_MONEY) {
         load_money(l, line, json, ptr);
         return;
@@ -220,7 +248,10 @@ static void load_places(cs_load_t *l, cs_line_t *line, const json_t *json, const
     if (pc) {
         line->pc = cs_load_path(l, json_string_value(pc), cs_load_ptr(l, ptr, "pc"));
     }
-    if (crm) {
+    if (json_is_array(crm)) {
+        load_columns(l, line, crm, cs_load_ptr(l, ptr, "crm"));
+    }
+    else if (crm) {
         line->crm = line_column(l, line, json_string_value(crm), cs_load_ptr(l, ptr, "crm"));
     }
 }
@@ -279,43 +310,40 @@ static void load_date(cs_load_t *l, cs_line_t *line, const json_t *json, const c
     }
 }
 
-static int load_type(cs_load_t *l, cs_line_t *line, const json_t *json, const char *ptr)
+static void load_type(cs_load_t *l, cs_line_t *line, const json_t *json, const char *ptr)
 {
-    static const char *const types[] = {"text", "money", "date", "flag", "choice", "look-up", NULL};
-    const char *text = cs_json_str(json, "type");
+    static const char *const types[] = {"text",   "money",   "date",    "flag",
+                                        "choice", "look-up", "country", NULL};
 
-    if (text && !strcmp(text, "country")) {
-        cs_load_error(l, cs_load_ptr(l, ptr, "type"),
-                      "the type country is not supported by this version; allowed: text, money, "
-                      "date, flag, choice, look-up");
-        return 0;
-    }
     line->type = json_is_object(cs_json_get(json, "pc")) ? CS_TYPE_MONEY
                  : cs_json_get(json, "find")             ? CS_TYPE_LOOKUP
                  : cs_json_get(json, "values")           ? CS_TYPE_CHOICE
                                                          : CS_TYPE_TEXT;
     line->type = (cs_type_e)cs_load_word(l, json, ptr, "type", types, (int)line->type);
-    return 1;
 }
 
-static const cs_find_t *find_of_name(cs_load_t *l, const char *name, const json_t *json,
-                                     const char *ptr)
+static void load_find(cs_load_t *l, cs_line_t *line, const char *name, const char *ptr)
 {
-    const char *all = "";
-    int i;
+    const char *member;
 
-    for (i = 0; i < l->finds->nelts; i++) {
-        const cs_find_t *find = APR_ARRAY_IDX(l->finds, i, const cs_find_t *);
-
-        if (!strcmp(find->name, name)) {
-            return find;
-        }
-        all = apr_pstrcat(l->p, all, *all ? ", " : "", find->name, NULL);
+    line->find = cs_load_find_named(l, name, ptr);
+    if (line->type != CS_TYPE_LOOKUP && line->type != CS_TYPE_MONEY) {
+        cs_load_error(l, ptr,
+                      "\"find\" is for look-ups and money; allowed: with \"type\": \"look-up\"");
     }
-    (void)json;
-    cs_load_error(l, ptr, "\"%s\" is not among the look-ups of \"find\"; allowed: %s", name,
-                  *all ? all : "none");
-    return NULL;
+    if (!line->find) {
+        return;
+    }
+    member = cs_find_asks_member(line->find);
+    if (member) {
+        cs_load_error(l, ptr,
+                      "\"%s\" asks for \"%s\" of a list's item, and a line has none; allowed: a "
+                      "look-up by paths or \".\"",
+                      name, member);
+    }
+    if (line->find->off_why) {
+        switch_off(line, line->find->off_why);
+    }
 }
 
 static void load_tables(cs_load_t *l, cs_line_t *line, const json_t *json, const char *ptr)
@@ -334,12 +362,7 @@ static void load_tables(cs_load_t *l, cs_line_t *line, const json_t *json, const
         cs_load_error(l, ptr, "\"values\" is missing; allowed: a name of \"values\" or a table");
     }
     if (find) {
-        line->find = find_of_name(l, find, json, cs_load_ptr(l, ptr, "find"));
-        if (line->type != CS_TYPE_LOOKUP && line->type != CS_TYPE_MONEY) {
-            cs_load_error(
-                l, cs_load_ptr(l, ptr, "find"),
-                "\"find\" is for look-ups and money; allowed: with \"type\": \"look-up\"");
-        }
+        load_find(l, line, find, cs_load_ptr(l, ptr, "find"));
     }
     else if (line->type == CS_TYPE_LOOKUP) {
         cs_load_error(l, ptr, "\"find\" is missing; allowed: a name of \"find\"");
@@ -367,6 +390,49 @@ static void load_rules(cs_load_t *l, cs_line_t *line, const json_t *json, const 
     }
 }
 
+/* A latch has a bottom to rise from. */
+static void load_latch(cs_load_t *l, cs_line_t *line, const json_t *json, const char *ptr)
+{
+    const char *at = cs_load_ptr(l, ptr, "latch");
+
+    line->latch = cs_json_bool(json, "latch", 0);
+    if (line->latch && line->type != CS_TYPE_FLAG && line->type != CS_TYPE_CHOICE) {
+        cs_load_error(l, at, "only a flag or a choice rises; allowed: with \"type\": \"flag\" or "
+                             "\"choice\"");
+    }
+    else if (line->latch && line->type == CS_TYPE_CHOICE && line->values &&
+             json_array_size(line->values->empty) == 0) {
+        cs_load_error(l, at, "the values \"%s\" do not say what is not set; allowed: with \"empty\" "
+                             "in them",
+                      line->values->name);
+    }
+}
+
+static void load_start(cs_load_t *l, cs_line_t *line, const json_t *json, const char *ptr)
+{
+    static const char *const introduces[] = {"fill-empty", "keep", "crm", "partner-center", NULL};
+    const char *group = cs_json_str(json, "group");
+
+    line->introduce = (cs_introduce_e)cs_load_word(l, json, ptr, "introduce", introduces,
+                                                   CS_INTRODUCE_FILL_EMPTY);
+    if ((line->introduce == CS_INTRODUCE_CRM && !line->to_pc.on) ||
+        (line->introduce == CS_INTRODUCE_PC && !line->to_crm.on)) {
+        cs_load_error(l, cs_load_ptr(l, ptr, "introduce"),
+                      "the line does not go that way; allowed: fill-empty, keep%s",
+                      line->to_pc.on    ? ", crm"
+                      : line->to_crm.on ? ", partner-center"
+                                        : "");
+    }
+    if (group && !*group) {
+        cs_load_error(l, cs_load_ptr(l, ptr, "group"),
+                      "an empty text is no name of a group; allowed: a text that its lines share");
+    }
+    line->group = group && *group ? apr_pstrdup(l->p, group) : NULL;
+    if ((line->to_pc.cut || line->to_crm.cut) && line->type != CS_TYPE_TEXT) {
+        cs_load_error(l, ptr, "\"cut\" is for texts; allowed: with \"type\": \"text\"");
+    }
+}
+
 cs_line_t *cs_load_line(cs_load_t *l, const char *name, const json_t *json, const char *ptr)
 {
     cs_line_t *line = apr_pcalloc(l->p, sizeof(*line));
@@ -380,9 +446,7 @@ cs_line_t *cs_load_line(cs_load_t *l, const char *name, const json_t *json, cons
     if (!cs_json_bool(json, "enabled", 1)) {
         switch_off(line, "it is disabled");
     }
-    if (!load_type(l, line, json, ptr)) {
-        return NULL;
-    }
+    load_type(l, line, json, ptr);
     load_ways(l, line, json, ptr);
     load_tables(l, line, json, ptr);
     errors = l->errors->nelts;
@@ -390,5 +454,7 @@ cs_line_t *cs_load_line(cs_load_t *l, const char *name, const json_t *json, cons
     line->broken = l->errors->nelts > errors;
     load_date(l, line, json, ptr);
     load_rules(l, line, json, ptr);
+    load_latch(l, line, json, ptr);
+    load_start(l, line, json, ptr);
     return line;
 }

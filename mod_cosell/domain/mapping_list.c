@@ -1,0 +1,802 @@
+/* domain/mapping_list.c: lists, and what else is found by people and keys: owner, match, becomes. */
+#include <apr_strings.h>
+#include <string.h>
+
+#include "mapping_internal.h"
+
+#define ITEMS_MOST 1000
+
+static void switch_off(cs_load_t *l, cs_list_t *list, const char *name)
+{
+    list->off = 1;
+    list->off_why =
+        list->off_why ? list->off_why : apr_psprintf(l->p, "%s is null in \"names\"", name);
+}
+
+/* ---- the array at Partner Center ---- */
+
+static int check_member(cs_load_t *l, const cs_pc_path_t *array, const char *member,
+                        const char *ptr)
+{
+    if (!array || cs_referral_path_fact(apr_pstrcat(l->p, array->bare, "/", member, NULL))) {
+        return 1;
+    }
+    cs_load_error(l, ptr, "\"%s\" is no member of an item of %s; allowed: %s", member, array->text,
+                  cs_referral_members_of(array->bare, l->p));
+    return 0;
+}
+
+static const cs_pc_path_t *load_array(cs_load_t *l, const char *text, const char *ptr)
+{
+    const cs_pc_path_t *path = cs_load_path(l, text, ptr);
+
+    if (!path) {
+        return NULL;
+    }
+    if (path->selects || !cs_referral_path_is_array(path->bare) ||
+        !*cs_referral_members_of(path->bare, l->p)) {
+        cs_load_error(l, ptr,
+                      "\"%s\" is no array of items; allowed: for example /team, "
+                      "/customerProfile/team, /details/requirements/solutions",
+                      text);
+        return NULL;
+    }
+    return path;
+}
+
+static void check_direction(cs_load_t *l, const cs_list_t *list)
+{
+    const char *fact = cs_referral_path_fact(list->pc->bare);
+    int updates = (list->events & CS_ON_UPDATE) != 0;
+
+    if (!list->to_pc) {
+        return;
+    }
+    if (list->pc->root != CS_ROOT_OWN) {
+        cs_load_error(l, list->pointer,
+                      "%s is another's card, which is only read; write \"direction\": \"to_crm\"",
+                      list->pc->text);
+    }
+    else if (!strcmp(fact, "server")) {
+        cs_load_error(
+            l, list->pointer,
+            "%s is set by Partner Center and cannot be written; write \"direction\": \"to_crm\"",
+            list->pc->text);
+    }
+    else if (updates && (!strcmp(fact, "create") || !strcmp(fact, "unproven"))) {
+        cs_load_error(l, list->pointer,
+                      "%s cannot change once the referral exists; write \"events\": [\"create\"], "
+                      "or \"direction\": \"to_crm\"",
+                      list->pc->text);
+    }
+}
+
+static void load_pc(cs_load_t *l, cs_list_t *list, const json_t *json, const char *ptr)
+{
+    const char *pc = cs_json_str(json, "pc"), *key = cs_json_str(json, "key");
+
+    if (!pc) {
+        cs_load_error(l, ptr, "\"pc\" is missing; allowed: the path of an array");
+    }
+    list->pc = load_array(l, pc, cs_load_ptr(l, ptr, "pc"));
+    if (!key || !*key) {
+        cs_load_error(l, ptr, "\"key\" is missing; allowed: the member that names an item");
+        return;
+    }
+    list->key = apr_pstrdup(l->p, key);
+    check_member(l, list->pc, key, cs_load_ptr(l, ptr, "key"));
+    if (list->pc) {
+        check_direction(l, list);
+    }
+}
+
+/* ---- the rows of the CRM ---- */
+
+/* A plain column; 0 when the list is switched off by it or it was a mistake. */
+static int take_column(cs_load_t *l, cs_list_t *list, const json_t *json, const char *ptr,
+                       const char *name, const char **pout)
+{
+    const char *text = cs_json_str(json, name);
+    const cs_column_t *column = cs_load_own_column(l, text, cs_load_ptr(l, ptr, name));
+
+    *pout = column ? column->text : NULL;
+    if (column && !column->text) {
+        switch_off(l, list, text);
+    }
+    return *pout != NULL;
+}
+
+static int take_name(cs_load_t *l, cs_list_t *list, const json_t *json, const char *ptr,
+                     const char *name, const char **pout)
+{
+    const char *text = cs_json_str(json, name);
+    int off;
+
+    *pout = cs_load_name(l, text, cs_load_ptr(l, ptr, name), &off);
+    if (off) {
+        switch_off(l, list, text);
+    }
+    return *pout != NULL;
+}
+
+static const json_t *take_constants(cs_load_t *l, const json_t *json, const char *ptr,
+                                    const char *name)
+{
+    const json_t *constants = cs_json_get(json, name);
+
+    return constants && cs_load_constants(l, constants, cs_load_ptr(l, ptr, name), 0) ? constants
+                                                                                    : NULL;
+}
+
+static int check_writable(cs_load_t *l, const cs_list_t *list, const char *member, const char *ptr)
+{
+    const char *fact =
+        list->pc && list->to_pc
+            ? cs_referral_path_fact(apr_pstrcat(l->p, list->pc->bare, "/", member, NULL))
+            : NULL;
+
+    if (fact && !strcmp(fact, "server")) {
+        cs_load_error(l, ptr,
+                      "\"%s\" is set by Partner Center and cannot be written; allowed: in a list with "
+                      "\"direction\": \"to_crm\"",
+                      member);
+        return 0;
+    }
+    return 1;
+}
+
+/* {"member": "column"}: a column that is switched off is left out. */
+static apr_array_header_t *load_members(cs_load_t *l, const cs_list_t *list, const json_t *json,
+                                        const char *ptr)
+{
+    apr_array_header_t *out = apr_array_make(l->p, 4, sizeof(cs_member_column_t));
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)json, key, value) {
+        const char *at = cs_load_ptr(l, ptr, key);
+        const cs_column_t *column;
+
+        if (!strcmp(key, "$comment")) {
+            continue;
+        }
+        if (!json_is_string(value)) {
+            cs_load_error(l, at, "%s is no column; allowed: a text", cs_json_print(value, l->p));
+            continue;
+        }
+        column = cs_load_own_column(l, json_string_value(value), at);
+        if (check_member(l, list->pc, key, at) && check_writable(l, list, key, at) && column &&
+            column->text) {
+            cs_member_column_t *m = &APR_ARRAY_PUSH(out, cs_member_column_t);
+
+            m->member = apr_pstrdup(l->p, key);
+            m->column = column;
+        }
+    }
+    return out;
+}
+
+static const cs_column_t *column_of_member(const apr_array_header_t *members, const char *member)
+{
+    int i;
+
+    for (i = 0; members && member && i < members->nelts; i++) {
+        const cs_member_column_t *m = &APR_ARRAY_IDX(members, i, cs_member_column_t);
+
+        if (!strcmp(m->member, member)) {
+            return m->column;
+        }
+    }
+    return NULL;
+}
+
+static const char *parts_unknown(cs_load_t *l, const apr_array_header_t *parts,
+                                 const cs_pc_path_t *array)
+{
+    int i;
+
+    for (i = 0; parts && i < parts->nelts; i++) {
+        const char *member = APR_ARRAY_IDX(parts, i, cs_find_part_t).member;
+
+        if (member &&
+            !cs_referral_path_fact(apr_pstrcat(l->p, array->bare, "/", member, NULL))) {
+            return member;
+        }
+    }
+    return NULL;
+}
+
+/* A look-up whose key comes from items of the array. */
+static const cs_find_t *load_item_find(cs_load_t *l, const char *name, const cs_pc_path_t *array,
+                                       const char *ptr)
+{
+    const cs_find_t *find = cs_load_find_named(l, name, ptr);
+    const char *unknown = NULL;
+    int i;
+
+    if (!find || !array) {
+        return find;
+    }
+    if (cs_find_asks_own(find)) {
+        cs_load_error(l, ptr,
+                      "\"%s\" asks for a line's own value (\".\"), and an item has none; allowed: a "
+                      "look-up by members of the item",
+                      name);
+    }
+    for (i = 0; !unknown && i < find->by->nelts; i++) {
+        unknown = parts_unknown(l, APR_ARRAY_IDX(find->by, i, apr_array_header_t *), array);
+    }
+    unknown = unknown ? unknown : parts_unknown(l, find->create, array);
+    if (unknown) {
+        cs_load_error(l, ptr, "\"%s\" asks for \"%s\", which is no member of an item of %s; "
+                              "allowed: %s",
+                      name, unknown, array->text, cs_referral_members_of(array->bare, l->p));
+    }
+    return find;
+}
+
+static void load_find(cs_load_t *l, cs_list_t *list, const json_t *crm, const char *ptr)
+{
+    const char *name = cs_json_str(crm, "find");
+
+    if (name) {
+        list->find = load_item_find(l, name, list->pc, cs_load_ptr(l, ptr, "find"));
+    }
+    if (list->find && list->find->off_why) {
+        list->off = 1;
+        list->off_why = list->off_why ? list->off_why : list->find->off_why;
+    }
+}
+
+static void refuse_members(cs_load_t *l, const json_t *crm, const char *ptr, const char *shape,
+                           const char *const *names)
+{
+    for (; *names; names++) {
+        if (cs_json_get(crm, *names)) {
+            cs_load_error(l, cs_load_ptr(l, ptr, *names), "\"%s\" has no meaning with \"%s\"",
+                          *names, shape);
+        }
+    }
+}
+
+static void load_child(cs_load_t *l, cs_list_t *list, const json_t *crm, const char *ptr)
+{
+    const json_t *fields = cs_json_get(crm, "fields");
+    const char *column;
+
+    list->shape = CS_LIST_CHILD;
+    take_name(l, list, crm, ptr, "child", &list->table);
+    if (!cs_json_str(crm, "parent")) {
+        cs_load_error(l, ptr,
+                      "\"parent\" is missing; allowed: the look-up column that points to the record");
+    }
+    take_column(l, list, crm, ptr, "parent", &list->parent);
+    if (take_column(l, list, crm, ptr, "column", &column)) {
+        list->column = cs_load_column(l, column, ptr);
+    }
+    if ((cs_json_get(crm, "column") != NULL) != (cs_json_get(crm, "find") != NULL)) {
+        cs_load_error(l, ptr,
+                      "\"column\" and \"find\" belong together; allowed: both, or \"fields\" alone");
+    }
+    list->where = take_constants(l, crm, ptr, "where");
+    if (fields) {
+        list->fields = load_members(l, list, fields, cs_load_ptr(l, ptr, "fields"));
+    }
+    if (!fields && !cs_json_get(crm, "find")) {
+        cs_load_error(l, ptr,
+                      "nothing of a row is read; allowed: \"column\" and \"find\", or \"fields\"");
+    }
+}
+
+static void load_shown(cs_load_t *l, cs_list_t *list, const json_t *crm, const char *ptr)
+{
+    static const char *const strange[] = {"parent", "where", "fields", NULL};
+    const char *column;
+
+    list->shape = CS_LIST_COLUMN;
+    refuse_members(l, crm, ptr, "column", strange);
+    if (take_column(l, list, crm, ptr, "column", &column)) {
+        list->column = cs_load_column(l, column, ptr);
+    }
+    if (!cs_json_get(crm, "find")) {
+        cs_load_error(l, ptr, "\"find\" is missing; allowed: a name of \"find\"");
+    }
+}
+
+/* ---- users ---- */
+
+static const cs_member_t user_members[] = {
+    {"record_team", CS_J_TEXT, NULL}, {"child", CS_J_TEXT, NULL}, {"parent", CS_J_TEXT, NULL},
+    {"column", CS_J_TEXT, NULL},      {"set", CS_J_OBJECT, NULL}, {NULL, 0, NULL}};
+
+/* One place where users are kept; 0 when it is switched off or a mistake. */
+static int load_home(cs_load_t *l, cs_list_users_t *home, const json_t *json, const char *ptr)
+{
+    cs_list_t probe; /* takes the name that is off: one place less is no list less */
+    const cs_column_t *column;
+
+    memset(home, 0, sizeof(*home));
+    memset(&probe, 0, sizeof(probe));
+    if (json_is_string(json)) {
+        column = cs_load_own_column(l, json_string_value(json), ptr);
+        home->column = column ? column->text : NULL;
+        return home->column != NULL;
+    }
+    if (!cs_load_members(l, json, ptr, user_members)) {
+        return 0;
+    }
+    if (cs_json_str(json, "record_team")) {
+        static const char *const strange[] = {"child", "parent", "column", "set", NULL};
+
+        refuse_members(l, json, ptr, "record_team", strange);
+        return take_name(l, &probe, json, ptr, "record_team", &home->team);
+    }
+    if (!cs_json_str(json, "child") || !cs_json_str(json, "parent") ||
+        !cs_json_str(json, "column")) {
+        cs_load_error(l, ptr,
+                      "%s is no place for users; allowed: a column, {\"record_team\": name}, "
+                      "{\"child\", \"parent\", \"column\"}",
+                      cs_json_print(json, l->p));
+        return 0;
+    }
+    home->set = take_constants(l, json, ptr, "set");
+    return take_name(l, &probe, json, ptr, "child", &home->child) &
+           take_column(l, &probe, json, ptr, "parent", &home->parent) &
+           take_column(l, &probe, json, ptr, "column", &home->user);
+}
+
+static void load_users(cs_load_t *l, cs_list_t *list, const json_t *crm, const char *ptr)
+{
+    static const char *const strange[] = {"child", "parent", "column", "where", "fields", NULL};
+    const json_t *users = cs_json_get(crm, "users");
+    const char *at = cs_load_ptr(l, ptr, "users");
+    int columns = 0, rows = 0, errors = l->errors->nelts;
+    size_t i;
+
+    list->shape = CS_LIST_USERS;
+    list->users = apr_array_make(l->p, 2, sizeof(cs_list_users_t));
+    refuse_members(l, crm, ptr, "users", strange);
+    for (i = 0; i < json_array_size(users); i++) {
+        cs_list_users_t home;
+
+        if (load_home(l, &home, json_array_get(users, i), cs_load_ptr_at(l, at, i))) {
+            APR_ARRAY_PUSH(list->users, cs_list_users_t) = home;
+            columns += home.column != NULL;
+            rows += home.column == NULL;
+        }
+    }
+    if (columns > 1 || rows > 1) {
+        cs_load_error(l, at,
+                      "users are kept in one column and one team or table at most; allowed: for "
+                      "example [\"ownerid\", {\"record_team\": \"Opportunity Sales Team\"}]");
+    }
+    if (list->users->nelts == 0 && l->errors->nelts == errors) {
+        if (json_array_size(users)) {
+            switch_off(l, list, "every place for users");
+        }
+        else {
+            cs_load_error(l, at, "no place for users; allowed: at least one");
+        }
+    }
+    if (!cs_json_get(crm, "find")) {
+        cs_load_error(l, ptr, "\"find\" is missing; allowed: the look-up of a user");
+    }
+}
+
+static const cs_member_t crm_members[] = {
+    {"child", CS_J_TEXT, NULL},   {"parent", CS_J_TEXT, NULL},   {"column", CS_J_TEXT, NULL},
+    {"find", CS_J_TEXT, NULL},    {"where", CS_J_OBJECT, NULL},  {"fields", CS_J_OBJECT, NULL},
+    {"users", CS_J_ARRAY, NULL},  {NULL, 0, NULL}};
+
+static void load_crm(cs_load_t *l, cs_list_t *list, const json_t *crm, const char *ptr)
+{
+    if (!cs_load_members(l, crm, ptr, crm_members)) {
+        return;
+    }
+    if (cs_json_get(crm, "users")) {
+        load_users(l, list, crm, ptr);
+    }
+    else if (cs_json_get(crm, "child")) {
+        load_child(l, list, crm, ptr);
+    }
+    else if (cs_json_get(crm, "column")) {
+        load_shown(l, list, crm, ptr);
+    }
+    else {
+        cs_load_error(l, ptr,
+                      "no place for the items; allowed: \"child\" (rows of a table), \"column\" (one "
+                      "look-up of the record), \"users\"");
+    }
+    load_find(l, list, crm, ptr);
+}
+
+/* ---- members of an item ---- */
+
+/* The key has a column of its own, or the items of the two sides cannot be told apart. */
+static void take_key_column(cs_load_t *l, cs_list_t *list, const char *ptr)
+{
+    const cs_column_t *column = column_of_member(list->fields, list->key);
+
+    if (!list->key || list->off) {
+        return;
+    }
+    if (!column && list->find) {
+        list->key_column = cs_find_member_column(list->find, list->key);
+        column = list->key_column ? NULL : column_of_member(list->item, list->key);
+    }
+    if (column) {
+        list->key_column = column->text;
+    }
+    if (!list->key_column) {
+        cs_load_error(l, cs_load_ptr(l, ptr, "key"),
+                      "no column holds the key \"%s\"; allowed: one in the look-up's \"by\", in "
+                      "\"item\" or in \"fields\"",
+                      list->key);
+    }
+}
+
+static int is_mapped(const cs_list_t *list, const char *member)
+{
+    return (list->key && !strcmp(list->key, member)) || column_of_member(list->item, member) ||
+           column_of_member(list->fields, member);
+}
+
+static void load_required(cs_load_t *l, cs_list_t *list, const json_t *json, const char *ptr)
+{
+    size_t i;
+
+    list->required = apr_array_make(l->p, 4, sizeof(const char *));
+    for (i = 0; i < json_array_size(json); i++) {
+        const char *member = json_string_value(json_array_get(json, i));
+
+        if (!member || !(is_mapped(list, member) || cs_json_get(list->set, member))) {
+            cs_load_error(l, cs_load_ptr_at(l, ptr, i),
+                          "%s is not among the members of this list and would never be there; "
+                          "allowed: the key, members of \"item\", \"fields\" and \"set\"",
+                          cs_json_print(json_array_get(json, i), l->p));
+            continue;
+        }
+        APR_ARRAY_PUSH(list->required, const char *) = apr_pstrdup(l->p, member);
+    }
+}
+
+static void load_set(cs_load_t *l, cs_list_t *list, const json_t *set, const char *ptr)
+{
+    const char *key;
+    json_t *value;
+
+    if (!cs_load_constants(l, set, ptr, 0)) {
+        return;
+    }
+    json_object_foreach((json_t *)set, key, value) {
+        const char *at = cs_load_ptr(l, ptr, key);
+
+        if (!strcmp(key, "$comment") || !check_member(l, list->pc, key, at)) {
+            continue;
+        }
+        if (is_mapped(list, key)) {
+            cs_load_error(l, at, "\"%s\" comes from the CRM already; allowed: one source", key);
+        }
+    }
+    list->set = set;
+}
+
+/* Once in `item` or once in `fields`. */
+static void check_once(cs_load_t *l, const cs_list_t *list, const char *ptr)
+{
+    int i;
+
+    for (i = 0; list->fields && i < list->fields->nelts; i++) {
+        const char *member = APR_ARRAY_IDX(list->fields, i, cs_member_column_t).member;
+
+        if (column_of_member(list->item, member)) {
+            cs_load_error(l, cs_load_ptr(l, cs_load_ptr(l, ptr, "item"), member),
+                          "\"%s\" is among \"fields\" already; allowed: one column", member);
+        }
+    }
+}
+
+/* ---- bounds ---- */
+
+static void load_min(cs_load_t *l, cs_list_t *list, const json_t *min, const char *ptr)
+{
+    const char *key;
+    json_t *value;
+    int i;
+
+    list->min_by_kind = min;
+    json_object_foreach((json_t *)min, key, value) {
+        for (i = 0; cs_referral_kinds[i] && strcmp(cs_referral_kinds[i], key); i++) {
+        }
+        if (!strcmp(key, "$comment")) {
+            continue;
+        }
+        if (!cs_referral_kinds[i]) {
+            cs_load_error(l, cs_load_ptr(l, ptr, key),
+                          "\"%s\" is no kind of a referral; allowed: co-sell, p2p, partner-led, "
+                          "private, marketplace-lead, qualified-lead",
+                          key);
+        }
+        else if (!json_is_integer(value) || json_integer_value(value) < 0 ||
+                 json_integer_value(value) > ITEMS_MOST) {
+            cs_load_error(l, cs_load_ptr(l, ptr, key), "%s is out of range; allowed: 0 to %d",
+                          cs_json_print(value, l->p), ITEMS_MOST);
+        }
+    }
+}
+
+static void load_bounds(cs_load_t *l, cs_list_t *list, const json_t *json, const char *ptr)
+{
+    const json_t *min = cs_json_get(json, "min");
+
+    list->max = cs_load_int(l, json, ptr, "max", 1, ITEMS_MOST, 0);
+    if (json_is_object(min)) {
+        load_min(l, list, min, cs_load_ptr(l, ptr, "min"));
+        return;
+    }
+    list->min = cs_load_int(l, json, ptr, "min", 0, ITEMS_MOST, 0);
+    if (list->max && list->min > list->max) {
+        cs_load_error(l, cs_load_ptr(l, ptr, "min"), "%d is more than \"max\"; allowed: 0 to %d",
+                      list->min, list->max);
+    }
+}
+
+/* ---- a list ---- */
+
+static const cs_member_t list_members[] = {
+    {"pc", CS_J_TEXT, NULL},          {"key", CS_J_TEXT, NULL},
+    {"crm", CS_J_OBJECT, NULL},       {"item", CS_J_OBJECT, NULL},
+    {"set", CS_J_OBJECT, NULL},       {"required", CS_J_ARRAY, NULL},
+    {"min", CS_J_INT | CS_J_OBJECT, NULL}, {"max", CS_J_INT, NULL},
+    {"direction", CS_J_TEXT, NULL},   {"to_crm", CS_J_TEXT, NULL},
+    {"to_pc", CS_J_TEXT, NULL},       {"events", CS_J_ARRAY, NULL},
+    {"when", CS_J_OBJECT | CS_J_BOOL, NULL}, {"conflict", CS_J_TEXT, NULL},
+    {"enabled", CS_J_BOOL, NULL},     {NULL, 0, NULL}};
+
+static void load_rules(cs_load_t *l, cs_list_t *list, const json_t *json, const char *ptr)
+{
+    static const char *const directions[] = {"both", "to_pc", "to_crm", NULL};
+    static const char *const policies[] = {"hold", "partner-center", "crm", NULL};
+    static const char *const add_only[] = {"add-only", NULL};
+    int direction = cs_load_word(l, json, ptr, "direction", directions, 0);
+
+    list->to_pc = direction != 2;
+    list->to_crm = direction != 1;
+    list->to_crm_add_only =
+        cs_json_get(json, "to_crm") && cs_load_word(l, json, ptr, "to_crm", add_only, 0) == 0;
+    list->to_pc_add_only =
+        cs_json_get(json, "to_pc") && cs_load_word(l, json, ptr, "to_pc", add_only, 0) == 0;
+    if ((list->to_crm_add_only && !list->to_crm) || (list->to_pc_add_only && !list->to_pc)) {
+        const char *name = list->to_crm ? "to_pc" : "to_crm";
+
+        cs_load_error(l, cs_load_ptr(l, ptr, name),
+                      "the list does not go that way; allowed: no \"%s\" beside \"direction\": "
+                      "\"%s\"",
+                      name, directions[direction]);
+    }
+    list->events = cs_load_events(l, json, ptr, CS_ON_CREATE | CS_ON_UPDATE);
+    list->conflict = (cs_policy_e)cs_load_word(l, json, ptr, "conflict", policies, CS_POLICY_HOLD);
+    if (cs_json_get(json, "when")) {
+        list->when = cs_load_cond(l, cs_json_get(json, "when"), cs_load_ptr(l, ptr, "when"));
+    }
+}
+
+static cs_list_t *load_list(cs_load_t *l, const char *name, const json_t *json, const char *ptr)
+{
+    cs_list_t *list = apr_pcalloc(l->p, sizeof(*list));
+    const json_t *item = cs_json_get(json, "item"), *set = cs_json_get(json, "set");
+
+    list->name = apr_pstrdup(l->p, name);
+    list->pointer = ptr;
+    if (!cs_load_members(l, json, ptr, list_members)) {
+        return NULL;
+    }
+    if (!cs_json_bool(json, "enabled", 1)) {
+        list->off = 1;
+        list->off_why = "it is disabled";
+    }
+    load_rules(l, list, json, ptr);
+    load_pc(l, list, json, ptr);
+    if (!cs_json_get(json, "crm")) {
+        cs_load_error(l, ptr, "\"crm\" is missing; allowed: where the CRM keeps the items");
+        return NULL;
+    }
+    load_crm(l, list, cs_json_get(json, "crm"), cs_load_ptr(l, ptr, "crm"));
+    if (item) {
+        list->item = load_members(l, list, item, cs_load_ptr(l, ptr, "item"));
+        if (!list->find && !list->off) {
+            cs_load_error(l, cs_load_ptr(l, ptr, "item"),
+                          "\"item\" has columns of the row found; allowed: with \"find\"");
+        }
+    }
+    check_once(l, list, ptr);
+    take_key_column(l, list, ptr);
+    if (set) {
+        load_set(l, list, set, cs_load_ptr(l, ptr, "set"));
+    }
+    if (cs_json_get(json, "required")) {
+        load_required(l, list, cs_json_get(json, "required"), cs_load_ptr(l, ptr, "required"));
+    }
+    load_bounds(l, list, json, ptr);
+    return list;
+}
+
+void cs_load_lists(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json, const char *ptr)
+{
+    const char *key;
+    json_t *value;
+    int i;
+
+    json_object_foreach((json_t *)json, key, value) {
+        const char *at = cs_load_ptr(l, ptr, key);
+        cs_list_t *list;
+
+        if (!strcmp(key, "$comment")) {
+            continue;
+        }
+        if (!*key || strchr("$@", *key) || strchr(key, '/')) {
+            cs_load_error(l, at,
+                          "\"%s\" is no name of a list; allowed: a text without / that begins with "
+                          "neither $ nor @",
+                          key);
+            continue;
+        }
+        for (i = 0; i < kind->lines->nelts; i++) {
+            if (!strcmp(APR_ARRAY_IDX(kind->lines, i, cs_line_t *)->name, key)) {
+                cs_load_error(l, at, "\"%s\" is the name of a line already", key);
+            }
+        }
+        list = load_list(l, key, value, at);
+        if (list) {
+            APR_ARRAY_PUSH(kind->lists, cs_list_t *) = list;
+        }
+    }
+}
+
+/* ---- owner, match, becomes ---- */
+
+/* The key a user can be named by: the one member of the first key set. */
+static int has_plain_key(const cs_find_t *find)
+{
+    const apr_array_header_t *set;
+
+    if (!find->by->nelts) {
+        return 0;
+    }
+    set = APR_ARRAY_IDX(find->by, 0, apr_array_header_t *);
+    return set->nelts == 1 && APR_ARRAY_IDX(set, 0, cs_find_part_t).member;
+}
+
+const cs_owner_t *cs_load_owner(cs_load_t *l, const json_t *json, const char *ptr)
+{
+    static const cs_member_t members[] = {{"find", CS_J_TEXT, NULL},
+                                          {"each", CS_J_TEXT, NULL},
+                                          {"else", CS_J_TEXT | CS_J_NULL, NULL},
+                                          {NULL, 0, NULL}};
+    cs_owner_t *owner = apr_pcalloc(l->p, sizeof(*owner));
+    const char *find = cs_json_str(json, "find"), *each = cs_json_str(json, "each");
+
+    if (!cs_load_members(l, json, ptr, members)) {
+        return NULL;
+    }
+    if (!find || !each) {
+        cs_load_error(l, ptr,
+                      "\"find\" and \"each\" belong together; allowed: the look-up of a user and an "
+                      "array of people, for example \"/team\"");
+        return NULL;
+    }
+    owner->column = l->facts->owner_column;
+    owner->each = load_array(l, each, cs_load_ptr(l, ptr, "each"));
+    owner->find = load_item_find(l, find, owner->each, cs_load_ptr(l, ptr, "find"));
+    owner->otherwise = apr_pstrdup(l->p, cs_json_str(json, "else"));
+    if (owner->find && !owner->find->off_why && !has_plain_key(owner->find)) {
+        cs_load_error(l, cs_load_ptr(l, ptr, "find"),
+                      "\"%s\" does not find a user by one member; allowed: a look-up whose first key "
+                      "is one column and one member, for example {\"internalemailaddress\": "
+                      "\"email\"}",
+                      find);
+    }
+    return owner->find && owner->each && !owner->find->off_why ? owner : NULL;
+}
+
+/* A key that asks for a row which is switched off is no key. */
+static int is_off(const cs_load_t *l, const apr_array_header_t *set)
+{
+    int i, j;
+
+    for (i = 0; i < set->nelts; i++) {
+        const char *found = APR_ARRAY_IDX(set, i, cs_find_part_t).found;
+
+        for (j = 0; found && j < l->finds->nelts; j++) {
+            const cs_find_t *find = APR_ARRAY_IDX(l->finds, j, const cs_find_t *);
+
+            if (find->off_why && !strcmp(find->name, found)) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
+static void check_match_set(cs_load_t *l, const apr_array_header_t *set, const char *ptr)
+{
+    int i, j;
+
+    for (i = 0; i < set->nelts; i++) {
+        const char *found = APR_ARRAY_IDX(set, i, cs_find_part_t).found;
+
+        for (j = 0; found && j < l->finds->nelts; j++) {
+            const cs_find_t *find = APR_ARRAY_IDX(l->finds, j, const cs_find_t *);
+            int same = !strcmp(find->name, found);
+
+            if (same && (cs_find_asks_member(find) || cs_find_asks_own(find))) {
+                cs_load_error(l, ptr,
+                              "\"%s\" asks for an item of a list or a line's own value; allowed: a "
+                              "look-up by paths",
+                              found);
+            }
+        }
+    }
+}
+
+const cs_match_t *cs_load_match(cs_load_t *l, const json_t *json, const char *ptr)
+{
+    static const cs_member_t members[] = {
+        {"by", CS_J_ARRAY, NULL}, {"then", CS_J_TEXT, NULL}, {NULL, 0, NULL}};
+    static const char *const thens[] = {"propose", NULL};
+    cs_match_t *match = apr_pcalloc(l->p, sizeof(*match));
+    apr_array_header_t *all;
+    int i;
+
+    if (!cs_load_members(l, json, ptr, members)) {
+        return NULL;
+    }
+    cs_load_word(l, json, ptr, "then", thens, 0);
+    all = cs_load_match_sets(l, cs_json_get(json, "by"), cs_load_ptr(l, ptr, "by"));
+    match->by = apr_array_make(l->p, 2, sizeof(apr_array_header_t *));
+    for (i = 0; i < all->nelts; i++) {
+        apr_array_header_t *set = APR_ARRAY_IDX(all, i, apr_array_header_t *);
+
+        check_match_set(l, set, cs_load_ptr(l, ptr, "by"));
+        if (!is_off(l, set)) {
+            APR_ARRAY_PUSH(match->by, apr_array_header_t *) = set;
+        }
+    }
+    return match->by->nelts ? match : NULL;
+}
+
+const cs_becomes_t *cs_load_becomes(cs_load_t *l, const char *kind, const json_t *json,
+                                    const json_t *records, const char *ptr)
+{
+    static const cs_member_t members[] = {{"record", CS_J_TEXT, NULL},
+                                          {"via", CS_J_TEXT, NULL},
+                                          {"on_accept_in_pc", CS_J_TEXT, NULL},
+                                          {NULL, 0, NULL}};
+    static const char *const actions[] = {"tell-seller", "qualify", NULL};
+    cs_becomes_t *becomes = apr_pcalloc(l->p, sizeof(*becomes));
+    const char *record = cs_json_str(json, "record"), *via = cs_json_str(json, "via");
+
+    if (!cs_load_members(l, json, ptr, members)) {
+        return NULL;
+    }
+    if (!record || !via) {
+        cs_load_error(l, ptr,
+                      "\"record\" and \"via\" belong together; allowed: a record kind, and the "
+                      "column that names the new row");
+        return NULL;
+    }
+    if (!json_is_object(cs_json_get(records, record)) || !strcmp(record, kind)) {
+        cs_load_error(l, cs_load_ptr(l, ptr, "record"),
+                      "\"%s\" is no other record kind; allowed: %s", record,
+                      cs_load_names_of(l, records, ""));
+        return NULL;
+    }
+    becomes->record = apr_pstrdup(l->p, record);
+    becomes->via = cs_load_own_column(l, via, cs_load_ptr(l, ptr, "via"));
+    becomes->qualify = cs_load_word(l, json, ptr, "on_accept_in_pc", actions, 0);
+    if (becomes->qualify && !l->facts->qualify) {
+        cs_load_error(l, cs_load_ptr(l, ptr, "on_accept_in_pc"),
+                      "this CRM has no such action; allowed: tell-seller");
+    }
+    return becomes->via && becomes->via->text ? becomes : NULL;
+}
