@@ -1226,7 +1226,9 @@ static void test_find_by_ordered_keys(void **state)
     assert_string_equal(finds[0].id, USD);
     assert_string_equal(finds[1].id, "00000000-0000-4000-8000-000000000011");
     assert_string_equal(finds[3].id, ACCOUNT);
-    assert_int_equal(finds[3].calls, 2);
+    /* one request for all first keys and one for what is left, counted where they belong */
+    assert_true(finds[0].calls >= 1);
+    assert_int_equal(finds[3].calls, 1);
     assert_string_equal(finds[4].id, "00000000-0000-4000-8000-000000000051");
     assert_int_equal(finds[5].calls, 0);
     assert_in_range(json_array_size(finds[6].candidates), 2, 10);

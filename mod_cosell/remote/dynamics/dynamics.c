@@ -3,68 +3,12 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#include "../../base/counter.h"
 #include "../../base/crypto.h"
 #include "../../base/json.h"
 
 #define API "/api/data/v9.2/"
 
 static const cs_json_limits_t answer_limits = {4 * 1024 * 1024, 100000, 32};
-
-/* ---- batches ---- */
-
-void cs_dyn_batch_init(cs_dyn_batch_t *batch, cs_crm_t *crm, int max, apr_pool_t *p)
-{
-    apr_size_t n = (apr_size_t)(max > 0 ? max : 1);
-
-    batch->crm = crm;
-    batch->calls = apr_pcalloc(p, sizeof(*batch->calls) * n);
-    batch->requests = apr_pcalloc(p, sizeof(*batch->requests) * n);
-    batch->responses = apr_pcalloc(p, sizeof(*batch->responses) * n);
-    batch->n = 0;
-    batch->p = p;
-}
-
-cs_http_request_t *cs_dyn_batch_add(cs_dyn_batch_t *batch, const char *method, const char *path,
-                                    const char *label, const cs_dyn_call_t *call)
-{
-    cs_http_request_t *request = &batch->requests[batch->n];
-    int get = !strcmp(method, "GET");
-
-    batch->calls[batch->n++] = *call;
-    request->method = method;
-    request->url = apr_pstrcat(batch->p, batch->crm->root, path, NULL);
-    request->label = label;
-    request->write = !get;
-    request->headers = apr_table_make(batch->p, 10);
-    apr_table_setn(request->headers, "Accept", "application/json");
-    apr_table_setn(request->headers, "OData-MaxVersion", "4.0");
-    apr_table_setn(request->headers, "OData-Version", "4.0");
-    apr_table_setn(request->headers, "x-ms-client-request-id", cs_uuid4(batch->p));
-    if (get) {
-        apr_table_setn(request->headers, "Accept-Encoding", "gzip");
-        /* The word, not a tag: it keeps answers out of caches on the way. */
-        apr_table_setn(request->headers, "If-None-Match", "null");
-    }
-    else {
-        apr_table_setn(request->headers, "Content-Type", "application/json; charset=utf-8");
-    }
-    return request;
-}
-
-apr_status_t cs_dyn_batch_send(cs_dyn_batch_t *batch, apr_interval_time_t deadline)
-{
-    cs_crm_t *crm = batch->crm;
-    apr_status_t rv;
-    int i;
-
-    rv = cs_token_perform(crm->token, crm->http, crm->cfg.upstream, crm->limiter, batch->requests,
-                          batch->responses, batch->n, deadline, batch->p);
-    for (i = 0; rv == APR_SUCCESS && i < batch->n; i++) {
-        cs_count(CS_COUNT_CALLS_CRM, (apr_uint64_t)batch->responses[i].calls);
-    }
-    return rv;
-}
 
 /* ---- answers ---- */
 
@@ -96,101 +40,6 @@ json_t *cs_dyn_object(cs_result_t *res, const cs_http_response_t *response,
     return cs_json_own(json, p);
 }
 
-/* ---- names ---- */
-
-const cs_dyn_table_t *cs_dyn_table(void *baton, const char *name)
-{
-    cs_crm_t *crm = baton;
-    const cs_dyn_table_t *table = apr_hash_get(crm->learnt, name, APR_HASH_KEY_STRING);
-
-    return table ? table : cs_dyn_table_std(name);
-}
-
-void cs_dyn_want(cs_crm_t *crm, apr_array_header_t *names, const char *name, const char *column)
-{
-    const cs_dyn_table_t *table = name ? cs_dyn_table(crm, name) : NULL;
-    int i;
-
-    if (!name || (table && (!column || table->whole || cs_dyn_nav(table, column, NULL) ||
-                            !strcmp(table->key, column)))) {
-        return;
-    }
-    for (i = 0; i < names->nelts; i++) {
-        if (!strcmp(APR_ARRAY_IDX(names, i, const char *), name)) {
-            return;
-        }
-    }
-    APR_ARRAY_PUSH(names, const char *) = name;
-}
-
-static void ask_definition(cs_dyn_batch_t *batch, const char *name)
-{
-    static const char options[] = "?$select=EntitySetName,PrimaryIdAttribute,PrimaryNameAttribute&$"
-                                  "expand=ManyToOneRelationships($select=ReferencingAttribute,"
-                                  "ReferencedEntity,ReferencingEntityNavigationPropertyName)";
-    cs_dyn_call_t call = {(void *)name, NULL, NULL, CS_DYN_READ};
-
-    cs_dyn_batch_add(
-        batch, "GET",
-        apr_pstrcat(batch->p, "EntityDefinitions(LogicalName='", name, "')", options, NULL),
-        apr_pstrcat(batch->p, "GET definition of ", name, NULL), &call);
-}
-
-static void take_definition(cs_dyn_batch_t *batch, int at, cs_result_t *res)
-{
-    const char *name = batch->calls[at].item;
-    const cs_http_response_t *response = &batch->responses[at];
-    cs_crm_t *crm = batch->crm;
-    const cs_dyn_table_t *table;
-    cs_result_t one = {0};
-    json_t *json = NULL;
-
-    cs_dyn_classify(&one, response, &batch->requests[at], CS_DYN_READ, NULL, batch->p);
-    if (one.cls == CS_CLASS_GONE || (one.cls == CS_CLASS_SUSPEND && response->status == 404)) {
-        one.cls = CS_CLASS_SUSPEND;
-        one.problem = "config:table";
-    }
-    if (one.cls == CS_CLASS_OK) {
-        json = cs_dyn_object(&one, response, &batch->requests[at], CS_DYN_READ, batch->p);
-    }
-    if (json) {
-        table = cs_dyn_table_of(json, name, crm->p);
-        if (table) {
-            apr_hash_set(crm->learnt, table->name, APR_HASH_KEY_STRING, table);
-            return;
-        }
-        cs_dyn_unreadable(&one, response, &batch->requests[at], CS_DYN_READ,
-                          "the definition names no entity set or key", batch->p);
-    }
-    *res = one;
-}
-
-apr_status_t cs_dyn_learn(cs_crm_t *crm, const apr_array_header_t *names,
-                          apr_interval_time_t deadline, int *pcalls, apr_pool_t *p,
-                          cs_result_t *res)
-{
-    cs_dyn_batch_t batch;
-    apr_status_t rv;
-    int i;
-
-    *pcalls = 0;
-    cs_result_clear(res);
-    cs_dyn_batch_init(&batch, crm, names->nelts, p);
-    for (i = 0; i < names->nelts; i++) {
-        const char *name = APR_ARRAY_IDX(names, i, const char *);
-
-        if (cs_dyn_name_valid(name, strlen(name))) {
-            ask_definition(&batch, name);
-        }
-    }
-    rv = cs_dyn_batch_send(&batch, deadline);
-    for (i = 0; rv == APR_SUCCESS && i < batch.n; i++) {
-        *pcalls += batch.responses[i].calls;
-        take_definition(&batch, i, res);
-    }
-    return rv;
-}
-
 /* ---- the client ---- */
 
 static const char *token_url(const cs_crm_config_t *cfg, apr_pool_t *p)
@@ -219,6 +68,10 @@ static apr_status_t create(cs_crm_t **pcrm, const cs_crm_config_t *cfg, cs_http_
     crm->root = apr_pstrcat(p, origin, API, NULL);
     crm->p = p;
     crm->learnt = apr_hash_make(p);
+    crm->size = CS_DYN_BATCH_MOST;
+    crm->refused = apr_hash_make(p);
+    crm->templates = apr_hash_make(p);
+    crm->said = apr_hash_make(p);
     tc.grant = CS_GRANT_CLIENT_CREDENTIALS;
     tc.url = token_url(cfg, p);
     tc.audience = origin;
@@ -260,7 +113,7 @@ static apr_status_t check_organization(const cs_crm_t *crm, const cs_crm_whoami_
 static apr_status_t whoami(cs_crm_t *crm, cs_crm_whoami_t *who, apr_interval_time_t deadline,
                            apr_pool_t *p, cs_result_t *res)
 {
-    cs_dyn_call_t call = {NULL, NULL, NULL, CS_DYN_READ};
+    cs_dyn_call_t call = {.kind = CS_DYN_READ};
     cs_dyn_batch_t batch;
     apr_status_t rv;
     json_t *json;
@@ -347,5 +200,6 @@ static const char *link_of(const cs_crm_config_t *cfg, const char *table, const 
 }
 
 const cs_crm_impl_t cs_dynamics_impl = {
-    "dynamics365", create, whoami, cs_dyn_read, cs_dyn_find, cs_dyn_write, check, link_of,
+    "dynamics365", create, whoami, cs_dyn_read, cs_dyn_find,     cs_dyn_write,
+    check,         link_of, NULL,
 };

@@ -40,6 +40,9 @@ static const rule_t rules[] = {
     {0x80041D33, CS_CLASS_DATA, NULL, NULL},
     {0x80041D67, CS_CLASS_DATA, NULL, NULL},
     {0x80040800, CS_CLASS_DATA, NULL, NULL},
+    {0x8004F502, CS_CLASS_DATA, NULL, NULL}, /* column security: may not create, */
+    {0x8004F504, CS_CLASS_DATA, NULL, NULL}, /* read, */
+    {0x8004F507, CS_CLASS_DATA, NULL, NULL}, /* update this column */
     {0x80048d19, CS_CLASS_SUSPEND, "config:column",
      "; check the mapping's columns against this environment"},
     {0x80060888, CS_CLASS_SUSPEND, "config:column",
@@ -53,6 +56,8 @@ static const rule_t rules[] = {
     {0x80044150, CS_CLASS_RETRY, NULL, NULL}, /* SQL error: deadlock */
     {0x80044151, CS_CLASS_RETRY, NULL, NULL}, /* SQL timeout */
 };
+
+static const rule_t bad_value = {0x80048d19, CS_CLASS_DATA, NULL, NULL};
 
 static const rule_t *rule_of(apr_uint32_t code)
 {
@@ -129,6 +134,71 @@ static int names_other_row(const char *message, const char *id)
         }
     }
     return other;
+}
+
+/* ---- which column ---- */
+
+#define BLAMED_MAX 128
+
+/* Where messages put the name of a column: between `before` and `after`. The more precise first: an
+ * entity or a value may be quoted as well. */
+static const struct {
+    const char *before, *after;
+} blame_forms[] = {
+    {"The length of the '", "' attribute"},
+    {"' of '", "' on record of type"},
+    {" of '", "' on record of type"},
+    {"undeclared property '", "'"},
+    {"property named '", "'"},
+    {"The property '", "'"},
+    {"property '", "'"},
+    {"ttribute '", "'"},
+    {"olumn '", "'"},
+    {"ield '", "'"},
+    {" '", "' attribute"},
+    {" '", "' column"},
+    {" '", "' field"},
+    {"ttribute: ", ""},
+    {"for attribute ", ""},
+};
+
+static apr_size_t word_len(const char *text)
+{
+    apr_size_t n = 0;
+
+    while (n <= BLAMED_MAX && (apr_isalnum(text[n]) || text[n] == '_')) {
+        n++;
+    }
+    return n <= BLAMED_MAX ? n : 0;
+}
+
+const char *cs_dyn_blamed(const char *message, apr_pool_t *p)
+{
+    const char *at, *word;
+    apr_size_t i, n;
+
+    for (i = 0; message && i < sizeof(blame_forms) / sizeof(blame_forms[0]); i++) {
+        const char *before = blame_forms[i].before, *after = blame_forms[i].after;
+
+        for (at = message; (at = strstr(at, before)) != NULL; at++) {
+            word = at + strlen(before);
+            n = word_len(word);
+            /* "new_partner@odata.bind" is told by the look-up. */
+            if (n && (!strncmp(word + n, after, strlen(after)) ||
+                      (*after == '\'' && !after[1] && word[n] == '@'))) {
+                return apr_pstrmemdup(p, word, n);
+            }
+        }
+    }
+    return NULL;
+}
+
+/* A value that cannot be read as its column's type comes under the code of an unknown column. */
+static int is_bad_value(apr_uint32_t code, const char *message)
+{
+    return code == 0x80048d19 && message &&
+           (strstr(message, "annot convert") || strstr(message, "node was found when reading")) &&
+           !strstr(message, "ndeclared property") && !strstr(message, "does not exist on type");
 }
 
 static cs_class_e gone_or(const cs_http_response_t *response, int documented, const char *message,
@@ -210,6 +280,9 @@ void cs_dyn_classify(cs_result_t *res, const cs_http_response_t *response,
     }
     documented = read_error(response, &code, &message, p);
     rule = code ? rule_of(code) : NULL;
+    if (kind != CS_DYN_READ && is_bad_value(code, message)) {
+        rule = &bad_value;
+    }
     cls = decide(response, rule, res->cls, documented, message, kind, id);
     problem = problem_of(response, rule, code, p);
     retry_at = res->retry_at;
@@ -217,4 +290,7 @@ void cs_dyn_classify(cs_result_t *res, const cs_http_response_t *response,
                   cs_http_describe(response, request, message, p), advice_of(response, rule));
     res->retry_at = retry_at;
     res->correlation = response->correlation;
+    if (kind != CS_DYN_READ && response->status < 500 && response->status != 401 && code) {
+        res->blames = cs_dyn_blamed(message, p);
+    }
 }

@@ -1,5 +1,6 @@
 #include "names.h"
 
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
 
@@ -85,6 +86,7 @@ static const cs_dyn_table_t tables[] = {
     {"pricelevel", "pricelevels", "pricelevelid", "name", NULL, 0},
     {"campaign", "campaigns", "campaignid", "name", NULL, 0},
     {"competitor", "competitors", "competitorid", "name", NULL, 0},
+    {"teamtemplate", "teamtemplates", "teamtemplateid", "teamtemplatename", NULL, 0},
 };
 
 const cs_dyn_table_t *cs_dyn_table_std(const char *name)
@@ -230,4 +232,31 @@ const char *cs_dyn_expand(const cs_dyn_table_t *table, const char *column, const
         return NULL;
     }
     return nav->nav;
+}
+
+static const cs_dyn_nav_t *nav_named(const cs_dyn_nav_t *navs, const char *name)
+{
+    for (; navs && navs->column && strcasecmp(navs->nav, name); navs++)
+        ;
+    return navs && navs->column ? navs : NULL;
+}
+
+const char *cs_dyn_column_of(const cs_dyn_table_t *table, const char *name, apr_pool_t *p)
+{
+    apr_size_t len = strlen(name);
+    const cs_dyn_nav_t *nav = table ? nav_named(table->navs, name) : NULL;
+    char *out;
+
+    nav = nav ? nav : nav_named(common_navs, name);
+    if (nav) {
+        return nav->column;
+    }
+    if (len > 7 && name[0] == '_' && !strcmp(name + len - 6, "_value")) {
+        return apr_pstrmemdup(p, name + 1, len - 7);
+    }
+    out = apr_pstrdup(p, name);
+    for (char *at = out; *at; at++) {
+        *at = (char)apr_tolower(*at);
+    }
+    return out;
 }

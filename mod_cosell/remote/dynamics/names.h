@@ -36,6 +36,9 @@ const char *cs_dyn_nav(const cs_dyn_table_t *table, const char *column, const ch
 /* The property to read the target's columns through, for $expand. NULL when the target is needed
  * and not known. */
 const char *cs_dyn_expand(const cs_dyn_table_t *table, const char *column, const char *target);
+/* The column that a name in an answer means: itself, a look-up's "_column_value", or a navigation
+ * property. In p. */
+const char *cs_dyn_column_of(const cs_dyn_table_t *table, const char *name, apr_pool_t *p);
 /* Letters, digits, underscores: all that may stand in a URL unescaped as a column or table. */
 int cs_dyn_name_valid(const char *name, apr_size_t len);
 

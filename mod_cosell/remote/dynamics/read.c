@@ -7,21 +7,11 @@
 #include "../../base/json.h"
 
 #define MAX_CANDIDATES 10
-#define MAX_URL 16000
+#define MAX_PATH 60000
 
 static int known_id(const char *id)
 {
     return id && cs_uuid_valid(id, strlen(id));
-}
-
-static void no_table(cs_result_t *res, const char *table, const cs_result_t *learnt, apr_pool_t *p)
-{
-    if (learnt->cls != CS_CLASS_OK) {
-        cs_result_copy(res, learnt, p);
-        return;
-    }
-    cs_result_set(res, p, CS_EPARSE, CS_CLASS_SUSPEND, "config:table",
-                  "\"%.128s\" is not a table of this environment", table ? table : "");
 }
 
 /* ---- rows by id ---- */
@@ -42,38 +32,6 @@ static void want_of_read(cs_crm_t *crm, apr_array_header_t *names, const cs_crm_
                         apr_pstrmemdup(p, column, (apr_size_t)(slash - column)));
         }
     }
-}
-
-static void ask_row(cs_dyn_batch_t *batch, cs_crm_read_t *read, const cs_result_t *learnt)
-{
-    cs_dyn_call_t call = {read, read->table ? cs_dyn_table(batch->crm, read->table) : NULL,
-                          read->id, CS_DYN_READ};
-    apr_pool_t *p = batch->p;
-    apr_array_header_t *names = apr_array_make(p, 2, sizeof(const char *));
-    const char *query, *path;
-
-    want_of_read(batch->crm, names, read, p);
-    if (!call.table || names->nelts) {
-        no_table(&read->result, read->table, learnt, p);
-        return;
-    }
-    if (!known_id(read->id)) {
-        cs_result_set(&read->result, p, CS_EPARSE, CS_CLASS_REFUSED, "dataverse:id",
-                      "\"%.80s\" is not a GUID", read->id ? read->id : "");
-        return;
-    }
-    if (cs_dyn_select(&query, call.table, read->columns, read->lookups, 1, p, &read->result) !=
-        APR_SUCCESS) {
-        return;
-    }
-    path = apr_pstrcat(p, call.table->set, "(", read->id, ")?", query, NULL);
-    if (strlen(path) > MAX_URL) {
-        cs_result_set(&read->result, p, CS_ELIMIT, CS_CLASS_SUSPEND, "config:column",
-                      "too many columns of %s for one address", read->table);
-        return;
-    }
-    cs_dyn_batch_add(batch, "GET", path, apr_psprintf(p, "GET %s %s", read->table, read->id),
-                     &call);
 }
 
 static void take_row(const cs_dyn_batch_t *batch, int at)
@@ -101,42 +59,119 @@ static void take_row(const cs_dyn_batch_t *batch, int at)
     }
 }
 
+static void ask_row(cs_dyn_batch_t *batch, cs_crm_read_t *read, apr_hash_t *failures)
+{
+    cs_dyn_call_t call = {.item = read,
+                          .take = take_row,
+                          .result = &read->result,
+                          .table = read->table ? cs_dyn_table(batch->crm, read->table) : NULL,
+                          .id = read->id,
+                          .kind = CS_DYN_READ};
+    apr_pool_t *p = batch->p;
+    apr_array_header_t *names = apr_array_make(p, 2, sizeof(const char *));
+    const char *query, *path;
+
+    want_of_read(batch->crm, names, read, p);
+    if (!call.table || names->nelts) {
+        cs_dyn_unknown(&read->result, names, failures, p);
+        return;
+    }
+    if (!known_id(read->id)) {
+        cs_result_set(&read->result, p, CS_EPARSE, CS_CLASS_REFUSED, "dataverse:id",
+                      "\"%.80s\" is not a GUID", read->id ? read->id : "");
+        return;
+    }
+    if (cs_dyn_select(&query, call.table, read->columns, read->lookups, 1, p, &read->result) !=
+        APR_SUCCESS) {
+        return;
+    }
+    path = apr_pstrcat(p, call.table->set, "(", read->id, ")?", query, NULL);
+    if (strlen(path) > MAX_PATH) {
+        cs_result_set(&read->result, p, CS_ELIMIT, CS_CLASS_SUSPEND, "config:column",
+                      "too many columns of %s for one address", read->table);
+        return;
+    }
+    cs_dyn_batch_add(batch, "GET", path, apr_psprintf(p, "GET %s %s", read->table, read->id),
+                     &call);
+}
+
+static void clear_read(cs_crm_read_t *read)
+{
+    read->record = NULL;
+    read->calls = 0;
+    read->took = 0;
+    read->correlation = NULL;
+    cs_result_clear(&read->result);
+}
+
+/* Tables and team templates that these reads need and that are not known yet. */
+static apr_status_t prepare(cs_crm_t *crm, cs_crm_read_t *reads, int n, apr_hash_t *failures,
+                            apr_interval_time_t deadline, apr_pool_t *p)
+{
+    apr_array_header_t *names = apr_array_make(p, 4, sizeof(const char *));
+    apr_array_header_t *templates = apr_array_make(p, 2, sizeof(const char *));
+    apr_status_t rv = APR_SUCCESS;
+    int i, calls = 0, more = 0;
+
+    for (i = 0; i < n; i++) {
+        clear_read(&reads[i]);
+        want_of_read(crm, names, &reads[i], p);
+        cs_dyn_lists_want(crm, &reads[i], names, templates);
+    }
+    if (names->nelts) {
+        rv = cs_dyn_learn(crm, names, deadline, &calls, failures, p);
+    }
+    if (rv == APR_SUCCESS && templates->nelts) {
+        rv = cs_dyn_templates(crm, templates, deadline, &more, failures, p);
+    }
+    if (n > 0) {
+        reads[0].calls = calls + more;
+    }
+    return rv;
+}
+
+/* The first page of everything in one batch, then what lists have left. */
+static apr_status_t read_all(cs_crm_t *crm, cs_crm_read_t *reads, int n, apr_hash_t *failures,
+                             apr_interval_time_t deadline, apr_pool_t *p)
+{
+    cs_dyn_lists_t *lists = cs_dyn_lists_make(crm, reads, n, failures, p);
+    cs_dyn_batch_t batch;
+    apr_status_t rv = APR_SUCCESS, one;
+    int i, open = cs_dyn_lists_open(lists);
+
+    cs_dyn_batch_init(&batch, crm, n + open, p);
+    for (i = 0; i < n; i++) {
+        ask_row(&batch, &reads[i], failures);
+    }
+    for (;;) {
+        cs_dyn_lists_ask(lists, &batch);
+        one = cs_dyn_batch_send(&batch, deadline);
+        rv = rv == APR_SUCCESS ? one : rv;
+        cs_dyn_batch_take(&batch, one);
+        open = cs_dyn_lists_open(lists);
+        if (!open || one != APR_SUCCESS) {
+            break;
+        }
+        cs_dyn_batch_init(&batch, crm, open, p);
+    }
+    cs_dyn_lists_finish(lists);
+    return rv;
+}
+
 apr_status_t cs_dyn_read(cs_crm_t *crm, cs_crm_read_t *reads, int n, apr_interval_time_t deadline,
                          apr_pool_t *p)
 {
-    apr_array_header_t *names = apr_array_make(p, 4, sizeof(const char *));
-    cs_result_t learnt = {0};
-    cs_dyn_batch_t batch;
+    apr_hash_t *failures = apr_hash_make(p);
     apr_status_t rv;
-    int i, calls = 0;
+    int i;
 
-    for (i = 0; i < n; i++) {
-        reads[i].record = NULL;
-        reads[i].calls = 0;
-        reads[i].took = 0;
-        reads[i].correlation = NULL;
-        cs_result_clear(&reads[i].result);
-        want_of_read(crm, names, &reads[i], p);
-    }
-    rv = names->nelts ? cs_dyn_learn(crm, names, deadline, &calls, p, &learnt) : APR_SUCCESS;
-    if (n > 0) {
-        reads[0].calls = calls;
-    }
-    cs_dyn_batch_init(&batch, crm, n, p);
-    for (i = 0; i < n; i++) {
-        ask_row(&batch, &reads[i], &learnt);
-    }
+    rv = prepare(crm, reads, n, failures, deadline, p);
     if (rv == APR_SUCCESS) {
-        rv = cs_dyn_batch_send(&batch, deadline);
+        return read_all(crm, reads, n, failures, deadline, p);
     }
-    for (i = 0; i < batch.n; i++) {
-        if (rv == APR_SUCCESS) {
-            take_row(&batch, i);
-        }
-        else {
-            cs_result_set(&((cs_crm_read_t *)batch.calls[i].item)->result, p, rv, CS_CLASS_RETRY,
-                          "transport", "no request could be sent to %s", crm->cfg.name);
-        }
+    for (i = 0; i < n; i++) {
+        cs_result_set(&reads[i].result, p, rv, CS_CLASS_RETRY, "transport",
+                      "no request could be sent to %s", crm->cfg.name);
     }
     return rv;
 }
@@ -149,43 +184,6 @@ typedef struct search_t {
     size_t next;
     int done;
 } search_t;
-
-/* The next key set that is not empty as a request; marks the search as done when there is none. */
-static void ask_key(cs_dyn_batch_t *batch, search_t *s, const cs_result_t *learnt)
-{
-    cs_crm_find_t *find = s->find;
-    cs_dyn_call_t call = {s, find->table ? cs_dyn_table(batch->crm, find->table) : NULL, NULL,
-                          CS_DYN_READ};
-    const char *filter = NULL, *path;
-    apr_pool_t *p = batch->p;
-
-    s->done = 1;
-    if (!call.table) {
-        no_table(&find->result, find->table, learnt, p);
-        return;
-    }
-    while (!filter && s->next < json_array_size(find->keys)) {
-        const json_t *key = json_array_get(find->keys, s->next++);
-
-        if (cs_dyn_filter(&filter, key, find->where, call.table, p, &find->result) != APR_SUCCESS) {
-            return;
-        }
-    }
-    if (!filter) {
-        return;
-    }
-    path = apr_pstrcat(p, call.table->set, "?$select=", call.table->key,
-                       call.table->title ? "," : "", call.table->title ? call.table->title : "",
-                       "&$top=", APR_STRINGIFY(MAX_CANDIDATES),
-                       "&$filter=", cs_http_escape(filter, p), NULL);
-    if (strlen(path) > MAX_URL) {
-        cs_result_set(&find->result, p, CS_ELIMIT, CS_CLASS_DATA, "dataverse:key",
-                      "a key of %s is too long to be searched for", find->table);
-        return;
-    }
-    s->done = 0;
-    cs_dyn_batch_add(batch, "GET", path, apr_psprintf(p, "find %s", find->table), &call);
-}
 
 static json_t *candidate(const json_t *row, const cs_dyn_table_t *table)
 {
@@ -253,7 +251,49 @@ static void take_found(const cs_dyn_batch_t *batch, int at)
     s->done = find->found > 0;
 }
 
-static apr_status_t find_round(cs_crm_t *crm, search_t *searches, int n, const cs_result_t *learnt,
+/* The next key set that is not empty as a request; marks the search as done when there is none. */
+static void ask_key(cs_dyn_batch_t *batch, search_t *s, apr_hash_t *failures)
+{
+    cs_crm_find_t *find = s->find;
+    cs_dyn_call_t call = {.item = s,
+                          .take = take_found,
+                          .result = &find->result,
+                          .table = find->table ? cs_dyn_table(batch->crm, find->table) : NULL,
+                          .kind = CS_DYN_READ};
+    apr_array_header_t *names = apr_array_make(batch->p, 1, sizeof(const char *));
+    const char *filter = NULL, *path;
+    apr_pool_t *p = batch->p;
+
+    s->done = 1;
+    if (!call.table) {
+        APR_ARRAY_PUSH(names, const char *) = find->table ? find->table : "";
+        cs_dyn_unknown(&find->result, names, failures, p);
+        return;
+    }
+    while (!filter && s->next < json_array_size(find->keys)) {
+        const json_t *key = json_array_get(find->keys, s->next++);
+
+        if (cs_dyn_filter(&filter, key, find->where, call.table, p, &find->result) != APR_SUCCESS) {
+            return;
+        }
+    }
+    if (!filter) {
+        return;
+    }
+    path = apr_pstrcat(p, call.table->set, "?$select=", call.table->key,
+                       call.table->title ? "," : "", call.table->title ? call.table->title : "",
+                       "&$top=", APR_STRINGIFY(MAX_CANDIDATES),
+                       "&$filter=", cs_http_escape(filter, p), NULL);
+    if (strlen(path) > MAX_PATH) {
+        cs_result_set(&find->result, p, CS_ELIMIT, CS_CLASS_DATA, "dataverse:key",
+                      "a key of %s is too long to be searched for", find->table);
+        return;
+    }
+    s->done = 0;
+    cs_dyn_batch_add(batch, "GET", path, apr_psprintf(p, "find %s", find->table), &call);
+}
+
+static apr_status_t find_round(cs_crm_t *crm, search_t *searches, int n, apr_hash_t *failures,
                                apr_interval_time_t deadline, apr_pool_t *p, int *pasked)
 {
     cs_dyn_batch_t batch;
@@ -263,23 +303,12 @@ static apr_status_t find_round(cs_crm_t *crm, search_t *searches, int n, const c
     cs_dyn_batch_init(&batch, crm, n, p);
     for (i = 0; i < n; i++) {
         if (!searches[i].done) {
-            ask_key(&batch, &searches[i], learnt);
+            ask_key(&batch, &searches[i], failures);
         }
     }
     *pasked = batch.n;
     rv = cs_dyn_batch_send(&batch, deadline);
-    for (i = 0; i < batch.n; i++) {
-        search_t *s = batch.calls[i].item;
-
-        if (rv == APR_SUCCESS) {
-            take_found(&batch, i);
-        }
-        else {
-            s->done = 1;
-            cs_result_set(&s->find->result, p, rv, CS_CLASS_RETRY, "transport",
-                          "no request could be sent to %s", crm->cfg.name);
-        }
-    }
+    cs_dyn_batch_take(&batch, rv);
     return rv;
 }
 
@@ -288,7 +317,7 @@ apr_status_t cs_dyn_find(cs_crm_t *crm, cs_crm_find_t *finds, int n, apr_interva
 {
     search_t *searches = apr_pcalloc(p, sizeof(*searches) * (apr_size_t)(n + 1));
     apr_array_header_t *names = apr_array_make(p, 4, sizeof(const char *));
-    cs_result_t learnt = {0};
+    apr_hash_t *failures = apr_hash_make(p);
     apr_status_t rv;
     int i, asked = 1, calls = 0;
 
@@ -303,12 +332,18 @@ apr_status_t cs_dyn_find(cs_crm_t *crm, cs_crm_find_t *finds, int n, apr_interva
         searches[i].find = &finds[i];
         cs_dyn_want(crm, names, finds[i].table, NULL);
     }
-    rv = names->nelts ? cs_dyn_learn(crm, names, deadline, &calls, p, &learnt) : APR_SUCCESS;
+    rv = names->nelts ? cs_dyn_learn(crm, names, deadline, &calls, failures, p) : APR_SUCCESS;
     if (n > 0) {
         finds[0].calls = calls;
     }
     while (n > 0 && rv == APR_SUCCESS && asked) {
-        rv = find_round(crm, searches, n, &learnt, deadline, p, &asked);
+        rv = find_round(crm, searches, n, failures, deadline, p, &asked);
+    }
+    for (i = 0; i < n && rv != APR_SUCCESS; i++) {
+        if (!searches[i].done) {
+            cs_result_set(&finds[i].result, p, rv, CS_CLASS_RETRY, "transport",
+                          "no request could be sent to %s", crm->cfg.name);
+        }
     }
     return rv;
 }

@@ -436,6 +436,70 @@ apr_status_t cs_dyn_close_body(const char **pbody, const json_t *row, const char
     return rv;
 }
 
+/* An entity as a parameter of an action: its type and its key. */
+static apr_status_t put_entity(body_t *b, const char *name, const json_t *ref)
+{
+    const char *target = cs_json_str(ref, "table"), *id = cs_json_str(ref, "id");
+    const cs_dyn_table_t *to = target ? b->table_of(b->baton, target) : NULL;
+
+    if (!to || !is_guid(id)) {
+        return refuse(b->res, b->p, name, "the parameter needs a known table and a GUID");
+    }
+    put(b, name,
+        apr_pstrcat(b->p, "{\"", to->key, "\":\"", lower(id, b->p),
+                    "\",\"@odata.type\":\"Microsoft.Dynamics.CRM.", to->name, "\"}", NULL));
+    return APR_SUCCESS;
+}
+
+static void put_unless(body_t *b, const json_t *row, const char *name, const char *text)
+{
+    if (!cs_json_get(row, name)) {
+        put(b, name, text);
+    }
+}
+
+apr_status_t cs_dyn_qualify_body(const char **pbody, const json_t *row, cs_dyn_table_fn *table_of,
+                                 void *baton, apr_pool_t *p, cs_result_t *res)
+{
+    body_t b = {apr_array_make(p, 8, sizeof(const char *)), table_of, baton, p, res};
+    apr_status_t rv = APR_SUCCESS;
+    const char *name;
+    json_t *value;
+
+    *pbody = NULL;
+    json_object_foreach((json_t *)row, name, value)
+    {
+        const json_t *ref = wrapped(value, "$ref");
+
+        if (json_is_null(value)) {
+            continue;
+        }
+        rv = ref ? put_entity(&b, name, ref) : put_value(&b, NULL, NULL, name, value);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+    }
+    put_unless(&b, row, "CreateAccount", "false");
+    put_unless(&b, row, "CreateContact", "false");
+    put_unless(&b, row, "CreateOpportunity", "true");
+    put_unless(&b, row, "Status", "3");
+    *pbody = close_object(&b);
+    return APR_SUCCESS;
+}
+
+apr_status_t cs_dyn_join_body(const char **pbody, const cs_dyn_table_t *table, const char *id,
+                              const char *templ, apr_pool_t *p, cs_result_t *res)
+{
+    if (!is_guid(id) || !is_guid(templ)) {
+        return refuse(res, p, "user", "the record and the team template need a GUID");
+    }
+    *pbody = apr_pstrcat(p, "{\"Record\":{\"", table->key, "\":\"", lower(id, p),
+                         "\",\"@odata.type\":\"Microsoft.Dynamics.CRM.", table->name,
+                         "\"},\"TeamTemplate\":{\"teamtemplateid\":\"", lower(templ, p),
+                         "\",\"@odata.type\":\"Microsoft.Dynamics.CRM.teamtemplate\"}}", NULL);
+    return APR_SUCCESS;
+}
+
 /* ---- finding ---- */
 
 static const char *odata_quote(const char *text, apr_size_t len, apr_pool_t *p)
@@ -521,6 +585,30 @@ static apr_status_t compare(const char **ptext, const char *column, const json_t
     return APR_SUCCESS;
 }
 
+apr_status_t cs_dyn_where(const char **ptext, const char *text, const json_t *where,
+                          const cs_dyn_table_t *table, apr_pool_t *p, cs_result_t *res)
+{
+    const char *part, *column;
+    apr_status_t rv;
+    json_t *value;
+
+    *ptext = NULL;
+    json_object_foreach((json_t *)where, column, value)
+    {
+        rv = compare(&part, column, value, table, p, res);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+        part = part ? part
+                    : apr_pstrcat(
+                          p, cs_dyn_is_lookup(table, column, NULL) ? value_name(column, p) : column,
+                          " eq null", NULL);
+        text = text ? apr_pstrcat(p, text, " and ", part, NULL) : part;
+    }
+    *ptext = text;
+    return APR_SUCCESS;
+}
+
 apr_status_t cs_dyn_filter(const char **ptext, const json_t *key, const json_t *where,
                            const cs_dyn_table_t *table, apr_pool_t *p, cs_result_t *res)
 {
@@ -540,18 +628,5 @@ apr_status_t cs_dyn_filter(const char **ptext, const json_t *key, const json_t *
     if (!text) {
         return APR_SUCCESS;
     }
-    json_object_foreach((json_t *)where, column, value)
-    {
-        rv = compare(&part, column, value, table, p, res);
-        if (rv != APR_SUCCESS) {
-            return rv;
-        }
-        part = part ? part
-                    : apr_pstrcat(
-                          p, cs_dyn_is_lookup(table, column, NULL) ? value_name(column, p) : column,
-                          " eq null", NULL);
-        text = apr_pstrcat(p, text, " and ", part, NULL);
-    }
-    *ptext = text;
-    return APR_SUCCESS;
+    return cs_dyn_where(ptext, text, where, table, p, res);
 }

@@ -33,6 +33,18 @@ apr_status_t cs_dyn_close_body(const char **pbody, const json_t *row, const char
                                const char *id, cs_dyn_table_fn *table_of, void *baton,
                                apr_pool_t *p, cs_result_t *res);
 
+/* The body of QualifyLead: the row's members are its parameters, a look-up is an entity; what is not
+ * said is: make an opportunity, no account and no contact, status Qualified. */
+apr_status_t cs_dyn_qualify_body(const char **pbody, const json_t *row, cs_dyn_table_fn *table_of,
+                                 void *baton, apr_pool_t *p, cs_result_t *res);
+/* The body of AddUserToRecordTeam about the row `id` of table. */
+apr_status_t cs_dyn_join_body(const char **pbody, const cs_dyn_table_t *table, const char *id,
+                              const char *templ, apr_pool_t *p, cs_result_t *res);
+
+/* "$filter" value (not yet escaped): text (NULL = nothing yet) and all of where (NULL = nothing),
+ * whose empty values ask for empty columns. */
+apr_status_t cs_dyn_where(const char **ptext, const char *text, const json_t *where,
+                          const cs_dyn_table_t *table, apr_pool_t *p, cs_result_t *res);
 /* "$filter" value (not yet escaped) of one key set and a where. *ptext NULL when a key is empty: an
  * empty key finds nothing, it does not find rows without one. */
 apr_status_t cs_dyn_filter(const char **ptext, const json_t *key, const json_t *where,
