@@ -264,13 +264,12 @@ static void resolve_aside(round_t *r, turn_t *turn)
     else if (bad.lookup) {
         drop_step(r, turn, bad.why);
     }
-    else if (turn->step->kind == CS_STEP_ENSURE || turn->step->kind == CS_STEP_JOIN) {
-        if (!json_object_size(turn->row)) {
-            drop_step(r, turn, "the CRM has no such row");
-        }
-        else if (turn->step->kind == CS_STEP_ENSURE) {
-            step_done_already(turn, NULL);
-        }
+    else if (bad.skipped) {
+        /* A row of a list without what it is about would be about nothing. */
+        drop_step(r, turn, bad.skipped);
+    }
+    else if (turn->step->kind == CS_STEP_ENSURE) {
+        step_done_already(turn, NULL);
     }
 }
 

@@ -31,6 +31,7 @@ typedef struct cs_symbol_t {
     int nested;   /* the look-ups of the row to be made are known */
     const char *id, *why;
     json_t *row; /* to be made, as it is sent */
+    apr_array_header_t *without; /* const char *: its columns that the CRM refused; NULL = none */
     cs_result_t result;
 } cs_symbol_t;
 
@@ -47,6 +48,7 @@ typedef struct cs_unresolved_t {
     const json_t *lookup; /* of this row: another row's may name other columns and another line */
     const char *why;      /* held: for people */
     int failed;           /* symbol->result says how */
+    const char *skipped;  /* a column was left out, for there is no such row: for people */
 } cs_unresolved_t;
 
 /* Lives as long as the batch: what was found, made or refused in one round is so in the next. */

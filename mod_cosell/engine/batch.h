@@ -76,7 +76,10 @@ apr_status_t cs_batch_fetch(cs_batch_t *b, cs_result_t *res);
 void cs_batch_read_records(cs_batch_t *b);
 /* meet.c: names become deals, in one transaction. */
 apr_status_t cs_batch_meet(cs_batch_t *b, cs_result_t *res);
-/* apply.c: the steps of all planned items. */
+/* apply.c: the steps of all planned items. A step about a row of a list that is not done names its
+ * line in applied->dropped (held: result is OK) or in applied->refused (result says how); without
+ * either it is to be repeated, and so is the item: its result is that of the first such step once
+ * everything else was tried. A step about the record that is done may name lines in both. */
 void cs_batch_apply(cs_batch_t *b);
 /* settle.c: outcomes become images, journal and work, in one transaction. */
 apr_status_t cs_batch_settle(cs_batch_t *b, cs_result_t *res);

@@ -463,6 +463,52 @@ static const char *derived_id(cs_batch_t *b, const cs_symbol_t *s)
                         b->p);
 }
 
+/* What it is found by, and what it lies within, it must have. */
+static int is_needed(const cs_symbol_t *s, const char *column)
+{
+    size_t k;
+    int i;
+
+    for (k = 0; k < json_array_size(s->keys); ++k) {
+        if (json_object_get(json_array_get(s->keys, k), column)) {
+            return 1;
+        }
+    }
+    for (i = 0; s->within && i < s->within->nelts; ++i) {
+        if (!strcmp(APR_ARRAY_IDX(s->within, i, cs_symbol_within_t).column, column)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* One bad value never blocks a row either: 1 when it is made again without the column that the
+ * answer names. */
+static int without_blamed(cs_batch_t *b, cs_symbol_t *s, const cs_result_t *result)
+{
+    const char *column;
+    cs_journal_t *j;
+    json_t *value;
+
+    json_object_foreach(s->row, column, value) {
+        if (result->cls != CS_CLASS_DATA || !cs_refusal_blames(result, column) ||
+            is_needed(s, column)) {
+            continue;
+        }
+        s->without = s->without ? s->without : apr_array_make(b->p, 2, sizeof(const char *));
+        APR_ARRAY_PUSH(s->without, const char *) = apr_pstrdup(b->p, column);
+        s->state = CS_SYMBOL_WANTED;
+        j = cs_item_journal(b, s->item, "refuse", "refused",
+                            apr_psprintf(b->p, "%s is made without %s: %s",
+                                         words_of(s->lookup, b->p), column,
+                                         result->detail ? result->detail : "refused by the CRM"));
+        j->direction = "to_crm";
+        j->line = cs_json_str(s->lookup, "find");
+        return 1;
+    }
+    return 0;
+}
+
 /* What was found in an earlier batch may be gone by now: asked again, once. */
 static int stale(const cs_symbol_t *s, const cs_result_t *result)
 {
@@ -475,6 +521,9 @@ static void take_made(cs_batch_t *b, cs_symbol_t *s, const cs_crm_write_t *write
     cs_journal_t *j;
 
     cs_item_account(b, s->item, write->calls, write->took, write->correlation);
+    if (without_blamed(b, s, &write->result)) {
+        return;
+    }
     if (write->result.cls != CS_CLASS_OK) {
         s->state = CS_SYMBOL_FAILED;
         s->result = write->result;
@@ -591,9 +640,13 @@ static int prepare_row(cs_symbols_t *t, cs_symbol_t *s)
 {
     apr_array_header_t *recalled = apr_array_make(t->b->p, 2, sizeof(const char *));
     cs_unresolved_t bad = {0};
+    int i;
 
     s->row = cs_symbols_row(t, s->item, json_object_get(s->maker, "create"), &bad, recalled);
     s->recalled = recalled->nelts > 0;
+    for (i = 0; s->without && i < s->without->nelts; ++i) {
+        json_object_del(s->row, APR_ARRAY_IDX(s->without, i, const char *));
+    }
     if (bad.lookup && bad.failed) {
         fail_like(s, bad.symbol);
         return 0;
@@ -681,7 +734,7 @@ static void look_again(cs_symbols_t *t, int crm, apr_hash_t *taken)
 
     for (i = 0; i < wanted->nelts; ++i) {
         cs_symbol_t *s = APR_ARRAY_IDX(wanted, i, cs_symbol_t *);
-        if (is_kin(t, taken, s)) {
+        if (!s->without && is_kin(t, taken, s)) {
             s->state = CS_SYMBOL_OPEN;
         }
     }
@@ -775,6 +828,7 @@ json_t *cs_symbols_row(cs_symbols_t *t, cs_item_t *item, const json_t *row, cs_u
             json_object_set_new(out, column, ref_of(s));
         }
         else if (s && s->state == CS_SYMBOL_NONE && none_is(lookup, "skip")) {
+            bad->skipped = none_words(lookup, t->b->p);
             json_object_del(out, column);
         }
         else {

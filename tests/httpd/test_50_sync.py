@@ -123,7 +123,7 @@ def test_existing_account_is_used(world):
 
 
 def test_several_accounts_are_for_a_person(world):
-    world.server.log.announce("CS2040.*several rows fit account")
+    world.server.log.announce("CS2040.*2 accounts match")
     customer = world.unique("Twin")
     for _ in range(2):
         world.crm.post("accounts", {"name": customer, "address1_postalcode": "98052"})

@@ -693,7 +693,7 @@ static void test_a_user_that_is_none_is_not_joined(void **state)
     apply(w);
     assert_calls(w, "f1");
     assert_not_done(item, join);
-    assert_non_null(cs_json_str(item->applied[join].dropped, "team/ann"));
+    assert_string_equal(cs_json_str(item->applied[join].dropped, "team/ann"), "the CRM has no user ann@contoso.com");
     assert_int_equal(item->over, 0);
 }
 
@@ -955,6 +955,47 @@ static void test_a_line_whose_row_cannot_be_made_is_refused(void **state)
     assert_done(item, 0);
     assert_has(cs_json_str(item->applied[0].refused, "account"), "make account: data");
     assert_int_equal(item->over, 0);
+}
+
+static void test_a_row_is_made_without_what_is_blamed(void **state)
+{
+    world_t *w = new_world(*state);
+    cs_item_t *item = add_item(w, 1);
+    json_t *value = lookup(w, "{'find':'contact','table':'contact','keys':[{'mail':'ann@contoso.com'}],'none':'create',"
+                              "'create':{'mail':'ann@contoso.com','title':'x','phone':'y'}}");
+    int step = add_ensure(w, item, value, -1, "contacts/ann@contoso.com");
+
+    bad_column(w, "title", 1);
+    bad_column(w, "phone", 1);
+    apply(w);
+    assert_calls(w, "f1 w1 w1 w1");
+    assert_done(item, step);
+    assert_int_equal(json_object_size(APR_ARRAY_IDX(w->crm.rows, 0, row_t).row), 1);
+    assert_int_equal(item->journal->nelts, 3);
+    assert_has(APR_ARRAY_IDX(item->journal, 0, cs_journal_t *)->why, "contact ann@contoso.com is made without title");
+    /* but never without what it is found by */
+    bad_column(w, "mail", 1);
+    begin_batch(w);
+    item = add_item(w, 2);
+    value = lookup(w, "{'find':'contact','table':'contact','keys':[{'mail':'bob@contoso.com'}],'none':'create','create':{'mail':'bob@contoso.com'}}");
+    add_ensure(w, item, value, -1, "contacts/bob@contoso.com");
+    apply(w);
+    assert_calls(w, "f1 w1");
+    assert_has(cs_json_str(item->applied[0].refused, "contacts/bob@contoso.com"), "the value of mail");
+}
+
+static void test_a_row_about_nobody_is_not_made(void **state)
+{
+    world_t *w = new_world(*state);
+    cs_item_t *item = add_item(w, 1);
+    json_t *columns = js(w->p, "{'name':'x'}");
+
+    json_object_set(columns, "user", lookup(w, "{'find':'user','table':'systemuser','keys':[{'mail':'ann@contoso.com'}],'none':'skip'}"));
+    add_row_step(w, item, CS_STEP_CREATE, "solutionrow", "r1", columns, -1, "team/ann@contoso.com");
+    apply(w);
+    assert_calls(w, "f1");
+    assert_not_done(item, 0);
+    assert_int_equal(count_rows(&w->crm, "solutionrow"), 0);
 }
 
 /* ---- refused values ---- */
@@ -1464,6 +1505,8 @@ int main(void)
         UNIT_TEST(test_candidates_are_named),
         UNIT_TEST(test_a_constant_that_is_held_holds_the_record),
         UNIT_TEST(test_a_line_whose_row_cannot_be_made_is_refused),
+        UNIT_TEST(test_a_row_is_made_without_what_is_blamed),
+        UNIT_TEST(test_a_row_about_nobody_is_not_made),
         UNIT_TEST(test_what_the_answer_names_is_left_out),
         UNIT_TEST(test_halves_find_every_bad_line),
         UNIT_TEST(test_halves_of_many_lines_are_bounded),
