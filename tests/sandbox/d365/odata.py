@@ -293,7 +293,8 @@ class Parser:
         prop = given.get("PropertyName")
         if not isinstance(prop, Lit):
             raise bad_query("The function '%s' needs PropertyName." % name)
-        ref = resolve(self.table, self.schema, str(prop.value))
+        col = self.table.columns.get(str(prop.value))
+        ref = Ref(col) if col is not None else resolve(self.table, self.schema, str(prop.value))
         if name in ("In", "NotIn"):
             wanted = given.get("PropertyValues")
             if not isinstance(wanted, list):

@@ -32,6 +32,7 @@ OPTIONS = {
     "AccountDuplicates": False,
     "ContactDuplicates": False,
     "UserLanguage": 1033,
+    "UrlLimit": 32768,
     "ExpiredTokenCode": "0x80044352",
 }
 SYSTEM = ("modifiedon", "modifiedby", "modifiedonbehalfby", "versionnumber")
