@@ -345,6 +345,7 @@ struct cs_mapping_t {
     const char *digest;
     apr_array_header_t *kinds; /* cs_mapping_kind_t * */
     apr_array_header_t *finds; /* const cs_find_t *: all of "find" */
+    apr_array_header_t *tables; /* const char *: what it uses, sorted */
     const struct cs_sources_t *sources; /* where its members stand (mapping_overlay.c) */
 };
 
@@ -481,6 +482,9 @@ void cs_load_check_kind(cs_load_t *l, const cs_mapping_kind_t *kind, const json_
                         const char *ptr);
 /* mapping_columns.c: fills columns, lookups and related. */
 void cs_load_columns(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *records);
+
+/* mapping_metadata.c: fills the mapping's tables. */
+void cs_load_tables(cs_load_t *l);
 
 /* ---- what is known of referrals (mapping.c) ---- */
 

@@ -337,6 +337,7 @@ static void load_root(cs_load_t *l, json_t *root, const char *crm)
             cs_load_kind(l, key, value, records, cs_load_ptr(l, "/records", key));
         }
     }
+    cs_load_tables(l);
 }
 
 apr_status_t cs_mapping_parse(cs_mapping_t **pmapping, const char *text, apr_size_t len,
