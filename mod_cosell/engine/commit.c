@@ -40,6 +40,7 @@
 /* After a group that failed because of the machine the next one waits: repeating at full speed
  * would only heat it. */
 #define FAILED_PAUSE apr_time_from_msec(50)
+#define GATHER 500 /* microseconds */
 #define LOG_INTERVAL apr_time_from_sec(60)
 
 typedef struct item_t {
@@ -70,6 +71,8 @@ struct cs_committer_t {
     item_t *first, **last;
     int limit; /* of waiting requests while a commit is slow */
     int idle, stopping, done;
+    int gathering;             /* the thread waits for the expected ones */
+    atomic_int expected;       /* requests that are about to submit */
     apr_interval_time_t since; /* the commit in progress began; 0 = none */
     int bad;                   /* the last group failed */
     char reason[300];
@@ -336,6 +339,23 @@ static void pause_after_failure(cs_committer_t *c)
     }
 }
 
+/* Requests whose signature is being verified right now are here in microseconds: one sync does for
+ * them, too. When nobody is on the way nobody is waited for. With the mutex. */
+static void gather(cs_committer_t *c)
+{
+    struct timespec until;
+
+    if (!c->first || c->stopping || atomic_load(&c->expected) <= 0) {
+        return;
+    }
+    timespec_of(&until, cs_time_mono() + GATHER);
+    c->gathering = 1;
+    while (!c->stopping && atomic_load(&c->expected) > 0 &&
+           !pthread_cond_timedwait(&c->work, &c->mutex, &until)) {
+    }
+    c->gathering = 0;
+}
+
 /* Returns the size of the next group; 0 when all is written and the end was asked for. */
 static int wait_for_group(cs_committer_t *c, item_t **group, apr_status_t last)
 {
@@ -345,11 +365,13 @@ static int wait_for_group(cs_committer_t *c, item_t **group, apr_status_t last)
     if (last != APR_SUCCESS) {
         pause_after_failure(c);
     }
-    while (!(n = take_group(c, group)) && !c->stopping) {
+    while (!c->first && !c->stopping) {
         c->idle = 1;
         pthread_cond_wait(&c->work, &c->mutex);
         c->idle = 0;
     }
+    gather(c);
+    n = take_group(c, group);
     c->since = n ? cs_time_mono() : 0;
     pthread_mutex_unlock(&c->mutex);
     return n;
@@ -496,7 +518,7 @@ static const char *enqueue(cs_committer_t *c, item_t *item, apr_interval_time_t 
         *c->last = item;
         c->last = &item->next;
         atomic_fetch_add(&c->waiting, 1);
-        wake = c->idle;
+        wake = c->idle || (c->gathering && atomic_load(&c->expected) <= 0);
         c->idle = 0;
     }
     pthread_mutex_unlock(&c->mutex);
@@ -679,6 +701,16 @@ apr_status_t cs_committer_stop(cs_committer_t *c, apr_interval_time_t budget)
     pthread_cond_destroy(&c->ended);
     apr_pool_destroy(c->pool);
     return APR_SUCCESS;
+}
+
+void cs_committer_expect(cs_committer_t *c)
+{
+    atomic_fetch_add(&c->expected, 1);
+}
+
+void cs_committer_unexpect(cs_committer_t *c)
+{
+    atomic_fetch_sub(&c->expected, 1);
 }
 
 int cs_committer_waiting(cs_committer_t *c)

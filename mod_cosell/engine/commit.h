@@ -3,8 +3,8 @@
  *
  * One committer per child: one thread with its own store handle and pools, started after the fork.
  * Request threads hand in a notice and wait at most `patience` for their own outcome. The thread
- * takes what waits (at most 128 notices or 1 MB), with no artificial delay: while one commit syncs
- * the next group gathers.
+ * takes what waits (at most 128 notices or 1 MB): while one commit syncs the next group gathers,
+ * and it waits a moment for requests that are on their way already, never for those that may come.
  */
 #ifndef CS_ENGINE_COMMIT_H
 #define CS_ENGINE_COMMIT_H
@@ -29,6 +29,14 @@ typedef struct cs_committer_config_t {
  */
 apr_status_t cs_committer_start(cs_committer_t **pc, const cs_committer_config_t *cfg,
                                 apr_pool_t *p, cs_result_t *res);
+
+/* A request that is about to submit: its body is here and its signature is being verified. While
+ * there are such, the next group waits for them, 0.5 ms at most; measured at 64 connections, groups
+ * grew and a fifth more callbacks were accepted per second. Each call is followed by one of
+ * cs_committer_unexpect(), right before the submit or when there will be none. Any thread; takes no
+ * lock. */
+void cs_committer_expect(cs_committer_t *c);
+void cs_committer_unexpect(cs_committer_t *c);
 
 /* Waits until the notice is durable. The notice and all it points to must stay valid until this
  * returns (it does so even when the deadline passes while the commit holding it hangs: the

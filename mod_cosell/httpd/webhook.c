@@ -74,8 +74,9 @@ static void say(const callback_t *cb, int status, const char *reason)
     int level = may_say(kind, &suppressed) ? APLOG_INFO : APLOG_DEBUG;
 
     if (suppressed) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, cb->r, CSLOGNO(1050)
-                      "%lu more callbacks were answered %d in a minute before", suppressed, status);
+        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, cb->r,
+                      CSLOGNO(1050) "%lu more callbacks were answered %d in a minute before",
+                      suppressed, status);
     }
     ap_log_rerror(APLOG_MARK, level, 0, cb->r, CSLOGNO(1051) "callback answered %d: %s", status,
                   cs_log_redact(reason, 1000, cb->r->pool));
@@ -88,13 +89,13 @@ static int refuse(callback_t *cb, int status, const char *reason)
         cs_counter_e counter;
         const char *text;
     } kinds[] = {
-        { HTTP_BAD_REQUEST, CS_COUNT_REJECTED_400, "bad request\n" },
-        { HTTP_UNAUTHORIZED, CS_COUNT_REJECTED_401, "not authentic\n" },
-        { HTTP_SERVICE_UNAVAILABLE, CS_COUNT_UNAVAILABLE, "try again later\n" },
-        { HTTP_METHOD_NOT_ALLOWED, CS_COUNT_REJECTED_OTHER, "method not allowed\n" },
-        { HTTP_REQUEST_ENTITY_TOO_LARGE, CS_COUNT_REJECTED_OTHER, "too large\n" },
-        { HTTP_UNSUPPORTED_MEDIA_TYPE, CS_COUNT_REJECTED_OTHER, "unsupported media type\n" },
-        { 0, CS_COUNT_REJECTED_OTHER, "the request could not be read\n" },
+        {HTTP_BAD_REQUEST, CS_COUNT_REJECTED_400, "bad request\n"},
+        {HTTP_UNAUTHORIZED, CS_COUNT_REJECTED_401, "not authentic\n"},
+        {HTTP_SERVICE_UNAVAILABLE, CS_COUNT_UNAVAILABLE, "try again later\n"},
+        {HTTP_METHOD_NOT_ALLOWED, CS_COUNT_REJECTED_OTHER, "method not allowed\n"},
+        {HTTP_REQUEST_ENTITY_TOO_LARGE, CS_COUNT_REJECTED_OTHER, "too large\n"},
+        {HTTP_UNSUPPORTED_MEDIA_TYPE, CS_COUNT_REJECTED_OTHER, "unsupported media type\n"},
+        {0, CS_COUNT_REJECTED_OTHER, "the request could not be read\n"},
     };
     apr_size_t i = 0;
 
@@ -124,8 +125,8 @@ static int is_json(const char *type)
     static const char json[] = "application/json";
     apr_size_t len = sizeof(json) - 1;
 
-    return type && !strncasecmp(type, json, len)
-        && (!type[len] || type[len] == ';' || type[len] == ' ' || type[len] == '\t');
+    return type && !strncasecmp(type, json, len) &&
+           (!type[len] || type[len] == ';' || type[len] == ' ' || type[len] == '\t');
 }
 
 /* What the header announces; -1 = nothing. */
@@ -227,11 +228,10 @@ static int check_headers(callback_t *cb)
 {
     const apr_table_t *in = cb->r->headers_in;
 
-    switch (cs_signature_parse(&cb->sig, apr_table_get(in, "Authorization"),
-                               apr_table_get(in, "x-ms-signature"),
-                               apr_table_get(in, "X-MS-Certificate-Url"),
-                               apr_table_get(in, "X-MS-Signature-Algorithm"), cb->site->trust,
-                               cb->r->pool, &cb->res)) {
+    switch (cs_signature_parse(
+        &cb->sig, apr_table_get(in, "Authorization"), apr_table_get(in, "x-ms-signature"),
+        apr_table_get(in, "X-MS-Certificate-Url"), apr_table_get(in, "X-MS-Signature-Algorithm"),
+        cb->site->trust, cb->r->pool, &cb->res)) {
     case CS_SIG_OK:
         return OK;
     case CS_SIG_BAD_REQUEST:
@@ -294,16 +294,19 @@ static void fill_notice(cs_notice_t *notice, callback_t *cb)
     APR_ARRAY_PUSH(notice->names, const char *) = CS_SYSTEM_PC;
 }
 
-static int commit(callback_t *cb)
+static int decode(callback_t *cb, cs_notice_t *notice)
 {
-    cs_notice_t notice;
-
     if (cs_pc_event_decode(&cb->event, cb->body, cb->len, cb->r->pool, &cb->res) != APR_SUCCESS) {
         return HTTP_BAD_REQUEST;
     }
-    fill_notice(&notice, cb);
-    if (cs_committer_submit(cosell_child->committer, &notice, cb->r->pool, &cb->res)
-        != APR_SUCCESS) {
+    fill_notice(notice, cb);
+    return OK;
+}
+
+static int commit(callback_t *cb, const cs_notice_t *notice)
+{
+    if (cs_committer_submit(cosell_child->committer, notice, cb->r->pool, &cb->res) !=
+        APR_SUCCESS) {
         return HTTP_SERVICE_UNAVAILABLE;
     }
     return OK;
@@ -311,6 +314,7 @@ static int commit(callback_t *cb)
 
 static int receive(callback_t *cb)
 {
+    cs_notice_t notice;
     int status = check_headers(cb);
 
     if (status == OK) {
@@ -320,10 +324,16 @@ static int receive(callback_t *cb)
                           "the body could not be read or is larger than %d bytes", BODY_MAX);
         }
     }
-    if (status == OK) {
-        status = check_signature(cb);
+    if (status != OK) {
+        return status;
     }
-    return status == OK ? commit(cb) : status;
+    cs_committer_expect(cosell_child->committer);
+    status = check_signature(cb);
+    if (status == OK) {
+        status = decode(cb, &notice);
+    }
+    cs_committer_unexpect(cosell_child->committer);
+    return status == OK ? commit(cb, &notice) : status;
 }
 
 /* Why nothing can be accepted here now; NULL = it can. */
@@ -386,8 +396,8 @@ int cosell_webhook_handler(request_rec *r)
     if (status == OK) {
         CS_CRASH_POINT("webhook-committed");
         cs_count(CS_COUNT_ACCEPTED, 1);
-        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, CSLOGNO(1052) "accepted %s %s",
-                      cb.event.name, cb.event.referral_id ? cb.event.referral_id : "");
+        ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, CSLOGNO(1052) "accepted %s %s", cb.event.name,
+                      cb.event.referral_id ? cb.event.referral_id : "");
         return answer(r, HTTP_OK, "");
     }
     if (status == AP_FILTER_ERROR || !ap_is_HTTP_ERROR(status)) {
