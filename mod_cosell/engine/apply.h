@@ -1,45 +1,62 @@
-/* engine/apply.h: what the three files of stage 6 know of each other: turns (apply.c), look-ups
- * (symbols.c), writing without what was refused (refuse.c). Inside the stage only; one thread. */
+/* engine/apply.h: what the files of stage 6 know of each other: rounds and turns (apply.c), writing
+ * them (apply_write.c), look-ups (symbols.c), writing without what was refused (refuse.c). Inside
+ * the stage only; one thread. */
 #ifndef CS_ENGINE_APPLY_H
 #define CS_ENGINE_APPLY_H
 
 #include "batch.h"
 
+/* ---- apply.c ---- */
+
+/* How an item fared so far. Nothing ends an item before the answers of its whole round are taken.
+ */
+typedef struct cs_fate_t {
+    cs_result_t result; /* the first failure that is to be repeated, or what ended it; cls OK = none
+                         */
+    int ends;
+} cs_fate_t;
+
+/* One step of one item in this round. */
+typedef struct cs_turn_t {
+    cs_item_t *item;
+    cs_fate_t *fate;
+    cs_applied_t *applied;
+    int index;
+    const cs_step_t *step;
+    json_t *row; /* columns with look-ups resolved */
+    apr_array_header_t
+        *recalled; /* const char *: columns whose row was found in an earlier batch */
+    struct cs_refusal_t *refusal; /* is written again without what was refused */
+} cs_turn_t;
+
+/* About a row of a list: nothing depends on it. */
+int cs_turn_aside(const cs_turn_t *turn);
+void cs_turn_done(cs_batch_t *b, cs_turn_t *turn, const cs_record_t *after);
+/* Nothing of it had to be written. */
+void cs_turn_done_already(cs_turn_t *turn, const cs_record_t *after);
+/* What holds for the whole CRM ends the item; what holds for one row of a list is repeated later,
+ * when everything else was tried. */
+void cs_turn_fail(cs_turn_t *turn, const cs_result_t *result);
+/* Of a list: its one line waits, or is refused; the item goes on. */
+void cs_turn_drop(cs_turn_t *turn, const char *why, apr_pool_t *p);
+void cs_turn_refuse(cs_turn_t *turn, const cs_result_t *result, apr_pool_t *p);
+/* Adds {line: why}; makes the object when there is none. */
+void cs_lines_add(json_t **pobject, const char *line, const char *why, apr_pool_t *p);
+/* Not about a row, but about whether the CRM can be asked at all. */
+int cs_result_everywhere(const cs_result_t *result);
+/* DATA or REFUSED: of the row, and not of the CRM or the moment. */
+int cs_result_refuses(const cs_result_t *result);
+const char *cs_result_words(const cs_result_t *result);
+
+/* ---- apply_write.c ---- */
+
+/* Writes what is not tried yet of these turns (cs_turn_t), all of one CRM, in one call; then, call
+ * by call, without what was refused. */
+void cs_turns_write(cs_batch_t *b, apr_array_header_t *turns, int crm);
+
 /* ---- symbols.c ---- */
 
-typedef enum {
-    CS_SYMBOL_OPEN,   /* to be looked for */
-    CS_SYMBOL_WANTED, /* not there: to be made */
-    CS_SYMBOL_FOUND,  /* or made */
-    CS_SYMBOL_NONE,   /* not there, and nobody makes it */
-    CS_SYMBOL_HELD,   /* a person must decide */
-    CS_SYMBOL_FAILED
-} cs_symbol_e;
-
-/* What a look-up stands for, known by its canonical text: one row however many ask for it. */
-typedef struct cs_symbol_t {
-    const char *text;
-    const json_t *lookup;       /* the member of "$lookup" of who asked first */
-    const json_t *maker;        /* of who may make the row; NULL = it is never made */
-    const json_t *keys;         /* folded */
-    apr_array_header_t *within; /* cs_symbol_within_t: must point to these; NULL = anywhere */
-    cs_item_t *item;            /* who asked: pays, and lends its name to a row that is made */
-    const char *key;            /* item of a list it was asked for; NULL = none */
-    cs_symbol_e state;
-    int recalled; /* found in an earlier batch, or made of one that was */
-    int made;     /* in this batch: nothing can point to it yet */
-    int nested;   /* the look-ups of the row to be made are known */
-    const char *id, *why;
-    json_t *row; /* to be made, as it is sent */
-    apr_array_header_t *without; /* const char *: its columns that the CRM refused; NULL = none */
-    cs_result_t result;
-} cs_symbol_t;
-
-typedef struct cs_symbol_within_t {
-    const char *column;
-    cs_symbol_t *symbol;
-} cs_symbol_within_t;
-
+typedef struct cs_symbol_t cs_symbol_t;
 typedef struct cs_symbols_t cs_symbols_t;
 
 /* A look-up that names no row. */
@@ -47,8 +64,8 @@ typedef struct cs_unresolved_t {
     const cs_symbol_t *symbol;
     const json_t *lookup; /* of this row: another row's may name other columns and another line */
     const char *why;      /* held: for people */
-    int failed;           /* symbol->result says how */
-    const char *skipped;  /* a column was left out, for there is no such row: for people */
+    const cs_result_t *failed; /* how; NULL = it is held */
+    const char *skipped;       /* a column was left out, for there is no such row: for people */
 } cs_unresolved_t;
 
 /* Lives as long as the batch: what was found, made or refused in one round is so in the next. */
@@ -76,11 +93,11 @@ int cs_refusal_next(cs_refusal_t *r, cs_crm_write_t *write);
 void cs_refusal_take(cs_refusal_t *r, const cs_crm_write_t *write);
 
 typedef struct cs_refusal_end_t {
-    cs_result_t result; /* cls OK = the step took effect without what was refused */
-    const cs_record_t *after;  /* of the last write; NULL = nothing had to be written */
-    json_t *refused;           /* {"<line>": the CRM's words}; NULL = none */
-    apr_array_header_t *left;  /* const char *: lines that were not sent, for there were too many
-                                  refusals; NULL = none */
+    cs_result_t result;       /* cls OK = the step took effect without what was refused */
+    const cs_record_t *after; /* of the last write; NULL = nothing had to be written */
+    json_t *refused;          /* {"<line>": the CRM's words}; NULL = none */
+    apr_array_header_t *left; /* const char *: lines that were not sent, for there were too many
+                                 refusals; NULL = none */
 } cs_refusal_end_t;
 void cs_refusal_end(const cs_refusal_t *r, cs_refusal_end_t *end);
 

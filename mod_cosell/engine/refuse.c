@@ -30,9 +30,9 @@ typedef struct set_t {
 } set_t;
 
 typedef enum {
-    SEND_REST,   /* all but what was blamed */
-    SEND_STATE,  /* of a new record: with the rows it points to */
-    SEND_BARE,   /* of a new record: without them */
+    SEND_REST,  /* all but what was blamed */
+    SEND_STATE, /* of a new record: with the rows it points to */
+    SEND_BARE,  /* of a new record: without them */
     SEND_HALVES,
     SEND_OVER
 } send_e;

@@ -10,23 +10,15 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 
-#include "../base/crash.h"
-#include "../base/crypto.h"
 #include "../base/json.h"
-#include "apply.h"
+#include "symbols.h"
 
 #define STAGE apr_time_from_sec(120)
 #define CANDIDATES_MAX 10
 
-struct cs_symbols_t {
-    cs_batch_t *b;
-    apr_hash_t *by_text;
-    apr_array_header_t *all; /* cs_symbol_t * */
-};
-
 /* ---- canonical text ---- */
 
-static const json_t *lookup_of(const json_t *value)
+const json_t *cs_symbol_lookup(const json_t *value)
 {
     return json_is_object(value) && json_object_size(value) == 1 ? json_object_get(value, "$lookup")
                                                                  : NULL;
@@ -94,14 +86,14 @@ static json_t *canonical(const json_t *lookup, apr_pool_t *p)
     if (json_object_size(within)) {
         outer = json_object();
         json_object_foreach((json_t *)within, column, value) {
-            json_object_set_new(outer, column, canonical(lookup_of(value), p));
+            json_object_set_new(outer, column, canonical(cs_symbol_lookup(value), p));
         }
         json_object_set_new(key, "within", outer);
     }
     return key;
 }
 
-static const char *symbol_text(cs_symbols_t *t, int crm, const json_t *lookup)
+const char *cs_symbol_text(cs_symbols_t *t, int crm, const json_t *lookup)
 {
     json_t *key = cs_json_own(canonical(lookup, t->b->p), t->b->p);
 
@@ -117,10 +109,9 @@ static const char *key_words(const json_t *key, apr_pool_t *p)
     json_t *value;
 
     json_object_foreach((json_t *)key, column, value) {
-        words = apr_pstrcat(p, words, *words ? ", " : "",
-                            json_is_string(value) ? json_string_value(value)
-                                                  : cs_json_print(value, p),
-                            NULL);
+        words = apr_pstrcat(
+            p, words, *words ? ", " : "",
+            json_is_string(value) ? json_string_value(value) : cs_json_print(value, p), NULL);
     }
     return words;
 }
@@ -155,14 +146,14 @@ static const char *nouns(const json_t *lookup, apr_pool_t *p)
                                       : apr_pstrcat(p, one, "s", NULL);
 }
 
-static const char *words_of(const json_t *lookup, apr_pool_t *p)
+const char *cs_symbol_words(const json_t *lookup, apr_pool_t *p)
 {
     return apr_pstrcat(p, noun(lookup), " ", keys_words(lookup, p), NULL);
 }
 
-static const char *none_words(const json_t *lookup, apr_pool_t *p)
+const char *cs_symbol_none_words(const json_t *lookup, apr_pool_t *p)
 {
-    return apr_psprintf(p, "the CRM has no %s", words_of(lookup, p));
+    return apr_psprintf(p, "the CRM has no %s", cs_symbol_words(lookup, p));
 }
 
 static const char *several_words(const json_t *lookup, const json_t *candidates, apr_pool_t *p)
@@ -177,14 +168,13 @@ static const char *several_words(const json_t *lookup, const json_t *candidates,
                             ")", NULL);
     }
     return apr_psprintf(p, "%s%s %s match %s: %s; choose one in the CRM or merge them",
-                        n >= CANDIDATES_MAX ? "at least " : "",
-                        n ? apr_itoa(p, (int)n) : "several", nouns(lookup, p),
-                        keys_words(lookup, p), names);
+                        n >= CANDIDATES_MAX ? "at least " : "", n ? apr_itoa(p, (int)n) : "several",
+                        nouns(lookup, p), keys_words(lookup, p), names);
 }
 
 /* ---- collecting ---- */
 
-static int none_is(const json_t *lookup, const char *word)
+int cs_symbol_none_is(const json_t *lookup, const char *word)
 {
     const char *none = cs_json_str(lookup, "none");
 
@@ -214,7 +204,7 @@ static cs_symbol_t *new_symbol(cs_symbols_t *t, cs_item_t *item, const char *tex
 /* Who makes the row lends its name to it; what was not there for others is asked for again. */
 static void may_make(cs_symbol_t *s, cs_item_t *item, const json_t *lookup, const char *key)
 {
-    if (s->maker || !none_is(lookup, "create")) {
+    if (s->maker || !cs_symbol_none_is(lookup, "create")) {
         return;
     }
     s->maker = lookup;
@@ -223,10 +213,10 @@ static void may_make(cs_symbol_t *s, cs_item_t *item, const json_t *lookup, cons
     s->state = s->state == CS_SYMBOL_NONE ? CS_SYMBOL_OPEN : s->state;
 }
 
-static cs_symbol_t *collect_one(cs_symbols_t *t, cs_item_t *item, const char *key,
-                                const json_t *lookup, int make)
+cs_symbol_t *cs_symbols_collect_one(cs_symbols_t *t, cs_item_t *item, const char *key,
+                                    const json_t *lookup, int make)
 {
-    const char *text = symbol_text(t, item->crm, lookup), *column;
+    const char *text = cs_symbol_text(t, item->crm, lookup), *column;
     cs_symbol_t *s = apr_hash_get(t->by_text, text, APR_HASH_KEY_STRING);
     int first = !s, row;
     json_t *value;
@@ -242,10 +232,12 @@ static cs_symbol_t *collect_one(cs_symbols_t *t, cs_item_t *item, const char *ke
     row = s->maker != NULL;
     json_object_foreach(json_object_get(lookup, "within"), column, value) {
         cs_symbol_t *outer =
-            lookup_of(value) ? collect_one(t, item, NULL, lookup_of(value), row) : NULL;
+            cs_symbol_lookup(value)
+                ? cs_symbols_collect_one(t, item, NULL, cs_symbol_lookup(value), row)
+                : NULL;
         if (first && outer) {
-            s->within = s->within ? s->within
-                                  : apr_array_make(t->b->p, 1, sizeof(cs_symbol_within_t));
+            s->within =
+                s->within ? s->within : apr_array_make(t->b->p, 1, sizeof(cs_symbol_within_t));
             APR_ARRAY_PUSH(s->within, cs_symbol_within_t) = (cs_symbol_within_t){column, outer};
         }
     }
@@ -269,9 +261,9 @@ void cs_symbols_collect(cs_symbols_t *t, cs_item_t *item, const cs_step_t *step)
     json_t *value;
 
     json_object_foreach(step->columns, column, value) {
-        const json_t *lookup = lookup_of(value);
+        const json_t *lookup = cs_symbol_lookup(value);
         if (lookup) {
-            collect_one(t, item, key_of(step, lookup, t->b->p), lookup, 1);
+            cs_symbols_collect_one(t, item, key_of(step, lookup, t->b->p), lookup, 1);
         }
     }
 }
@@ -288,7 +280,7 @@ cs_symbols_t *cs_symbols_make(cs_batch_t *b)
 
 /* ---- finding ---- */
 
-static int is_settled(const cs_symbol_t *s)
+int cs_symbol_settled(const cs_symbol_t *s)
 {
     return s->state != CS_SYMBOL_OPEN && s->state != CS_SYMBOL_WANTED;
 }
@@ -299,7 +291,7 @@ static int by_text(const void *a, const void *b)
 }
 
 /* In an order that does not hang on who asked first. */
-static apr_array_header_t *symbols_of(cs_symbols_t *t, int crm, cs_symbol_e state)
+apr_array_header_t *cs_symbols_of(cs_symbols_t *t, int crm, cs_symbol_e state)
 {
     apr_array_header_t *list = apr_array_make(t->b->p, 8, sizeof(cs_symbol_t *));
     int i;
@@ -314,14 +306,14 @@ static apr_array_header_t *symbols_of(cs_symbols_t *t, int crm, cs_symbol_e stat
     return list;
 }
 
-static void found(cs_batch_t *b, cs_symbol_t *s, const char *id)
+void cs_symbol_found(cs_batch_t *b, cs_symbol_t *s, const char *id)
 {
     s->state = CS_SYMBOL_FOUND;
     s->id = id;
     cs_lane_cache_put(b->lane, s->text, id, b->now);
 }
 
-static void hold(cs_symbol_t *s, const char *why)
+void cs_symbol_hold(cs_symbol_t *s, const char *why)
 {
     s->state = CS_SYMBOL_HELD;
     s->why = why;
@@ -332,7 +324,7 @@ static void nothing_found(cs_symbol_t *s)
     s->state = s->maker ? CS_SYMBOL_WANTED : CS_SYMBOL_NONE;
 }
 
-static void fail_like(cs_symbol_t *s, const cs_symbol_t *other)
+void cs_symbol_fail_like(cs_symbol_t *s, const cs_symbol_t *other)
 {
     s->state = other->state;
     s->why = other->why;
@@ -349,11 +341,11 @@ static within_e judge_within(cs_symbol_t *s)
 
     for (i = 0; s->within && i < s->within->nelts; ++i) {
         const cs_symbol_t *outer = APR_ARRAY_IDX(s->within, i, cs_symbol_within_t).symbol;
-        if (!is_settled(outer)) {
+        if (!cs_symbol_settled(outer)) {
             return WITHIN_WAITS;
         }
         if (outer->state == CS_SYMBOL_HELD || outer->state == CS_SYMBOL_FAILED) {
-            fail_like(s, outer);
+            cs_symbol_fail_like(s, outer);
             return WITHIN_BAD;
         }
         if (outer->state == CS_SYMBOL_NONE || outer->made) {
@@ -363,7 +355,7 @@ static within_e judge_within(cs_symbol_t *s)
     return judged;
 }
 
-static json_t *ref_of(const cs_symbol_t *s)
+json_t *cs_symbol_ref(const cs_symbol_t *s)
 {
     return json_pack("{s:{s:s, s:s}}", "$ref", "table", cs_json_str(s->lookup, "table"), "id",
                      s->id);
@@ -381,7 +373,7 @@ static const json_t *where_of(cs_symbols_t *t, const cs_symbol_t *s)
     all = cs_json_own(where ? json_copy((json_t *)where) : json_object(), t->b->p);
     for (i = 0; i < s->within->nelts; ++i) {
         const cs_symbol_within_t *within = &APR_ARRAY_IDX(s->within, i, cs_symbol_within_t);
-        json_object_set_new(all, within->column, ref_of(within->symbol));
+        json_object_set_new(all, within->column, cs_symbol_ref(within->symbol));
     }
     return all;
 }
@@ -394,10 +386,10 @@ static void take_find(cs_batch_t *b, cs_symbol_t *s, const cs_crm_find_t *find)
         s->result = find->result;
     }
     else if (find->found == 1) {
-        found(b, s, find->id);
+        cs_symbol_found(b, s, find->id);
     }
     else if (find->found > 1) {
-        hold(s, several_words(s->lookup, find->candidates, b->p));
+        cs_symbol_hold(s, several_words(s->lookup, find->candidates, b->p));
     }
     else {
         nothing_found(s);
@@ -407,7 +399,7 @@ static void take_find(cs_batch_t *b, cs_symbol_t *s, const cs_crm_find_t *find)
 /* What can be looked for now; the rest moves on without a request, or waits. */
 static apr_array_header_t *to_find(cs_symbols_t *t, int crm, int *pmoved)
 {
-    apr_array_header_t *open = symbols_of(t, crm, CS_SYMBOL_OPEN);
+    apr_array_header_t *open = cs_symbols_of(t, crm, CS_SYMBOL_OPEN);
     apr_array_header_t *list = apr_array_make(t->b->p, open->nelts + 1, sizeof(cs_symbol_t *));
     int i;
 
@@ -449,335 +441,16 @@ static int find_rows(cs_symbols_t *t, int crm)
     return 1;
 }
 
-/* ---- making ---- */
-
-/* Of a list's item its key is part of the name, so that six contacts of one referral are six rows;
- * else the look-up's name alone, so that a customer renamed after a crash is still one row. */
-static const char *derived_id(cs_batch_t *b, const cs_symbol_t *s)
-{
-    const char *find = cs_json_str(s->maker, "find");
-
-    return cs_uuid5_url(apr_psprintf(b->p, "cosell:%s:%s:%s:%s%s%s", b->lane->site->name,
-                                     s->item->deal->referral_id, cs_json_str(s->maker, "table"),
-                                     find ? find : "", s->key ? ":" : "", s->key ? s->key : ""),
-                        b->p);
-}
-
-/* What it is found by, and what it lies within, it must have. */
-static int is_needed(const cs_symbol_t *s, const char *column)
-{
-    size_t k;
-    int i;
-
-    for (k = 0; k < json_array_size(s->keys); ++k) {
-        if (json_object_get(json_array_get(s->keys, k), column)) {
-            return 1;
-        }
-    }
-    for (i = 0; s->within && i < s->within->nelts; ++i) {
-        if (!strcmp(APR_ARRAY_IDX(s->within, i, cs_symbol_within_t).column, column)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/* One bad value never blocks a row either: 1 when it is made again without the column that the
- * answer names. */
-static int without_blamed(cs_batch_t *b, cs_symbol_t *s, const cs_result_t *result)
-{
-    const char *column;
-    cs_journal_t *j;
-    json_t *value;
-
-    json_object_foreach(s->row, column, value) {
-        if (result->cls != CS_CLASS_DATA || !cs_refusal_blames(result, column) ||
-            is_needed(s, column)) {
-            continue;
-        }
-        s->without = s->without ? s->without : apr_array_make(b->p, 2, sizeof(const char *));
-        APR_ARRAY_PUSH(s->without, const char *) = apr_pstrdup(b->p, column);
-        s->state = CS_SYMBOL_WANTED;
-        j = cs_item_journal(b, s->item, "refuse", "refused",
-                            apr_psprintf(b->p, "%s is made without %s: %s",
-                                         words_of(s->lookup, b->p), column,
-                                         result->detail ? result->detail : "refused by the CRM"));
-        j->direction = "to_crm";
-        j->line = cs_json_str(s->lookup, "find");
-        return 1;
-    }
-    return 0;
-}
-
-/* What was found in an earlier batch may be gone by now: asked again, once. */
-static int stale(const cs_symbol_t *s, const cs_result_t *result)
-{
-    return s->recalled && s->item->work->attempts == 0 &&
-           (result->cls == CS_CLASS_DATA || result->cls == CS_CLASS_GONE);
-}
-
-static void take_made(cs_batch_t *b, cs_symbol_t *s, const cs_crm_write_t *write)
-{
-    cs_journal_t *j;
-
-    cs_item_account(b, s->item, write->calls, write->took, write->correlation);
-    if (without_blamed(b, s, &write->result)) {
-        return;
-    }
-    if (write->result.cls != CS_CLASS_OK) {
-        s->state = CS_SYMBOL_FAILED;
-        s->result = write->result;
-        if (stale(s, &write->result)) {
-            cs_lane_cache_clear(b->lane);
-            s->result.cls = CS_CLASS_CONFLICT;
-        }
-        return;
-    }
-    j = cs_item_journal(b, s->item, "create", "done",
-                        apr_psprintf(b->p, "no %s was found", words_of(s->lookup, b->p)));
-    j->direction = "to_crm";
-    j->line = cs_json_str(s->lookup, "find");
-    j->to = cs_json_own(json_pack("{s:s, s:s}", "table", write->table, "id", write->id), b->p);
-    s->made = 1;
-    s->recalled = 0;
-    found(b, s, write->id);
-}
-
-/* A row under our own id is ours: a crash kept us from noting it. Without one it was the CRM's
- * rules that saw a duplicate, and a person must say of which row. */
-static void take_twin(cs_batch_t *b, cs_symbol_t *s, const cs_crm_read_t *read)
-{
-    cs_item_account(b, s->item, read->calls, read->took, read->correlation);
-    if (read->result.cls == CS_CLASS_OK) {
-        s->recalled = 0;
-        found(b, s, read->id);
-    }
-    else if (read->result.cls == CS_CLASS_GONE) {
-        hold(s, apr_psprintf(b->p, "the CRM refuses another %s: %s", words_of(s->lookup, b->p),
-                             s->result.detail ? s->result.detail : "it has one already"));
-    }
-    else {
-        s->result = read->result;
-    }
-}
-
-static void read_twins(cs_batch_t *b, const apr_array_header_t *list, const cs_crm_write_t *writes,
-                       int crm)
-{
-    cs_crm_read_t *reads = apr_pcalloc(b->p, sizeof(*reads) * (apr_size_t)(list->nelts + 1));
-    cs_symbol_t **twins = apr_pcalloc(b->p, sizeof(*twins) * (apr_size_t)(list->nelts + 1));
-    int i, n = 0;
-
-    for (i = 0; i < list->nelts; ++i) {
-        if (writes[i].result.cls == CS_CLASS_DUPLICATE) {
-            reads[n].table = writes[i].table;
-            reads[n].id = writes[i].id;
-            twins[n++] = APR_ARRAY_IDX(list, i, cs_symbol_t *);
-        }
-    }
-    if (!n) {
-        return;
-    }
-    b->lane->crm_impl[crm]->read(b->lane->crm[crm], reads, n, cs_time_mono() + STAGE, b->p);
-    for (i = 0; i < n; ++i) {
-        take_twin(b, twins[i], &reads[i]);
-    }
-}
-
-static void learn_nested(cs_symbols_t *t, cs_symbol_t *s)
-{
-    const char *column;
-    json_t *value;
-
-    s->nested = 1;
-    json_object_foreach(json_object_get(s->maker, "create"), column, value) {
-        const json_t *lookup = lookup_of(value);
-        if (lookup) {
-            collect_one(t, s->item, NULL, lookup, 1);
-        }
-    }
-}
-
-static int nested_settled(cs_symbols_t *t, const cs_symbol_t *s)
-{
-    const char *column;
-    json_t *value;
-
-    json_object_foreach(json_object_get(s->maker, "create"), column, value) {
-        const json_t *lookup = lookup_of(value);
-        const cs_symbol_t *inner =
-            lookup ? apr_hash_get(t->by_text, symbol_text(t, s->item->crm, lookup),
-                                  APR_HASH_KEY_STRING)
-                   : NULL;
-        if (inner && !is_settled(inner)) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-/* Lies it within nothing, the row starts without that column only if the look-up may be skipped. */
-static int add_within(cs_symbols_t *t, cs_symbol_t *s)
-{
-    int i;
-
-    for (i = 0; s->within && i < s->within->nelts; ++i) {
-        const cs_symbol_within_t *within = &APR_ARRAY_IDX(s->within, i, cs_symbol_within_t);
-        if (within->symbol->state == CS_SYMBOL_FOUND) {
-            json_object_set_new(s->row, within->column, ref_of(within->symbol));
-            s->recalled |= within->symbol->recalled;
-        }
-        else if (!none_is(within->symbol->lookup, "skip")) {
-            hold(s, none_words(within->symbol->lookup, t->b->p));
-            return 0;
-        }
-    }
-    return 1;
-}
-
-/* 1 when the row can be sent. */
-static int prepare_row(cs_symbols_t *t, cs_symbol_t *s)
-{
-    apr_array_header_t *recalled = apr_array_make(t->b->p, 2, sizeof(const char *));
-    cs_unresolved_t bad = {0};
-    int i;
-
-    s->row = cs_symbols_row(t, s->item, json_object_get(s->maker, "create"), &bad, recalled);
-    s->recalled = recalled->nelts > 0;
-    for (i = 0; s->without && i < s->without->nelts; ++i) {
-        json_object_del(s->row, APR_ARRAY_IDX(s->without, i, const char *));
-    }
-    if (bad.lookup && bad.failed) {
-        fail_like(s, bad.symbol);
-        return 0;
-    }
-    if (bad.lookup) {
-        hold(s, bad.why);
-        return 0;
-    }
-    return add_within(t, s);
-}
-
-/* What two symbols that may turn out to be one row have in common. */
-static apr_array_header_t *kin_texts(cs_symbols_t *t, const cs_symbol_t *s)
-{
-    apr_array_header_t *texts = apr_array_make(t->b->p, 2, sizeof(const char *));
-    const char *place = cs_json_str(s->lookup, "table");
-    size_t i;
-    int k;
-
-    for (k = 0; s->within && k < s->within->nelts; ++k) {
-        const cs_symbol_within_t *within = &APR_ARRAY_IDX(s->within, k, cs_symbol_within_t);
-        place = apr_pstrcat(t->b->p, place, "\n", within->column, "=",
-                            within->symbol->id ? within->symbol->id : "", NULL);
-    }
-    for (i = 0; i < json_array_size(s->keys); ++i) {
-        APR_ARRAY_PUSH(texts, const char *) = apr_pstrcat(
-            t->b->p, place, "\n", cs_json_print(json_array_get(s->keys, i), t->b->p), NULL);
-    }
-    return texts;
-}
-
-static int is_kin(cs_symbols_t *t, apr_hash_t *taken, const cs_symbol_t *s)
-{
-    const apr_array_header_t *texts = kin_texts(t, s);
-    int i;
-
-    for (i = 0; i < texts->nelts; ++i) {
-        if (apr_hash_get(taken, APR_ARRAY_IDX(texts, i, const char *), APR_HASH_KEY_STRING)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-static void take_keys(cs_symbols_t *t, apr_hash_t *taken, const cs_symbol_t *s)
-{
-    const apr_array_header_t *texts = kin_texts(t, s);
-    int i;
-
-    for (i = 0; i < texts->nelts; ++i) {
-        apr_hash_set(taken, APR_ARRAY_IDX(texts, i, const char *), APR_HASH_KEY_STRING, s);
-    }
-}
-
-/* Of rows that may be one, one. */
-static apr_array_header_t *to_make(cs_symbols_t *t, int crm, apr_hash_t *taken, int *pmoved)
-{
-    apr_array_header_t *wanted = symbols_of(t, crm, CS_SYMBOL_WANTED);
-    apr_array_header_t *list = apr_array_make(t->b->p, wanted->nelts + 1, sizeof(cs_symbol_t *));
-    int i;
-
-    for (i = 0; i < wanted->nelts; ++i) {
-        cs_symbol_t *s = APR_ARRAY_IDX(wanted, i, cs_symbol_t *);
-        if (!s->nested) {
-            *pmoved = 1;
-            learn_nested(t, s);
-        }
-        if (!nested_settled(t, s) || is_kin(t, taken, s)) {
-            continue;
-        }
-        *pmoved = 1;
-        if (prepare_row(t, s)) {
-            take_keys(t, taken, s);
-            APR_ARRAY_PUSH(list, cs_symbol_t *) = s;
-        }
-    }
-    return list;
-}
-
-/* What one row of these may turn out to be is looked for again now that it is made. */
-static void look_again(cs_symbols_t *t, int crm, apr_hash_t *taken)
-{
-    apr_array_header_t *wanted = symbols_of(t, crm, CS_SYMBOL_WANTED);
-    int i;
-
-    for (i = 0; i < wanted->nelts; ++i) {
-        cs_symbol_t *s = APR_ARRAY_IDX(wanted, i, cs_symbol_t *);
-        if (!s->without && is_kin(t, taken, s)) {
-            s->state = CS_SYMBOL_OPEN;
-        }
-    }
-}
-
-static int make_rows(cs_symbols_t *t, int crm)
-{
-    cs_batch_t *b = t->b;
-    apr_hash_t *taken = apr_hash_make(b->p);
-    int i, moved = 0;
-    apr_array_header_t *list = to_make(t, crm, taken, &moved);
-    cs_crm_write_t *writes = apr_pcalloc(b->p, sizeof(*writes) * (apr_size_t)(list->nelts + 1));
-
-    if (!list->nelts) {
-        return moved;
-    }
-    for (i = 0; i < list->nelts; ++i) {
-        cs_symbol_t *s = APR_ARRAY_IDX(list, i, cs_symbol_t *);
-        writes[i].kind = CS_CRM_CREATE;
-        writes[i].table = cs_json_str(s->maker, "table");
-        writes[i].id = derived_id(b, s);
-        writes[i].row = s->row;
-    }
-    b->lane->crm_impl[crm]->write(b->lane->crm[crm], writes, list->nelts, cs_time_mono() + STAGE,
-                                  b->p);
-    CS_CRASH_POINT("lookup-made");
-    for (i = 0; i < list->nelts; ++i) {
-        take_made(b, APR_ARRAY_IDX(list, i, cs_symbol_t *), &writes[i]);
-    }
-    read_twins(b, list, writes, crm);
-    look_again(t, crm, taken);
-    return 1;
-}
-
 /* A row whose making waits for itself. */
 static void hold_rest(cs_symbols_t *t, int crm, cs_symbol_e state)
 {
-    apr_array_header_t *rest = symbols_of(t, crm, state);
+    apr_array_header_t *rest = cs_symbols_of(t, crm, state);
     int i;
 
     for (i = 0; i < rest->nelts; ++i) {
         cs_symbol_t *s = APR_ARRAY_IDX(rest, i, cs_symbol_t *);
-        hold(s, apr_psprintf(t->b->p, "the look-ups of %s point at each other", noun(s->lookup)));
+        cs_symbol_hold(
+            s, apr_psprintf(t->b->p, "the look-ups of %s point at each other", noun(s->lookup)));
     }
 }
 
@@ -787,7 +460,7 @@ void cs_symbols_resolve(cs_symbols_t *t, int crm)
 
     do {
         moved = find_rows(t, crm);
-        moved |= make_rows(t, crm);
+        moved |= cs_symbols_make_rows(t, crm);
     } while (moved);
     hold_rest(t, crm, CS_SYMBOL_OPEN);
     hold_rest(t, crm, CS_SYMBOL_WANTED);
@@ -800,8 +473,8 @@ static void name_bad(cs_symbols_t *t, cs_unresolved_t *bad, const cs_symbol_t *s
 {
     bad->symbol = s;
     bad->lookup = lookup;
-    bad->failed = s && s->state == CS_SYMBOL_FAILED;
-    bad->why = s && s->why ? s->why : none_words(lookup, t->b->p);
+    bad->failed = s && s->state == CS_SYMBOL_FAILED ? &s->result : NULL;
+    bad->why = s && s->why ? s->why : cs_symbol_none_words(lookup, t->b->p);
 }
 
 json_t *cs_symbols_row(cs_symbols_t *t, cs_item_t *item, const json_t *row, cs_unresolved_t *bad,
@@ -813,11 +486,11 @@ json_t *cs_symbols_row(cs_symbols_t *t, cs_item_t *item, const json_t *row, cs_u
     void *next;
 
     json_object_foreach_safe(out, next, column, value) {
-        const json_t *lookup = lookup_of(value);
-        const cs_symbol_t *s =
-            lookup
-                ? apr_hash_get(t->by_text, symbol_text(t, item->crm, lookup), APR_HASH_KEY_STRING)
-                : NULL;
+        const json_t *lookup = cs_symbol_lookup(value);
+        const cs_symbol_t *s = lookup
+                                   ? apr_hash_get(t->by_text, cs_symbol_text(t, item->crm, lookup),
+                                                  APR_HASH_KEY_STRING)
+                                   : NULL;
         if (!lookup) {
             continue;
         }
@@ -825,10 +498,10 @@ json_t *cs_symbols_row(cs_symbols_t *t, cs_item_t *item, const json_t *row, cs_u
             if (s->recalled && recalled) {
                 APR_ARRAY_PUSH(recalled, const char *) = apr_pstrdup(t->b->p, column);
             }
-            json_object_set_new(out, column, ref_of(s));
+            json_object_set_new(out, column, cs_symbol_ref(s));
         }
-        else if (s && s->state == CS_SYMBOL_NONE && none_is(lookup, "skip")) {
-            bad->skipped = none_words(lookup, t->b->p);
+        else if (s && s->state == CS_SYMBOL_NONE && cs_symbol_none_is(lookup, "skip")) {
+            bad->skipped = cs_symbol_none_words(lookup, t->b->p);
             json_object_del(out, column);
         }
         else {
