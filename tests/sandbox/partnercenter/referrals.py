@@ -26,6 +26,24 @@ CUSTOMERS = ("Fabrikam", "Contoso", "Adventure Works", "Northwind Traders", "Tai
 SUBJECTS = ("migration", "data platform", "modern workplace", "SAP on Azure", "contact centre", "security review")
 
 
+# Shapes of what there is (the documents call them by these words), as a person would meet them in the portal.
+NO_HELP = {"notes": "", "assistanceRequestCode": "Unknown"}
+KINDS = {
+    "private": {"type": "Independent", "consent": {"consentToShareReferralWithMicrosoftSellers": False},
+                "inviteContext": NO_HELP},
+    "partner-led": {"type": "Independent", "consent": {"consentToShareReferralWithMicrosoftSellers": True},
+                    "inviteContext": NO_HELP},
+    "co-sell": {"type": "Shared", "microsoft": True},
+    "marketplace-lead": {"type": "Independent", "qualification": "Direct", "direction": "Incoming",
+                         "referralSource": "Commercial marketplace", "callToAction": "ContactMe",
+                         "inviteContext": NO_HELP},
+    "qualified-lead": {"type": "Independent", "qualification": "MarketingQualified", "direction": "Incoming",
+                       "inviteContext": {"notes": "Please take care of this lead", "assistanceRequestCode": "Unknown"}},
+    "p2p": {"type": "Shared", "direction": "Incoming", "partners": [{}], "inviteContext": NO_HELP},
+}
+PARTNER = "7d230000-0000-4000-8000-0000000000b1"
+
+
 class Referrals:
     def __init__(self, sim, organization_id, organization_name, emit):
         self.sim = sim
@@ -276,6 +294,7 @@ class Referrals:
                 "direction": "Outgoing", "eTag": None, "target": [], "customerProfile": {}, "consent": {}, "details": {},
                 "team": [], "inviteContext": None, "trackingInfo": None, "registrations": [],
                 "registrationStatus": "None", "mpnId": "1234567", "campaignId": None, "salesStage": None,
+                "referralProgram": None,
                 "quality": "Unknown", "isSpam": False, "favorite": False, "tags": [], "dealSensitivity": "None",
                 "createdVia": None, "lastModifiedVia": None}
 
@@ -307,6 +326,8 @@ class Referrals:
         before = self._writable(req)
         operations = self._json(req)
         after = rules.apply(before, operations, self.sim.options["PatchName"])
+        if self.sim.options["FrozenWhenShared"]:
+            rules.check_frozen(before, after)
         rules.check_transition(before, after)
         after = self._registered(before, self._dated(before, dict(after)))
         after["lastModifiedVia"] = "API"
@@ -341,6 +362,8 @@ class Referrals:
             now = after["acceptedDateTime"] = self._moment()
         if after["status"] == "Closed" and before["status"] != "Closed" and not after.get("closedDateTime"):
             after["closedDateTime"] = now or self._moment()
+        if after["status"] != "Closed" and before["status"] == "Closed":
+            after["closedDateTime"] = None
         return after
 
     def _registered(self, before, after):
@@ -382,7 +405,17 @@ class Referrals:
         if not isinstance(body, dict):
             raise ValueError("a referral must be a JSON object")
         body = self._relative(body)
-        microsoft = body.pop("microsoft", None)
+        kind = body.pop("kind", None)
+        if kind is not None:
+            if kind not in KINDS:
+                raise ValueError("kind must be one of %s" % ", ".join(KINDS))
+            body = merge_patch(KINDS[kind], body)
+        microsoft, partners = body.pop("microsoft", None), body.pop("partners", ())
+        if partners:
+            first = (partners[0].get("organizationId") or PARTNER).lower()
+            invite = {"organizationId": first, "organizationName": "Partner " + first[:8]}
+            body = merge_patch({"inviteContext": {"invitedBy": invite}} if body.get("direction") == "Incoming" else {},
+                               body)
         now = self._moment()
         document = merge_patch(self._example(now, body, bool(microsoft)), {k: v for k, v in body.items() if v is not None})
         document.update((name, None) for name, value in body.items() if value is None)
@@ -395,7 +428,27 @@ class Referrals:
             if isinstance(microsoft, dict):
                 card = self._dated(card, merge_patch(card, microsoft))
             self.save(card, announce, True)
+        for n, changes in enumerate(partners):
+            self.save(self.partner_card(document, changes, n), announce, True)
         return document
+
+    def partner_card(self, document, changes, n):
+        """The card of another partner in the same engagement: a deal of its own, with its own value and people."""
+        now = self._moment()
+        incoming = document["direction"] == "Incoming"
+        organization = (changes.get("organizationId") or PARTNER[:-1] + str(n + 1)).lower()
+        card = {**document, "id": str(uuid4()), "organizationId": organization,
+                "organizationName": "Partner " + organization[:8], "createdDateTime": now,
+                "status": "Active" if incoming else "New", "substatus": "Accepted" if incoming else "Pending",
+                "direction": "Outgoing" if incoming else "Incoming", "acceptedDateTime": now if incoming else None,
+                "expirationDateTime": None if incoming else iso(self.sim.now() + ANSWER_DAYS * 86400),
+                "closedDateTime": None, "externalReferenceId": None, "statusReason": None, "trackingInfo": None,
+                "registrations": [], "type": "Shared",
+                "target": [] if incoming else [{"type": "BusinessProfileLocation", "id": organization}],
+                "details": {**document["details"], "dealValue": 5000 + n},
+                "team": [{"firstName": "Pat", "lastName": "Ner", "email": "pat%d@other.example" % n,
+                          "phoneNumber": "+14255550199"}]}
+        return self._dated(card, merge_patch(card, {k: v for k, v in changes.items() if k != "organizationId"}))
 
     def _relative(self, body):
         """Times such as "+90d" count from now, so that a seed file does not grow old."""
@@ -462,5 +515,7 @@ class Referrals:
                 "inviteContext": {**(document.get("inviteContext") or {}),
                                   "invitedBy": {"organizationId": self.organization_id,
                                                 "organizationName": self.organization_name}},
-                "trackingInfo": {"microsoftMsxId": None}}
+                "trackingInfo": {"microsoftMsxId": None, "microsoftUSFedOpportunityId": None,
+                                 "microsoftUSFedLeadId": None, "migratedPSCDealId": None,
+                                 "migratedPSCPartnerDealId": None}}
         return card

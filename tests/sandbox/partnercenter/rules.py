@@ -150,6 +150,15 @@ def check_transition(before, after):
         raise refuse(400, "Sharing with Microsoft cannot be taken back.", "consent/" + share, "990023")
 
 
+def check_frozen(before, after):
+    """What Microsoft has seen stays as it was seen: the customer's people do not change any more."""
+    if not (before.get("consent") or {}).get("consentToShareReferralWithMicrosoftSellers"):
+        return
+    if (before["customerProfile"] or {}).get("team") != (after["customerProfile"] or {}).get("team"):
+        raise refuse(400, "The property '/customerProfile/team' cannot be updated once the referral is shared.",
+                     "/customerProfile/team", "990024")
+
+
 def check_create(body, portal):
     if not isinstance(body, dict):
         raise refuse(400, "The request body must be a referral.", "body", "990030")

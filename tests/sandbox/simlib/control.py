@@ -1,6 +1,7 @@
 """The control API under /_sandbox, the same for every simulator.
 
 GET  health, state, <collection>[/<id>]            POST/PATCH/DELETE <collection>[/<id>], POST bulk/<collection>
+PATCH bulk/<collection>                            [{"id":..,<change>},..] or {"ids":[..],"change":{..}} -> {"changed":n}
 GET  requests[?since=&path=&method=&limit=&batch=true|false|N], requests/summary; DELETE requests
      an operation inside a batch has a line of its own with "batch": the line number of its HTTP request
 GET/POST/DELETE faults[/<id>]                      see faults.py
@@ -74,6 +75,8 @@ class Control:
         functions = sim.collections.get(first)
         verb = {"GET": "get" if rest else "list", "POST": "create", "PATCH": "patch",
                 "DELETE": "delete"}.get(req.method)
+        if first == "bulk" and req.method == "PATCH" and "patch" in sim.collections.get(rest, ()):
+            return self._edit_many(sim.collections[rest]["patch"], rest, self._edits(req), req.query)
         if functions is None or verb not in functions or (rest == "") != (verb in ("list", "create")):
             raise self._missing("no control route %s %s; collections: %s"
                                 % (req.method, req.path, ", ".join(sorted(sim.collections))))
@@ -88,6 +91,18 @@ class Control:
             return self._found(functions["patch"](key, self._body(req, dict), req.query), first + " " + key)
         self._found(functions["delete"](key, req.query), first + " " + key)
         return {"deleted": key}
+
+    def _edits(self, req):
+        """[{"id":..,<change>}, ..] or {"ids":[..],"change":{..}} -> [(id, change)]"""
+        body = req.json()
+        if isinstance(body, dict):
+            return [(id, body["change"]) for id in body["ids"]]
+        return [(one["id"], {k: v for k, v in one.items() if k != "id"}) for one in body]
+
+    def _edit_many(self, patch, name, edits, query):
+        for id, change in edits:
+            self._found(patch(id, change, query), name + " " + id)
+        return {"changed": len(edits)}
 
     @staticmethod
     def _body(req, kind):
