@@ -497,12 +497,34 @@ int cs_referral_path_is_array(const char *bare);
 /* "id, name, type": what an object, or an item of an array, has. In p. */
 const char *cs_referral_members_of(const char *bare, apr_pool_t *p);
 
-/* ---- applying (mapping_apply.c) ---- */
+/* ---- applying ---- */
 
+/* The CRM's table that the columns of a line belong to. Where a function takes one, NULL = nothing is
+ * known of it. */
+typedef struct cs_table_t {
+    const char *name;
+    const json_t *metadata; /* domain/record.h; NULL = not known (yet) */
+    const json_t *row;      /* the row as it is now; NULL = there is none */
+} cs_table_t;
+
+/* mapping_apply.c: scalars, places, conditions. */
+
+/* Scalars as text; NULL for nothing and for objects and arrays. */
+const char *cs_scalar_text(const json_t *json, apr_pool_t *p);
+int cs_value_empty(const json_t *json);
+int cs_value_equal(const json_t *a, const json_t *b);
 /* Borrowed value at the path; NULL when absent or null. */
 json_t *cs_path_get(const cs_pc_path_t *path, const json_t *doc);
 /* Borrowed value of a column: NULL = unreadable; JSON null = empty. row NULL = empty. */
 json_t *cs_column_get(const cs_column_t *column, const json_t *row);
+/* Fills columns from a table of sets; entries without a value are left out. A value that is a label
+ * comes as {"$choice": label}: cs_choices_resolve(). */
+void cs_set_apply(json_t *row, const apr_array_header_t *set, const json_t *doc, apr_pool_t *p);
+
+/* line_read.c */
+
+#define CS_SCALE_UNKNOWN                                                                           \
+    4 /* an amount whose currency nobody knows keeps what a money column can hold */
 
 /* A side of a line now. value NULL = unreadable. bad = why the value cannot travel; it is still
  * good for seeing a change. */
@@ -511,7 +533,11 @@ typedef struct cs_side_t {
     const char *bad;
 } cs_side_t;
 void cs_line_read_pc(cs_side_t *side, const cs_line_t *line, const json_t *doc, apr_pool_t *p);
-void cs_line_read_crm(cs_side_t *side, const cs_line_t *line, const json_t *row, apr_pool_t *p);
+/* An empty column that the metadata says may not be read is unreadable. */
+void cs_line_read_crm(cs_side_t *side, const cs_line_t *line, const cs_table_t *table,
+                      const json_t *row, apr_pool_t *p);
+
+/* line_write.c */
 
 /* A value on its way to the other side, as the other side would show it. */
 typedef enum { CS_CONV_OK = 0, CS_CONV_SKIP, CS_CONV_HOLD, CS_CONV_REFUSE } cs_conv_e;
@@ -519,26 +545,59 @@ typedef struct cs_conv_t {
     cs_conv_e what;
     json_t *value;   /* OK */
     const char *why; /* otherwise */
+    int cut;         /* OK: the bound that the text was shortened to; 0 = it was not */
 } cs_conv_t;
-void cs_line_to_crm(cs_conv_t *conv, const cs_line_t *line, const json_t *pc, apr_pool_t *p);
-void cs_line_to_pc(cs_conv_t *conv, const cs_line_t *line, const json_t *crm, apr_pool_t *p);
+/* Labels are resolved, texts bounded and amounts rounded by the table's metadata. */
+void cs_line_to_crm(cs_conv_t *conv, const cs_line_t *line, const cs_table_t *table,
+                    const json_t *pc, apr_pool_t *p);
+void cs_line_to_pc(cs_conv_t *conv, const cs_line_t *line, const cs_table_t *table,
+                   const json_t *crm, apr_pool_t *p);
+/* A value through a table of values; towards the CRM a label stays a label. */
+void cs_values_to_crm(cs_conv_t *conv, const cs_values_t *values, const json_t *pc, apr_pool_t *p);
+void cs_values_to_pc(cs_conv_t *conv, const cs_values_t *values, const cs_table_t *table,
+                     const cs_column_t *column, const json_t *crm, apr_pool_t *p);
+/* What `else` says about a value without a counterpart. */
+void cs_values_else(cs_conv_t *conv, const cs_values_t *values, const cs_else_t *other,
+                    const json_t *value, apr_pool_t *p);
+/* 0 = the line's values go by label, and the choices are not known. */
+int cs_line_labels_known(const cs_line_t *line, const cs_table_t *table);
 
 /* 1 when the two sides say the same. */
-int cs_line_same(const cs_line_t *line, const json_t *pc, const json_t *crm, apr_pool_t *ptemp);
+int cs_line_same(const cs_line_t *line, const cs_table_t *table, const json_t *pc,
+                 const json_t *crm, apr_pool_t *ptemp);
 /* 1 when one side still says what it said. */
 int cs_line_unchanged(const cs_line_t *line, const json_t *before, const json_t *now);
+/* The bound that Partner Center's text is shortened to on its way to the CRM; 0 = it fits. */
+int cs_line_cut(const cs_line_t *line, const cs_table_t *table, const json_t *pc,
+                apr_pool_t *ptemp);
+/* Of a latch: 1 = set, 0 = not. */
+int cs_line_level(const cs_line_t *line, const json_t *value, int at_pc, apr_pool_t *ptemp);
 /* Money with an amount and no currency. */
 int cs_money_is_half(const json_t *money);
 
 /* Adds the columns that bring the CRM to Partner Center's value pc. now = what the CRM shows (NULL
  * at a create): half of a pair that is the same already stays out. */
-void cs_line_columns(json_t *row, const cs_line_t *line, const json_t *pc, const json_t *doc,
-                     const json_t *now, apr_pool_t *p);
+void cs_line_columns(json_t *row, const cs_line_t *line, const cs_table_t *table, const json_t *pc,
+                     const json_t *doc, const json_t *now, apr_pool_t *p);
 /* Appends the JSON Patch operations that bring the referral to the CRM's value crm. */
-void cs_line_operations(json_t *ops, const cs_line_t *line, const json_t *crm, const json_t *doc,
-                        apr_pool_t *p);
-/* Fills columns from a table of sets; entries without a value are left out. */
-void cs_set_apply(json_t *row, const apr_array_header_t *set, const json_t *doc, apr_pool_t *p);
+void cs_line_operations(json_t *ops, const cs_line_t *line, const cs_table_t *table,
+                        const json_t *crm, const json_t *doc, apr_pool_t *p);
+
+/* lookup.c */
+
+/* The complete keys of a "find", best first: array of {column: text}. item, value: as in
+ * cs_find_lookup(). In p. */
+json_t *cs_find_keys(const cs_find_t *find, const json_t *doc, const json_t *item,
+                     const char *value, apr_pool_t *p);
+/* What the metadata says of a column; NULL = nothing. Borrowed. */
+const json_t *cs_column_facts(const cs_table_t *table, const cs_column_t *column);
+/* Of such facts: the choice that has this label, and the labels there are, for people. */
+const json_t *cs_facts_choice(const json_t *facts, const char *label);
+const char *cs_facts_labels(const json_t *facts, apr_pool_t *p);
+/* Replaces each {"$choice": label} of a row by its value. One that there is not is left out; then why
+ * (in p), else NULL. */
+const char *cs_choices_resolve(json_t *columns, const json_t *metadata, const char *table,
+                               apr_pool_t *p);
 
 /* Text as it is compared: LF line ends, no trailing blanks; NULL when nothing is left. In p. */
 const char *cs_text_canonical(const char *text, apr_pool_t *p);

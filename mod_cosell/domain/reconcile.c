@@ -310,20 +310,92 @@ static void merge(json_t *to, const json_t *from)
     }
 }
 
-/* The columns of every line that goes to the CRM; their names into *plines. */
-static void add_lines(cs_planning_t *pl, json_t *columns, apr_array_header_t *names)
+/* ---- plan: what each line brings ---- */
+
+static void add_part(json_t *parts, const char *name, const json_t *columns)
+{
+    json_t *list = cs_json_get(parts, name);
+    const char *column;
+    json_t *value;
+
+    if (!list) {
+        list = json_array();
+        json_object_set_new(parts, name, list);
+    }
+    json_object_foreach((json_t *)columns, column, value) {
+        json_array_append_new(list, json_string(column));
+    }
+}
+
+/* Lines of a group are one part, named after the first of them, and a look-up of one of them holds
+ * all of them. */
+static const char *part_name(const cs_planning_t *pl, const cs_line_t *line)
+{
+    int i;
+
+    for (i = 0; line->group && i < pl->kind->lines->nelts; i++) {
+        const cs_line_t *first = line_at(pl, i);
+
+        if (first->group && !strcmp(first->group, line->group) && view_at(pl, i)->to_crm) {
+            return first->name;
+        }
+    }
+    return line->name;
+}
+
+static void hold_together(json_t *columns, const json_t *part)
+{
+    size_t i;
+
+    for (i = 0; i < json_array_size(part); i++) {
+        json_t *lookup = cs_json_get(
+            cs_json_get(columns, json_string_value(json_array_get(part, i))), "$lookup");
+
+        if (cs_json_get(lookup, "columns")) {
+            json_object_set_new(lookup, "columns", json_deep_copy(part));
+        }
+    }
+}
+
+/* The columns of every line that goes to the CRM; their names into names. */
+static void add_lines(cs_planning_t *pl, json_t *columns, apr_array_header_t *names, json_t *parts)
 {
     int i;
 
     for (i = 0; i < pl->kind->lines->nelts; i++) {
         const cs_line_view_t *view = view_at(pl, i);
+        const cs_line_t *line = line_at(pl, i);
+        json_t *own;
 
-        if (view->verdict == CS_VERDICT_TO_CRM) {
-            cs_line_columns(columns, line_at(pl, i), view->pc, pl->doc,
-                            pl->creating ? NULL : view->crm, pl->p);
-            APR_ARRAY_PUSH(names, const char *) = view->line;
+        if (!view->to_crm) {
+            continue;
+        }
+        own = cs_json_own(json_object(), pl->p);
+        cs_line_columns(own, line, &pl->table, view->pc, pl->doc, pl->creating ? NULL : view->crm,
+                        pl->p);
+        merge(columns, own);
+        add_part(parts, part_name(pl, line), own);
+        if (line->group) {
+            hold_together(columns, cs_json_get(parts, part_name(pl, line)));
+        }
+        APR_ARRAY_PUSH(names, const char *) = view->line;
+    }
+}
+
+/* A step of several lines says whose its columns are. */
+static void put_parts(const cs_planning_t *pl, cs_step_t *step, json_t *parts, const json_t *start,
+                      const json_t *told)
+{
+    const json_t *brought[] = {start, pl->state_set, told};
+    const char *const names[] = {CS_LINE_START, CS_LINE_STATE, CS_LINE_TELL};
+    size_t i;
+
+    for (i = 0; i < 3; i++) {
+        if (json_object_size(brought[i])) {
+            add_part(parts, names[i], brought[i]);
         }
     }
+    step->parts = parts;
 }
 
 /* Constants a record starts with, for one that was there before: what nobody has set. */
@@ -346,17 +418,21 @@ static void add_start(cs_planning_t *pl, json_t *columns)
 
 static void step_create(cs_planning_t *pl)
 {
-    json_t *columns = cs_json_own(json_object(), pl->p);
+    json_t *columns = cs_json_own(json_object(), pl->p), *told = cs_json_own(json_object(), pl->p);
+    json_t *start = cs_json_own(json_object(), pl->p), *parts = cs_json_own(json_object(), pl->p);
     cs_step_t *step = add_step(pl, CS_STEP_CREATE, columns, "the referral has no record yet");
 
-    add_start(pl, columns);
+    add_start(pl, start);
+    merge(columns, start);
     if (pl->state_set) {
         merge(columns, pl->state_set);
     }
-    add_lines(pl, columns, step->lines);
-    cs_list_columns(pl, columns, step->lines, step->parts);
-    cs_tell_columns(pl, columns, columns);
-    cs_tell_travels(pl, columns);
+    add_lines(pl, columns, step->lines, parts);
+    cs_list_columns(pl, columns, step->lines, parts);
+    cs_tell_columns(pl, told, columns);
+    cs_tell_travels(pl, told);
+    merge(columns, told);
+    put_parts(pl, step, parts, start, told);
     name_line(step, CS_LINE_STATE);
     name_line(step, CS_LINE_TELL);
 }
@@ -378,22 +454,24 @@ static int step_reopen(cs_planning_t *pl)
 static int step_update(cs_planning_t *pl, int after)
 {
     json_t *columns = cs_json_own(json_object(), pl->p), *told = cs_json_own(json_object(), pl->p);
+    json_t *start = cs_json_own(json_object(), pl->p), *parts = cs_json_own(json_object(), pl->p);
     apr_array_header_t *names = apr_array_make(pl->p, 4, sizeof(const char *));
     const char *why = "only what the seller reads";
     cs_step_t *step;
-    int i;
+    int i, travels;
 
     if (!cs_planning_writable(pl)) {
         return after;
     }
-    add_lines(pl, columns, names);
-    cs_list_columns(pl, columns, names, NULL);
+    add_lines(pl, columns, names, parts);
+    cs_list_columns(pl, columns, names, parts);
     if (names->nelts) {
         why = apr_psprintf(pl->p, "%d field%s changed at Partner Center", names->nelts,
                            names->nelts == 1 ? "" : "s");
     }
     if (pl->first) {
-        add_start(pl, columns);
+        add_start(pl, start);
+        merge(columns, start);
     }
     if (pl->state_set) {
         merge(columns, pl->state_set);
@@ -403,9 +481,11 @@ static int step_update(cs_planning_t *pl, int after)
     if (!json_object_size(columns) && !json_object_size(told)) {
         return after;
     }
+    travels = json_object_size(told) != 0;
+    cs_tell_travels(pl, told);
     merge(columns, told);
-    cs_tell_travels(pl, columns);
     step = add_step(pl, CS_STEP_UPDATE, columns, why);
+    put_parts(pl, step, parts, start, told);
     step->guard = pl->look->record->version;
     step->after = after;
     for (i = 0; i < names->nelts; i++) {
@@ -414,7 +494,7 @@ static int step_update(cs_planning_t *pl, int after)
     if (pl->state_set) {
         name_line(step, CS_LINE_STATE);
     }
-    if (json_object_size(told)) {
+    if (travels) {
         name_line(step, CS_LINE_TELL);
     }
     return pl->plan->steps->nelts - 1;
@@ -485,9 +565,10 @@ static void steps_to_pc(cs_planning_t *pl)
     for (i = 0; i < pl->kind->lines->nelts; i++) {
         const cs_line_view_t *view = view_at(pl, i);
 
-        if (view->verdict == CS_VERDICT_TO_PC) {
+        if (view->to_pc) {
             step = step ? step : patch_step(pl, values_why);
-            cs_line_operations(step->columns, line_at(pl, i), view->value, pl->doc, pl->p);
+            cs_line_operations(step->columns, line_at(pl, i), &pl->table, view->value, pl->doc,
+                               pl->p);
             name_line(step, view->line);
         }
     }
@@ -905,6 +986,9 @@ static void see_row(cs_planning_t *pl)
                         : derived_id(look, look->own->id, pl->kind->table, pl->p);
     pl->row = pl->creating ? start_row(pl)
                            : cs_row_unmarked(pl->kind, look->record->row, &pl->marked, pl->p);
+    pl->table.name = pl->kind->table;
+    pl->table.metadata = look->metadata;
+    pl->table.row = pl->creating ? NULL : pl->row;
     pl->row_state = pl->creating ? 0 : cs_state_of_row(pl->kind, pl->row);
     pl->world.doc = pl->doc;
     pl->world.row = pl->row;
@@ -928,6 +1012,7 @@ static void compare(cs_planning_t *pl)
         cs_plan_line(pl, line_at(pl, i), view);
         APR_ARRAY_PUSH(pl->plan->lines, cs_line_view_t *) = view;
     }
+    cs_plan_groups(pl);
     cs_plan_lists(pl);
     APR_ARRAY_PUSH(pl->plan->lines, cs_line_view_t *) = pl->state;
     cs_plan_tell(pl);
@@ -956,7 +1041,7 @@ apr_status_t cs_reconcile_plan(cs_plan_t **pplan, const cs_look_t *look, apr_poo
                                  "the mapping has no record kind \"%s\"",
                                  look->deal->kind ? look->deal->kind : "for this referral");
         }
-        pl.doc = look->own->doc;
+        pl.doc = cs_doc_of_look(look, p);
         pl.pc_now = cs_state_of_card(look->own, p);
         pl.terminal = cs_state_is_terminal(pl.pc_now);
         see_row(&pl);

@@ -93,6 +93,9 @@ typedef struct cs_line_view_t {
     int take;                   /* settle makes what both sides show now the images */
     const char *rest;           /* with take: the rule by which they may differ from now on ("held",
                                    "not-kept", "introduced", "one-way"); NULL = they do not */
+    int to_crm, to_pc; /* of a line: 1 = a step brings `value` there; also of a latch that is restored,
+                          whose verdict is LATCHED */
+    int bulk;          /* with to_crm: because the mapping changed, for neither side did */
 } cs_line_view_t;
 
 /* Names in steps[].lines and plan->lines that are no lines of the mapping: the state (deals 5), and

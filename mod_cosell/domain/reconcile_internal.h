@@ -6,6 +6,8 @@
 #include "reconcile.h"
 #include "state.h"
 
+#define CS_LINE_START "$start" /* of cs_step_t.parts: constants a record starts with */
+
 /* Why a resting difference may rest: members "rest" of images. */
 #define CS_REST_HELD "held"
 #define CS_REST_NOT_KEPT "not-kept"
@@ -24,6 +26,7 @@ typedef struct cs_planning_t {
     const json_t *doc;     /* the own card, Microsoft's under CS_DOC_MICROSOFT */
     const json_t *row;     /* the row; at a create what it will start from, every column present */
     cs_cond_world_t world; /* for conditions */
+    cs_table_t table;      /* what the CRM says of the record's table */
     const char *record_id;
     const char *pc_now; /* "Active/Accepted" */
     const char *pc_was; /* when last settled; NULL = never */
@@ -75,6 +78,53 @@ void cs_settle_move(cs_deal_t *deal, const cs_plan_t *plan, const cs_look_t *loo
 
 /* reconcile_values.c: one line. */
 void cs_plan_line(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view);
+/* reconcile_group.c: makes the judgements of each group one: all of it travels, or nothing. */
+void cs_plan_groups(cs_planning_t *pl);
+
+/* reconcile_way.c: may a value travel? */
+
+/* One direction of a line, now. */
+typedef struct cs_travel_t {
+    int may;         /* direction and event allow it */
+    int holds;       /* and its conditions: 1, 0, -1 unreadable */
+    const char *why; /* when they do not hold */
+} cs_travel_t;
+cs_travel_t cs_travel(const cs_planning_t *pl, const cs_line_t *line, const cs_way_t *way,
+                      int events);
+
+/* Both directions of a line, and what happened at its ends. */
+typedef struct cs_sides_t {
+    cs_travel_t to_crm, to_pc;
+    const char *pc_bad, *crm_bad; /* why a value cannot travel; NULL = it can */
+    int pc_moved, crm_moved;
+    int shortened; /* the record shows the head of a text, and edits of it stay there */
+} cs_sides_t;
+
+/* Says what becomes of the line, and nothing else: whatever was said before is forgotten. take makes
+ * what both sides show the images. */
+void cs_view_judge(cs_line_view_t *view, cs_verdict_e verdict, const char *why);
+void cs_view_take(cs_line_view_t *view, cs_verdict_e verdict, const char *rest, const char *why);
+/* Brings a side's value to the other side, if it can travel; else says why not. 1 = it goes. */
+int cs_view_to_crm(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view, const char *bad,
+                   const char *why);
+int cs_view_to_pc(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view, const char *bad,
+                  const char *why);
+/* 1 when the CRM computes the line's column: nothing is ever written there. */
+int cs_line_computed(const cs_planning_t *pl, const cs_line_t *line);
+/* 1 when a record that was settled is looked at under another mapping. */
+int cs_planning_remapped(const cs_planning_t *pl);
+/* How the line reads its two sides, as a short sign ("as" of its image): an image with another sign
+ * is of another line, and this one is new. In p. */
+const char *cs_line_sign(const cs_line_t *line, apr_pool_t *p);
+
+/* reconcile_first.c: a line without a history: of a new row, or of a row first compared now. */
+void cs_plan_line_created(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
+                          const char *bad);
+void cs_plan_line_first(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
+                        const cs_sides_t *s);
+/* Required, and nobody has filled it: the record is made without it, and says so. */
+void cs_view_missing(const cs_line_t *line, cs_line_view_t *view);
+
 /* A value in words, at most some 60 characters. */
 const char *cs_value_words(const json_t *value, apr_pool_t *p);
 
@@ -112,12 +162,13 @@ const cs_list_t *cs_list_of_line(const cs_mapping_kind_t *kind, const char *line
 /* The own card's document, with Microsoft's under CS_DOC_MICROSOFT; in p. (mapping_apply.c) */
 json_t *cs_doc_of_look(const cs_look_t *look, apr_pool_t *p);
 /* A "find" as the "$lookup" of domain/record.h. item = the list's item or NULL; value = what "." is,
- * or NULL; line NULL = it stands for no line. create 0 = never makes a row ("none" becomes "hold").
- * NULL when no key is complete. In p. (mapping_apply.c) */
+ * or NULL; line NULL = it stands for no line, else the caller adds "columns". create 0 = never makes
+ * a row ("none" becomes "hold"). NULL when no key is complete, or none of what it is within. In p.
+ * (lookup.c) */
 json_t *cs_find_lookup(const cs_find_t *find, const json_t *doc, const json_t *item,
                        const char *value, const char *line, int create, apr_pool_t *p);
 /* The value of a choice by its label in the metadata, any language, folded; NULL = unknown. Borrowed.
- * And the other way round. (mapping_apply.c) */
+ * And the other way round. (lookup.c) */
 const json_t *cs_choice_of_label(const json_t *metadata, const char *table, const char *column,
                                  const char *label);
 const char *cs_label_of_choice(const json_t *metadata, const char *table, const char *column,

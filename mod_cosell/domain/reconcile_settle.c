@@ -19,6 +19,7 @@ typedef struct settling_t {
     const json_t *before; /* the last explanation: what is in it has been journalled */
     apr_pool_t *p, *ptemp;
     int all_done; /* every sent step */
+    cs_table_t table;
 } settling_t;
 
 static const cs_step_t *step_at(const settling_t *s, int i)
@@ -67,11 +68,104 @@ static const cs_line_t *line_of(const settling_t *s, const char *name)
     return NULL;
 }
 
+static const char *said_of(const settling_t *s, const char *line, int refused)
+{
+    const char *why = NULL;
+    int i;
+
+    for (i = 0; i < s->plan->steps->nelts; i++) {
+        const char *said =
+            cs_json_str(refused ? s->applied[i].refused : s->applied[i].dropped, line);
+
+        why = said ? said : why;
+    }
+    return why;
+}
+
+/* Why apply left the line out of the steps; NULL = it did not. */
+static const char *dropped(const settling_t *s, const char *line)
+{
+    return said_of(s, line, 0);
+}
+
+/* Why the CRM did not take it for its data; NULL = it did, or was not asked. */
+static const char *refused(const settling_t *s, const char *line)
+{
+    return said_of(s, line, 1);
+}
+
+/* The line of its group that was left out and took this one with it; NULL = none. */
+static const char *partner_left_out(const settling_t *s, const cs_line_t *line)
+{
+    int i;
+
+    for (i = 0; line->group && i < s->kind->lines->nelts; i++) {
+        const cs_line_t *other = APR_ARRAY_IDX(s->kind->lines, i, const cs_line_t *);
+
+        if (other != line && other->group && !strcmp(other->group, line->group) &&
+            (dropped(s, other->name) || refused(s, other->name))) {
+            return other->name;
+        }
+    }
+    return NULL;
+}
+
+/* What is left of a step without the lines that were left out of it has taken effect. */
+static int is_over(const cs_step_t *step, const cs_applied_t *applied)
+{
+    int i;
+
+    if (!step->send || applied->done) {
+        return 1;
+    }
+    for (i = 0; applied->tried && i < step->lines->nelts; i++) {
+        const char *line = APR_ARRAY_IDX(step->lines, i, const char *);
+
+        if (!cs_json_get(applied->refused, line) && !cs_json_get(applied->dropped, line)) {
+            return 0;
+        }
+    }
+    return applied->tried && step->lines->nelts > 0;
+}
+
+/* A step about the record itself, not about rows that belong to it. */
+static int is_record_step(const cs_step_t *step)
+{
+    return step->send && !step->list && step->kind != CS_STEP_PATCH_PC;
+}
+
+/* 1 unless the row is still to be made. */
+static int row_exists(const settling_t *s)
+{
+    int i;
+
+    for (i = 0; !s->look->record && i < s->plan->steps->nelts; i++) {
+        if (step_at(s, i)->kind == CS_STEP_CREATE && !step_at(s, i)->list) {
+            return s->applied[i].done;
+        }
+    }
+    return 1;
+}
+
+static const cs_record_t *created(const settling_t *s)
+{
+    int i;
+
+    for (i = 0; i < s->plan->steps->nelts; i++) {
+        if (step_at(s, i)->kind == CS_STEP_CREATE && !step_at(s, i)->list &&
+            s->applied[i].done) {
+            return s->applied[i].after;
+        }
+    }
+    return NULL;
+}
+
 /* ---- images ---- */
 
 static void set_image(settling_t *s, const char *line, const json_t *pc, const json_t *crm,
                       const char *rest)
 {
+    const cs_line_t *known = line_of(s, line);
     json_t *image = json_object();
 
     if (pc) {
@@ -85,73 +179,80 @@ static void set_image(settling_t *s, const char *line, const json_t *pc, const j
     }
     json_object_del(s->deal->images, line);
     if (json_object_size(image)) {
+        if (known) {
+            json_object_set_new(image, "as", json_string(cs_line_sign(known, s->ptemp)));
+        }
         json_object_set(s->deal->images, line, image);
     }
     json_decref(image);
 }
 
-/* Both images stay; those that a stored intent gave are written down, for the intent goes. */
+/* Both images stay; those that a stored intent gave are written down, for the intent goes. What was
+ * left out or refused stays so until the line arrives. */
 static void keep_image(settling_t *s, const cs_line_view_t *view)
 {
+    json_t *image = cs_json_get(s->deal->images, view->line);
+    json_t *waits, *was_refused;
     const char *rest = cs_image_rest(s->deal, view->line);
 
     if (!view->seen_pc && !view->seen_crm) {
         return; /* none, or a line that is switched off and keeps what it had */
     }
+    waits = json_incref(cs_json_get(image, "waits"));
+    was_refused = json_incref(cs_json_get(image, "refused"));
     set_image(s, view->line, view->seen_pc, view->seen_crm,
               rest ? apr_pstrdup(s->ptemp, rest) : NULL);
-}
-
-/* Why apply left the line out of the steps; NULL = it did not. */
-static const char *dropped(const settling_t *s, const char *line)
-{
-    const char *why = NULL;
-    int i;
-
-    for (i = 0; i < s->plan->steps->nelts; i++) {
-        const char *said = cs_json_str(s->applied[i].dropped, line);
-
-        why = said ? said : why;
+    image = cs_json_get(s->deal->images, view->line);
+    if (waits) {
+        json_object_set(image, "waits", waits);
     }
-    return why;
+    if (was_refused) {
+        json_object_set(image, "refused", was_refused);
+    }
+    json_decref(waits);
+    json_decref(was_refused);
 }
 
-static void settle_dropped(settling_t *s, const cs_line_view_t *view, const char *why)
+/* The row that a create made without this line shows what somebody may fill in by hand. */
+static const json_t *left_empty(settling_t *s, const cs_line_t *line)
 {
-    json_t *image;
+    const cs_record_t *row = created(s);
+    cs_side_t back;
+
+    if (!row || !line) {
+        return NULL;
+    }
+    cs_line_read_crm(&back, line, &s->table, row->row, s->ptemp);
+    return back.value;
+}
+
+/* name: "waits" or "refused" */
+static void settle_left_out(settling_t *s, const cs_line_view_t *view, const char *name,
+                            const char *why)
+{
+    const json_t *empty = view->seen_crm ? NULL : left_empty(s, line_of(s, view->line));
+    json_t *image, *note;
 
     keep_image(s, view);
+    if (empty && !cs_json_get(cs_json_get(s->deal->images, view->line), "crm")) {
+        set_image(s, view->line, NULL, empty, NULL);
+    }
     image = cs_json_get(s->deal->images, view->line);
     if (!image) {
         image = json_object();
         json_object_set_new(s->deal->images, view->line, image);
     }
-    json_object_set_new(image, "waits", json_pack("{s:O,s:s}", "pc", view->pc, "why", why));
-}
-
-/* 1 unless the row is still to be made. */
-static int row_exists(const settling_t *s)
-{
-    int i;
-
-    for (i = 0; !s->look->record && i < s->plan->steps->nelts; i++) {
-        if (step_at(s, i)->kind == CS_STEP_CREATE) {
-            return s->applied[i].done;
-        }
+    note = json_pack("{s:s}", "why", why);
+    if (view->pc) {
+        json_object_set_new(note, "pc", json_deep_copy(view->pc));
     }
-    return 1;
-}
-
-static const cs_record_t *created(const settling_t *s)
-{
-    int i;
-
-    for (i = 0; i < s->plan->steps->nelts; i++) {
-        if (step_at(s, i)->kind == CS_STEP_CREATE && s->applied[i].done) {
-            return s->applied[i].after;
-        }
+    if (!strcmp(name, "refused")) {
+        json_object_set_new(note, "mapping",
+                            json_string(cs_mapping_digest(s->look->mapping)));
     }
-    return NULL;
+    json_object_del(image, "waits");
+    json_object_del(image, "refused");
+    json_object_set_new(image, name, note);
 }
 
 static void settle_written(settling_t *s, const cs_line_t *line, const cs_line_view_t *view, int at)
@@ -164,21 +265,24 @@ static void settle_written(settling_t *s, const cs_line_t *line, const cs_line_v
 
     memset(&back, 0, sizeof(back));
     if (after) {
-        cs_line_read_crm(&back, line, after->row, s->ptemp);
+        cs_line_read_crm(&back, line, &s->table, after->row, s->ptemp);
     }
     if (back.value) {
         crm = back.value;
-        kept = cs_line_same(line, view->value, crm, s->ptemp);
+        kept = cs_line_same(line, &s->table, view->value, crm, s->ptemp);
     }
     else {
-        cs_line_to_crm(&conv, line, view->value, s->ptemp);
+        cs_line_to_crm(&conv, line, &s->table, view->value, s->ptemp);
         crm = conv.value;
     }
     if (!kept && s->applied[at].found) {
         keep_image(s, view); /* nothing was written, so nothing was not kept */
         return;
     }
-    set_image(s, view->line, view->value, crm, kept ? NULL : CS_REST_NOT_KEPT);
+    set_image(s, view->line, view->value, crm,
+              !kept                                                        ? CS_REST_NOT_KEPT
+              : cs_line_cut(line, &s->table, view->value, s->ptemp) ? CS_REST_CUT
+                                                                           : NULL);
 }
 
 /* A new row shows what nobody wrote, too. */
@@ -190,10 +294,11 @@ static void settle_taken(settling_t *s, const cs_line_t *line, const cs_line_vie
     cs_side_t back;
 
     if (row && !crm) {
-        cs_line_read_crm(&back, line, row->row, s->ptemp);
+        cs_line_read_crm(&back, line, &s->table, row->row, s->ptemp);
         crm = back.value;
-        rest = crm && view->pc && cs_line_same(line, view->pc, crm, s->ptemp) ? NULL
-                                                                              : CS_REST_INTRODUCED;
+        rest = crm && view->pc && cs_line_same(line, &s->table, view->pc, crm, s->ptemp)
+                   ? NULL
+                   : CS_REST_INTRODUCED;
     }
     if (!crm || !view->pc) {
         keep_image(s, view);
@@ -202,27 +307,68 @@ static void settle_taken(settling_t *s, const cs_line_t *line, const cs_line_vie
     set_image(s, view->line, view->pc, crm, rest);
 }
 
-static void settle_line(settling_t *s, const cs_line_view_t *view)
+static void settle_line(settling_t *s, const cs_line_t *line, const cs_line_view_t *view)
 {
-    const cs_line_t *line = line_of(s, view->line);
     int done, at = writer_of(s, view->line, &done);
-    const char *waits = dropped(s, view->line);
+    const char *waits = dropped(s, view->line), *no = refused(s, view->line);
+    const char *partner = view->to_crm ? partner_left_out(s, line) : NULL;
 
-    if (!line) {
-        return;
+    if (no) {
+        settle_left_out(s, view, "refused", no);
     }
-    if (waits) {
-        settle_dropped(s, view, waits);
+    else if (waits || partner) {
+        settle_left_out(s, view, "waits",
+                        waits ? waits
+                              : apr_psprintf(s->ptemp, "travels only together with %s", partner));
     }
-    else if (view->verdict == CS_VERDICT_TO_CRM && at >= 0 && done) {
+    else if (view->to_crm && at >= 0 && done) {
         settle_written(s, line, view, at);
     }
-    else if (view->take && row_exists(s) && (view->verdict != CS_VERDICT_HELD || s->all_done)) {
+    else if (view->take && row_exists(s) &&
+             (view->verdict != CS_VERDICT_HELD || !view->rest || s->all_done)) {
         /* A hold counts once the seller was told, for the next edit ends it. */
         settle_taken(s, line, view);
     }
     else {
         keep_image(s, view);
+    }
+}
+
+/* An item of a list knows itself what it becomes. */
+static void settle_item(settling_t *s, const cs_list_t *list, const cs_line_view_t *view)
+{
+    int done, at = writer_of(s, view->line, &done);
+    const char *waits = dropped(s, view->line), *no = refused(s, view->line), *rest = NULL;
+    json_t *pc = NULL, *crm = NULL;
+
+    if (no || waits) {
+        settle_left_out(s, view, no ? "refused" : "waits", no ? no : waits);
+        return;
+    }
+    switch (cs_list_settled(list, view, at < 0 ? -1 : done, s->all_done,
+                            at < 0 ? NULL : &s->applied[at], &pc, &crm, &rest, s->ptemp)) {
+    case 1:
+        set_image(s, view->line, pc, crm, rest);
+        break;
+    case -1:
+        json_object_del(s->deal->images, view->line);
+        break;
+    default:
+        keep_image(s, view);
+        break;
+    }
+}
+
+static void settle_view(settling_t *s, const cs_line_view_t *view)
+{
+    const cs_line_t *line = line_of(s, view->line);
+    const cs_list_t *list = line ? NULL : cs_list_of_line(s->kind, view->line);
+
+    if (line) {
+        settle_line(s, line, view);
+    }
+    else if (list) {
+        settle_item(s, list, view);
     }
 }
 
@@ -268,6 +414,20 @@ static void settle_state(settling_t *s, const cs_line_view_t *view)
 
 /* ---- journal ---- */
 
+static const cs_line_view_t *view_of(const settling_t *s, const char *name)
+{
+    int i;
+
+    for (i = 0; i < s->plan->lines->nelts; i++) {
+        const cs_line_view_t *view = APR_ARRAY_IDX(s->plan->lines, i, cs_line_view_t *);
+
+        if (!strcmp(view->line, name)) {
+            return view;
+        }
+    }
+    return NULL;
+}
+
 static cs_journal_t *write_down(settling_t *s, const char *direction, const char *action,
                                 const char *outcome, const char *why)
 {
@@ -307,9 +467,22 @@ static const char *action_of(const cs_step_t *step)
         return "reopen";
     case CS_STEP_CALL:
         return "close";
+    case CS_STEP_DELETE:
+        return "remove";
+    case CS_STEP_JOIN:
+        return "join";
+    case CS_STEP_ENSURE:
+        return "ensure";
     default:
         return "update";
     }
+}
+
+static int is_left_out(const settling_t *s, const char *name)
+{
+    const cs_line_t *line = line_of(s, name);
+
+    return dropped(s, name) || refused(s, name) || (line && partner_left_out(s, line));
 }
 
 /* One row per line of an update; the first carries the cost. */
@@ -322,7 +495,7 @@ static void journal_update(settling_t *s, int at)
         const cs_line_view_t *view = APR_ARRAY_IDX(s->plan->lines, i, cs_line_view_t *);
         cs_journal_t *j;
 
-        if (!writes(step, view->line) || cs_json_get(s->applied[at].dropped, view->line)) {
+        if (!writes(step, view->line) || is_left_out(s, view->line)) {
             continue;
         }
         j = write_down(s, "to_crm", "update", "done", view->why ? view->why : step->why);
@@ -330,7 +503,7 @@ static void journal_update(settling_t *s, int at)
         j->from = copy(s, view->crm);
         j->to = copy(s, view->value);
     }
-    if (s->journal->nelts == first && s->applied[at].dropped) {
+    if (s->journal->nelts == first && (s->applied[at].dropped || s->applied[at].refused)) {
         return; /* nothing was left to write */
     }
     if (s->journal->nelts == first) {
@@ -339,11 +512,31 @@ static void journal_update(settling_t *s, int at)
     add_cost(s, APR_ARRAY_IDX(s->journal, first, cs_journal_t *), at);
 }
 
+/* A row of a list. */
+static void journal_aside(settling_t *s, int at)
+{
+    const cs_step_t *step = step_at(s, at);
+    const char *line = step->lines->nelts ? APR_ARRAY_IDX(step->lines, 0, const char *) : NULL;
+    const cs_line_view_t *view = line ? view_of(s, line) : NULL;
+    cs_journal_t *j =
+        write_down(s, "to_crm", action_of(step), "done",
+                   s->applied[at].found ? "the row was there already" : step->why);
+
+    j->line = apr_pstrdup(s->p, line);
+    j->from = view ? copy(s, view->crm) : NULL;
+    j->to = view && view->value ? copy(s, view->value) : copy(s, step->columns);
+    add_cost(s, j, at);
+}
+
 static void journal_done(settling_t *s, int at)
 {
     const cs_step_t *step = step_at(s, at);
     cs_journal_t *j;
 
+    if (step->list) {
+        journal_aside(s, at);
+        return;
+    }
     if (step->kind == CS_STEP_UPDATE) {
         journal_update(s, at);
         return;
@@ -405,7 +598,8 @@ static void journal_steps(settling_t *s)
         if (step->send && applied->done) {
             journal_done(s, i);
         }
-        else if (step->send && applied->tried && is_news(&applied->result)) {
+        else if (step->send && applied->tried && !is_over(step, applied) &&
+                 is_news(&applied->result)) {
             cs_journal_t *j =
                 write_down(s, "to_crm", action_of(step),
                            applied->result.cls == CS_CLASS_DUPLICATE ? "held" : "refused",
@@ -441,23 +635,49 @@ static int was_said(const settling_t *s, const cs_line_view_t *view)
     return 0;
 }
 
+/* The note that an earlier look made of the same value, "waits" or "refused"; NULL = there is none. */
+static const json_t *noted(const settling_t *s, const cs_line_view_t *view, const char *name)
+{
+    const json_t *note =
+        cs_json_get(cs_json_get(s->look->deal->images, view->line), name);
+
+    return note && view->pc && json_equal(cs_json_get(note, "pc"), view->pc) ? note : NULL;
+}
+
+/* What apply left out: told when it is new. */
+static int journal_left_out(settling_t *s, const cs_line_view_t *view)
+{
+    const char *waits = dropped(s, view->line), *no = refused(s, view->line), *said;
+    cs_journal_t *j;
+
+    if (!waits && !no) {
+        return 0;
+    }
+    said = cs_json_str(noted(s, view, no ? "refused" : "waits"), "why");
+    if (!said || (no && strcmp(said, no))) {
+        j = write_down(s, no ? "to_crm" : "", no ? "refuse" : "hold", no ? "refused" : "held",
+                       no ? no : waits);
+        j->line = apr_pstrdup(s->p, view->line);
+        j->from = copy(s, view->crm);
+        j->to = copy(s, view->value ? view->value : view->pc);
+    }
+    return 1;
+}
+
 static void journal_lines(settling_t *s)
 {
     int i;
 
     for (i = 0; i < s->plan->lines->nelts; i++) {
         const cs_line_view_t *view = APR_ARRAY_IDX(s->plan->lines, i, cs_line_view_t *);
-        const char *waits = dropped(s, view->line);
-        int held = waits || view->verdict == CS_VERDICT_HELD;
+        int held = view->verdict == CS_VERDICT_HELD;
         cs_journal_t *j;
 
-        if ((!held && view->verdict != CS_VERDICT_REFUSED) ||
-            (waits ? cs_image_waits(s->look->deal, view->line, view->pc) != NULL
-                   : was_said(s, view))) {
+        if (journal_left_out(s, view) || (!held && view->verdict != CS_VERDICT_REFUSED) ||
+            noted(s, view, "refused") || was_said(s, view)) {
             continue;
         }
-        j = write_down(s, "", held ? "hold" : "refuse", held ? "held" : "refused",
-                       waits ? waits : view->why);
+        j = write_down(s, "", held ? "hold" : "refuse", held ? "held" : "refused", view->why);
         j->line = apr_pstrdup(s->p, view->line);
         j->from = copy(s, view->crm);
         j->to = copy(s, view->pc);
@@ -528,7 +748,7 @@ static const char *crm_version(const settling_t *s)
     int i;
 
     for (i = 0; i < s->plan->steps->nelts; i++) {
-        if (step_at(s, i)->send && s->applied[i].done) {
+        if (is_record_step(step_at(s, i)) && s->applied[i].done) {
             version = s->applied[i].after ? s->applied[i].after->version : NULL;
         }
     }
@@ -540,7 +760,7 @@ static int any_done(const settling_t *s)
     int i;
 
     for (i = 0; i < s->plan->steps->nelts; i++) {
-        if (step_at(s, i)->send && s->applied[i].done) {
+        if (is_record_step(step_at(s, i)) && s->applied[i].done) {
             return 1;
         }
     }
@@ -558,7 +778,7 @@ static void settle_compared(settling_t *s)
         const cs_line_view_t *view = APR_ARRAY_IDX(s->plan->lines, i, cs_line_view_t *);
 
         if (strcmp(view->line, CS_LINE_STATE)) {
-            settle_line(s, view);
+            settle_view(s, view);
         }
         else {
             settle_state(s, view);
@@ -620,11 +840,12 @@ apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
                                  const cs_applied_t *applied, apr_pool_t *p, apr_pool_t *ptemp,
                                  cs_result_t *res)
 {
-    settling_t s = {deal, journal, plan, look, NULL, applied, look->deal->explain, p, ptemp, 1};
+    settling_t s = {deal, journal, plan, look, NULL, applied, look->deal->explain, p, ptemp, 1,
+                    {NULL, NULL, NULL}};
     int i, lead;
 
     for (i = 0; i < plan->steps->nelts; i++) {
-        s.all_done &= !APR_ARRAY_IDX(plan->steps, i, cs_step_t *)->send || applied[i].done;
+        s.all_done &= is_over(APR_ARRAY_IDX(plan->steps, i, cs_step_t *), &applied[i]);
     }
     if (plan->lines->nelts) {
         s.kind = deal->kind ? cs_mapping_kind(look->mapping, deal->kind)
@@ -637,6 +858,9 @@ apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
         }
     }
     if (plan->lines->nelts) {
+        s.table.name = s.kind->table;
+        s.table.metadata = look->metadata;
+        s.table.row = look->record ? look->record->row : NULL;
         s.applied = unmarked(&s);
         journal_found(&s);
     }

@@ -3,289 +3,25 @@
  *   changed(side)  := it differs from that side's own image
  *   neither        : nothing; if they differ, by the rule the image names
  *   one            : copied, if direction, events and conditions allow; else noted
- *   both           : the same -> nothing; a one-way line follows its source; a two-way line its
- * policy no image       : only an empty target is filled; other differences are noted
+ *   both           : the same -> nothing; a one-way line follows its source; a latch the side that is
+ *                    set; a two-way line its policy
+ *   no image       : reconcile_first.c
+ *
+ * An image counts while the line still reads the same places in the same way; else the line is new.
  */
 #include <apr_strings.h>
 #include <string.h>
 
-#include "../base/decimal.h"
 #include "reconcile_internal.h"
 
-#define WORDS_MAX 60
+/* ---- nothing moved, or only the target of a line that goes one way ---- */
 
-const char *cs_value_words(const json_t *value, apr_pool_t *p)
+static const char *protected_words(const cs_planning_t *pl, const cs_line_view_t *view)
 {
-    const char *amount = cs_json_str(value, "amount"), *currency = cs_json_str(value, "currency"),
-               *text;
-
-    if (!value) {
-        return "unreadable";
-    }
-    if (json_is_null(value)) {
-        return "empty";
-    }
-    if (amount || currency) {
-        return apr_pstrcat(p, amount ? amount : "no amount", " ",
-                           currency ? currency : "without currency", NULL);
-    }
-    text = cs_json_print(value, p);
-    if (cs_text_units(text) > WORDS_MAX) {
-        return apr_pstrcat(p, cs_text_head(text, WORDS_MAX - 4, p), "...",
-                           json_is_string(value) ? "\"" : "", NULL);
-    }
-    return text;
-}
-
-static void judge(cs_line_view_t *view, cs_verdict_e verdict, const char *why)
-{
-    view->verdict = verdict;
-    view->why = why;
-}
-
-static void judge_taken(cs_line_view_t *view, cs_verdict_e verdict, const char *rest,
-                        const char *why)
-{
-    judge(view, verdict, why);
-    view->take = 1;
-    view->rest = rest;
-}
-
-static int is_nothing(const json_t *value)
-{
-    return json_is_null(value);
-}
-
-/* ---- may it go that way? ---- */
-
-typedef struct way_t {
-    int may;         /* direction and event allow it */
-    int holds;       /* and its conditions: 1, 0, -1 unreadable */
-    const char *why; /* when they do not hold */
-} way_t;
-
-static way_t ask_way(const cs_planning_t *pl, const cs_line_t *line, const cs_way_t *way, int event)
-{
-    way_t out = {way->on && (way->events & event), 1, NULL};
-    const cs_cond_t *conds[] = {line->when, way->when};
-    int i;
-
-    for (i = 0; i < 2 && out.holds == 1; i++) {
-        out.holds = cs_cond_holds(conds[i], &pl->world);
-        if (out.holds == 0) {
-            out.why = apr_psprintf(pl->p, "only when %s", conds[i]->text);
-        }
-        else if (out.holds < 0) {
-            out.why = apr_psprintf(pl->p, "a column of %s could not be read", conds[i]->text);
-        }
-    }
-    return out;
-}
-
-static const char *no_good(const cs_planning_t *pl, const char *bad)
-{
-    return apr_psprintf(pl->p, "cannot travel: %s", bad);
-}
-
-static int judge_conv(cs_planning_t *pl, cs_line_view_t *view, const cs_conv_t *conv)
-{
-    switch (conv->what) {
-    case CS_CONV_OK:
-        return 1;
-    case CS_CONV_SKIP:
-        judge(view, CS_VERDICT_SKIPPED, conv->why);
-        break;
-    case CS_CONV_HOLD:
-        judge(view, CS_VERDICT_HELD, conv->why);
-        break;
-    default:
-        judge(view, CS_VERDICT_REFUSED, no_good(pl, conv->why));
-        break;
-    }
-    return 0;
-}
-
-/* The last checks on the way to the CRM. */
-static void send_to_crm(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
-                        const char *bad, const char *why)
-{
-    cs_conv_t conv;
-
-    if (bad) {
-        judge(view, CS_VERDICT_REFUSED, no_good(pl, bad));
-        return;
-    }
-    if (line->type == CS_TYPE_MONEY && !line->to_crm.constant) {
-        if (cs_money_is_half(view->pc)) {
-            judge(view, CS_VERDICT_HELD,
-                  json_is_null(cs_json_get(view->pc, "amount")) ? "a currency without an amount"
-                                                                : "an amount without a currency");
-            return;
-        }
-        if (is_nothing(view->pc)) {
-            judge(view, CS_VERDICT_SKIPPED, "an empty amount is not copied");
-            return;
-        }
-    }
-    if (line->type == CS_TYPE_LOOKUP && is_nothing(view->pc)) {
-        judge(view, CS_VERDICT_SKIPPED, "no key to look up by");
-        return;
-    }
-    if (line->to_crm.only_if_empty && !pl->creating && !is_nothing(view->crm)) {
-        judge(view, CS_VERDICT_SKIPPED, "only while the column is empty");
-        return;
-    }
-    cs_line_to_crm(&conv, line, view->pc, pl->p);
-    if (!judge_conv(pl, view, &conv)) {
-        return;
-    }
-    if (!cs_planning_writable(pl)) {
-        judge(view, CS_VERDICT_CLOSED, "the record is closed in the CRM");
-        return;
-    }
-    judge(view, CS_VERDICT_TO_CRM, why);
-    view->value = view->pc;
-}
-
-static void send_to_pc(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
-                       const char *bad, const char *why)
-{
-    cs_conv_t conv;
-
-    if (pl->terminal) {
-        judge(view, CS_VERDICT_CLOSED, "the referral is closed at Partner Center; edits stay here");
-        return;
-    }
-    if (bad) {
-        judge(view, CS_VERDICT_REFUSED, no_good(pl, bad));
-        return;
-    }
-    if (line->type == CS_TYPE_MONEY && !line->to_pc.constant) {
-        if (cs_money_is_half(view->crm)) {
-            judge(view, CS_VERDICT_HELD, "an amount without a currency");
-            return;
-        }
-        if (is_nothing(view->crm) ||
-            (!line->zero_send && cs_decimal_is_zero(cs_json_str(view->crm, "amount")))) {
-            judge(view, CS_VERDICT_SKIPPED, "a zero or empty amount is not sent");
-            return;
-        }
-    }
-    if (line->to_pc.only_if_empty && !is_nothing(view->pc)) {
-        judge(view, CS_VERDICT_SKIPPED, "only while the member is empty");
-        return;
-    }
-    cs_line_to_pc(&conv, line, view->crm, pl->p);
-    if (judge_conv(pl, view, &conv)) {
-        judge(view, CS_VERDICT_TO_PC, why);
-        view->value = view->crm;
-    }
-}
-
-/* ---- a new row ---- */
-
-static void judge_create(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
-                         const char *bad)
-{
-    way_t to_crm = ask_way(pl, line, &line->to_crm, CS_ON_CREATE);
-    cs_conv_t conv;
-
-    if (!line->to_crm.on) {
-        int updates = line->to_pc.events & CS_ON_UPDATE;
-
-        if (updates && view->crm && !is_nothing(view->crm) && is_nothing(view->pc)) {
-            send_to_pc(pl, line, view, NULL, "the record's value");
-        }
-        else {
-            judge(view, updates ? CS_VERDICT_SKIPPED : CS_VERDICT_CREATE_ONLY,
-                  updates ? "goes to Partner Center once the record exists"
-                          : "fixed since the referral was made");
-        }
-        return;
-    }
-    if (!to_crm.may) {
-        judge_taken(view, CS_VERDICT_SKIPPED, CS_REST_INTRODUCED,
-                    "not written at creation; the next change is");
-        return;
-    }
-    if (to_crm.holds != 1) {
-        judge(view, CS_VERDICT_SKIPPED, to_crm.why);
-        return;
-    }
-    cs_line_to_crm(&conv, line, view->pc, pl->p);
-    if (!bad && conv.what == CS_CONV_OK && is_nothing(conv.value)) {
-        judge_taken(view, CS_VERDICT_EQUAL, NULL, "empty");
-        return;
-    }
-    send_to_crm(pl, line, view, bad, "new record");
-}
-
-/* ---- no image ---- */
-
-/* Something would arrive: a default counts, too. */
-static int has_for_crm(const cs_planning_t *pl, const cs_line_t *line, const json_t *pc)
-{
-    cs_conv_t conv;
-
-    cs_line_to_crm(&conv, line, pc, pl->ptemp);
-    return conv.what != CS_CONV_OK || !is_nothing(conv.value);
-}
-
-static int has_for_pc(const cs_planning_t *pl, const cs_line_t *line, const json_t *crm)
-{
-    cs_conv_t conv;
-
-    cs_line_to_pc(&conv, line, crm, pl->ptemp);
-    return conv.what != CS_CONV_OK || !is_nothing(conv.value);
-}
-
-static void judge_first(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
-                        const cs_side_t *pc, const cs_side_t *crm, way_t to_crm, way_t to_pc)
-{
-    if (to_crm.may && is_nothing(view->crm) && has_for_crm(pl, line, view->pc)) {
-        if (to_crm.holds != 1) {
-            judge(view, CS_VERDICT_SKIPPED, to_crm.why);
-            return;
-        }
-        send_to_crm(pl, line, view, pc->bad, "empty in the CRM");
-        return;
-    }
-    if (to_pc.may && is_nothing(view->pc) && has_for_pc(pl, line, view->crm)) {
-        if (to_pc.holds != 1) {
-            judge(view, CS_VERDICT_SKIPPED, to_pc.why);
-            return;
-        }
-        send_to_pc(pl, line, view, crm->bad, "empty at Partner Center");
-        return;
-    }
-    judge_taken(view, CS_VERDICT_SKIPPED, CS_REST_INTRODUCED,
-                "differed when first compared; the next edit on either side decides");
-}
-
-/* ---- images on both sides ---- */
-
-static void judge_resting(cs_planning_t *pl, cs_line_view_t *view)
-{
-    const char *rest = cs_image_rest(pl->look->deal, view->line);
-
-    if (rest && !strcmp(rest, CS_REST_HELD)) {
-        judge_taken(view, CS_VERDICT_HELD, CS_REST_HELD,
-                    "both sides changed; the next edit on either side decides");
-    }
-    else if (rest && !strcmp(rest, CS_REST_NOT_KEPT)) {
-        judge_taken(view, CS_VERDICT_NOT_KEPT, CS_REST_NOT_KEPT,
-                    apr_psprintf(pl->p,
-                                 "the CRM made it %s; sent again when Partner Center's value moves",
-                                 cs_value_words(view->crm, pl->p)));
-    }
-    else if (rest && !strcmp(rest, CS_REST_ONE_WAY)) {
-        judge_taken(view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY,
-                    "changed at the target of a one-way line");
-    }
-    else {
-        judge_taken(view, CS_VERDICT_SKIPPED, CS_REST_INTRODUCED,
-                    "differed when first compared; the next edit on either side decides");
-    }
+    return apr_psprintf(pl->p,
+                        "Partner Center's text is too long for this column; what is written into "
+                        "its shortened form stays here (%s)",
+                        cs_value_words(view->crm, pl->p));
 }
 
 static const char *fixed_words(const cs_planning_t *pl, const cs_line_t *line,
@@ -296,104 +32,290 @@ static const char *fixed_words(const cs_planning_t *pl, const cs_line_t *line,
                         cs_value_words(line->to_crm.on ? view->pc : view->crm, pl->p));
 }
 
-/* Only the target of a line that goes one way has moved. */
+#define LATCH_WORDS "can be set and never taken back"
+
 static void judge_target(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
-                         const cs_side_t *source, int back_to_crm, way_t back)
+                         const cs_sides_t *s, int back_to_crm)
 {
-    if (line->enforce && back.may && back.holds == 1) {
+    const cs_travel_t *back = back_to_crm ? &s->to_crm : &s->to_pc;
+
+    if (s->shortened) {
+        cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_CUT, protected_words(pl, view));
+    }
+    else if (line->enforce && back->may && back->holds == 1) {
         if (back_to_crm) {
-            send_to_crm(pl, line, view, source->bad, "enforced");
+            cs_view_to_crm(pl, line, view, s->pc_bad, "enforced");
         }
         else {
-            send_to_pc(pl, line, view, source->bad, "enforced");
+            cs_view_to_pc(pl, line, view, s->crm_bad, "enforced");
         }
-        return;
     }
-    judge_taken(view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY,
-                line->to_crm.on && line->to_pc.on ? fixed_words(pl, line, view)
-                                                  : "changed at the target of a one-way line");
-}
-
-static void judge_pc_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
-                           const cs_side_t *pc, const cs_side_t *crm, way_t to_crm, way_t to_pc)
-{
-    if (!to_crm.may) {
-        judge_target(pl, line, view, crm, 0, to_pc);
-    }
-    else if (to_crm.holds != 1) {
-        judge(view, CS_VERDICT_SKIPPED, to_crm.why);
+    else if (cs_line_computed(pl, line)) {
+        cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY, "the CRM computes it");
     }
     else {
-        send_to_crm(pl, line, view, pc->bad, "changed at Partner Center");
+        cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY,
+                     line->to_crm.on && line->to_pc.on
+                         ? fixed_words(pl, line, view)
+                         : "changed at the target of a one-way line");
+    }
+}
+
+/* `enforce` that came with a new mapping undoes what was noted before. */
+static int enforces_now(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
+                        const cs_sides_t *s)
+{
+    int to_crm = s->to_crm.may;
+    const cs_travel_t *way = to_crm ? &s->to_crm : &s->to_pc;
+
+    if (!line->enforce || !way->may || way->holds != 1) {
+        return 0;
+    }
+    judge_target(pl, line, view, s, to_crm);
+    view->bulk = view->to_crm && cs_planning_remapped(pl);
+    return 1;
+}
+
+static void judge_resting(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
+                          const cs_sides_t *s)
+{
+    const char *rest = cs_image_rest(pl->look->deal, view->line);
+
+    if (rest && !strcmp(rest, CS_REST_HELD)) {
+        cs_view_take(view, CS_VERDICT_HELD, CS_REST_HELD,
+                     "both sides changed; the next edit on either side decides");
+    }
+    else if (rest && !strcmp(rest, CS_REST_NOT_KEPT)) {
+        cs_view_take(view, CS_VERDICT_NOT_KEPT, CS_REST_NOT_KEPT,
+                     apr_psprintf(pl->p,
+                                  "the CRM made it %s; sent again when Partner Center's value moves",
+                                  cs_value_words(view->crm, pl->p)));
+    }
+    else if (rest && !strcmp(rest, CS_REST_CUT)) {
+        cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_CUT, protected_words(pl, view));
+    }
+    else if (rest && !strcmp(rest, CS_REST_LATCHED)) {
+        cs_view_take(view, CS_VERDICT_LATCHED, CS_REST_LATCHED, LATCH_WORDS);
+    }
+    else if (rest && !strcmp(rest, CS_REST_ONE_WAY)) {
+        if (!enforces_now(pl, line, view, s)) {
+            cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY,
+                         "changed at the target of a one-way line");
+        }
+    }
+    else {
+        cs_view_take(view, CS_VERDICT_SKIPPED, CS_REST_INTRODUCED,
+                     "differed when first compared; the next edit on either side decides");
+    }
+}
+
+/* ---- one side moved, or both ---- */
+
+static void judge_pc_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
+                           const cs_sides_t *s)
+{
+    if (!s->to_crm.may) {
+        judge_target(pl, line, view, s, 0);
+    }
+    else if (s->to_crm.holds != 1) {
+        cs_view_judge(view, CS_VERDICT_SKIPPED, s->to_crm.why);
+    }
+    else {
+        cs_view_to_crm(pl, line, view, s->pc_bad, "changed at Partner Center");
     }
 }
 
 static void judge_crm_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
-                            const cs_side_t *pc, const cs_side_t *crm, way_t to_crm, way_t to_pc)
+                            const cs_sides_t *s)
 {
-    if (!to_pc.may) {
-        judge_target(pl, line, view, pc, 1, to_crm);
+    if (!s->to_pc.may) {
+        judge_target(pl, line, view, s, 1);
     }
-    else if (to_pc.holds != 1) {
-        judge(view, CS_VERDICT_SKIPPED, to_pc.why);
+    else if (s->to_pc.holds != 1) {
+        cs_view_judge(view, CS_VERDICT_SKIPPED, s->to_pc.why);
     }
     else {
-        send_to_pc(pl, line, view, crm->bad, "changed in the CRM");
+        cs_view_to_pc(pl, line, view, s->crm_bad, "changed in the CRM");
     }
 }
 
+/* Where the CRM refuses Partner Center's value, what a person writes there instead is no conflict. */
 static void judge_both_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
-                             const cs_side_t *pc, const cs_side_t *crm, way_t to_crm, way_t to_pc)
+                             const cs_sides_t *s)
 {
-    if (!to_pc.may || (to_crm.may && (pl->terminal || line->conflict == CS_POLICY_PC))) {
-        judge_pc_moved(pl, line, view, pc, crm, to_crm, to_pc);
+    if (!s->to_pc.may || (s->to_crm.may && (pl->terminal || line->conflict == CS_POLICY_PC))) {
+        judge_pc_moved(pl, line, view, s);
     }
-    else if (!to_crm.may || line->conflict == CS_POLICY_CRM) {
-        judge_crm_moved(pl, line, view, pc, crm, to_crm, to_pc);
+    else if (!s->to_crm.may || line->conflict == CS_POLICY_CRM ||
+             cs_image_refused(pl, line->name, view->pc)) {
+        judge_crm_moved(pl, line, view, s);
     }
     else {
-        judge_taken(view, CS_VERDICT_HELD, CS_REST_HELD,
-                    "both sides changed; the next edit on either side decides");
+        cs_view_take(view, CS_VERDICT_HELD, CS_REST_HELD,
+                     "both sides changed; the next edit on either side decides");
+    }
+}
+
+/* ---- latches ---- */
+
+/* One side is set and the other is not: up it goes, whoever moved. */
+static void judge_latch(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
+                        const cs_sides_t *s, int pc_is_set)
+{
+    const cs_travel_t *up = pc_is_set ? &s->to_crm : &s->to_pc;
+    const json_t *was = pc_is_set ? view->seen_crm : view->seen_pc;
+    int fell = (pc_is_set ? s->crm_moved : s->pc_moved) &&
+               cs_line_level(line, was, !pc_is_set, pl->ptemp);
+    const char *why = fell        ? LATCH_WORDS "; restored"
+                      : pc_is_set ? "set at Partner Center"
+                                  : "set in the CRM";
+
+    if (!s->pc_moved && !s->crm_moved) {
+        judge_resting(pl, line, view, s);
+    }
+    else if (!up->may) {
+        cs_view_take(view, fell ? CS_VERDICT_LATCHED : CS_VERDICT_ONE_WAY,
+                     fell ? CS_REST_LATCHED : CS_REST_ONE_WAY,
+                     fell ? LATCH_WORDS : "changed at the target of a one-way line");
+    }
+    else if (up->holds != 1) {
+        cs_view_judge(view, CS_VERDICT_SKIPPED, up->why);
+    }
+    else if ((pc_is_set ? cs_view_to_crm(pl, line, view, s->pc_bad, why)
+                        : cs_view_to_pc(pl, line, view, s->crm_bad, why)) &&
+             fell) {
+        view->verdict = CS_VERDICT_LATCHED;
+    }
+}
+
+/* ---- a value that never arrived ---- */
+
+/* Left out of the step that made the row, or refused there: still to be brought, unless somebody has
+ * filled the column by hand. */
+static int is_pending(const cs_planning_t *pl, const cs_line_view_t *view)
+{
+    const json_t *image = cs_json_get(pl->look->deal->images, view->line);
+
+    return !view->seen_pc && (cs_json_get(image, "waits") || cs_json_get(image, "refused"));
+}
+
+static void judge_pending(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
+                          const cs_sides_t *s)
+{
+    int filled = view->seen_crm ? !cs_line_unchanged(line, view->seen_crm, view->crm)
+                                : !json_is_null(view->crm) && !json_is_false(view->crm);
+
+    if (!filled) {
+        judge_pc_moved(pl, line, view, s);
+    }
+    else if (!s->to_pc.may) {
+        cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY, "filled in the CRM by hand");
+    }
+    else if (view->seen_crm) {
+        judge_crm_moved(pl, line, view, s);
+    }
+    else {
+        cs_plan_line_first(pl, line, view, s);
+    }
+}
+
+/* ---- two readable sides ---- */
+
+static void judge_same(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view)
+{
+    int cut = cs_line_cut(line, &pl->table, view->pc, pl->ptemp);
+
+    if (line->to_crm.on && line->to_crm.required && json_is_null(view->pc) &&
+        json_is_null(view->crm)) {
+        cs_view_missing(line, view);
+    }
+    else {
+        cs_view_take(view, CS_VERDICT_EQUAL, cut ? CS_REST_CUT : NULL,
+                     cut ? apr_psprintf(pl->p, "shortened to %d characters", cut) : NULL);
+    }
+}
+
+/* By label, and nobody has told us the labels yet. */
+static void judge_unlabelled(const cs_line_t *line, cs_line_view_t *view)
+{
+    int still = view->seen_pc && view->seen_crm &&
+                cs_line_unchanged(line, view->seen_pc, view->pc) &&
+                cs_line_unchanged(line, view->seen_crm, view->crm);
+
+    cs_view_judge(view, still ? CS_VERDICT_EQUAL : CS_VERDICT_HELD,
+                  still ? "neither side changed"
+                        : "the choices of the CRM's column are not known yet");
+}
+
+/* The record shows the head of a text, and what is written there is not the text. */
+static int is_shortened(const cs_planning_t *pl, const cs_line_t *line, const cs_line_view_t *view)
+{
+    const char *rest = cs_image_rest(pl->look->deal, view->line);
+
+    return line->to_crm.cut == CS_CUT_PROTECT && rest && !strcmp(rest, CS_REST_CUT) &&
+           cs_line_cut(line, &pl->table, view->seen_pc, pl->ptemp);
+}
+
+static void judge_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
+                        cs_sides_t *s)
+{
+    int level_pc = line->latch ? cs_line_level(line, view->pc, 1, pl->ptemp) : 0;
+    int level_crm = line->latch ? cs_line_level(line, view->crm, 0, pl->ptemp) : 0;
+
+    s->pc_moved = !cs_line_unchanged(line, view->seen_pc, view->pc);
+    s->crm_moved = !cs_line_unchanged(line, view->seen_crm, view->crm);
+    s->shortened = s->to_crm.may && is_shortened(pl, line, view);
+    s->to_pc.may &= !s->shortened;
+    if (level_pc != level_crm) {
+        judge_latch(pl, line, view, s, level_pc);
+    }
+    else if (s->pc_moved && s->crm_moved) {
+        judge_both_moved(pl, line, view, s);
+    }
+    else if (s->pc_moved) {
+        judge_pc_moved(pl, line, view, s);
+    }
+    else if (s->crm_moved) {
+        judge_crm_moved(pl, line, view, s);
+    }
+    else {
+        judge_resting(pl, line, view, s);
     }
 }
 
 static void judge_known(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
                         const cs_side_t *pc, const cs_side_t *crm)
 {
-    way_t to_crm = ask_way(pl, line, &line->to_crm, CS_ON_UPDATE);
-    way_t to_pc = ask_way(pl, line, &line->to_pc, CS_ON_UPDATE);
-    int pc_moved, crm_moved;
+    int pending = is_pending(pl, view);
+    cs_sides_t s = {.to_crm = cs_travel(pl, line, &line->to_crm,
+                                        pending ? CS_ON_CREATE | CS_ON_UPDATE : CS_ON_UPDATE),
+                    .to_pc = cs_travel(pl, line, &line->to_pc, CS_ON_UPDATE),
+                    .pc_bad = pc->bad,
+                    .crm_bad = crm->bad};
 
-    if (!to_crm.may && !to_pc.may) {
-        judge(view, CS_VERDICT_CREATE_ONLY, "written once, not compared afterwards");
+    if (!s.to_crm.may && !s.to_pc.may) {
+        cs_view_judge(view, CS_VERDICT_CREATE_ONLY, "written once, not compared afterwards");
         return;
     }
+    s.to_crm.may &= !cs_line_computed(pl, line);
     if (!view->pc || !view->crm) {
-        judge(view, CS_VERDICT_UNREADABLE,
-              view->pc ? "the CRM did not show it" : "Partner Center did not show it");
-        return;
+        cs_view_judge(view, CS_VERDICT_UNREADABLE,
+                      view->pc ? "the CRM did not show it" : "Partner Center did not show it");
     }
-    if (cs_line_same(line, view->pc, view->crm, pl->ptemp)) {
-        judge_taken(view, CS_VERDICT_EQUAL, NULL, NULL);
-        return;
+    else if (!cs_line_labels_known(line, &pl->table)) {
+        judge_unlabelled(line, view);
     }
-    if (!view->seen_pc || !view->seen_crm) {
-        judge_first(pl, line, view, pc, crm, to_crm, to_pc);
-        return;
+    else if (cs_line_same(line, &pl->table, view->pc, view->crm, pl->ptemp)) {
+        judge_same(pl, line, view);
     }
-    pc_moved = !cs_line_unchanged(line, view->seen_pc, view->pc);
-    crm_moved = !cs_line_unchanged(line, view->seen_crm, view->crm);
-    if (pc_moved && crm_moved) {
-        judge_both_moved(pl, line, view, pc, crm, to_crm, to_pc);
+    else if (pending) {
+        judge_pending(pl, line, view, &s);
     }
-    else if (pc_moved) {
-        judge_pc_moved(pl, line, view, pc, crm, to_crm, to_pc);
-    }
-    else if (crm_moved) {
-        judge_crm_moved(pl, line, view, pc, crm, to_crm, to_pc);
+    else if (!view->seen_pc || !view->seen_crm) {
+        cs_plan_line_first(pl, line, view, &s);
     }
     else {
-        judge_resting(pl, view);
+        judge_moved(pl, line, view, &s);
     }
 }
 
@@ -404,13 +326,16 @@ static void judge_known(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t
 static void recall(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view)
 {
     const cs_deal_t *deal = pl->look->deal;
+    const char *sign = cs_json_str(cs_json_get(deal->images, line->name), "as");
     json_t *meant;
     size_t i;
 
-    view->seen_pc = cs_image_side(deal, line->name, "pc");
-    view->seen_crm = cs_image_side(deal, line->name, "crm");
+    if (!sign || !strcmp(sign, cs_line_sign(line, pl->ptemp))) {
+        view->seen_pc = cs_image_side(deal, line->name, "pc");
+        view->seen_crm = cs_image_side(deal, line->name, "crm");
+    }
     for (i = 0; view->crm && (meant = cs_intent_value(deal, line->name, i)) != NULL; i++) {
-        if (cs_line_same(line, meant, view->crm, pl->ptemp)) {
+        if (cs_line_same(line, &pl->table, meant, view->crm, pl->ptemp)) {
             view->seen_pc = meant;
             view->seen_crm = view->crm;
             break;
@@ -430,22 +355,22 @@ void cs_plan_line(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view
 
     view->line = line->name;
     if (line->off) {
-        judge(view, CS_VERDICT_SKIPPED, line->off_why);
+        cs_view_judge(view, CS_VERDICT_SKIPPED, line->off_why);
         return;
     }
     cs_line_read_pc(&pc, line, pl->doc, pl->p);
-    cs_line_read_crm(&crm, line, pl->creating ? NULL : pl->row, pl->p);
+    cs_line_read_crm(&crm, line, &pl->table, pl->creating ? NULL : pl->row, pl->p);
     if (is_own_key(pl, line)) {
         crm.value = cs_json_own(json_string(pl->record_id), pl->p);
     }
     view->pc = pc.value;
     view->crm = crm.value;
     if (pl->unlink) {
-        judge(view, CS_VERDICT_SKIPPED, "unlinked: the record lives on alone");
+        cs_view_judge(view, CS_VERDICT_SKIPPED, "unlinked: the record lives on alone");
         return;
     }
     if (pl->creating) {
-        judge_create(pl, line, view, pc.bad);
+        cs_plan_line_created(pl, line, view, pc.bad);
         return;
     }
     recall(pl, line, view);

@@ -84,7 +84,10 @@ typedef struct cs_related_t {
 /* Metadata of a CRM: what it says about its tables, as one document. (crm-apis.md A17, B8)
  *
  *   {"language": 1033, "tables": {"opportunity": {"label": "Opportunity", "key": "opportunityid",
- *     "name": "name", "columns": {"<column>": {
+ *     "name": "name",
+ *     "keys": [{"columns": ["new_referralid"], "active": true}]   alternate keys; active false =
+ *                                 its index is not built (yet): uniqueness is not enforced
+ *     "columns": {"<column>": {
  *       "label": "Topic"          in the organisation's language; absent = none
  *       "type": "text" | "memo" | "integer" | "decimal" | "money" | "choice" | "choices" | "flag" |
  *               "date" | "instant" | "look-up" | "id" | "other"
@@ -94,7 +97,8 @@ typedef struct cs_related_t {
  *       "calculated": true        the CRM computes it; absent = false
  *       "targets": ["account"]    of a look-up
  *       "options": [{"value": 1, "label": "In Progress", "labels": ["In Progress", "In Arbeit"],
- *                    "state": 0}]  of a choice and a flag; "state" only of a status
+ *                    "state": 0}]  of a choice and a flag, whose values are true and false;
+ *                                   "state" only of a status
  *     }}}}}
  *
  * Immutable once made; shared by the looks of a batch. A table that could not be read is absent. */
@@ -136,7 +140,8 @@ typedef struct cs_deal_t {
      * line "<list>/<key>", its value the canonical item or null = not in the list; an item that
      * neither side has (any more) has no image. "refused": {"pc": value, "why": text, "mapping":
      * digest} while the CRM refuses what the line brings: not sent again until the value, the
-     * mapping or a new notice moves (deals 2). */
+     * mapping or a new notice moves (deals 2). "as": how the line read its sides; an image of a
+     * line that reads other places, or in another zone, is none. */
     json_t *images;
     /* NULL, or {"steps":[...],"at":...}: written before the first write of a look, cleared at
      * settle. */
@@ -196,7 +201,8 @@ typedef struct cs_step_t {
     json_t *columns;   /* neutral row to write; CALL: parameters; PATCH_PC: array of operations */
     apr_array_header_t *lines; /* const char *: the mapping lines this step writes */
     /* {"<line>": ["<column>", ...]}: the columns each line brought, so that a refused line can be left
-     * out and the rest sent (deals 2). Columns of no line (state, what the seller reads, constants)
+     * out and the rest sent (deals 2). Lines of a group are one part, under the first of them, and
+     * leaving out one leaves out all. Columns of no line (state, what the seller reads, constants)
      * are named under CS_LINE_STATE, CS_LINE_TELL, "$start". NULL for steps of one line. */
     json_t *parts;
     const char *list; /* the step is about a row of this list; NULL = about the record itself */

@@ -140,7 +140,6 @@ static int row_matches(const cs_hear_t *hear, const char *pc, const json_t *row)
 
 static const char *reason_of(const cs_hear_t *hear, const json_t *row, apr_pool_t *p)
 {
-    cs_line_t line;
     cs_conv_t conv;
     const json_t *value;
     const char *note;
@@ -152,10 +151,7 @@ static const char *reason_of(const cs_hear_t *hear, const json_t *row, apr_pool_
     if (!value) {
         return NULL;
     }
-    memset(&line, 0, sizeof(line));
-    line.type = CS_TYPE_CHOICE;
-    line.values = hear->reason_values;
-    cs_line_to_pc(&conv, &line, value, p);
+    cs_values_to_pc(&conv, hear->reason_values, NULL, hear->reason, value, p);
     if (conv.what != CS_CONV_OK || !json_is_string(conv.value)) {
         return NULL;
     }

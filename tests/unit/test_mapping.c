@@ -432,7 +432,8 @@ static void test_lookups_are_compared_by_key(void **state)
     deal_set(w, "/referralProgram", "\" Spring \"");
     step = deal_find_step(deal_look(w), CS_STEP_CREATE);
     assert_json(w, cs_json_get(step->columns, "campaignid"),
-                "{\"$lookup\":{\"find\":\"program\",\"table\":\"campaign\",\"keys\":[{\"codename\":\" Spring\"}],\"several\":\"hold\",\"none\":\"skip\"}}");
+                "{\"$lookup\":{\"find\":\"program\",\"table\":\"campaign\",\"keys\":[{\"codename\":\" Spring\"}],\"several\":\"hold\",\"none\":\"skip\","
+                "\"line\":\"program\",\"columns\":[\"campaignid\"]}}");
     deal_edit(w, "campaignid", "{\"id\":\"1\",\"codename\":\"SPRING\"}");
     assert_int_equal(deal_sent(deal_look(w)), 0);
     assert_verdict(w, "program", CS_VERDICT_EQUAL);

@@ -192,9 +192,9 @@ static void check_plan(deal_world_t *w, const user_t *user, int ending, apr_uint
 
         /* equal sides cause no step */
         check(!(view->verdict == CS_VERDICT_EQUAL && written && w->row));
-        check(written == (view->verdict == CS_VERDICT_TO_CRM));
+        check(written == view->to_crm);
         /* one-way lines never conflict */
-        check(!(view->verdict == CS_VERDICT_HELD && !is_two_way(prop_lines[i].line)));
+        check(!(view->verdict == CS_VERDICT_HELD && view->rest && !is_two_way(prop_lines[i].line)));
         check(!(view->verdict == CS_VERDICT_TO_PC && !is_two_way(prop_lines[i].line)));
         /* a user's edit is overwritten only by a side that may: the end, or a line that goes one way after all */
         if (user->edits[i] && user->before[i] && strcmp(user->edits[i], user->before[i]) && is_two_way(prop_lines[i].line) && !ending && w->row) {

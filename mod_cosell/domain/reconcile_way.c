@@ -1,0 +1,283 @@
+/* domain/reconcile_way.c: may a value travel, and what is said when it may not. (deals 2) */
+#include <apr_strings.h>
+#include <string.h>
+
+#include "../base/decimal.h"
+#include "reconcile_internal.h"
+
+#define WORDS_MAX 60
+
+const char *cs_value_words(const json_t *value, apr_pool_t *p)
+{
+    const char *amount = cs_json_str(value, "amount"), *currency = cs_json_str(value, "currency"),
+               *text;
+
+    if (!value) {
+        return "unreadable";
+    }
+    if (json_is_null(value)) {
+        return "empty";
+    }
+    if (amount || currency) {
+        return apr_pstrcat(p, amount ? amount : "no amount", " ",
+                           currency ? currency : "without currency", NULL);
+    }
+    text = cs_json_print(value, p);
+    if (cs_text_units(text) > WORDS_MAX) {
+        return apr_pstrcat(p, cs_text_head(text, WORDS_MAX - 4, p), "...",
+                           json_is_string(value) ? "\"" : "", NULL);
+    }
+    return text;
+}
+
+void cs_view_judge(cs_line_view_t *view, cs_verdict_e verdict, const char *why)
+{
+    view->verdict = verdict;
+    view->why = why;
+    view->take = 0;
+    view->rest = NULL;
+    view->value = NULL;
+    view->to_crm = view->to_pc = view->bulk = 0;
+}
+
+void cs_view_take(cs_line_view_t *view, cs_verdict_e verdict, const char *rest, const char *why)
+{
+    cs_view_judge(view, verdict, why);
+    view->take = 1;
+    view->rest = rest;
+}
+
+/* ---- what is known of a line ---- */
+
+const char *cs_line_sign(const cs_line_t *line, apr_pool_t *p)
+{
+    const char *text = apr_psprintf(
+        p, "%d|%s|%s|%s|%s|%d|%s|%s|%s", (int)line->type, line->pc ? line->pc->text : "",
+        line->pc_currency ? line->pc_currency->text : "",
+        line->crm && line->crm->text ? line->crm->text : "",
+        line->crm_currency && line->crm_currency->text ? line->crm_currency->text : "",
+        line->type == CS_TYPE_DATE ? line->zone : 0,
+        line->to_crm.constant ? cs_json_print(line->to_crm.constant, p) : "",
+        line->to_pc.constant ? cs_json_print(line->to_pc.constant, p) : "",
+        line->find ? line->find->name : "");
+    unsigned hash = 2166136261u;
+    int i;
+
+    for (i = 0; line->crm_more && i < line->crm_more->nelts; i++) {
+        const cs_column_t *more = APR_ARRAY_IDX(line->crm_more, i, const cs_column_t *);
+
+        text = apr_pstrcat(p, text, "|", more->text ? more->text : "", NULL);
+    }
+    for (; *text; text++) {
+        hash = (hash ^ (unsigned char)*text) * 16777619u;
+    }
+    return apr_psprintf(p, "%08x", hash);
+}
+
+const char *cs_image_refused(const cs_planning_t *pl, const char *line, const json_t *pc)
+{
+    const json_t *refused = cs_json_get(cs_json_get(pl->look->deal->images, line), "refused");
+    const char *mapping = cs_json_str(refused, "mapping");
+
+    if (!refused || !pc || pl->look->notified || !json_equal(cs_json_get(refused, "pc"), pc) ||
+        !mapping || strcmp(mapping, cs_mapping_digest(pl->look->mapping))) {
+        return NULL;
+    }
+    return cs_json_str(refused, "why");
+}
+
+int cs_planning_remapped(const cs_planning_t *pl)
+{
+    const char *was = pl->look->deal->mapping;
+
+    return !pl->creating && !pl->first && was && strcmp(was, cs_mapping_digest(pl->look->mapping));
+}
+
+/* ---- may it go that way? ---- */
+
+cs_travel_t cs_travel(const cs_planning_t *pl, const cs_line_t *line, const cs_way_t *way,
+                      int events)
+{
+    cs_travel_t out = {way->on && (way->events & events), 1, NULL};
+    const cs_cond_t *conds[] = {line->when, way->when};
+    int i;
+
+    for (i = 0; i < 2 && out.holds == 1; i++) {
+        out.holds = cs_cond_holds(conds[i], &pl->world);
+        if (out.holds == 0) {
+            out.why = apr_psprintf(pl->p, "only when %s", conds[i]->text);
+        }
+        else if (out.holds < 0) {
+            out.why = apr_psprintf(pl->p, "a column of %s could not be read", conds[i]->text);
+        }
+    }
+    return out;
+}
+
+int cs_line_computed(const cs_planning_t *pl, const cs_line_t *line)
+{
+    return cs_json_bool(cs_column_facts(&pl->table, line->crm), "calculated", 0);
+}
+
+static const char *no_good(const cs_planning_t *pl, const char *bad)
+{
+    return apr_psprintf(pl->p, "cannot travel: %s", bad);
+}
+
+static int judge_conv(cs_planning_t *pl, cs_line_view_t *view, const cs_conv_t *conv)
+{
+    switch (conv->what) {
+    case CS_CONV_OK:
+        return 1;
+    case CS_CONV_SKIP:
+        cs_view_judge(view, CS_VERDICT_SKIPPED, conv->why);
+        break;
+    case CS_CONV_HOLD:
+        cs_view_judge(view, CS_VERDICT_HELD, conv->why);
+        break;
+    default:
+        cs_view_judge(view, CS_VERDICT_REFUSED, no_good(pl, conv->why));
+        break;
+    }
+    return 0;
+}
+
+/* Money never travels half, a look-up not without a key. */
+static int money_may(const cs_line_t *line, cs_line_view_t *view)
+{
+    if (line->type != CS_TYPE_MONEY || line->to_crm.constant) {
+        return 1;
+    }
+    if (cs_money_is_half(view->pc)) {
+        cs_view_judge(view, CS_VERDICT_HELD,
+                      json_is_null(cs_json_get(view->pc, "amount"))
+                          ? "a currency without an amount"
+                          : "an amount without a currency");
+        return 0;
+    }
+    if (json_is_null(view->pc)) {
+        cs_view_judge(view, CS_VERDICT_SKIPPED, "an empty amount is not copied");
+        return 0;
+    }
+    return 1;
+}
+
+static int lookup_may(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view)
+{
+    const char *text;
+
+    if (line->type != CS_TYPE_LOOKUP || line->to_crm.constant) {
+        return 1;
+    }
+    text = line->pc ? cs_scalar_text(cs_path_get(line->pc, pl->doc), pl->ptemp) : NULL;
+    if (json_is_null(view->pc) ||
+        !cs_find_lookup(line->find, pl->doc, NULL, text, line->name, pl->creating, pl->ptemp)) {
+        cs_view_judge(view, CS_VERDICT_SKIPPED, "no key to look up by");
+        return 0;
+    }
+    return 1;
+}
+
+/* Emptiness is not copied over what must be there. */
+static int required_may(const cs_way_t *way, const cs_conv_t *conv, cs_line_view_t *view,
+                        const char *why)
+{
+    if (!way->required || !json_is_null(conv->value)) {
+        return 1;
+    }
+    cs_view_judge(view, CS_VERDICT_HELD, why);
+    return 0;
+}
+
+/* What the CRM says about itself, and what it said the last time. */
+static int crm_may(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view)
+{
+    const json_t *facts = cs_column_facts(&pl->table, line->crm);
+    const char *refused = cs_image_refused(pl, line->name, view->pc);
+
+    if (!cs_json_bool(facts, pl->creating ? "create" : "update", 1)) {
+        cs_view_judge(view, CS_VERDICT_REFUSED,
+                      apr_psprintf(pl->p, "the CRM lets nobody of our rights write %s",
+                                   cs_column_label(pl->look->metadata, pl->kind->table,
+                                                   line->crm->name)));
+        return 0;
+    }
+    if (refused) {
+        cs_view_judge(view, CS_VERDICT_REFUSED,
+                      apr_psprintf(pl->p, "was refused by the CRM: %s", refused));
+        return 0;
+    }
+    if (!cs_planning_writable(pl)) {
+        cs_view_judge(view, CS_VERDICT_CLOSED, "the record is closed in the CRM");
+        return 0;
+    }
+    return 1;
+}
+
+int cs_view_to_crm(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view, const char *bad,
+                   const char *why)
+{
+    cs_conv_t conv;
+
+    if (bad) {
+        cs_view_judge(view, CS_VERDICT_REFUSED, no_good(pl, bad));
+        return 0;
+    }
+    if (!money_may(line, view) || !lookup_may(pl, line, view)) {
+        return 0;
+    }
+    if (line->to_crm.only_if_empty && !pl->creating && !json_is_null(view->crm)) {
+        cs_view_judge(view, CS_VERDICT_SKIPPED, "only while the column is empty");
+        return 0;
+    }
+    cs_line_to_crm(&conv, line, &pl->table, view->pc, pl->p);
+    if (!judge_conv(pl, view, &conv) ||
+        !required_may(&line->to_crm, &conv, view, "required, and Partner Center has none now") ||
+        !crm_may(pl, line, view)) {
+        return 0;
+    }
+    cs_view_judge(view, CS_VERDICT_TO_CRM, why);
+    view->value = view->pc;
+    view->to_crm = 1;
+    return 1;
+}
+
+int cs_view_to_pc(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view, const char *bad,
+                  const char *why)
+{
+    cs_conv_t conv;
+
+    if (pl->terminal) {
+        cs_view_judge(view, CS_VERDICT_CLOSED,
+                      "the referral is closed at Partner Center; edits stay here");
+        return 0;
+    }
+    if (bad) {
+        cs_view_judge(view, CS_VERDICT_REFUSED, no_good(pl, bad));
+        return 0;
+    }
+    if (line->type == CS_TYPE_MONEY && !line->to_pc.constant) {
+        if (cs_money_is_half(view->crm)) {
+            cs_view_judge(view, CS_VERDICT_HELD, "an amount without a currency");
+            return 0;
+        }
+        if (json_is_null(view->crm) ||
+            (!line->zero_send && cs_decimal_is_zero(cs_json_str(view->crm, "amount")))) {
+            cs_view_judge(view, CS_VERDICT_SKIPPED, "a zero or empty amount is not sent");
+            return 0;
+        }
+    }
+    if (line->to_pc.only_if_empty && !json_is_null(view->pc)) {
+        cs_view_judge(view, CS_VERDICT_SKIPPED, "only while the member is empty");
+        return 0;
+    }
+    cs_line_to_pc(&conv, line, &pl->table, view->crm, pl->p);
+    if (!judge_conv(pl, view, &conv) ||
+        !required_may(&line->to_pc, &conv, view, "required, and the record has none now")) {
+        return 0;
+    }
+    cs_view_judge(view, CS_VERDICT_TO_PC, why);
+    view->value = view->crm;
+    view->to_pc = 1;
+    return 1;
+}
