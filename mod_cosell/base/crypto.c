@@ -3,12 +3,16 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 #include <limits.h>
+#include <openssl/bio.h>
 #include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
+#include <openssl/pem.h>
 #include <openssl/rand.h>
+#include <openssl/rsa.h>
 #include <openssl/sha.h>
+#include <openssl/x509.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -379,4 +383,111 @@ apr_status_t cs_key_derive(unsigned char key[CS_KEY_LEN], const char *passphrase
                         key, CS_KEY_LEN);
     ERR_clear_error();
     return ok ? APR_SUCCESS : APR_EGENERAL;
+}
+
+/* ---- certificates and signatures ---- */
+
+static BIO *bio_of(const char *pem, apr_size_t len)
+{
+    return len > 0 && len <= INT_MAX ? BIO_new_mem_buf(pem, (int)len) : NULL;
+}
+
+/* A key with a passphrase would ask the terminal for it. */
+static int no_passphrase(char *buf, int size, int rwflag, void *u)
+{
+    (void)buf;
+    (void)size;
+    (void)rwflag;
+    (void)u;
+    return 0;
+}
+
+static X509 *read_certificate(const char *pem, apr_size_t len)
+{
+    BIO *bio = bio_of(pem, len);
+    X509 *cert = bio ? PEM_read_bio_X509(bio, NULL, no_passphrase, NULL) : NULL;
+
+    BIO_free(bio);
+    return cert;
+}
+
+static EVP_PKEY *read_key(const char *pem, apr_size_t len)
+{
+    BIO *bio = bio_of(pem, len);
+    EVP_PKEY *key = bio ? PEM_read_bio_PrivateKey(bio, NULL, no_passphrase, NULL) : NULL;
+
+    BIO_free(bio);
+    return key;
+}
+
+apr_status_t cs_cert_digest(unsigned char out[CS_SHA256_LEN], apr_size_t *plen, int sha1,
+                            const char *pem, apr_size_t len)
+{
+    unsigned int n = 0;
+    X509 *cert;
+    int ok;
+
+    *plen = 0;
+    ERR_clear_error();
+    cert = read_certificate(pem, len);
+    ok = cert && X509_digest(cert, sha1 ? EVP_sha1() : EVP_sha256(), out, &n) && n <= CS_SHA256_LEN;
+    X509_free(cert);
+    ERR_clear_error();
+    *plen = ok ? n : 0;
+    return ok ? APR_SUCCESS : CS_EPARSE;
+}
+
+int cs_cert_has_key(const char *pem, apr_size_t len, const char *key_pem, apr_size_t key_len)
+{
+    EVP_PKEY *key;
+    X509 *cert;
+    int fits;
+
+    ERR_clear_error();
+    cert = read_certificate(pem, len);
+    key = read_key(key_pem, key_len);
+    fits = cert && key && X509_check_private_key(cert, key) == 1;
+    EVP_PKEY_free(key);
+    X509_free(cert);
+    ERR_clear_error();
+    return fits;
+}
+
+/* The salt is as long as the digest, as JWS asks for it. */
+static int use_pss(EVP_PKEY_CTX *ctx)
+{
+    return EVP_PKEY_CTX_set_rsa_padding(ctx, RSA_PKCS1_PSS_PADDING) > 0 &&
+           EVP_PKEY_CTX_set_rsa_pss_saltlen(ctx, RSA_PSS_SALTLEN_DIGEST) > 0;
+}
+
+apr_status_t cs_rsa_sign(const unsigned char **psig, apr_size_t *plen, int pss, const char *key_pem,
+                         apr_size_t key_len, const void *data, apr_size_t len, apr_pool_t *p)
+{
+    EVP_PKEY_CTX *how = NULL;
+    EVP_MD_CTX *ctx = NULL;
+    unsigned char *sig = NULL;
+    size_t n = 0;
+    EVP_PKEY *key;
+    int ok;
+
+    *psig = NULL;
+    *plen = 0;
+    ERR_clear_error();
+    key = read_key(key_pem, key_len);
+    ok = key && EVP_PKEY_base_id(key) == EVP_PKEY_RSA && (ctx = EVP_MD_CTX_new()) != NULL &&
+         EVP_DigestSignInit(ctx, &how, EVP_sha256(), NULL, key) == 1 && (!pss || use_pss(how)) &&
+         EVP_DigestSign(ctx, NULL, &n, data, len) == 1;
+    if (ok) {
+        sig = apr_palloc(p, n + 1);
+        ok = EVP_DigestSign(ctx, sig, &n, data, len) == 1;
+    }
+    EVP_MD_CTX_free(ctx);
+    EVP_PKEY_free(key);
+    ERR_clear_error();
+    if (!ok) {
+        return CS_EPARSE;
+    }
+    *psig = sig;
+    *plen = n;
+    return APR_SUCCESS;
 }

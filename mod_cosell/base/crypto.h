@@ -53,4 +53,15 @@ apr_status_t cs_unseal(const unsigned char **pout, apr_size_t *plen,
 apr_status_t cs_key_derive(unsigned char key[CS_KEY_LEN], const char *passphrase, apr_size_t len,
                            const void *salt, apr_size_t saltlen);
 
+/* The digest of the first certificate (its DER) in a PEM text: SHA-256, or SHA-1 when asked for.
+ * CS_EPARSE when there is none. */
+apr_status_t cs_cert_digest(unsigned char out[CS_SHA256_LEN], apr_size_t *plen, int sha1,
+                            const char *pem, apr_size_t len);
+/* 1 if the private key (PEM, without a passphrase) belongs to that certificate. */
+int cs_cert_has_key(const char *pem, apr_size_t len, const char *key_pem, apr_size_t key_len);
+/* A signature by an RSA key (PEM, without a passphrase) over SHA-256 in p: PKCS #1 v1.5, or PSS with
+ * a salt of 32 bytes. CS_EPARSE when it is no such key. */
+apr_status_t cs_rsa_sign(const unsigned char **psig, apr_size_t *plen, int pss, const char *key_pem,
+                         apr_size_t key_len, const void *data, apr_size_t len, apr_pool_t *p);
+
 #endif

@@ -151,6 +151,9 @@ typedef struct cs_deal_t {
     json_t *told;
     json_t *explain;      /* the last plan in words: lines, steps, what happens next */
     apr_time_t next_look; /* 0 = none planned */
+    int planned;          /* planned looks since the last notice: each doubles the pause */
+    int crossed; /* writes of ours within an hour of crossed_since, each after a foreign change */
+    apr_time_t crossed_since;
     apr_time_t created, updated;
 } cs_deal_t;
 

@@ -1,4 +1,5 @@
-/* remote/token.h: OAuth 2.0 access tokens: refresh token and client credentials.
+/* remote/token.h: OAuth 2.0 access tokens: refresh token and client credentials, the client known by
+ * a secret or by an assertion that its certificate signs.
  * (partner-center-api.md 3; crm-apis.md A1)
  *
  * One cs_token_t per (site, upstream, audience), owned by the lane: single flight is a consequence.
@@ -32,7 +33,10 @@ typedef struct cs_token_config_t {
     const char *audience; /* "https://api.partner.microsoft.com": v1 resource, v2 scope = audience +
                              "/.default" (+ " offline_access" for refresh) */
     const char *client_id;
-    const cs_secret_t *client_secret;
+    const cs_secret_t *client_secret; /* NULL = signs in with a certificate: */
+    const char *certificate; /* PEM file, read at each sign-in, so that a renewed one just works */
+    const cs_secret_t *key;  /* its private key, PEM */
+    int rs256;               /* 1 = RS256 and x5t instead of PS256 and x5t#S256 */
     const cs_secret_t
         *refresh_seed;       /* REFRESH_TOKEN: first value; the vault's wins until the seed's digest
                                 changes. The vault holds {"token":…,"seed":digest} */
@@ -47,7 +51,8 @@ apr_status_t cs_token_create(cs_token_t **ptoken, const cs_token_config_t *cfg, 
 /* A token good for at least another minute, fetched when there is none or 80 % of its life is over.
  * Borrowed until the next call. CS_CLASS_SUSPEND for what needs a person (invalid_grant,
  * interaction_required, invalid_client, unauthorized_client, invalid_scope: problem
- * "oauth:invalid_grant", detail with the AADSTS code), RETRY / THROTTLED otherwise. */
+ * "oauth:invalid_grant", detail with the AADSTS code; "config:certificate" when the certificate or
+ * its key cannot be used), RETRY / THROTTLED otherwise. */
 apr_status_t cs_token_get(cs_token_t *token, const char **pbearer, apr_interval_time_t deadline,
                           apr_pool_t *ptemp, cs_result_t *res);
 /* The server answered 401: forget the access token, so that the next get fetches. Returns 1 if the

@@ -1,9 +1,6 @@
 /* $batch: the multipart bodies there and back, and reads, finds and writes through it against a canned server. (crm-apis.md A10) */
-#include "unit_canned.h"
+#include "unit_dynamics.h"
 
-#include "mod_cosell/base/json.h"
-#include "mod_cosell/base/time.h"
-#include "mod_cosell/remote/crm.h"
 #include "mod_cosell/remote/dynamics/multipart.h"
 
 #define ACC "0f0d0000-0000-4000-8000-000000000041"
@@ -231,61 +228,6 @@ static void test_make(void **state)
 
 /* ---- a client and its canned environment ---- */
 
-typedef struct rig_t {
-    canned_t *server;
-    cs_http_t *http;
-    cs_limiter_t limiter, login_limiter;
-    cs_upstream_t up;
-    cs_secret_t secret;
-    cs_crm_config_t cfg;
-    const cs_crm_impl_t *impl;
-    cs_crm_t *crm;
-} rig_t;
-
-static rig_t *rig(canned_answer_fn *answer, apr_pool_t *p)
-{
-    rig_t *r = apr_pcalloc(p, sizeof(*r));
-
-    r->server = canned_start(answer);
-    assert_ok(cs_http_create(&r->http, "test", p));
-    r->up.name = "sales";
-    r->up.origins = apr_array_make(p, 1, sizeof(const char *));
-    APR_ARRAY_PUSH(r->up.origins, const char *) = r->server->base;
-    r->up.concurrency = 4;
-    r->up.timeout = 20 * APR_USEC_PER_SEC;
-    r->secret.ref = "file:/x";
-    r->secret.value = "s";
-    r->secret.len = 1;
-    r->cfg = (cs_crm_config_t){.name = "sales", .type = "dynamics365", .url = r->server->base, .tenant = "t", .client_id = "c"};
-    r->cfg.client_secret = &r->secret;
-    r->cfg.token_url = apr_pstrcat(p, r->server->base, "/t/oauth2/v2.0/token", NULL);
-    r->cfg.upstream = r->cfg.login = &r->up;
-    r->impl = cs_crm_impl_of("dynamics365");
-    assert_ok(r->impl->create(&r->crm, &r->cfg, r->http, &r->limiter, &r->login_limiter, p));
-    return r;
-}
-
-static const char *nth_id(int i, apr_pool_t *p)
-{
-    return apr_psprintf(p, "0f0d0000-0000-4000-8000-%012d", i);
-}
-
-static apr_array_header_t *columns_of(apr_pool_t *p, const char *name)
-{
-    apr_array_header_t *out = apr_array_make(p, 1, sizeof(const char *));
-
-    APR_ARRAY_PUSH(out, const char *) = name;
-    return out;
-}
-
-static json_t *json_of(const char *text, apr_pool_t *p)
-{
-    json_t *json = NULL;
-
-    assert_ok(cs_json_parse(&json, text, strlen(text), NULL, p, NULL));
-    return cs_json_own(json, p);
-}
-
 /* Rows exist but those ending in 7; writes: 2 is stale, 3 is throttled, 4 answers about another row. */
 static const char *environment(canned_t *c, const canned_op_t *op)
 {
@@ -323,7 +265,7 @@ static cs_crm_read_t *make_reads(int n, apr_pool_t *p)
     for (i = 0; i < n; i++) {
         reads[i].table = "account";
         reads[i].id = nth_id(i, p);
-        reads[i].columns = columns_of(p, "name");
+        reads[i].columns = words_of(p, "name");
     }
     return reads;
 }

@@ -227,6 +227,7 @@ static inline void canned_serve(canned_t *c, int fd)
         whole = *canned_record(c, head, body, 0);
         c->n_ops--;
         bad = c->batch ? c->batch(c, &whole, good) : NULL;
+        c->n_requests++;
         if (bad) {
             canned_send_answer(fd, bad);
         }
@@ -234,11 +235,11 @@ static inline void canned_serve(canned_t *c, int fd)
             canned_send(fd, "200 OK", "Content-Type: multipart/mixed; boundary=batchresponse_0f0d\r\nREQ_ID: outer-req\r\n", good);
         }
         free(good);
-        c->n_requests++;
     }
     else {
-        canned_send_answer(fd, c->answer(c, canned_record(c, head, body, 0)));
+        bad = c->answer(c, canned_record(c, head, body, 0));
         c->n_requests++;
+        canned_send_answer(fd, bad);
     }
     pthread_mutex_unlock(&c->lock);
     free(head);

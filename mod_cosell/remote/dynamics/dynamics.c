@@ -77,6 +77,9 @@ static apr_status_t create(cs_crm_t **pcrm, const cs_crm_config_t *cfg, cs_http_
     tc.audience = origin;
     tc.client_id = cfg->client_id;
     tc.client_secret = cfg->client_secret;
+    tc.certificate = cfg->certificate;
+    tc.key = cfg->key;
+    tc.rs256 = cfg->assertion_rs256;
     tc.upstream = cfg->login;
     *pcrm = crm;
     return cs_token_create(&crm->token, &tc, http, login_limiter, p);
@@ -155,9 +158,40 @@ static int has_path(const char *url)
     return rest && strcmp(rest, "/") != 0;
 }
 
+/* A secret, or a certificate with its key. */
+static const char *check_identity(const cs_crm_config_t *cfg, apr_pool_t *p)
+{
+    if (cfg->client_secret && (cfg->certificate || cfg->key)) {
+        return apr_psprintf(p,
+                            "%s has client-secret= and %s; it signs in with one of them, not both",
+                            cfg->name, cfg->certificate ? "certificate=" : "key=");
+    }
+    if (cfg->certificate && !cfg->key) {
+        return apr_psprintf(p,
+                            "%s has certificate=%s but no key=file:/path or key=exec:command, the "
+                            "private key of it",
+                            cfg->name, cfg->certificate);
+    }
+    if (cfg->key && !cfg->certificate) {
+        return apr_psprintf(p, "%s has key=%s but no certificate=/path, the certificate of it",
+                            cfg->name, cfg->key->ref);
+    }
+    if (cfg->certificate && cfg->certificate[0] != '/') {
+        return apr_psprintf(p, "certificate=\"%s\" is not the path of a file from the root on",
+                            cfg->certificate);
+    }
+    if (!cfg->client_secret && !cfg->certificate) {
+        return apr_psprintf(p,
+                            "%s needs client-secret=file:/path or client-secret=exec:command, or "
+                            "certificate=/path and key=file:/path",
+                            cfg->name);
+    }
+    return NULL;
+}
+
 static const char *check(const cs_crm_config_t *cfg, apr_pool_t *p)
 {
-    const char *origin = cfg->url ? cs_http_origin(cfg->url, p) : NULL;
+    const char *origin = cfg->url ? cs_http_origin(cfg->url, p) : NULL, *wrong;
 
     if (!origin || has_path(cfg->url)) {
         return apr_psprintf(p,
@@ -172,14 +206,9 @@ static const char *check(const cs_crm_config_t *cfg, apr_pool_t *p)
     if (!cfg->client_id) {
         return apr_psprintf(p, "%s needs client-id=, the application's id", cfg->name);
     }
-    if (cfg->certificate || cfg->key) {
-        return apr_psprintf(
-            p, "%s: this version signs in with client-secret=, not with certificate= and key=",
-            cfg->name);
-    }
-    if (!cfg->client_secret) {
-        return apr_psprintf(p, "%s needs client-secret=file:/path or client-secret=exec:command",
-                            cfg->name);
+    wrong = check_identity(cfg, p);
+    if (wrong) {
+        return wrong;
     }
     if (cfg->organization && !cs_uuid_valid(cfg->organization, strlen(cfg->organization))) {
         return apr_psprintf(p, "organization=\"%s\" is not a GUID", cfg->organization);
@@ -201,5 +230,5 @@ static const char *link_of(const cs_crm_config_t *cfg, const char *table, const 
 
 const cs_crm_impl_t cs_dynamics_impl = {
     "dynamics365", create, whoami, cs_dyn_read, cs_dyn_find,     cs_dyn_write,
-    check,         link_of, NULL,
+    check,         link_of, cs_dyn_describe,
 };
