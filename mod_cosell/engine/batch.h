@@ -14,10 +14,14 @@ typedef struct cs_item_t {
     apr_int64_t covered; /* notices this look covers: added to work->done at settle */
     cs_deal_t *deal;     /* NULL until met */
     int fresh;           /* the deal was made in this batch: its row cannot exist yet */
+    int notified;        /* the look covers a notice that no look has worked on yet */
+    int by_mapping;      /* it is asked for by a changed mapping alone */
+    int again;           /* it is a planned look at what waits or was refused, and nothing more */
 
     cs_card_t *asked_card; /* what GET of `asked` showed */
     cs_card_t *own, *microsoft;
-    apr_array_header_t *others; /* cs_card_t * */
+    apr_array_header_t *others;   /* cs_card_t * */
+    apr_array_header_t *siblings; /* cs_card_t *: other referrals of ours in the engagement */
     apr_array_header_t *listed; /* cs_card_t *, the engagement; NULL = not listed */
     apr_time_t
         unseen; /* the version a notice spoke of, when all that was read is older; 0 = none */
@@ -32,10 +36,17 @@ typedef struct cs_item_t {
     cs_applied_t *applied;
     apr_array_header_t *journal; /* cs_journal_t * */
 
+    cs_meeting_t meeting; /* what the deal's referral is, when it had to be met */
+    int meets;            /* 1 = meeting says something */
+    int by_name;          /* its work named something else than a deal */
+    int was_parked;       /* the deal was parked when the batch began */
+    json_t *candidates;   /* existing rows that could be the deal's; NULL = none */
+
     int over;             /* nothing more to be done in this batch: result says how it ended */
     int quiet;            /* over, and its work is done */
     cs_result_t result;   /* cls OK = fine */
     const char *upstream; /* whose answer result is */
+    int moved;            /* the deal has another record now: it is looked at again at once */
     int recalled;         /* a look-up's row was found in an earlier batch */
     int calls;
     apr_interval_time_t took;
@@ -55,9 +66,13 @@ typedef struct cs_batch_t {
 void cs_item_fail(cs_item_t *item, const char *upstream, const cs_result_t *result);
 /* Ends the item well: its work is done. */
 void cs_item_finish(cs_item_t *item);
+/* Ends the item for now when its CRM is suspended or its breaker open. */
+void cs_item_wait_for_crm(cs_batch_t *b, cs_item_t *item);
 void cs_item_account(cs_batch_t *b, cs_item_t *item, int calls, apr_interval_time_t took,
                      const char *correlation);
 cs_change_t *cs_batch_change(cs_batch_t *b, cs_change_e kind);
+/* Asks for a look at a name ("deal:5", "pc:<id>") that no notice asked for. */
+void cs_batch_look_at(cs_batch_t *b, const char *name);
 /* A journal line of the engine's own about this item. */
 cs_journal_t *cs_item_journal(cs_batch_t *b, cs_item_t *item, const char *action,
                               const char *outcome, const char *why);
@@ -76,6 +91,26 @@ apr_status_t cs_batch_fetch(cs_batch_t *b, cs_result_t *res);
 void cs_batch_read_records(cs_batch_t *b);
 /* meet.c: names become deals, in one transaction. */
 apr_status_t cs_batch_meet(cs_batch_t *b, cs_result_t *res);
+/* chore.c: work that is no look: what an administrator asked for is done, the rest kept for later. */
+void cs_batch_chores(cs_batch_t *b, const apr_array_header_t *works);
+/* park.c: a record named by two referrals. The record that the meeting names belongs to another deal:
+ * both are parked, or the two are one deal. *pparked != 0: the item's look is over. */
+apr_status_t cs_meet_holder(cs_batch_t *b, cs_item_t *item, int *pparked, cs_result_t *res);
+/* A parked deal with a history goes on when the other referral does not name its record any more. */
+apr_status_t cs_meet_parked(cs_batch_t *b, cs_item_t *item, cs_result_t *res);
+/* A parked deal goes on: the other one may too. */
+apr_status_t cs_meet_unparked(cs_batch_t *b, cs_item_t *item, cs_result_t *res);
+/* chore.c: a counterpart's card could not be read: the list of all referrals may tell what it is. */
+void cs_batch_ask_for_list(cs_batch_t *b, cs_item_t *item);
+/* match.c: which existing rows could be those of deals that would be created; in one call per CRM,
+ * and one more for rows they must point to. Before anything is stored. */
+void cs_batch_match(cs_batch_t *b);
+/* brake.c: plans that a bulk cause alone makes are counted before anything is written, and paused
+ * beyond max(20, 5 %) of the site's deals; so are sides that suddenly read as missing, and a deal
+ * that writes against somebody else. */
+apr_status_t cs_batch_brake(cs_batch_t *b, cs_result_t *res);
+/* breaker.c: what the batch says about its upstreams, into the changes. */
+void cs_batch_breakers(cs_batch_t *b);
 /* apply.c: the steps of all planned items. A step about a row of a list that is not done names its
  * line in applied->dropped (held: result is OK) or in applied->refused (result says how); without
  * either it is to be repeated, and so is the item: its result is that of the first such step once

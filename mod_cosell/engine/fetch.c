@@ -187,6 +187,7 @@ static void sort_cards(cs_batch_t *b, cs_item_t *item)
 
     item->own = own_card_of(b, item);
     item->others = apr_array_make(b->p, 2, sizeof(cs_card_t *));
+    item->siblings = apr_array_make(b->p, 1, sizeof(cs_card_t *));
     for (i = 0; item->listed && i < item->listed->nelts; ++i) {
         cs_card_t *card = APR_ARRAY_IDX(item->listed, i, cs_card_t *);
         if (item->own && same_id(card->id, item->own->id)) {
@@ -195,8 +196,8 @@ static void sort_cards(cs_batch_t *b, cs_item_t *item)
         else if (is_microsoft(card)) {
             item->microsoft = item->microsoft ? later(item->microsoft, card) : card;
         }
-        else if (!is_own(b, card)) {
-            APR_ARRAY_PUSH(item->others, cs_card_t *) = card;
+        else {
+            APR_ARRAY_PUSH(is_own(b, card) ? item->siblings : item->others, cs_card_t *) = card;
         }
     }
 }
@@ -311,6 +312,7 @@ static void read_from(cs_batch_t *b, int crm)
             reads[n].id = item->deal->record_id;
             reads[n].columns = cs_mapping_columns(item->kind);
             reads[n].lookups = cs_lane_lookups(item->kind, b->p);
+            reads[n].related = cs_mapping_related(item->kind);
             items[n++] = item;
         }
     }

@@ -17,13 +17,28 @@
 
 #define CS_UPSTREAM_PC "partner-center"
 
+/* Names of per-site facts in the store; the CRM's configured name follows. */
+#define CS_FACT_MISFITS "misfits:" /* JSON array: what does not fit its mapping */
+#define CS_FACT_MAPPING "mapping:" /* digest under which all its deals were looked at */
+#define CS_FACT_PLANNED "planned:" /* JSON: how far a changed mapping has come */
+#define CS_FACT_BREAKER "breaker:" /* JSON, of any upstream: why nothing is sent to it */
+/* A brake's fact has the brake's name, followed for a mapping's by the CRM's. */
+#define CS_BRAKE_MAPPING CS_BRAKE "mapping"
+#define CS_BRAKE_MISSING CS_BRAKE "missing:"
+/* The name of the work that releases a brake: "<this><brake>\n<user>", kind CS_WORK_JOB. */
+#define CS_JOB_RELEASE "release "
+
+/* Indices of upstreams: CRMs in their order, then Partner Center. */
+#define CS_LANE_PC CS_SITE_CRMS_MAX
+#define CS_LANE_UPSTREAMS (CS_SITE_CRMS_MAX + 1)
+
 #define CS_LEASE_TTL apr_time_from_sec(90)
 #define CS_LEASE_RENEW apr_time_from_sec(15)
 
-/* An upstream of this site that waits for a person; probed until it works again. */
+/* An upstream of this site that waits for a person; probed until it works again. Or a brake. */
 typedef struct cs_lane_suspension_t {
     const char *upstream;
-    apr_time_t probe;
+    apr_time_t probe; /* 0 = never: a brake */
     int failures;
     char problem[64];
 } cs_lane_suspension_t;
@@ -36,6 +51,38 @@ typedef struct cs_lane_relapse_t {
     apr_time_t resumed;
     int times;
 } cs_lane_relapse_t;
+
+/* What a CRM says about its tables, as last read. */
+typedef struct cs_lane_metadata_t {
+    apr_pool_t *pool;           /* own; NULL until it was read */
+    const json_t *doc;          /* NULL until it was read */
+    apr_interval_time_t read;   /* cs_time_boot() */
+    apr_interval_time_t next;   /* cs_time_boot(): not asked again before */
+    int failures;               /* in a row */
+    int doubted;                /* a write was refused for what metadata should have told */
+    cs_log_state_t log;
+    const char *misfits;        /* in pool: what does not fit, as stored; NULL = not compared yet */
+} cs_lane_metadata_t;
+
+/* A changed mapping on its way through the CRM's deals. */
+typedef struct cs_lane_planned_t {
+    int active;
+    apr_int64_t after; /* id of the last deal that was considered */
+    apr_int64_t found; /* deals that were to be looked at so far */
+} cs_lane_planned_t;
+
+typedef struct cs_lane_breaker_t {
+    int in_a_row, batches; /* failures of different items, failed batches */
+    int open, probes;
+    apr_interval_time_t probe; /* cs_time_boot() */
+} cs_lane_breaker_t;
+
+/* How many deals a cause has changed. */
+typedef struct cs_lane_brake_t {
+    char cause[72]; /* digest of the mapping, or the hour */
+    apr_int64_t changed;
+    apr_time_t released; /* by a person; 0 = not */
+} cs_lane_brake_t;
 
 typedef struct cs_lane_t {
     cs_runner_t *runner;
@@ -59,9 +106,15 @@ typedef struct cs_lane_t {
 
     const char *organization;      /* configured or learnt; NULL = not yet */
     char learnt[64];               /* the bytes of a learnt one */
-    int facts_loaded;              /* organization and suspensions were read from the store */
+    int facts_loaded;              /* what follows was read from the store */
     apr_array_header_t *suspended; /* cs_lane_suspension_t */
     apr_array_header_t *relapses;  /* cs_lane_relapse_t, at most one per upstream */
+    apr_array_header_t *brakes;    /* const char *: names of brakes, each once */
+    cs_lane_planned_t planned[CS_SITE_CRMS_MAX];
+    cs_lane_brake_t brake_mapping[CS_SITE_CRMS_MAX];
+    cs_lane_brake_t brake_missing[CS_LANE_UPSTREAMS];
+    cs_lane_breaker_t breaker[CS_LANE_UPSTREAMS];
+    cs_lane_metadata_t metadata[CS_SITE_CRMS_MAX];
     apr_pool_t *cache_pool;        /* resolved look-ups: symbol -> row id */
     apr_hash_t *cache;
     apr_time_t cache_since;
@@ -91,7 +144,8 @@ void cs_lane_lease_drop(cs_lane_t *lane);
 /* cs_may_write_fn: the lease outlives a write that takes at most timeout. */
 int cs_lane_may_write(void *lane, apr_interval_time_t timeout);
 
-/* Facts of the store that the lane keeps in memory: organisation, suspensions. Idempotent. */
+/* Facts of the store that the lane keeps in memory: organisation, suspensions, brakes, breakers, how
+ * far a changed mapping has come. Idempotent. */
 apr_status_t cs_lane_facts_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *res);
 /* After a transaction that failed: what memory says must be what the store says. The next batch
  * loads again. */
@@ -101,6 +155,16 @@ cs_lane_suspension_t *cs_lane_suspension(cs_lane_t *lane, const char *upstream);
 /* Remembers and appends the change to be stored. The same upstream twice is one suspension. */
 void cs_lane_suspend(cs_lane_t *lane, const char *upstream, const cs_result_t *why,
                      apr_array_header_t *changes, apr_pool_t *p);
+/* Ends a suspension of any kind; its work is due now. */
+void cs_lane_resume(cs_lane_t *lane, const char *upstream, apr_array_header_t *changes,
+                    apr_pool_t *p);
+/* Appends the change of a site's fact; text NULL removes it. */
+void cs_lane_fact(const char *name, const char *text, apr_array_header_t *changes);
+/* "partner-center" or the CRM's name, and back (-1 = neither). */
+const char *cs_lane_upstream(const cs_lane_t *lane, int index);
+int cs_lane_upstream_index(const cs_lane_t *lane, const char *name);
+/* A cheap authenticated call. */
+apr_status_t cs_lane_ask(cs_lane_t *lane, int upstream, apr_pool_t *ptemp, cs_result_t *res);
 /* Remembers the own organisation; text in memory of the lane's own. */
 const char *cs_lane_learn(cs_lane_t *lane, const char *organization);
 /* Earliest probe, 0 = none. */
@@ -117,6 +181,50 @@ int cs_lane_crm_index(const cs_lane_t *lane, const char *name);
 const char *cs_lane_cache_get(cs_lane_t *lane, const char *symbol, apr_time_t now);
 void cs_lane_cache_put(cs_lane_t *lane, const char *symbol, const char *id, apr_time_t now);
 void cs_lane_cache_clear(cs_lane_t *lane);
+
+/* ---- planned.c ---- */
+
+/* What the store says about changed mappings; a digest that differs begins anew. */
+apr_status_t cs_planned_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *res);
+/* 1 while a changed mapping has deals before it and nothing holds it. */
+int cs_planned_active(cs_lane_t *lane);
+/* Asks for looks at most `room` deals: first those whose next look is due, then those of a changed
+ * mapping. One transaction, so that a kill loses and repeats nothing. *pmore != 0: look again. */
+apr_status_t cs_planned_portion(cs_lane_t *lane, apr_time_t now, int room, int *pmore,
+                                apr_pool_t *ptemp, cs_result_t *res);
+
+/* ---- breaker.c ---- */
+
+apr_status_t cs_breaker_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *res);
+/* 1 while nothing is sent to the upstream. */
+int cs_breaker_open(const cs_lane_t *lane, const char *upstream);
+/* When it will be asked next (cs_time_now() scale). */
+apr_time_t cs_breaker_probe_at(const cs_lane_t *lane, const char *upstream, apr_time_t now);
+/* 1 when no look can succeed: Partner Center's breaker is open, or those of all CRMs. */
+int cs_breaker_stops_lane(const cs_lane_t *lane);
+/* 1 when one of the open ones wants to be asked. */
+int cs_breaker_probe_due(const cs_lane_t *lane);
+/* Asks the open ones that are due; closes or postpones them in the store. */
+apr_status_t cs_breaker_probe(cs_lane_t *lane, apr_pool_t *ptemp);
+
+/* ---- brake.c ---- */
+
+apr_status_t cs_brake_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *res);
+/* A person lets the cause go on: `brake` as in design 6, "mapping" or "missing:<upstream>". Returns
+ * 0 when there is no such brake. */
+int cs_brake_release(cs_lane_t *lane, const char *brake, apr_time_t now,
+                     apr_array_header_t *changes, apr_pool_t *p);
+
+/* ---- metadata.c ---- */
+
+/* Borrowed until the next refresh; NULL = not wanted or not known (yet). */
+const json_t *cs_metadata_of(const cs_lane_t *lane, int crm);
+/* Between two batches' uses: reads it when the mapping wants it and it is old or doubted. Compares
+ * it with the mapping; what does not fit is logged once, and appended to changes as the site's fact
+ * "misfits:<crm>" (JSON array of text). Failing to read it leaves the former one. */
+void cs_metadata_refresh(cs_lane_t *lane, int crm, apr_array_header_t *changes, apr_pool_t *ptemp);
+/* A write was refused for its data: perhaps a column or a choice has changed. */
+void cs_metadata_doubt(cs_lane_t *lane, int crm);
 
 /* ---- look.c ---- */
 

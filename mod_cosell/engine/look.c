@@ -12,6 +12,7 @@
 
 #include "../base/counter.h"
 #include "../base/crash.h"
+#include "../base/json.h"
 #include "../base/log.h"
 #include "batch.h"
 
@@ -58,6 +59,19 @@ cs_change_t *cs_batch_change(cs_batch_t *b, cs_change_e kind)
     return change;
 }
 
+void cs_batch_look_at(cs_batch_t *b, const char *name)
+{
+    cs_change_t *change = cs_batch_change(b, CS_CHANGE_WORK_ADD);
+    cs_work_t *work = apr_pcalloc(b->p, sizeof(*work));
+
+    work->site = b->lane->site->name;
+    work->kind = CS_WORK_LOOK;
+    work->name = name;
+    work->hints = cs_json_own(json_object(), b->p);
+    work->first = work->due = b->now;
+    change->work = work;
+}
+
 int cs_batch_alias_taken(const cs_batch_t *b, const cs_deal_t *deal, const char *system,
                          const char *id)
 {
@@ -99,16 +113,11 @@ static int claim_of(const cs_upstream_t *upstream)
     return n < CLAIM_MIN ? CLAIM_MIN : n > CLAIM_MAX ? CLAIM_MAX : (int)n;
 }
 
-/* The slowest upstream decides: what a stage cannot send in its time was claimed for nothing. */
+/* Partner Center decides: it needs a request or two per deal, a CRM that takes batches one for
+ * dozens. What a stage cannot send in its time was claimed for nothing. */
 static int claim_size(const cs_lane_t *lane)
 {
-    int n = claim_of(lane->site->pc.upstream), i, of_crm;
-
-    for (i = 0; i < lane->site->ncrms; ++i) {
-        of_crm = claim_of(lane->site->crms[i].cfg.upstream);
-        n = of_crm < n ? of_crm : n;
-    }
-    return n;
+    return claim_of(lane->site->pc.upstream);
 }
 
 static int related_only(const cs_work_t *work)
@@ -137,12 +146,34 @@ static void refuse_name(cs_batch_t *b, cs_item_t *item, const char *why)
     cs_item_fail(item, CS_UPSTREAM_PC, &result);
 }
 
+/* A row that cannot be read ends its own look, and only that. */
+static apr_status_t refuse_row(cs_batch_t *b, cs_item_t *item, const cs_result_t *res)
+{
+    cs_result_t result = {0};
+
+    cs_result_copy(&result, res, b->p);
+    cs_item_fail(item, CS_UPSTREAM_PC, &result);
+    return APR_SUCCESS;
+}
+
+static void refuse_damaged(cs_batch_t *b, cs_item_t *item)
+{
+    cs_result_t result = {0};
+
+    cs_result_set(&result, b->p, CS_EPARSE, CS_CLASS_REFUSED, "store:row", "%s",
+                  item->work->damaged);
+    cs_item_fail(item, CS_UPSTREAM_PC, &result);
+}
+
 static apr_status_t load_deal(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
 {
     apr_int64_t id = apr_strtoi64(item->work->name + 5, NULL, 10);
     apr_status_t rv;
 
     rv = cs_store_deal_load(b->lane->store, b->lane->site->name, id, &item->deal, b->p, res);
+    if (rv == CS_EPARSE) {
+        return refuse_row(b, item, res);
+    }
     if (rv == APR_SUCCESS && (!item->deal || !item->deal->referral_id)) {
         refuse_name(b, item, item->deal ? "the deal has no referral" : "there is no such deal");
     }
@@ -162,46 +193,22 @@ static apr_status_t make_items(cs_batch_t *b, const apr_array_header_t *works, c
         if (strcmp(work->kind, CS_WORK_LOOK)) {
             continue;
         }
-        if (!strncmp(work->name, "deal:", 5)) {
+        if (work->damaged) {
+            refuse_damaged(b, item);
+        }
+        else if (!strncmp(work->name, "deal:", 5)) {
             rv = load_deal(b, item, res);
             APR_ARRAY_PUSH(b->items, cs_item_t *) = item;
             continue;
         }
         item->asked = !strncmp(work->name, "pc:", 3) ? work->name + 3 : NULL;
-        if (!item->asked) {
+        if (!item->asked && !item->over) {
             refuse_name(b, item, "no system known to this version has this name");
         }
         APR_ARRAY_PUSH(named, cs_item_t *) = item;
     }
     apr_array_cat(b->items, named);
     return rv;
-}
-
-/* Kinds of work that this version accepts and keeps but does not do: they stay outstanding and are
- * shown. */
-static void keep_for_later(cs_batch_t *b, const apr_array_header_t *works)
-{
-    int i;
-
-    for (i = 0; i < works->nelts; ++i) {
-        cs_work_t *work = APR_ARRAY_IDX(works, i, cs_work_t *);
-        cs_result_t *why;
-        cs_change_t *change;
-        if (!strcmp(work->kind, CS_WORK_LOOK)) {
-            continue;
-        }
-        why = apr_pcalloc(b->p, sizeof(*why));
-        cs_result_set(why, b->p, APR_ENOTIMPL, CS_CLASS_RETRY, "work:kind",
-                      "a %s is asked for; this version looks at named deals only", work->kind);
-        work->problem_class = cs_class_name(why->cls);
-        work->problem = why->problem;
-        work->detail = why->detail;
-        change = cs_batch_change(b, CS_CHANGE_WORK_LATER);
-        change->work = work;
-        change->result = why;
-        change->at = work->due =
-            b->now + (b->lane->site->poll > 0 ? b->lane->site->poll : apr_time_from_sec(300));
-    }
 }
 
 /* ---- suspended upstreams ---- */
@@ -217,15 +224,48 @@ static void wait_if_suspended(cs_batch_t *b, cs_item_t *item, const char *upstre
     }
 }
 
-static void wait_for_suspended_crms(cs_batch_t *b)
+/* Costs no attempt: the breaker asks, not the deal. */
+static void wait_if_open(cs_batch_t *b, cs_item_t *item, const char *upstream)
+{
+    cs_result_t result = {0};
+
+    if (!item->over && cs_breaker_open(b->lane, upstream)) {
+        cs_result_set(&result, b->p, CS_EREMOTE, CS_CLASS_THROTTLED, "breaker",
+                      "%s does not work at present", upstream);
+        result.retry_at = cs_breaker_probe_at(b->lane, upstream, b->now);
+        cs_item_fail(item, upstream, &result);
+    }
+}
+
+void cs_item_wait_for_crm(cs_batch_t *b, cs_item_t *item)
+{
+    if (item->crm >= 0) {
+        wait_if_suspended(b, item, cs_lane_upstream(b->lane, item->crm));
+        wait_if_open(b, item, cs_lane_upstream(b->lane, item->crm));
+    }
+}
+
+/* What is known to wait is not fetched in vain. */
+static void wait_before_fetch(cs_batch_t *b)
 {
     int i;
 
     for (i = 0; i < b->items->nelts; ++i) {
         cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
-        if (item->crm >= 0) {
-            wait_if_suspended(b, item, b->lane->site->crms[item->crm].cfg.name);
+        wait_if_suspended(b, item, CS_UPSTREAM_PC);
+        if (!item->over && item->deal && item->deal->crm &&
+            cs_breaker_open(b->lane, item->deal->crm)) {
+            wait_if_open(b, item, item->deal->crm);
         }
+    }
+}
+
+static void wait_for_crms(cs_batch_t *b)
+{
+    int i;
+
+    for (i = 0; i < b->items->nelts; ++i) {
+        cs_item_wait_for_crm(b, APR_ARRAY_IDX(b->items, i, cs_item_t *));
     }
 }
 
@@ -276,7 +316,21 @@ static void fill_look(cs_batch_t *b, cs_item_t *item)
     item->look.others = item->others;
     item->look.record = item->record;
     item->look.record_read = item->record_read;
+    item->look.metadata = cs_metadata_of(b->lane, item->crm);
+    item->look.notified = item->notified || item->again;
+    item->look.candidates = item->candidates;
     item->look.now = b->now;
+}
+
+/* Why it is looked at: after meeting, when the deal's row carries the notices of all its names. */
+static void find_cause(cs_item_t *item)
+{
+    if (item->over || !item->work) {
+        return;
+    }
+    item->notified = cs_work_notified(item->work);
+    item->by_mapping = json_object_get(item->work->hints, CS_CAUSE_MAPPING) != NULL;
+    item->again = !item->by_mapping && json_object_get(item->work->hints, CS_CAUSE_AGAIN);
 }
 
 static void plan_item(cs_batch_t *b, cs_item_t *item)
@@ -303,6 +357,22 @@ static void plan_items(cs_batch_t *b)
         cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
         if (!item->over && item->work) {
             plan_item(b, item);
+        }
+    }
+}
+
+/* Of the CRMs that this batch plans for. No look waits for it or ends with it. */
+static void refresh_metadata(cs_batch_t *b)
+{
+    int crm, i;
+
+    for (crm = 0; crm < b->lane->site->ncrms; ++crm) {
+        for (i = 0; i < b->items->nelts; ++i) {
+            const cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
+            if (!item->over && item->work && item->crm == crm) {
+                cs_metadata_refresh(b->lane, crm, b->changes, b->p);
+                break;
+            }
         }
     }
 }
@@ -339,9 +409,7 @@ static apr_status_t look_at_items(cs_batch_t *b, cs_result_t *res)
     apr_status_t rv;
     int i;
 
-    for (i = 0; i < b->items->nelts; ++i) {
-        wait_if_suspended(b, APR_ARRAY_IDX(b->items, i, cs_item_t *), CS_UPSTREAM_PC);
-    }
+    wait_before_fetch(b);
     rv = cs_batch_fetch(b, res);
     if (rv == APR_SUCCESS) {
         rv = cs_batch_meet(b, res);
@@ -351,11 +419,16 @@ static apr_status_t look_at_items(cs_batch_t *b, cs_result_t *res)
     }
     for (i = 0; i < b->items->nelts; ++i) {
         find_kind(b, APR_ARRAY_IDX(b->items, i, cs_item_t *));
+        find_cause(APR_ARRAY_IDX(b->items, i, cs_item_t *));
     }
-    wait_for_suspended_crms(b);
+    wait_for_crms(b);
     cs_batch_read_records(b);
+    refresh_metadata(b);
     plan_items(b);
-    rv = store_intents(b, res);
+    rv = cs_batch_brake(b, res);
+    if (rv == APR_SUCCESS) {
+        rv = store_intents(b, res);
+    }
     if (rv == APR_SUCCESS) {
         cs_batch_apply(b);
         rv = cs_batch_settle(b, res);
@@ -386,9 +459,40 @@ static cs_batch_t *new_batch(cs_lane_t *lane, apr_pool_t *p)
     return b;
 }
 
-apr_status_t cs_look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_result_t *res)
+static apr_status_t prepare(cs_lane_t *lane, cs_batch_t *b, cs_result_t *res)
+{
+    apr_status_t rv = cs_lane_facts_load(lane, b->p, res);
+
+    if (rv == APR_SUCCESS) {
+        rv = cs_lane_probe(lane, b->now, b->p);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = cs_breaker_probe(lane, b->p);
+    }
+    return rv;
+}
+
+static apr_status_t look_at_works(cs_batch_t *b, const apr_array_header_t *works, cs_result_t *res)
 {
     apr_interval_time_t began = cs_time_mono();
+    apr_status_t rv = make_items(b, works, res);
+
+    if (rv == APR_SUCCESS) {
+        cs_batch_chores(b, works);
+        rv = look_at_items(b, res);
+    }
+    if (rv == APR_SUCCESS) {
+        log_batch(b, began);
+    }
+    else {
+        /* What this batch learnt was not stored with it. */
+        cs_lane_facts_forget(b->lane);
+    }
+    return rv;
+}
+
+apr_status_t cs_look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_result_t *res)
+{
     cs_lease_t lease = cs_lane_lease(lane);
     cs_batch_t *b = new_batch(lane, p);
     apr_array_header_t *works = NULL;
@@ -396,28 +500,18 @@ apr_status_t cs_look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_result
     apr_status_t rv;
 
     *pmore = 0;
-    rv = cs_lane_facts_load(lane, p, res);
-    if (rv == APR_SUCCESS) {
-        rv = cs_lane_probe(lane, b->now, p);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = cs_store_claim(lane->store, &lease, b->now, max, &works, p, res);
-    }
-    if (rv != APR_SUCCESS || !works->nelts) {
+    rv = prepare(lane, b, res);
+    if (rv != APR_SUCCESS || cs_breaker_stops_lane(lane)) {
         return rv;
     }
-    rv = make_items(b, works, res);
-    if (rv != APR_SUCCESS) {
-        return rv;
+    rv = cs_store_claim(lane->store, &lease, b->now, max, &works, p, res);
+    if (rv == APR_SUCCESS && works->nelts) {
+        rv = look_at_works(b, works, res);
+        *pmore = rv == APR_SUCCESS;
     }
-    keep_for_later(b, works);
-    rv = look_at_items(b, res);
-    if (rv != APR_SUCCESS) {
-        /* What this batch learnt was not stored with it. */
-        cs_lane_facts_forget(lane);
-        return rv;
+    /* Only what is left of a batch is for looks that nobody waits for. */
+    if (rv == APR_SUCCESS && works->nelts < max) {
+        rv = cs_planned_portion(lane, b->now, max - works->nelts, pmore, p, res);
     }
-    log_batch(b, began);
-    *pmore = 1;
     return rv;
 }

@@ -113,35 +113,6 @@ static void reserve(cs_batch_t *b, cs_item_t *item, const cs_meeting_t *meeting)
     item->fresh = item->fresh && meeting->what == CS_MEET_CREATE;
 }
 
-/* A record that another deal has is not written for this one, whatever its referral says. */
-static apr_status_t is_taken(cs_batch_t *b, cs_item_t *item, const cs_meeting_t *meeting,
-                             const cs_deal_t **pholder, cs_result_t *res)
-{
-    cs_deal_t *holder = NULL;
-    apr_status_t rv;
-
-    rv = cs_store_deal_find(b->lane->store, b->lane->site->name,
-                            b->lane->site->crms[item->crm].cfg.name, meeting->record_id, &holder,
-                            b->p, res);
-    *pholder = holder && holder->id != item->deal->id ? holder : NULL;
-    return rv;
-}
-
-static void park(cs_batch_t *b, cs_item_t *item, const cs_deal_t *holder)
-{
-    const char *why = apr_psprintf(b->p, "the record is linked to referral %s already",
-                                   holder->referral_id ? holder->referral_id : "?");
-    int said = item->deal->id && item->deal->state == CS_DEAL_PARKED && item->deal->problem &&
-               !strcmp(item->deal->problem, why);
-
-    item->deal->state = CS_DEAL_PARKED;
-    item->deal->problem = why;
-    if (!said) {
-        cs_item_journal(b, item, "park", "held", why);
-    }
-    cs_item_finish(item);
-}
-
 /* Left alone: said once, in the journal, and again only when the reason changes. */
 static void leave_alone(cs_batch_t *b, cs_item_t *item, const cs_meeting_t *meeting)
 {
@@ -169,7 +140,7 @@ static int needs_meeting(const cs_deal_t *deal)
     case CS_DEAL_IGNORED:
         return 1;
     case CS_DEAL_PARKED:
-        return !deal->images;
+        return !json_object_size(deal->images);
     default:
         return 0;
     }
@@ -181,36 +152,42 @@ static int rests(const cs_deal_t *deal)
     return deal->state == CS_DEAL_PARKED || deal->state == CS_DEAL_UNLINKED;
 }
 
-static apr_status_t decide(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
+/* What the referral is to the mappings. Nothing is decided yet. */
+static apr_status_t ask(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
 {
-    const cs_deal_t *holder = NULL;
-    cs_meeting_t meeting;
-    apr_status_t rv;
-
     if (item->deal->intent && item->deal->crm && item->crm < 0) {
         /* What was begun in a CRM is not begun again in another: the look ends at has_crm(). */
         return APR_SUCCESS;
     }
-    rv = ask_mappings(b, item, &meeting, res);
-    if (rv == APR_SUCCESS && meeting.what == CS_MEET_LINK) {
-        rv = is_taken(b, item, &meeting, &holder, res);
-    }
-    if (rv != APR_SUCCESS) {
+    item->meets = 1;
+    return ask_mappings(b, item, &item->meeting, res);
+}
+
+static apr_status_t decide(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
+{
+    const cs_meeting_t *meeting = &item->meeting;
+    apr_status_t rv = APR_SUCCESS;
+    int parked = 0;
+
+    if (!item->meets) {
         return rv;
     }
-    if (holder) {
-        park(b, item, holder);
-        return APR_SUCCESS;
+    if (meeting->what == CS_MEET_LINK) {
+        rv = cs_meet_holder(b, item, &parked, res);
     }
-    if (meeting.what == CS_MEET_CREATE || meeting.what == CS_MEET_LINK) {
-        /* An identity once reserved with an intent stays, whatever the user wrote meanwhile. */
-        if (!item->deal->intent) {
-            reserve(b, item, &meeting);
+    if (rv != APR_SUCCESS || parked) {
+        return rv;
+    }
+    if (meeting->what == CS_MEET_CREATE || meeting->what == CS_MEET_LINK) {
+        /* An identity once reserved with an intent stays, whatever the user wrote meanwhile; one that
+         * came with the record's own deal is there already. */
+        if (!item->deal->intent && item->deal->state != CS_DEAL_LINKED) {
+            reserve(b, item, meeting);
         }
-        return APR_SUCCESS;
+        return rv;
     }
-    leave_alone(b, item, &meeting);
-    return APR_SUCCESS;
+    leave_alone(b, item, meeting);
+    return rv;
 }
 
 /* ---- into the store ---- */
@@ -272,6 +249,21 @@ static void fold(cs_batch_t *b, cs_item_t *item, cs_deal_t *deal)
     change->work = item->work;
 }
 
+/* Microsoft's card belongs to the deal that met it first; what a notice says about it concerns every
+ * referral of ours in the engagement. */
+static void wake_siblings(cs_batch_t *b, cs_item_t *item)
+{
+    int i;
+
+    if (!json_object_get(item->work->hints, CS_SYSTEM_RELATED) || !cs_work_notified(item->work)) {
+        return;
+    }
+    for (i = 0; i < item->siblings->nelts; ++i) {
+        const cs_card_t *card = APR_ARRAY_IDX(item->siblings, i, cs_card_t *);
+        cs_batch_look_at(b, apr_pstrcat(b->p, "pc:", card->id, NULL));
+    }
+}
+
 static void new_deal(cs_batch_t *b, cs_item_t *item)
 {
     item->deal = apr_pcalloc(b->p, sizeof(cs_deal_t));
@@ -290,28 +282,45 @@ static apr_status_t meet_unknown(cs_batch_t *b, cs_item_t *item, cs_result_t *re
     return rv;
 }
 
-static apr_status_t meet_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
+/* Which deal it is and what its referral is: before anything is asked of a CRM. */
+static apr_status_t identify(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
 {
-    int by_name = !item->deal;
-    apr_status_t rv = by_name ? meet_unknown(b, item, res) : APR_SUCCESS;
+    apr_status_t rv;
 
-    if (rv != APR_SUCCESS) {
-        return rv;
+    item->by_name = !item->deal;
+    rv = item->by_name ? meet_unknown(b, item, res) : APR_SUCCESS;
+    if (rv == APR_SUCCESS) {
+        item->deal->referral_id = item->own->id;
+        item->deal->engagement_id = item->own->engagement_id;
+        item->deal->title = text_of(item->own, "name");
+        item->crm = cs_lane_crm_index(b->lane, item->deal->crm);
+        item->was_parked = item->deal->id && item->deal->state == CS_DEAL_PARKED;
+        rv = item->was_parked ? cs_meet_parked(b, item, res) : APR_SUCCESS;
     }
-    item->deal->referral_id = item->own->id;
-    item->deal->engagement_id = item->own->engagement_id;
-    item->deal->title = text_of(item->own, "name");
-    item->crm = cs_lane_crm_index(b->lane, item->deal->crm);
+    if (rv == APR_SUCCESS && needs_meeting(item->deal)) {
+        rv = ask(b, item, res);
+    }
+    return rv;
+}
+
+static apr_status_t settle_meeting(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
+{
+    int by_name = item->by_name;
+    apr_status_t rv = APR_SUCCESS;
+
     if (needs_meeting(item->deal)) {
         rv = decide(b, item, res);
     }
     else if (rests(item->deal)) {
         cs_item_finish(item);
     }
+    if (rv == APR_SUCCESS && item->was_parked && item->deal->state != CS_DEAL_PARKED) {
+        rv = cs_meet_unparked(b, item, res);
+    }
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    if (by_name || !item->deal->id || item->over) {
+    if (by_name || !item->deal->id || item->over || item->was_parked) {
         put_deal(b, item);
         if (item->over) {
             /* What the deal's state remembers as said must be said in the same transaction. */
@@ -322,6 +331,7 @@ static apr_status_t meet_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
         rv = add_aliases(b, item, res);
         fold(b, item, item->deal);
     }
+    wake_siblings(b, item);
     return rv;
 }
 
@@ -386,17 +396,26 @@ static void without_own(cs_batch_t *b, cs_item_t *item)
            APR_ARRAY_IDX(item->journal, 0, cs_journal_t *)->why);
 }
 
-apr_status_t cs_batch_meet(cs_batch_t *b, cs_result_t *res)
+/* The outcome of one item's question to the store: a row that cannot be read ends that item alone. */
+static apr_status_t end_damaged(cs_batch_t *b, cs_item_t *item, apr_status_t rv, cs_result_t *res)
 {
-    cs_item_t **merged_into =
-        apr_pcalloc(b->p, sizeof(*merged_into) * (apr_size_t)(b->items->nelts + 1));
-    cs_lease_t lease;
+    cs_result_t result = {0};
+
+    if (rv == CS_EPARSE || (rv != APR_SUCCESS && res->cls == CS_CLASS_REFUSED)) {
+        cs_result_copy(&result, res, b->p);
+        cs_item_fail(item, CS_UPSTREAM_PC, &result);
+        rv = APR_SUCCESS;
+    }
+    return rv;
+}
+
+static apr_status_t identify_all(cs_batch_t *b, cs_item_t **merged_into, cs_result_t *res)
+{
     apr_status_t rv = APR_SUCCESS;
     int i;
 
     for (i = 0; rv == APR_SUCCESS && i < b->items->nelts; ++i) {
         cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
-        cs_item_t *first;
         if (item->over) {
             continue;
         }
@@ -404,14 +423,50 @@ apr_status_t cs_batch_meet(cs_batch_t *b, cs_result_t *res)
             without_own(b, item);
             continue;
         }
-        first = same_referral(b, item);
-        if (first) {
+        merged_into[i] = same_referral(b, item);
+        if (!merged_into[i]) {
+            rv = end_damaged(b, item, identify(b, item, res), res);
+            if (!item->over && item->meeting.match) {
+                cs_item_wait_for_crm(b, item);
+            }
+        }
+    }
+    return rv;
+}
+
+static apr_status_t settle_all(cs_batch_t *b, cs_item_t **merged_into, cs_result_t *res)
+{
+    apr_status_t rv = APR_SUCCESS;
+    int i;
+
+    for (i = 0; rv == APR_SUCCESS && i < b->items->nelts; ++i) {
+        cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
+        cs_item_t *first = merged_into[i];
+        if (first && first->over && !first->quiet) {
+            /* Its meeting failed and is repeated: so is this one's. */
+            cs_item_fail(item, first->upstream, &first->result);
+            merged_into[i] = NULL;
+        }
+        else if (first) {
             merge_into(b, item, first);
-            merged_into[i] = first;
         }
-        else {
-            rv = meet_item(b, item, res);
+        else if (item->own && !item->over) {
+            rv = end_damaged(b, item, settle_meeting(b, item, res), res);
         }
+    }
+    return rv;
+}
+
+apr_status_t cs_batch_meet(cs_batch_t *b, cs_result_t *res)
+{
+    cs_item_t **merged_into =
+        apr_pcalloc(b->p, sizeof(*merged_into) * (apr_size_t)(b->items->nelts + 1));
+    apr_status_t rv = identify_all(b, merged_into, res);
+    cs_lease_t lease;
+
+    if (rv == APR_SUCCESS) {
+        cs_batch_match(b);
+        rv = settle_all(b, merged_into, res);
     }
     if (rv == APR_SUCCESS && b->changes->nelts) {
         lease = cs_lane_lease(b->lane);

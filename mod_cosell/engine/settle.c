@@ -18,6 +18,8 @@
 #define RETRY_FLOOR apr_time_from_msec(100)
 #define SAME_500_MAX 3
 #define PROBLEM_STALE "pc:stale"
+#define NEXT_LOOK apr_time_from_sec(900)
+#define NEXT_LOOK_MAX apr_time_from_sec(12 * 3600)
 
 /* A look that read an older version than the notice spoke of is repeated after these, then it
  * counts. (design 2) */
@@ -87,6 +89,21 @@ static int from_partner_center(const cs_item_t *item)
     return item->upstream && !strcmp(item->upstream, CS_UPSTREAM_PC);
 }
 
+/* The card of somebody else in an engagement that no deal knows. */
+static int is_counterpart(const cs_item_t *item)
+{
+    return from_partner_center(item) && !item->deal && item->related_only;
+}
+
+/* This card is not for us; what is wrong with the sign-in itself says so by these names. */
+static int is_forbidden(const cs_result_t *res)
+{
+    return res->problem &&
+           (!strcmp(res->problem, "http:403") ||
+            (!strncmp(res->problem, "pc:", 3) && strcmp(res->problem, "pc:mfa") &&
+             strcmp(res->problem, "pc:unauthenticated")));
+}
+
 /* A referral may be not yet visible to us; a CRM row that vanished under our write shows itself at
  * the next look. */
 static next_e after_gone(const cs_batch_t *b, cs_item_t *item)
@@ -94,7 +111,7 @@ static next_e after_gone(const cs_batch_t *b, cs_item_t *item)
     if (!from_partner_center(item)) {
         return after_conflict(b, item);
     }
-    if (!item->deal && item->related_only) {
+    if (is_counterpart(item)) {
         return NEXT_DONE;
     }
     if (waiting_since(b, item) >= NOT_YET_VISIBLE) {
@@ -119,11 +136,11 @@ static next_e after_failure(const cs_batch_t *b, cs_item_t *item)
     case CS_CLASS_DATA:
     case CS_CLASS_REFUSED:
         /* A counterpart's card that we may not read is none of ours. */
-        return from_partner_center(item) && !item->deal && item->related_only ? NEXT_DONE
-                                                                              : NEXT_DEAD;
+        return is_counterpart(item) ? NEXT_DONE : NEXT_DEAD;
     case CS_CLASS_TOKEN:
-    case CS_CLASS_SUSPEND:
         return NEXT_SUSPENDED;
+    case CS_CLASS_SUSPEND:
+        return is_counterpart(item) && is_forbidden(&item->result) ? NEXT_DONE : NEXT_SUSPENDED;
     default:
         return same_internal_error(item) ? NEXT_DEAD : retry_later(b, item);
     }
@@ -147,6 +164,27 @@ static cs_change_t *work_change(cs_batch_t *b, cs_item_t *item, cs_change_e kind
     return change;
 }
 
+/* A repeat is no notice: only what this look has not worked on wakes refused lines again. */
+static void mark_seen(cs_item_t *item)
+{
+    apr_int64_t seen = item->work->done + item->covered;
+
+    item->work->seen = seen > item->work->seen ? seen : item->work->seen;
+}
+
+/* 1 when the look came as far as writing, or found that it need not. */
+static int has_worked(const cs_item_t *item)
+{
+    int i;
+
+    for (i = 0; item->plan && i < item->plan->steps->nelts; ++i) {
+        if (item->applied[i].done || item->applied[i].refused) {
+            return 1;
+        }
+    }
+    return !item->over && item->plan;
+}
+
 static void work_done(cs_batch_t *b, cs_item_t *item)
 {
     work_change(b, item, CS_CHANGE_WORK_DONE)->value = item->work->done + item->covered;
@@ -157,6 +195,9 @@ static void work_later(cs_batch_t *b, cs_item_t *item)
     cs_change_t *change;
 
     describe_problem(item);
+    if (has_worked(item)) {
+        mark_seen(item);
+    }
     change = work_change(b, item, CS_CHANGE_WORK_LATER);
     change->at = item->work->due;
     change->result = &item->result;
@@ -168,8 +209,16 @@ static void give_up(cs_batch_t *b, cs_item_t *item)
         item->deal && item->deal->referral_id ? item->deal->referral_id : item->asked;
     const char *why = item->result.detail ? item->result.detail : item->result.problem;
 
+    int said = item->again && item->work->detail && item->result.detail &&
+               !strcmp(item->work->detail, item->result.detail);
+
     item->work->state = CS_WORK_DEAD;
     item->work->due = b->now;
+    if (said) {
+        /* A look that nobody asked for found it as it was. */
+        work_later(b, item);
+        return;
+    }
     cs_item_journal(b, item, "dead", "failed", why);
     cs_count(CS_COUNT_DEAD, 1);
     cs_log(CS_LOG_WARNING, 0, b->lane->site->name,
@@ -197,6 +246,7 @@ static void after_a_failed_look(cs_batch_t *b, cs_item_t *item)
            item->result.problem ? item->result.problem : cs_class_name(item->result.cls));
     switch (after_failure(b, item)) {
     case NEXT_DONE:
+        cs_batch_ask_for_list(b, item);
         work_done(b, item);
         break;
     case NEXT_LATER:
@@ -295,6 +345,13 @@ static apr_status_t alias_record(cs_batch_t *b, cs_item_t *item, cs_result_t *re
     return APR_SUCCESS;
 }
 
+/* The record has turned into another: the former one's alias stays. */
+static int has_moved(const cs_item_t *item, const cs_deal_t *before)
+{
+    return item->deal->record_id && before->record_id && before->state != CS_DEAL_NEW &&
+           strcmp(item->deal->record_id, before->record_id);
+}
+
 static apr_status_t settle_deal(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
 {
     cs_deal_t before = *item->deal;
@@ -308,7 +365,48 @@ static apr_status_t settle_deal(cs_batch_t *b, cs_item_t *item, cs_result_t *res
     }
     item->deal->updated = b->now;
     cs_batch_change(b, CS_CHANGE_DEAL)->deal = item->deal;
-    return newly_linked(item, &before) ? alias_record(b, item, res) : APR_SUCCESS;
+    item->moved = has_moved(item, &before);
+    return item->moved || newly_linked(item, &before) ? alias_record(b, item, res) : APR_SUCCESS;
+}
+
+/* ---- the next look ---- */
+
+static int waits_or_refused(const cs_deal_t *deal)
+{
+    const char *line;
+    json_t *image;
+
+    json_object_foreach(deal->images, line, image) {
+        if (json_object_get(image, "waits") || json_object_get(image, "refused")) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int is_held(const cs_item_t *item)
+{
+    return item->over && !item->quiet && item->result.problem &&
+           !strcmp(item->result.problem, "lookup:held");
+}
+
+/* What waits for somebody in the CRM is tried again without being asked, ever more rarely; a notice
+ * begins anew. */
+static void plan_next_look(cs_batch_t *b, cs_item_t *item)
+{
+    cs_deal_t *deal = item->deal;
+    apr_interval_time_t pause;
+
+    int alive = deal->state == CS_DEAL_NEW || deal->state == CS_DEAL_LINKED;
+
+    if (!alive || (!waits_or_refused(deal) && !is_held(item))) {
+        deal->next_look = 0;
+        deal->planned = 0;
+        return;
+    }
+    deal->planned = item->notified || !item->again ? 0 : deal->planned + 1;
+    pause = NEXT_LOOK << (deal->planned < 6 ? deal->planned : 6);
+    deal->next_look = b->now + (pause < NEXT_LOOK_MAX ? pause : NEXT_LOOK_MAX);
 }
 
 void cs_item_journal_store(cs_batch_t *b, cs_item_t *item)
@@ -327,12 +425,28 @@ void cs_item_journal_store(cs_batch_t *b, cs_item_t *item)
     apr_array_clear(item->journal);
 }
 
+/* What the CRM refuses for its data, metadata may have foreseen. */
+static void doubt_metadata(cs_batch_t *b, const cs_item_t *item)
+{
+    int i;
+
+    for (i = 0; item->plan && i < item->plan->steps->nelts; ++i) {
+        const cs_applied_t *applied = &item->applied[i];
+        const char *problem = applied->result.problem;
+        if (applied->refused || (applied->tried && applied->result.cls == CS_CLASS_DATA) ||
+            (problem && !strncmp(problem, "config:", 7))) {
+            cs_metadata_doubt(b->lane, item->crm);
+        }
+    }
+}
+
 static apr_status_t settle_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
 {
     apr_status_t rv = APR_SUCCESS;
 
     cs_count(CS_COUNT_LOOKS, 1);
     if (item->plan) {
+        doubt_metadata(b, item);
         rv = settle_deal(b, item, res);
     }
     if (rv != APR_SUCCESS) {
@@ -347,6 +461,12 @@ static apr_status_t settle_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res
             cs_count(CS_COUNT_LOOKS_NOTHING, 1);
         }
         after_a_good_look(b, item);
+    }
+    if (item->plan) {
+        plan_next_look(b, item);
+    }
+    if (item->moved) {
+        cs_batch_look_at(b, apr_psprintf(b->p, "deal:%" APR_INT64_T_FMT, item->deal->id));
     }
     cs_item_journal_store(b, item);
     return APR_SUCCESS;
@@ -363,6 +483,9 @@ apr_status_t cs_batch_settle(cs_batch_t *b, cs_result_t *res)
         if (item->work) {
             rv = settle_item(b, item, res);
         }
+    }
+    if (rv == APR_SUCCESS) {
+        cs_batch_breakers(b);
     }
     if (rv == APR_SUCCESS && b->changes->nelts) {
         rv = cs_store_write(b->lane->store, &lease, b->changes, b->p, res);

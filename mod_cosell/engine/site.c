@@ -115,6 +115,7 @@ apr_status_t cs_lane_create(cs_lane_t **plane, const cs_node_config_t *node,
     lane->organization = site->pc.organization;
     lane->suspended = apr_array_make(pool, 2, sizeof(cs_lane_suspension_t));
     lane->relapses = apr_array_make(pool, 2, sizeof(cs_lane_relapse_t));
+    lane->brakes = apr_array_make(pool, 4, sizeof(const char *));
     lane->vault = (cs_vault_t){lane, vault_get, vault_put};
     memcpy(lane->key, seal_key, CS_KEY_LEN);
     cs_wipe_at_end(lane->key, CS_KEY_LEN, pool);
@@ -227,12 +228,33 @@ int cs_lane_may_write(void *baton, apr_interval_time_t timeout)
 
 /* ---- facts and suspensions ---- */
 
+static int is_brake(const char *upstream)
+{
+    return !strncmp(upstream, CS_BRAKE, sizeof(CS_BRAKE) - 1);
+}
+
+/* Few; each is kept once. */
+static const char *brake_name(cs_lane_t *lane, const char *upstream)
+{
+    int i;
+
+    for (i = 0; i < lane->brakes->nelts; ++i) {
+        if (!strcmp(APR_ARRAY_IDX(lane->brakes, i, const char *), upstream)) {
+            return APR_ARRAY_IDX(lane->brakes, i, const char *);
+        }
+    }
+    return APR_ARRAY_PUSH(lane->brakes, const char *) = apr_pstrdup(lane->pool, upstream);
+}
+
 /* Names of configured upstreams outlive the lane, so that nothing is copied into its pool again and
  * again. */
-static const char *configured_name(const cs_lane_t *lane, const char *upstream)
+static const char *configured_name(cs_lane_t *lane, const char *upstream)
 {
     int crm = cs_lane_crm_index(lane, upstream);
 
+    if (is_brake(upstream)) {
+        return brake_name(lane, upstream);
+    }
     return crm >= 0 ? lane->site->crms[crm].cfg.name : CS_UPSTREAM_PC;
 }
 
@@ -282,17 +304,31 @@ apr_status_t cs_lane_facts_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t 
     }
     /* A new runner may have new secrets: ask at once whether what was suspended works again. */
     for (i = 0; i < list->nelts; ++i) {
-        suspension_put(lane, APR_ARRAY_IDX(list, i, cs_suspended_t).upstream, cs_time_now());
+        const char *upstream = APR_ARRAY_IDX(list, i, cs_suspended_t).upstream;
+        suspension_put(lane, upstream, is_brake(upstream) ? 0 : cs_time_now());
     }
-    lane->facts_loaded = 1;
-    return APR_SUCCESS;
+    rv = cs_breaker_load(lane, ptemp, res);
+    if (rv == APR_SUCCESS) {
+        rv = cs_brake_load(lane, ptemp, res);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = cs_planned_load(lane, ptemp, res);
+    }
+    lane->facts_loaded = rv == APR_SUCCESS;
+    return rv;
 }
 
 void cs_lane_facts_forget(cs_lane_t *lane)
 {
+    int i;
+
     lane->facts_loaded = 0;
     lane->organization = lane->site->pc.organization;
     apr_array_clear(lane->suspended);
+    for (i = 0; i < lane->site->ncrms; ++i) {
+        lane->metadata[i].misfits = NULL;
+        lane->metadata[i].doubted = 1;
+    }
 }
 
 const char *cs_lane_learn(cs_lane_t *lane, const char *organization)
@@ -374,6 +410,12 @@ void cs_lane_suspend(cs_lane_t *lane, const char *upstream, const cs_result_t *w
     }
     kept = apr_pcalloc(p, sizeof(*kept));
     cs_result_copy(kept, why, p);
+    if (is_brake(upstream)) {
+        suspend_change(lane, brake_name(lane, upstream), kept, 0, changes);
+        cs_log(CS_LOG_ERR, 0, lane->site->name, CSLOGNO(2005) "%s: %s", upstream,
+               kept->detail ? kept->detail : "no detail");
+        return;
+    }
     relapses = count_relapse(lane, upstream, kept->problem ? kept->problem : "?");
     suspend_change(lane, upstream, kept, cs_time_now() + probe_wait(relapses), changes);
     apr_cpystrn(cs_lane_suspension(lane, upstream)->problem, kept->problem ? kept->problem : "?",
@@ -392,24 +434,59 @@ apr_time_t cs_lane_next_probe(const cs_lane_t *lane)
 
     for (i = 0; i < lane->suspended->nelts; ++i) {
         apr_time_t probe = APR_ARRAY_IDX(lane->suspended, i, cs_lane_suspension_t).probe;
-        if (!next || probe < next) {
+        if (probe && (!next || probe < next)) {
             next = probe;
         }
     }
     return next;
 }
 
-static apr_status_t probe_upstream(cs_lane_t *lane, const char *upstream, apr_pool_t *ptemp,
-                                   cs_result_t *res)
+const char *cs_lane_upstream(const cs_lane_t *lane, int index)
+{
+    return index == CS_LANE_PC ? CS_UPSTREAM_PC : lane->site->crms[index].cfg.name;
+}
+
+int cs_lane_upstream_index(const cs_lane_t *lane, const char *name)
+{
+    return name && !strcmp(name, CS_UPSTREAM_PC) ? CS_LANE_PC : cs_lane_crm_index(lane, name);
+}
+
+apr_status_t cs_lane_ask(cs_lane_t *lane, int upstream, apr_pool_t *ptemp, cs_result_t *res)
 {
     apr_interval_time_t deadline = cs_time_mono() + apr_time_from_sec(30);
-    int crm = cs_lane_crm_index(lane, upstream);
     cs_crm_whoami_t who;
 
-    if (crm >= 0) {
-        return lane->crm_impl[crm]->whoami(lane->crm[crm], &who, deadline, ptemp, res);
+    if (upstream != CS_LANE_PC) {
+        return lane->crm_impl[upstream]->whoami(lane->crm[upstream], &who, deadline, ptemp, res);
     }
     return cs_pc_probe(lane->pc, deadline, ptemp, res);
+}
+
+void cs_lane_fact(const char *name, const char *text, apr_array_header_t *changes)
+{
+    cs_change_t *change = apr_array_push(changes);
+
+    memset(change, 0, sizeof(*change));
+    change->kind = CS_CHANGE_META;
+    change->name = name;
+    change->text = text;
+}
+
+void cs_lane_resume(cs_lane_t *lane, const char *upstream, apr_array_header_t *changes,
+                    apr_pool_t *p)
+{
+    cs_lane_suspension_t *s = cs_lane_suspension(lane, upstream);
+    cs_change_t *change;
+
+    if (!s) {
+        return;
+    }
+    change = apr_array_push(changes);
+    memset(change, 0, sizeof(*change));
+    change->kind = CS_CHANGE_RESUME;
+    change->system = apr_pstrdup(p, upstream);
+    change->at = cs_time_now();
+    suspension_remove(lane, s);
 }
 
 static void resume(cs_lane_t *lane, cs_lane_suspension_t *s, apr_time_t now,
@@ -449,10 +526,12 @@ apr_status_t cs_lane_probe(cs_lane_t *lane, apr_time_t now, apr_pool_t *ptemp)
     for (i = lane->suspended->nelts - 1; i >= 0; --i) {
         cs_lane_suspension_t *s = &APR_ARRAY_IDX(lane->suspended, i, cs_lane_suspension_t);
         cs_result_t *why = apr_pcalloc(ptemp, sizeof(*why));
-        if (s->probe > now) {
+        int upstream = cs_lane_upstream_index(lane, s->upstream);
+        if (!s->probe || s->probe > now) {
             continue;
         }
-        rv = probe_upstream(lane, s->upstream, ptemp, why);
+        /* One that is not configured any more has nobody to ask: Partner Center stands for it. */
+        rv = cs_lane_ask(lane, upstream >= 0 ? upstream : CS_LANE_PC, ptemp, why);
         if (rv == APR_SUCCESS) {
             resume(lane, s, now, changes, ptemp);
         }

@@ -288,7 +288,7 @@ apr_status_t cs_sqlite_json(cs_sqlite_t *sq, sqlite3_stmt *st, int i, json_t **p
     cs_result_clear(&why);
     rv = cs_json_parse(pjson, text, (apr_size_t)sqlite3_column_bytes(st, i), &limits, p, &why);
     if (rv != APR_SUCCESS) {
-        return cs_sqlite_say(sq, CS_ECORRUPT, "%s holds a damaged document in column %s: %s",
+        return cs_sqlite_say(sq, CS_EPARSE, "%s holds a damaged document in column %s: %s",
                              sq->db_path, sqlite3_column_name(st, i), why.detail ? why.detail : "");
     }
     cs_json_own(*pjson, p);
@@ -700,6 +700,8 @@ static const cs_store_impl_t impl = {
     .refresh = cs_sqlite_refresh,
     .deal_find = cs_sqlite_deal_find,
     .deal_load = cs_sqlite_deal_load,
+    .deals_of_mapping = cs_sqlite_deals_of_mapping,
+    .deals_due = cs_sqlite_deals_due,
     .write = cs_sqlite_write,
     .meta_get = cs_sqlite_meta_get,
     .suspended = cs_sqlite_suspended,

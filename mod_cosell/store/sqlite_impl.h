@@ -33,11 +33,12 @@
 
 #define CS_SQLITE_WORK_COLUMNS                                                                     \
     "site,kind,name,wanted,done,hint_pc,hints,first,due,attempts,state,upstream,problem_class,"    \
-    "problem,detail"
+    "problem,detail,seen"
 #define CS_SQLITE_DEAL_COLUMNS                                                                     \
     "id,site,state,crm,kind,referral_id,engagement_id,tbl,record_id,title,status,problem,pc_"      \
     "version,pc_status,"                                                                           \
-    "crm_version,mapping,images,intent,told,explain,next_look,created,updated"
+    "crm_version,mapping,images,intent,told,explain,next_look,created,updated,planned,crossed,"     \
+    "crossed_since"
 #define CS_SQLITE_JOURNAL_COLUMNS                                                                  \
     "id,deal,at,direction,action,line,old,new,outcome,why,calls,took,correlation,mapping"
 
@@ -54,20 +55,21 @@
     /* A row that is waiting anyway: only the counter and the hint move, and no index is touched.  \
      */                                                                                            \
     X(WORK_BUMP, "UPDATE work SET wanted=wanted+1,hint_pc=max(hint_pc,?4)"                         \
-                 " WHERE site=?1 AND kind=?2 AND name=?3 AND wanted>done AND state<>1")            \
+                 " WHERE site=?1 AND kind=?2 AND name=?3 AND wanted>done AND state<>1"             \
+                 " AND (upstream IS NULL OR upstream NOT LIKE '" CS_BRAKE "%')")                   \
     X(WORK_NEW, "INSERT INTO work(site,kind,name,wanted,done,hint_pc,first,due,attempts,state)"    \
                 " VALUES(?1,?2,?3,1,0,?4,?5,?5,0,0) ON CONFLICT DO NOTHING")                       \
     X(WORK_GET,                                                                                    \
       "SELECT " CS_SQLITE_WORK_COLUMNS " FROM work WHERE site=?1 AND kind=?2 AND name=?3")         \
     X(WORK_PUT, "INSERT OR REPLACE INTO work(" CS_SQLITE_WORK_COLUMNS ")"                          \
-                " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15)")                     \
+                " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)")                 \
     X(WORK_DELETE, "DELETE FROM work WHERE site=?1 AND kind=?2 AND name=?3")                       \
     X(WORK_DUE,                                                                                    \
       "SELECT " CS_SQLITE_WORK_COLUMNS " FROM work WHERE site=?1 AND state=0 AND due<=?2"          \
       " ORDER BY due LIMIT ?3")                                                                    \
     X(WORK_NEXT, "SELECT due FROM work WHERE site=?1 AND state=0 ORDER BY due LIMIT 1")            \
     X(WORK_REFRESH,                                                                                \
-      "SELECT wanted,first,hint_pc,hints FROM work WHERE site=?1 AND kind=?2 AND name=?3")         \
+      "SELECT wanted,first,hint_pc,hints,seen FROM work WHERE site=?1 AND kind=?2 AND name=?3")    \
     X(WORK_FOLDABLE, "SELECT w.name,a.deal FROM (SELECT name,kind,due FROM work WHERE site=?1 "    \
                      "AND state=0 AND due<=?2"                                                     \
                      " ORDER BY due LIMIT ?3) w CROSS JOIN alias a ON a.site=?1 AND a.name=w.name" \
@@ -112,18 +114,29 @@
     X(ALIAS_ADD, "INSERT INTO alias(site,name,deal) VALUES(?1,?2,?3)")                             \
     X(DEAL_ADD, "INSERT INTO deal(" CS_SQLITE_DEAL_COLUMNS                                         \
                 ") VALUES(nullif(?1,0),?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,"                   \
-                "?14,?15,?16,?17,?18,?19,?20,?21,?22,?23)")                                        \
+                "?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26)")                            \
     X(DEAL_PUT, "UPDATE deal SET "                                                                 \
                 "state=?3,crm=?4,kind=?5,referral_id=?6,engagement_id=?7,tbl=?8,record_id=?9,"     \
                 "title=?10,status=?11,problem=?12,pc_version=?13,pc_status=?14,crm_version=?15,"   \
                 "mapping=?16,images=?17,"                                                          \
-                "intent=?18,told=?19,explain=?20,next_look=?21,created=?22,updated=?23 WHERE "     \
+                "intent=?18,told=?19,explain=?20,next_look=?21,created=?22,updated=?23,"           \
+                "planned=?24,crossed=?25,crossed_since=?26 WHERE "                                 \
                 "id=?1 AND site=?2")                                                               \
     X(DEAL_GET, "SELECT " CS_SQLITE_DEAL_COLUMNS " FROM deal WHERE id=?2 AND site=?1")             \
     X(DEAL_FIND, "SELECT " CS_SQLITE_DEAL_COLUMNS " FROM deal WHERE site=?1 AND"                   \
                  " id=(SELECT deal FROM alias WHERE site=?1 AND name=?2)")                         \
     X(DEAL_LIST,                                                                                   \
       "SELECT " CS_SQLITE_DEAL_COLUMNS " FROM deal WHERE site=?1 ORDER BY updated DESC LIMIT ?2")  \
+    X(DEAL_AFTER,                                                                                  \
+      "SELECT id,site,state,crm,mapping FROM deal WHERE id>?1 ORDER BY id LIMIT ?2")               \
+    X(DEAL_DUE, "SELECT id,next_look FROM deal WHERE site=?1 AND next_look>0 AND next_look<=?2"    \
+                " ORDER BY next_look LIMIT ?3")                                                    \
+    X(DEAL_NEXT, "SELECT next_look FROM deal WHERE site=?1 AND next_look>0"                        \
+                 " ORDER BY next_look LIMIT 1")                                                    \
+    X(DEAL_PLAN, "UPDATE deal SET next_look=?3 WHERE id=?1 AND site=?2")                           \
+    X(DEAL_DELETE, "DELETE FROM deal WHERE id=?1 AND site=?2")                                     \
+    X(ALIAS_MOVE, "UPDATE alias SET deal=?2 WHERE deal=?1")                                        \
+    X(JOURNAL_MOVE, "UPDATE journal SET deal=?2 WHERE deal=?1")                                    \
     X(JOURNAL_ADD,                                                                                 \
       "INSERT INTO "                                                                               \
       "journal(site,deal,at,direction,action,line,old,new,outcome,why,calls,took,correlation,"     \
@@ -276,6 +289,12 @@ apr_status_t cs_sqlite_deal_find(cs_store_t *store, const char *site, const char
                                  cs_result_t *res);
 apr_status_t cs_sqlite_deal_load(cs_store_t *store, const char *site, apr_int64_t id,
                                  cs_deal_t **pdeal, apr_pool_t *p, cs_result_t *res);
+apr_status_t cs_sqlite_deals_of_mapping(cs_store_t *store, const char *site, const char *crm,
+                                        const char *digest, int max, apr_int64_t *pafter,
+                                        apr_array_header_t **pids, int *pleft, apr_pool_t *p,
+                                        cs_result_t *res);
+apr_status_t cs_sqlite_deals_due(cs_store_t *store, const char *site, apr_time_t now, int max,
+                                 apr_array_header_t **pids, apr_pool_t *p, cs_result_t *res);
 apr_status_t cs_sqlite_write(cs_store_t *store, const cs_lease_t *lease,
                              const apr_array_header_t *changes, apr_pool_t *ptemp,
                              cs_result_t *res);

@@ -9,6 +9,8 @@
 #include "sqlite_impl.h"
 
 #define PRUNE_MAX 500
+/* Rows of deals that one call looks through. */
+#define SCAN_MAX 1000
 
 /* ---- deals ---- */
 
@@ -38,6 +40,9 @@ apr_status_t cs_sqlite_deal_of_row(cs_sqlite_t *sq, sqlite3_stmt *st, cs_deal_t 
     d->next_look = sqlite3_column_int64(st, 20);
     d->created = sqlite3_column_int64(st, 21);
     d->updated = sqlite3_column_int64(st, 22);
+    d->planned = sqlite3_column_int(st, 23);
+    d->crossed = sqlite3_column_int(st, 24);
+    d->crossed_since = sqlite3_column_int64(st, 25);
     rv = cs_sqlite_json(sq, st, 16, &d->images, p);
     if (rv == APR_SUCCESS) {
         rv = cs_sqlite_json(sq, st, 17, &d->intent, p);
@@ -97,6 +102,78 @@ apr_status_t cs_sqlite_deal_load(cs_store_t *store, const char *site, apr_int64_
     return cs_sqlite_done(sq, rv, p, res);
 }
 
+/* ---- which deals are to be looked at ---- */
+
+/* Its kind of end does not depend on the mapping. */
+static int may_change(cs_deal_state_e state)
+{
+    return state != CS_DEAL_CLOSED && state != CS_DEAL_UNLINKED && state != CS_DEAL_GONE;
+}
+
+static int same_text(const char *a, const char *b)
+{
+    return a && b && !strcmp(a, b);
+}
+
+static int is_of_mapping(sqlite3_stmt *st, const char *site, const char *crm, const char *digest)
+{
+    const char *owner = (const char *)sqlite3_column_text(st, 3);
+
+    return same_text((const char *)sqlite3_column_text(st, 1), site) &&
+           may_change((cs_deal_state_e)sqlite3_column_int(st, 2)) &&
+           (!owner || !strcmp(owner, crm)) &&
+           !same_text((const char *)sqlite3_column_text(st, 4), digest);
+}
+
+apr_status_t cs_sqlite_deals_of_mapping(cs_store_t *store, const char *site, const char *crm,
+                                        const char *digest, int max, apr_int64_t *pafter,
+                                        apr_array_header_t **pids, int *pleft, apr_pool_t *p,
+                                        cs_result_t *res)
+{
+    cs_sqlite_t *sq = (cs_sqlite_t *)store;
+    sqlite3_stmt *st = NULL;
+    apr_status_t rv = cs_sqlite_read(sq, 0, p);
+    int rows = 0;
+
+    *pids = apr_array_make(p, 16, sizeof(apr_int64_t));
+    *pleft = 0;
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_query(sq, &st, CS_SQL_DEAL_AFTER, "ii", *pafter, (apr_int64_t)SCAN_MAX);
+    }
+    while (st) {
+        *pafter = sqlite3_column_int64(st, 0);
+        if (is_of_mapping(st, site, crm, digest)) {
+            APR_ARRAY_PUSH(*pids, apr_int64_t) = *pafter;
+        }
+        if ((*pids)->nelts >= max || ++rows >= SCAN_MAX) {
+            *pleft = 1;
+            cs_sqlite_reset(st);
+            break;
+        }
+        rv = cs_sqlite_next(sq, &st);
+    }
+    return cs_sqlite_done(sq, rv, p, res);
+}
+
+apr_status_t cs_sqlite_deals_due(cs_store_t *store, const char *site, apr_time_t now, int max,
+                                 apr_array_header_t **pids, apr_pool_t *p, cs_result_t *res)
+{
+    cs_sqlite_t *sq = (cs_sqlite_t *)store;
+    sqlite3_stmt *st = NULL;
+    apr_status_t rv = cs_sqlite_read(sq, 0, p);
+
+    *pids = apr_array_make(p, 16, sizeof(apr_int64_t));
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_query(sq, &st, CS_SQL_DEAL_DUE, "sii", site, (apr_int64_t)now,
+                             (apr_int64_t)max);
+    }
+    while (st) {
+        APR_ARRAY_PUSH(*pids, apr_int64_t) = sqlite3_column_int64(st, 0);
+        rv = cs_sqlite_next(sq, &st);
+    }
+    return cs_sqlite_done(sq, rv, p, res);
+}
+
 /* ---- lists ---- */
 
 static apr_status_t row_of_work(cs_sqlite_t *sq, sqlite3_stmt *st, apr_array_header_t *list,
@@ -105,10 +182,19 @@ static apr_status_t row_of_work(cs_sqlite_t *sq, sqlite3_stmt *st, apr_array_hea
     return cs_sqlite_work_of_row(sq, st, apr_array_push(list), p);
 }
 
+/* One that is damaged is listed with the reason, in place of its documents. */
 static apr_status_t row_of_deal(cs_sqlite_t *sq, sqlite3_stmt *st, apr_array_header_t *list,
                                 apr_pool_t *p)
 {
-    return cs_sqlite_deal_of_row(sq, st, apr_array_push(list), p);
+    cs_deal_t **pdeal = apr_array_push(list);
+    apr_status_t rv = cs_sqlite_deal_of_row(sq, st, pdeal, p);
+
+    if (rv == CS_EPARSE) {
+        (*pdeal)->problem = apr_pstrdup(p, sq->detail);
+        sq->detail[0] = '\0';
+        rv = APR_SUCCESS;
+    }
+    return rv;
 }
 
 static apr_status_t row_of_journal(cs_sqlite_t *sq, sqlite3_stmt *st, apr_array_header_t *list,

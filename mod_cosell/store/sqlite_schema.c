@@ -19,7 +19,7 @@
 #include "sqlite_impl.h"
 
 #define SCHEMA_MAJOR 1
-#define SCHEMA_MINOR 0
+#define SCHEMA_MINOR 1
 #define STR_(x) #x
 #define STR(x) STR_(x)
 #define SCHEMA_VERSION STR(SCHEMA_MAJOR) "." STR(SCHEMA_MINOR)
@@ -43,7 +43,8 @@ static const char schema[] =
                                   "INTEGER NOT NULL,due INTEGER NOT NULL,"
                                   "attempts INTEGER NOT NULL,state INTEGER NOT NULL,hints "
                                   "TEXT,upstream TEXT,problem_class TEXT,problem TEXT,"
-                                  "detail TEXT,PRIMARY KEY(site,kind,name)) WITHOUT ROWID;"
+                                  "detail TEXT,seen INTEGER NOT NULL DEFAULT 0,"
+                                  "PRIMARY KEY(site,kind,name)) WITHOUT ROWID;"
                                   "CREATE INDEX work_due ON work(site,state,due,first);"
                                   "CREATE TABLE deal(id INTEGER PRIMARY KEY AUTOINCREMENT,site "
                                   "TEXT NOT NULL,state INTEGER NOT NULL,crm TEXT,"
@@ -52,8 +53,12 @@ static const char schema[] =
                                   "pc_version TEXT,pc_status TEXT,crm_version TEXT,mapping "
                                   "TEXT,images TEXT,intent TEXT,told TEXT,explain TEXT,"
                                   "next_look INTEGER NOT NULL,created INTEGER NOT NULL,updated "
-                                  "INTEGER NOT NULL);"
+                                  "INTEGER NOT NULL,planned INTEGER NOT NULL DEFAULT 0,"
+                                  "crossed INTEGER NOT NULL DEFAULT 0,"
+                                  "crossed_since INTEGER NOT NULL DEFAULT 0);"
                                   "CREATE INDEX deal_updated ON deal(site,updated);"
+                                  "CREATE INDEX deal_next ON deal(site,next_look) WHERE "
+                                  "next_look>0;"
                                   "CREATE TABLE alias(site TEXT NOT NULL,name TEXT NOT NULL,deal "
                                   "INTEGER NOT NULL,"
                                   "PRIMARY KEY(site,name)) WITHOUT ROWID;"
@@ -99,7 +104,13 @@ static const char schema[] =
                                   "PRAGMA journal_mode=WAL;";
 
 /* raise[m] leads from minor m to m + 1. */
-static const char *const raise_minor[SCHEMA_MINOR + 1] = {NULL};
+static const char *const raise_minor[SCHEMA_MINOR + 1] = {
+    "ALTER TABLE work ADD COLUMN seen INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE deal ADD COLUMN planned INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE deal ADD COLUMN crossed INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE deal ADD COLUMN crossed_since INTEGER NOT NULL DEFAULT 0;"
+    "CREATE INDEX deal_next ON deal(site,next_look) WHERE next_look>0;",
+    NULL};
 
 static apr_status_t run_creation(cs_sqlite_t *sq, const char *path)
 {
@@ -188,6 +199,17 @@ static apr_status_t raise_to_ours(cs_sqlite_t *sq, int minor)
     return cs_sqlite_exec(sq, CS_SQL_META_PUT, "sss", "", "schema", SCHEMA_VERSION);
 }
 
+/* In a transaction of its own; the end of the call rolls back what failed. */
+static apr_status_t raise_alone(cs_sqlite_t *sq, int minor)
+{
+    apr_status_t rv = cs_sqlite_exec(sq, CS_SQL_BEGIN, "");
+
+    if (rv == APR_SUCCESS) {
+        rv = raise_to_ours(sq, minor);
+    }
+    return rv == APR_SUCCESS ? cs_sqlite_exec(sq, CS_SQL_COMMIT, "") : rv;
+}
+
 apr_status_t cs_sqlite_schema_check(cs_sqlite_t *sq)
 {
     sqlite3_stmt *st = NULL;
@@ -216,8 +238,10 @@ apr_status_t cs_sqlite_schema_check(cs_sqlite_t *sq)
                              "install that version again or put a copy of before in its place",
                              sq->db_path, text, SCHEMA_MAJOR);
     }
-    /* Only a write transaction may raise; others use what is there. */
-    return minor_no < SCHEMA_MINOR && sq->locked && !sqlite3_get_autocommit(sq->db)
-               ? raise_to_ours(sq, minor_no)
-               : APR_SUCCESS;
+    /* Whoever opens for writing, or writes, is in the queue and raises; others use what is there. */
+    if (minor_no >= SCHEMA_MINOR || !sq->locked) {
+        return APR_SUCCESS;
+    }
+    return sqlite3_get_autocommit(sq->db) ? raise_alone(sq, minor_no)
+                                          : raise_to_ours(sq, minor_no);
 }

@@ -12,16 +12,23 @@
 
 /* ---- rows ---- */
 
-static apr_status_t read_hints(cs_sqlite_t *sq, sqlite3_stmt *st, int pc_column, json_t **phints,
+/* A row whose hints are damaged is a row all the same: only its own look ends, saying so. */
+static apr_status_t read_hints(cs_sqlite_t *sq, sqlite3_stmt *st, int pc_column, cs_work_t *work,
                                apr_pool_t *p)
 {
-    apr_status_t rv = cs_sqlite_json(sq, st, pc_column + 1, phints, p);
+    apr_status_t rv = cs_sqlite_json(sq, st, pc_column + 1, &work->hints, p);
 
-    if (rv == APR_SUCCESS && !json_is_object(*phints)) {
-        *phints = cs_json_own(json_object(), p);
+    if (rv == CS_EPARSE) {
+        work->damaged = apr_pstrdup(p, sq->detail);
+        sq->detail[0] = '\0';
+        rv = APR_SUCCESS;
+    }
+    if (rv == APR_SUCCESS && !json_is_object(work->hints)) {
+        work->hints = cs_json_own(json_object(), p);
     }
     if (rv == APR_SUCCESS) {
-        cs_store_hint_merge(*phints, CS_SYSTEM_PC, sqlite3_column_int64(st, pc_column));
+        cs_store_hint_merge(work->hints, CS_SYSTEM_PC, sqlite3_column_int64(st, pc_column));
+        cs_store_causes_drop(work);
     }
     return rv;
 }
@@ -45,7 +52,8 @@ apr_status_t cs_sqlite_work_of_row(cs_sqlite_t *sq, sqlite3_stmt *st, cs_work_t 
     work->problem_class = cs_sqlite_text(st, 12, p);
     work->problem = cs_sqlite_text(st, 13, p);
     work->detail = cs_sqlite_text(st, 14, p);
-    return read_hints(sq, st, 5, &work->hints, p);
+    work->seen = sqlite3_column_int64(st, 15);
+    return read_hints(sq, st, 5, work, p);
 }
 
 apr_status_t cs_sqlite_work_get(cs_sqlite_t *sq, const char *site, const char *kind,
@@ -71,11 +79,11 @@ apr_status_t cs_sqlite_work_put(cs_sqlite_t *sq, const cs_work_t *work, apr_pool
     if (json_object_size(others) == 0) {
         others = NULL;
     }
-    return cs_sqlite_exec(sq, CS_SQL_WORK_PUT, "sssiiijiiiissss", work->site, work->kind,
+    return cs_sqlite_exec(sq, CS_SQL_WORK_PUT, "sssiiijiiiissssi", work->site, work->kind,
                           work->name, work->wanted, work->done, pc, others, ptemp,
                           (apr_int64_t)work->first, (apr_int64_t)work->due,
                           (apr_int64_t)work->attempts, (apr_int64_t)work->state, work->upstream,
-                          work->problem_class, work->problem, work->detail);
+                          work->problem_class, work->problem, work->detail, work->seen);
 }
 
 apr_status_t cs_sqlite_total_add(cs_sqlite_t *sq, const char *site, apr_int64_t deals,
@@ -86,7 +94,7 @@ apr_status_t cs_sqlite_total_add(cs_sqlite_t *sq, const char *site, apr_int64_t 
 
 /* ---- accepting ---- */
 
-/* A row that is dead, has nothing outstanding, is new, or takes a CRM's hint. */
+/* A row that is dead, held by a brake, has nothing outstanding, is new, or takes a CRM's hint. */
 static apr_status_t wake_work(cs_sqlite_t *sq, const cs_notice_t *n, const char *name,
                               apr_pool_t *ptemp)
 {
@@ -103,15 +111,19 @@ static apr_status_t wake_work(cs_sqlite_t *sq, const cs_notice_t *n, const char 
         work->name = name;
         work->hints = cs_json_own(json_object(), ptemp);
     }
-    if (work->state == CS_WORK_DEAD || work->wanted <= work->done) {
+    if (work->state == CS_WORK_DEAD || cs_store_is_braked(work) || work->wanted <= work->done) {
         work->first = work->wanted <= work->done ? n->received : work->first;
         work->due = n->received;
         work->attempts = 0;
-        work->state = work->state == CS_WORK_DEAD ? CS_WORK_READY : work->state;
+        if (work->state == CS_WORK_DEAD || cs_store_is_braked(work)) {
+            work->state = CS_WORK_READY;
+            work->upstream = NULL;
+        }
         work->problem_class = work->problem = work->detail = NULL;
     }
     work->wanted++;
     cs_store_hint_merge(work->hints, n->system, n->hint);
+    cs_store_causes_drop(work);
     return cs_sqlite_work_put(sq, work, ptemp);
 }
 
@@ -339,17 +351,27 @@ typedef struct site_due_t {
     apr_time_t due;
 } site_due_t;
 
-static apr_status_t next_due(cs_sqlite_t *sq, const char *site, apr_time_t *pdue)
+static apr_status_t earlier_due(cs_sqlite_t *sq, cs_sql_e id, const char *site, apr_time_t *pdue)
 {
     sqlite3_stmt *st;
-    apr_status_t rv = cs_sqlite_query(sq, &st, CS_SQL_WORK_NEXT, "s", site);
+    apr_status_t rv = cs_sqlite_query(sq, &st, id, "s", site);
+    apr_time_t due;
 
-    *pdue = 0;
     if (st) {
-        *pdue = sqlite3_column_int64(st, 0);
+        due = sqlite3_column_int64(st, 0);
+        *pdue = *pdue && *pdue < due ? *pdue : due;
         cs_sqlite_reset(st);
     }
     return rv;
+}
+
+static apr_status_t next_due(cs_sqlite_t *sq, const char *site, apr_time_t *pdue)
+{
+    apr_status_t rv;
+
+    *pdue = 0;
+    rv = earlier_due(sq, CS_SQL_WORK_NEXT, site, pdue);
+    return rv == APR_SUCCESS ? earlier_due(sq, CS_SQL_DEAL_NEXT, site, pdue) : rv;
 }
 
 /* Keeps the list in the order of due times; sites are few. */
@@ -660,19 +682,16 @@ apr_status_t cs_sqlite_claim(cs_store_t *store, const cs_lease_t *lease, apr_tim
 static apr_status_t refresh_one(cs_sqlite_t *sq, cs_work_t *work, apr_pool_t *p)
 {
     sqlite3_stmt *st;
-    json_t *hints;
     apr_status_t rv =
         cs_sqlite_query(sq, &st, CS_SQL_WORK_REFRESH, "sss", work->site, work->kind, work->name);
 
     if (!st) {
         return rv;
     }
-    rv = read_hints(sq, st, 2, &hints, p);
-    if (rv == APR_SUCCESS) {
-        work->wanted = sqlite3_column_int64(st, 0);
-        work->first = sqlite3_column_int64(st, 1);
-        work->hints = hints;
-    }
+    work->wanted = sqlite3_column_int64(st, 0);
+    work->first = sqlite3_column_int64(st, 1);
+    work->seen = sqlite3_column_int64(st, 4);
+    rv = read_hints(sq, st, 2, work, p);
     cs_sqlite_reset(st);
     return rv;
 }

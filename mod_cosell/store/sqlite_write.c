@@ -20,7 +20,7 @@ typedef struct write_t {
 
 static apr_status_t put_deal(write_t *w, cs_sql_e id, apr_int64_t key, const cs_deal_t *d)
 {
-    static const char fmt[] = "isisssssssssssssjjjjiii";
+    static const char fmt[] = "isisssssssssssssjjjjiiiiii";
     sqlite3_stmt *st;
     apr_status_t rv;
 
@@ -29,7 +29,8 @@ static apr_status_t put_deal(write_t *w, cs_sql_e id, apr_int64_t key, const cs_
                          d->status, d->problem, d->pc_version, d->pc_status, d->crm_version,
                          d->mapping, d->images, w->p, d->intent, w->p, d->told, w->p, d->explain,
                          w->p, (apr_int64_t)d->next_look, (apr_int64_t)d->created,
-                         (apr_int64_t)d->updated);
+                         (apr_int64_t)d->updated, (apr_int64_t)d->planned,
+                         (apr_int64_t)d->crossed, (apr_int64_t)d->crossed_since);
     if (st) {
         cs_sqlite_reset(st);
     }
@@ -146,6 +147,7 @@ static apr_status_t change_later(write_t *w, const cs_change_t *c)
         row->site = w->site;
     }
     row->done = c->value > row->done ? c->value : row->done;
+    row->seen = c->work->seen > row->seen ? c->work->seen : row->seen;
     row->attempts = c->work->attempts;
     row->state = c->work->state;
     row->upstream = row->state == CS_WORK_SUSPENDED ? c->work->upstream : NULL;
@@ -156,13 +158,18 @@ static apr_status_t change_later(write_t *w, const cs_change_t *c)
 
 static void merge_added(cs_work_t *row, const cs_work_t *add, apr_time_t due)
 {
+    apr_int64_t below = row->seen > row->done ? row->seen : row->done;
     const char *system;
     json_t *value;
 
-    if (row->state == CS_WORK_DEAD || row->wanted <= row->done) {
-        row->first = row->wanted <= row->done ? (add->first ? add->first : due) : row->first;
+    if (row->state == CS_WORK_DEAD) {
         row->attempts = 0;
-        row->state = row->state == CS_WORK_DEAD ? CS_WORK_READY : row->state;
+        row->state = CS_WORK_READY;
+        row->due = due;
+    }
+    else if (row->wanted <= row->done) {
+        row->first = add->first ? add->first : due;
+        row->attempts = 0;
         row->problem_class = row->problem = row->detail = NULL;
         row->due = due;
     }
@@ -174,6 +181,8 @@ static void merge_added(cs_work_t *row, const cs_work_t *add, apr_time_t due)
         cs_store_hint_merge(row->hints, system, json_integer_value(value));
     }
     row->wanted++;
+    row->seen = below + 1;
+    cs_store_causes_drop(row);
 }
 
 static apr_status_t change_add(write_t *w, const cs_change_t *c)
@@ -242,6 +251,31 @@ static apr_status_t change_meta(write_t *w, const cs_change_t *c)
                    : cs_sqlite_exec(w->sq, CS_SQL_META_DELETE, "ss", w->site, c->name);
 }
 
+static apr_status_t change_next_look(write_t *w, const cs_change_t *c)
+{
+    return cs_sqlite_exec(w->sq, CS_SQL_DEAL_PLAN, "isi", c->value, w->site, (apr_int64_t)c->at);
+}
+
+static apr_status_t change_merge(write_t *w, const cs_change_t *c)
+{
+    cs_work_t *own;
+    apr_status_t rv;
+
+    rv = cs_sqlite_work_fold(w->sq, w->site, cs_store_deal_name(c->value, w->p), c->deal->id, &own,
+                             w->p);
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_exec(w->sq, CS_SQL_ALIAS_MOVE, "ii", c->value, c->deal->id);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_exec(w->sq, CS_SQL_JOURNAL_MOVE, "ii", c->value, c->deal->id);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_exec(w->sq, CS_SQL_DEAL_DELETE, "is", c->value, w->site);
+        w->deals -= rv == APR_SUCCESS ? cs_sqlite_changes(w->sq) : 0;
+    }
+    return rv;
+}
+
 /* ---- all of them ---- */
 
 static apr_status_t apply(write_t *w, const cs_change_t *c)
@@ -267,6 +301,10 @@ static apr_status_t apply(write_t *w, const cs_change_t *c)
         return change_resume(w, c);
     case CS_CHANGE_META:
         return change_meta(w, c);
+    case CS_CHANGE_NEXT_LOOK:
+        return change_next_look(w, c);
+    case CS_CHANGE_MERGE:
+        return change_merge(w, c);
     }
     return cs_sqlite_say(w->sq, APR_EINVAL, "there is no change of kind %d", (int)c->kind);
 }

@@ -78,6 +78,8 @@ const char *cs_store_problem(apr_status_t rv)
         return "store:stale";
     case CS_ELIMIT:
         return "store:limit";
+    case CS_EPARSE:
+        return "store:row";
     case APR_EINVAL:
         return "store:value";
     case APR_EBUSY:
@@ -93,6 +95,7 @@ static cs_class_e class_of(apr_status_t rv)
     case CS_ESTALE:
         return CS_CLASS_CONFLICT;
     case CS_ELIMIT:
+    case CS_EPARSE:
     case APR_EINVAL:
         return CS_CLASS_REFUSED;
     default:
@@ -293,9 +296,44 @@ void cs_store_hint_merge(json_t *hints, const char *system, apr_time_t t)
     }
 }
 
+int cs_work_notified(const cs_work_t *work)
+{
+    return work->wanted > (work->seen > work->done ? work->seen : work->done);
+}
+
+void cs_store_causes_drop(cs_work_t *work)
+{
+    const char *name;
+    json_t *value;
+    void *next;
+
+    if (!cs_work_notified(work)) {
+        return;
+    }
+    json_object_foreach_safe(work->hints, next, name, value)
+    {
+        if (!strncmp(name, CS_CAUSE, sizeof(CS_CAUSE) - 1)) {
+            json_object_del(work->hints, name);
+        }
+    }
+}
+
+int cs_store_is_braked(const cs_work_t *work)
+{
+    return work->state == CS_WORK_SUSPENDED && work->upstream &&
+           !strncmp(work->upstream, CS_BRAKE, sizeof(CS_BRAKE) - 1);
+}
+
 const char *cs_store_deal_name(apr_int64_t id, apr_pool_t *p)
 {
     return apr_psprintf(p, "deal:%" APR_INT64_T_FMT, id);
+}
+
+static apr_int64_t unseen_of(const cs_work_t *work)
+{
+    return cs_work_notified(work)
+               ? work->wanted - (work->seen > work->done ? work->seen : work->done)
+               : 0;
 }
 
 static void fold_times(cs_work_t *own, const cs_work_t *name, apr_int64_t outstanding)
@@ -303,12 +341,14 @@ static void fold_times(cs_work_t *own, const cs_work_t *name, apr_int64_t outsta
     int idle = own->wanted <= own->done;
     int went_well = own->problem_class && cs_class_of_name(own->problem_class) == CS_CLASS_OK;
     int waits = own->state == CS_WORK_READY && own->attempts > 0 && !idle && !went_well;
+    int stopped = own->state == CS_WORK_DEAD || cs_store_is_braked(own);
 
-    if (outstanding > 0 && (idle || own->state == CS_WORK_DEAD)) {
+    if (outstanding > 0 && (idle || stopped)) {
         own->due = name->due;
         own->attempts = 0;
         own->problem_class = own->problem = own->detail = NULL;
-        own->state = own->state == CS_WORK_DEAD ? CS_WORK_READY : own->state;
+        own->upstream = stopped ? NULL : own->upstream;
+        own->state = stopped ? CS_WORK_READY : own->state;
     }
     else if (!waits && name->due < own->due) {
         own->due = name->due;
@@ -321,6 +361,7 @@ static void fold_times(cs_work_t *own, const cs_work_t *name, apr_int64_t outsta
 void cs_store_fold(cs_work_t *own, const cs_work_t *name, apr_int64_t deal, apr_pool_t *p)
 {
     apr_int64_t outstanding = name->wanted > name->done ? name->wanted - name->done : 0;
+    apr_int64_t unseen = unseen_of(own) + unseen_of(name);
     const char *system;
     json_t *value, *hints;
 
@@ -331,6 +372,7 @@ void cs_store_fold(cs_work_t *own, const cs_work_t *name, apr_int64_t deal, apr_
         own->hints = hints;
         own->wanted = outstanding;
         own->done = 0;
+        own->seen = outstanding - unseen;
         own->name = cs_store_deal_name(deal, p);
         if (own->state == CS_WORK_DEAD) {
             own->state = CS_WORK_READY;
@@ -340,10 +382,12 @@ void cs_store_fold(cs_work_t *own, const cs_work_t *name, apr_int64_t deal, apr_
     }
     fold_times(own, name, outstanding);
     own->wanted += outstanding;
+    own->seen = own->wanted - unseen;
     json_object_foreach(name->hints, system, value)
     {
         cs_store_hint_merge(own->hints, system, json_integer_value(value));
     }
+    cs_store_causes_drop(own);
 }
 
 /* ---- the table ---- */
@@ -408,6 +452,21 @@ apr_status_t cs_store_deal_load(cs_store_t *store, const char *site, apr_int64_t
                                 cs_deal_t **pdeal, apr_pool_t *p, cs_result_t *res)
 {
     return store->impl->deal_load(store, site, id, pdeal, p, res);
+}
+
+apr_status_t cs_store_deals_of_mapping(cs_store_t *store, const char *site, const char *crm,
+                                       const char *digest, int max, apr_int64_t *pafter,
+                                       apr_array_header_t **pids, int *pleft, apr_pool_t *p,
+                                       cs_result_t *res)
+{
+    return store->impl->deals_of_mapping(store, site, crm, digest, max, pafter, pids, pleft, p,
+                                         res);
+}
+
+apr_status_t cs_store_deals_due(cs_store_t *store, const char *site, apr_time_t now, int max,
+                                apr_array_header_t **pids, apr_pool_t *p, cs_result_t *res)
+{
+    return store->impl->deals_due(store, site, now, max, pids, p, res);
 }
 
 apr_status_t cs_store_write(cs_store_t *store, const cs_lease_t *lease,

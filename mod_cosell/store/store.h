@@ -84,8 +84,8 @@ typedef struct cs_notice_t {
 } cs_notice_t;
 
 /* One durable transaction for all n notices: appends a delivery per notice and, per name, upserts
- * its work row: wanted + 1, hint = newest, and when the row was dead or had nothing outstanding:
- * due = received, attempts = 0, problem cleared. All or nothing. */
+ * its work row: wanted + 1, hint = newest, and when the row was dead, held by a brake or had nothing
+ * outstanding: due = received, attempts = 0, problem cleared. All or nothing. */
 apr_status_t cs_store_accept(cs_store_t *store, const cs_notice_t *const *notices, int n,
                              apr_pool_t *ptemp, cs_result_t *res);
 
@@ -114,10 +114,21 @@ apr_status_t cs_store_lease_release(cs_store_t *store, const cs_lease_t *lease, 
 
 typedef enum { CS_WORK_READY = 0, CS_WORK_DEAD, CS_WORK_SUSPENDED } cs_work_state_e;
 
+/* Members of `hints` that name no system: why a look is asked for though no notice came in. A notice
+ * that does come in removes them (design 6: never the deals' own notices). */
+#define CS_CAUSE "cause:"
+#define CS_CAUSE_MAPPING CS_CAUSE "mapping" /* the mapping changed */
+#define CS_CAUSE_AGAIN CS_CAUSE "again"     /* a planned look at what waits or was refused */
+/* First letters of the pseudo-upstreams that are brakes: nobody probes them. */
+#define CS_BRAKE "brake:"
+
 typedef struct cs_work_t {
     const char *site, *kind, *name;
     apr_int64_t wanted, done; /* outstanding while wanted > done */
+    apr_int64_t seen;         /* <= wanted: beyond it (and beyond done) are notices that no look has
+                                 worked on yet; repeats of a look and planned looks are below it */
     json_t *hints;            /* {"pc": microseconds, ...} newest version per system; never NULL */
+    const char *damaged;      /* the row's hints could not be read: why; NULL = they could */
     apr_time_t first;         /* when the oldest outstanding notice came in */
     apr_time_t due;
     int attempts;
@@ -126,8 +137,8 @@ typedef struct cs_work_t {
     const char *problem_class, *problem, *detail; /* of the last attempt; NULL = none */
 } cs_work_t;
 
-/* For each of the site names: does it have ready work due at `now`? *pnext (may be NULL) = earliest
- * due time over all of them, 0 = none. Returned in p: const char * of the sites with due work,
+/* For each of the site names: does it have ready work, or a deal's next look, due at `now`? *pnext
+ * (may be NULL) = earliest due time over all of them, 0 = none. Returned in p: const char * of the sites with due work,
  * oldest due first. */
 apr_status_t cs_store_sites_due(cs_store_t *store, const apr_array_header_t *sites, apr_time_t now,
                                 apr_array_header_t **pdue, apr_time_t *pnext, apr_pool_t *p,
@@ -140,19 +151,36 @@ apr_status_t cs_store_sites_due(cs_store_t *store, const apr_array_header_t *sit
  * p. Nothing is marked: the lease is the mark. */
 apr_status_t cs_store_claim(cs_store_t *store, const cs_lease_t *lease, apr_time_t now, int max,
                             apr_array_header_t **pworks, apr_pool_t *p, cs_result_t *res);
-/* Reads wanted, first and hints of these rows again (a plain read): what has come in since the
+/* Reads wanted, seen, first and hints of these rows again (a plain read): what has come in since the
  * claim. Rows gone keep their values. */
 apr_status_t cs_store_refresh(cs_store_t *store, apr_array_header_t *works, apr_pool_t *p,
                               cs_result_t *res);
 
+/* 1 when notices are outstanding that no look has worked on. */
+int cs_work_notified(const cs_work_t *work);
+
 /* ---- deals ---- */
 
+/* A deal whose documents cannot be read is CS_EPARSE with the reason, and no sign of a damaged file:
+ * only this deal waits for a person. */
 /* The deal with this external id, or *pdeal = NULL. */
 apr_status_t cs_store_deal_find(cs_store_t *store, const char *site, const char *system,
                                 const char *external_id, cs_deal_t **pdeal, apr_pool_t *p,
                                 cs_result_t *res);
 apr_status_t cs_store_deal_load(cs_store_t *store, const char *site, apr_int64_t id,
                                 cs_deal_t **pdeal, apr_pool_t *p, cs_result_t *res);
+
+/* Deals of CRM `crm`, or of none yet, that were last looked at under another mapping than `digest` and
+ * may still change (not closed, unlinked or gone): ids (apr_int64_t) above *pafter in their order, at
+ * most max, from a bounded number of rows. *pafter moves to the last row that was looked at; *pleft
+ * != 0 while there are rows behind it. */
+apr_status_t cs_store_deals_of_mapping(cs_store_t *store, const char *site, const char *crm,
+                                       const char *digest, int max, apr_int64_t *pafter,
+                                       apr_array_header_t **pids, int *pleft, apr_pool_t *p,
+                                       cs_result_t *res);
+/* Deals whose next look is due at `now`: ids (apr_int64_t), the longest due first, at most max. */
+apr_status_t cs_store_deals_due(cs_store_t *store, const char *site, apr_time_t now, int max,
+                                apr_array_header_t **pids, apr_pool_t *p, cs_result_t *res);
 
 /* ---- the guarded transaction: everything the runner changes ---- */
 
@@ -166,15 +194,19 @@ typedef enum {
     CS_CHANGE_WORK_DONE, /* work, value = done: sets done; attempts 0, problem cleared; the row goes
                             when done >= wanted; else due = `at` */
     CS_CHANGE_WORK_LATER, /* work, at = due, result: attempts, state, problem from work; done
-                             unchanged, except that value > done sets it. A row that has
+                             unchanged, except that value > done sets it; seen rises to work's. A row that has
                              nothing outstanding then is claimed at `at` all the same; a row that
                              is not there is stored: nothing is lost */
     CS_CHANGE_WORK_ADD, /* work: upsert of (site, kind, name) with wanted + 1 and due = the earlier
-                           of both; for polls, timers, next looks */
+                           of both; for polls, timers, next looks. It counts as seen: it is no
+                           notice. A row that was dead wakes up and keeps its problem */
     CS_CHANGE_SUSPEND,  /* system = upstream, result: the (site, upstream) is suspended with its
                            reason; probe at `at` */
     CS_CHANGE_RESUME,   /* system = upstream: its suspended work becomes ready and due at `at` */
-    CS_CHANGE_META      /* name, text: per-site fact ("organization"); text NULL removes */
+    CS_CHANGE_META,     /* name, text: per-site fact ("organization"); text NULL removes */
+    CS_CHANGE_NEXT_LOOK, /* value = id of a deal, at = its next look, 0 = none */
+    CS_CHANGE_MERGE /* deal survives, value = id of the deal that goes: its aliases, journal and work
+                       are the survivor's from now on */
 } cs_change_e;
 
 typedef struct cs_change_t {

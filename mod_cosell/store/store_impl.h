@@ -36,6 +36,12 @@ typedef struct cs_store_impl_t {
                               cs_result_t *res);
     apr_status_t (*deal_load)(cs_store_t *store, const char *site, apr_int64_t id,
                               cs_deal_t **pdeal, apr_pool_t *p, cs_result_t *res);
+    apr_status_t (*deals_of_mapping)(cs_store_t *store, const char *site, const char *crm,
+                                     const char *digest, int max, apr_int64_t *pafter,
+                                     apr_array_header_t **pids, int *pleft, apr_pool_t *p,
+                                     cs_result_t *res);
+    apr_status_t (*deals_due)(cs_store_t *store, const char *site, apr_time_t now, int max,
+                              apr_array_header_t **pids, apr_pool_t *p, cs_result_t *res);
     apr_status_t (*write)(cs_store_t *store, const cs_lease_t *lease,
                           const apr_array_header_t *changes, apr_pool_t *ptemp, cs_result_t *res);
     apr_status_t (*meta_get)(cs_store_t *store, const char *site, const char *name,
@@ -97,6 +103,10 @@ int cs_store_fs_volatile(unsigned long magic);
 
 /* The hint of one system becomes at least `t`; 0 is no hint. */
 void cs_store_hint_merge(json_t *hints, const char *system, apr_time_t t);
+/* Removes the causes of a row that has notices nobody has worked on. */
+void cs_store_causes_drop(cs_work_t *work);
+/* 1 for a row that a brake holds. */
+int cs_store_is_braked(const cs_work_t *work);
 /* The name "deal:<id>" in p. */
 const char *cs_store_deal_name(apr_int64_t id, apr_pool_t *p);
 /* Folds the row `name` into the deal's own row: *own is the stored row or, with own->wanted 0 and

@@ -64,6 +64,9 @@ static void check_work(checking_t *c)
         const cs_work_t *work = APR_ARRAY_IDX(c->work, i, cs_work_t *);
         cs_deal_t *deal = NULL;
         const char *id = !strncmp(work->name, "pc:", 3) ? work->name + 3 : NULL;
+        if (strcmp(work->kind, CS_WORK_LOOK)) {
+            continue;
+        }
         if (!strncmp(work->name, "deal:", 5)) {
             cs_store_deal_load(c->store, SITE, apr_atoi64(work->name + 5), &deal, c->p, NULL);
             id = deal ? deal->referral_id : NULL;

@@ -249,28 +249,36 @@ int runner_life(int batches, int may_die)
 static apr_time_t next_due;
 static int due_now;
 
+/* What waits in the CRM is looked at again for ever, and polls are kept for ever: neither is unrest. */
 static void ask_due(cs_store_t *store)
 {
-    apr_array_header_t *sites, *due = NULL, *suspended = NULL;
+    apr_array_header_t *works = NULL, *suspended = NULL;
     cs_result_t res = {0};
     apr_pool_t *p;
     int i;
 
     apr_pool_create(&p, NULL);
-    sites = apr_array_make(p, 1, sizeof(const char *));
-    APR_ARRAY_PUSH(sites, const char *) = SITE;
     next_due = 0;
     due_now = 0;
-    if (cs_store_sites_due(store, sites, S->wall, &due, &next_due, p, &res) != APR_SUCCESS ||
+    if (cs_store_work_list(store, SITE, CS_WORK_READY, 1000, &works, p, &res) != APR_SUCCESS ||
         cs_store_suspended(store, SITE, &suspended, p, &res) != APR_SUCCESS) {
         violation("the store cannot be asked: %s", res.detail ? res.detail : "?");
     }
+    for (i = 0; works && i < works->nelts && !next_due; i++) {
+        const cs_work_t *work = APR_ARRAY_IDX(works, i, cs_work_t *);
+        if (!strcmp(work->kind, CS_WORK_LOOK)) {
+            next_due = work->due;
+            due_now = work->due <= S->wall;
+        }
+    }
     for (i = 0; suspended && i < suspended->nelts; i++) {
         apr_time_t probe = APR_ARRAY_IDX(suspended, i, cs_suspended_t).probe;
+        if (!probe) {
+            continue; /* a brake: a person's or a notice's */
+        }
         due_now |= probe <= S->wall;
         next_due = next_due && next_due < probe ? next_due : probe;
     }
-    due_now |= due && due->nelts > 0;
     apr_pool_destroy(p);
 }
 

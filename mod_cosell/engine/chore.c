@@ -1,0 +1,138 @@
+/* engine/chore.c: work that is no look at a deal.
+ *
+ * A person's wish comes in as work of kind "job" whose name says what and who (httpd/admin.c); it is
+ * durable before it is answered, and done by whoever has the lane. Kinds that this version accepts
+ * and does not do stay outstanding and are shown.
+ */
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "../base/json.h"
+#include "../base/log.h"
+#include "batch.h"
+
+#define POLL_NAME "referrals"
+/* Ids that a poll remembers why it was asked for. */
+#define POLL_REASONS 200
+
+/* ---- releasing a brake ---- */
+
+static void journal_release(cs_batch_t *b, const char *outcome, const char *why)
+{
+    cs_journal_t *journal = apr_pcalloc(b->p, sizeof(*journal));
+
+    journal->at = b->now;
+    journal->direction = "";
+    journal->action = "release";
+    journal->outcome = outcome;
+    journal->why = why;
+    cs_batch_change(b, CS_CHANGE_JOURNAL)->journal = journal;
+}
+
+static void release(cs_batch_t *b, const cs_work_t *work)
+{
+    const char *text = work->name + sizeof(CS_JOB_RELEASE) - 1, *end = strchr(text, '\n');
+    const char *brake = apr_pstrmemdup(b->p, text, end ? (apr_size_t)(end - text) : strlen(text));
+    const char *user = end ? end + 1 : "?";
+
+    if (cs_brake_release(b->lane, brake, b->now, b->changes, b->p)) {
+        journal_release(b, "done", apr_psprintf(b->p, "brake \"%s\" released by %s", brake, user));
+        cs_log(CS_LOG_NOTICE, 0, b->lane->site->name,
+               CSLOGNO(2095) "brake \"%s\" is released by %s", brake, user);
+    }
+    else {
+        journal_release(b, "refused",
+                        apr_psprintf(b->p, "%s wished to release \"%s\": there is no such brake",
+                                     user, brake));
+    }
+}
+
+/* ---- later ---- */
+
+static void keep_for_later(cs_batch_t *b, cs_work_t *work)
+{
+    cs_result_t *why = apr_pcalloc(b->p, sizeof(*why));
+    cs_change_t *change;
+
+    cs_result_set(why, b->p, APR_ENOTIMPL, CS_CLASS_RETRY, "work:kind",
+                  "a %s is asked for; this version looks at named deals only", work->kind);
+    work->problem_class = cs_class_name(why->cls);
+    work->problem = why->problem;
+    work->detail = why->detail;
+    change = cs_batch_change(b, CS_CHANGE_WORK_LATER);
+    change->work = work;
+    change->result = why;
+    change->at = work->due =
+        b->now + (b->lane->site->poll > 0 ? b->lane->site->poll : apr_time_from_sec(300));
+}
+
+static void do_or_keep(cs_batch_t *b, cs_work_t *work)
+{
+    cs_change_t *change;
+
+    if (strcmp(work->kind, CS_WORK_JOB) ||
+        strncmp(work->name, CS_JOB_RELEASE, sizeof(CS_JOB_RELEASE) - 1)) {
+        keep_for_later(b, work);
+        return;
+    }
+    release(b, work);
+    change = cs_batch_change(b, CS_CHANGE_WORK_DONE);
+    change->work = work;
+    change->value = work->wanted;
+}
+
+void cs_batch_chores(cs_batch_t *b, const apr_array_header_t *works)
+{
+    int i;
+
+    for (i = 0; i < works->nelts; ++i) {
+        cs_work_t *work = APR_ARRAY_IDX(works, i, cs_work_t *);
+        if (strcmp(work->kind, CS_WORK_LOOK)) {
+            do_or_keep(b, work);
+        }
+    }
+}
+
+/* ---- asking for a list ---- */
+
+/* The poll's own row remembers for whom it was asked, so that one id is journalled once. */
+static int is_new_reason(cs_batch_t *b, cs_work_t *poll, const char *reason)
+{
+    apr_array_header_t *rows = apr_array_make(b->p, 1, sizeof(cs_work_t *));
+    int i;
+
+    for (i = 0; i < b->changes->nelts; ++i) {
+        const cs_change_t *change = &APR_ARRAY_IDX(b->changes, i, cs_change_t);
+        if (change->kind == CS_CHANGE_WORK_ADD && !strcmp(change->work->kind, CS_WORK_POLL) &&
+            json_object_get(change->work->hints, reason)) {
+            return 0;
+        }
+    }
+    APR_ARRAY_PUSH(rows, cs_work_t *) = poll;
+    return cs_store_refresh(b->lane->store, rows, b->p, NULL) == APR_SUCCESS &&
+           !json_object_get(poll->hints, reason) && json_object_size(poll->hints) < POLL_REASONS;
+}
+
+void cs_batch_ask_for_list(cs_batch_t *b, cs_item_t *item)
+{
+    const char *reason = apr_pstrcat(b->p, "related:", item->asked, NULL);
+    cs_work_t *poll = apr_pcalloc(b->p, sizeof(*poll));
+
+    poll->site = b->lane->site->name;
+    poll->kind = CS_WORK_POLL;
+    poll->name = POLL_NAME;
+    poll->hints = cs_json_own(json_object(), b->p);
+    if (!is_new_reason(b, poll, reason)) {
+        return;
+    }
+    poll->hints = cs_json_own(json_object(), b->p);
+    json_object_set_new(poll->hints, reason, json_integer(1));
+    poll->first = poll->due = b->now;
+    cs_batch_change(b, CS_CHANGE_WORK_ADD)->work = poll;
+    cs_item_journal(b, item, "related", "refused",
+                    apr_psprintf(b->p, "the related referral %s cannot be read (%s); a list of all "
+                                 "referrals is asked for",
+                                 item->asked,
+                                 item->result.problem ? item->result.problem : "no reason"));
+}

@@ -1,0 +1,199 @@
+/* engine/park.c: two referrals that name one record. (deals 1)
+ *
+ * An external id belongs to one deal. When a second referral names the record of a deal that has a
+ * referral, nobody knows which of them is meant: both are parked until one of them names another
+ * record. Each knows the other by the site's fact "parked:<referral>".
+ */
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "../base/log.h"
+#include "batch.h"
+
+#define FACT_PARKED "parked:"
+
+static const char *fact_of(const cs_batch_t *b, const char *referral)
+{
+    return apr_pstrcat(b->p, FACT_PARKED, referral, NULL);
+}
+
+static cs_item_t *item_of_deal(const cs_batch_t *b, apr_int64_t id)
+{
+    int i;
+
+    for (i = 0; i < b->items->nelts; ++i) {
+        cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
+        if (item->deal && item->deal->id == id && item->work) {
+            return item;
+        }
+    }
+    return NULL;
+}
+
+/* ---- parking both ---- */
+
+static int park(cs_deal_t *deal, const char *why)
+{
+    int said = deal->id && deal->state == CS_DEAL_PARKED && deal->problem &&
+               !strcmp(deal->problem, why);
+
+    deal->state = CS_DEAL_PARKED;
+    deal->problem = why;
+    return !said;
+}
+
+/* The deal that has the record; perhaps it is looked at in this very batch. */
+static void park_holder(cs_batch_t *b, cs_deal_t *holder, const cs_deal_t *claimant)
+{
+    cs_item_t *item = item_of_deal(b, holder->id);
+    cs_deal_t *deal = item ? item->deal : holder;
+    const char *why = apr_psprintf(b->p, "referral %s names this deal's record as its own",
+                                   claimant->referral_id);
+    cs_journal_t *journal;
+
+    if (!park(deal, why)) {
+        return;
+    }
+    cs_batch_change(b, CS_CHANGE_DEAL)->deal = deal;
+    journal = apr_pcalloc(b->p, sizeof(*journal));
+    journal->at = b->now;
+    journal->direction = "";
+    journal->action = "park";
+    journal->outcome = "held";
+    journal->why = why;
+    {
+        cs_change_t *change = cs_batch_change(b, CS_CHANGE_JOURNAL);
+        change->journal = journal;
+        change->deal = deal;
+    }
+    if (item && !item->over) {
+        cs_item_finish(item);
+    }
+}
+
+static void park_both(cs_batch_t *b, cs_item_t *item, cs_deal_t *holder)
+{
+    const char *why =
+        apr_psprintf(b->p, "the record is linked to referral %s already", holder->referral_id);
+
+    if (park(item->deal, why)) {
+        cs_item_journal(b, item, "park", "held", why);
+    }
+    if (holder->state != CS_DEAL_UNLINKED && holder->state != CS_DEAL_GONE) {
+        park_holder(b, holder, item->deal);
+        cs_lane_fact(fact_of(b, holder->referral_id), item->deal->referral_id, b->changes);
+        cs_lane_fact(fact_of(b, item->deal->referral_id), holder->referral_id, b->changes);
+    }
+    cs_item_finish(item);
+}
+
+/* ---- two that are one ---- */
+
+/* The holder has no referral: it is this one's. The older deal survives. */
+static void merge(cs_batch_t *b, cs_item_t *item, cs_deal_t *holder)
+{
+    cs_deal_t *mine = item->deal;
+    apr_int64_t goes;
+
+    holder->referral_id = mine->referral_id;
+    holder->engagement_id = mine->engagement_id;
+    holder->title = mine->title;
+    item->deal = holder;
+    item->fresh = 0;
+    if (mine->id) {
+        goes = mine->id < holder->id ? holder->id : mine->id;
+        if (mine->id < holder->id) {
+            holder->created = mine->created;
+            holder->id = mine->id;
+        }
+        cs_batch_change(b, CS_CHANGE_MERGE)->deal = holder;
+        APR_ARRAY_IDX(b->changes, b->changes->nelts - 1, cs_change_t).value = goes;
+    }
+    cs_item_journal(b, item, "merge", "done", "the record's deal and the referral's are one");
+}
+
+apr_status_t cs_meet_holder(cs_batch_t *b, cs_item_t *item, int *pparked, cs_result_t *res)
+{
+    cs_deal_t *holder = NULL;
+    apr_status_t rv;
+
+    *pparked = 0;
+    rv = cs_store_deal_find(b->lane->store, b->lane->site->name,
+                            b->lane->site->crms[item->crm].cfg.name, item->meeting.record_id,
+                            &holder, b->p, res);
+    if (rv != APR_SUCCESS || !holder || holder->id == item->deal->id) {
+        return rv;
+    }
+    if (holder->referral_id) {
+        park_both(b, item, holder);
+        *pparked = 1;
+    }
+    else {
+        merge(b, item, holder);
+    }
+    return rv;
+}
+
+/* ---- going on ---- */
+
+/* The deal of the other referral, NULL when this one is not parked for such a reason. */
+static apr_status_t other_of(cs_batch_t *b, const cs_item_t *item, const char **preferral,
+                             cs_deal_t **pother, cs_result_t *res)
+{
+    apr_status_t rv = cs_store_meta_get(b->lane->store, b->lane->site->name,
+                                        fact_of(b, item->own->id), preferral, b->p, res);
+
+    *pother = NULL;
+    if (rv == APR_SUCCESS && *preferral) {
+        rv = cs_store_deal_find(b->lane->store, b->lane->site->name, CS_SYSTEM_PC, *preferral,
+                                pother, b->p, res);
+    }
+    return rv;
+}
+
+static void forget(cs_batch_t *b, const cs_item_t *item, const char *other)
+{
+    cs_lane_fact(fact_of(b, item->own->id), NULL, b->changes);
+    cs_lane_fact(fact_of(b, other), NULL, b->changes);
+}
+
+apr_status_t cs_meet_parked(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
+{
+    const char *referral = NULL;
+    cs_deal_t *other;
+    apr_status_t rv;
+
+    if (!json_object_size(item->deal->images)) {
+        return APR_SUCCESS; /* is met again, whatever kept it */
+    }
+    rv = other_of(b, item, &referral, &other, res);
+    if (rv != APR_SUCCESS || !referral || (other && other->state == CS_DEAL_PARKED)) {
+        return rv;
+    }
+    item->deal->state = CS_DEAL_LINKED;
+    item->deal->problem = NULL;
+    forget(b, item, referral);
+    cs_item_journal(b, item, "resume", "done",
+                    apr_psprintf(b->p, "referral %s does not name this deal's record any more",
+                                 referral));
+    return rv;
+}
+
+apr_status_t cs_meet_unparked(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
+{
+    const char *referral = NULL;
+    cs_deal_t *other;
+    apr_status_t rv;
+
+    if (json_object_size(item->deal->images)) {
+        return APR_SUCCESS;
+    }
+    rv = other_of(b, item, &referral, &other, res);
+    if (rv == APR_SUCCESS && referral) {
+        if (other) {
+            cs_batch_look_at(b, apr_psprintf(b->p, "deal:%" APR_INT64_T_FMT, other->id));
+        }
+    }
+    return rv;
+}
