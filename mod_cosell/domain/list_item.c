@@ -6,6 +6,7 @@
  */
 #include <apr_lib.h>
 #include <apr_strings.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "list_internal.h"
@@ -22,7 +23,11 @@ json_t *cs_item_value(const json_t *value, apr_pool_t *p)
         text = cs_text_canonical(text, p);
         return text ? json_string(text) : json_null();
     }
-    return json_is_number(value) || json_is_boolean(value) ? json_deep_copy(value) : json_null();
+    if (json_is_real(value)) {
+        /* 0.1 + 0.2 is 0.3: the digits that are printed, and no more. */
+        return json_real(strtod(cs_json_print(value, p), NULL));
+    }
+    return json_is_integer(value) || json_is_boolean(value) ? json_deep_copy(value) : json_null();
 }
 
 int cs_item_value_same(const json_t *a, const json_t *b)

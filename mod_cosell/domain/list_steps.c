@@ -366,26 +366,26 @@ static int goes_any(const cs_listing_t *l)
     return 0;
 }
 
-static void set_members(json_t *out, const cs_list_t *list, const json_t *from)
+static void set_members(json_t *out, const cs_list_t *list, const json_t *from, const json_t *but)
 {
     const char *member;
     json_t *value;
 
     json_object_foreach((json_t *)from, member, value) {
-        if (!json_is_null(value) && strcmp(member, list->key)) {
+        if (!json_is_null(value) && strcmp(member, list->key) && !cs_json_get(but, member)) {
             json_object_set_new(out, member, json_deep_copy(value));
         }
     }
 }
 
-/* What Partner Center once had of it comes back, too. */
+/* What Partner Center once had of it and the CRM does not show comes back, too. */
 static json_t *new_member(const cs_list_t *list, const cs_list_item_t *item)
 {
     json_t *out = json_object();
 
     add_constants(out, list->set);
-    set_members(out, list, item->view->seen_pc);
-    set_members(out, list, item->view->value);
+    set_members(out, list, item->view->seen_pc, item->view->value);
+    set_members(out, list, item->view->value, NULL);
     json_object_set_new(out, list->key, json_string(item->shown));
     return out;
 }
@@ -422,12 +422,12 @@ static json_t *whole_array(cs_planning_t *pl, const cs_listing_t *l)
         const cs_list_item_t *item =
             key ? apr_hash_get(l->by_key, cs_item_fold(key, pl->ptemp), APR_HASH_KEY_STRING) : NULL;
 
-        if (!item || item->pc_item != member || !goes_to_pc(item)) {
-            json_array_append_new(out, json_deep_copy(member));
+        if (item && goes_to_pc(item) && !is_in(item->view->value)) {
+            continue; /* and its twins, or one of them would take its place */
         }
-        else if (is_in(item->view->value)) {
-            json_array_append_new(out, changed_member(l->list, item));
-        }
+        json_array_append_new(out, item && item->pc_item == member && goes_to_pc(item)
+                                       ? changed_member(l->list, item)
+                                       : json_deep_copy(member));
     }
     for (j = 0; j < l->items->nelts; j++) {
         if (goes_to_pc(item_at(l, j)) && !item_at(l, j)->pc_item) {

@@ -8,6 +8,8 @@
 
 #include "list_internal.h"
 
+#define NAME_MAX_UNITS 80
+
 static int is_in(const json_t *value)
 {
     return json_is_object(value);
@@ -26,6 +28,17 @@ static const char *full_name(const json_t *item, apr_pool_t *p)
     return apr_pstrcat(p, first ? first : "", first && last ? " " : "", last ? last : "", NULL);
 }
 
+/* On one line, and not a whole novel. */
+static const char *short_name(const char *name, apr_pool_t *p)
+{
+    char *out = apr_pstrdup(p, cs_text_head(name, NAME_MAX_UNITS, p)), *c;
+
+    for (c = out; *c; c++) {
+        *c = (unsigned char)*c < ' ' ? ' ' : *c;
+    }
+    return out;
+}
+
 static const char *view_name(const cs_line_view_t *view, apr_pool_t *p)
 {
     const json_t *sides[] = {view->pc, view->crm, view->seen_pc, view->seen_crm};
@@ -35,7 +48,7 @@ static const char *view_name(const cs_line_view_t *view, apr_pool_t *p)
     for (i = 0; !name && i < sizeof(sides) / sizeof(sides[0]); i++) {
         name = full_name(sides[i], p);
     }
-    return name;
+    return name ? short_name(name, p) : NULL;
 }
 
 /* "solutions" holds a solution. */
