@@ -102,14 +102,15 @@ class Actions:
         changes["statecode"], changes["statuscode"] = 1, 2
         end = changes.get("actualend") or self.org.now_text()
         changes["actualend"] = end
-        self.org.create(activity, self.org.new_id(), changes, call.actor, checked=False)
+        made = self.org.create(activity, self.org.new_id(), changes, call.actor, checked=False)
         sent = {"statecode": state, "statuscode": status, "actualclosedate": end[:10]}
         revenue = changes.get("actualrevenue")
         if revenue is None and state == 1:
             revenue = row.vals.get("estimatedvalue")
         if revenue is not None:
             sent["actualvalue"] = revenue
-        self.org.update(table, row, sent, call.actor, checked=False)
+        after = self.org.update(table, row, sent, call.actor, checked=False)
+        self.org.tell("Win" if state == 1 else "Lose", table, row.id, (), row, after, call.actor, made)
 
     # Qualifying
 

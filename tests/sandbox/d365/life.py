@@ -44,6 +44,7 @@ def remove(org, table, row, actor, strict, gone, seen):
             org.update(child, one, {col.name: None, col.name + "@": None} if len(col.targets) > 1
                        else {col.name: None}, actor, checked=False)
     org.rows[table.name].delete(row.id, next(org.versions))
+    org.tell("Delete", table, row.id, (), row, None, actor)
 
 
 def restore(org, table, id):

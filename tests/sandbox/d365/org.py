@@ -10,6 +10,7 @@ from .errors import ApiError, bad_argument, bad_status, duplicate_found, key_vio
 from .odata import fold
 from .schema import LOOKUPS, Key, column_from, sales, table_from
 from .store import Row, Rows, Undo
+from .webhooks import Event
 
 OPTIONS = {
     "EmptyErrorCodes": False,
@@ -33,6 +34,10 @@ OPTIONS = {
     "ContactDuplicates": False,
     "UserLanguage": 1033,
     "UrlLimit": 32768,
+    "WebhookDelay": 0.0,
+    "WebhookReorder": 0.0,
+    "WebhookPause": False,
+    "WebhookTimeout": 60.0,
     "ExpiredTokenCode": "0x80044352",
 }
 SYSTEM = ("modifiedon", "modifiedby", "modifiedonbehalfby", "versionnumber")
@@ -42,11 +47,14 @@ FORBIDDEN_IN_KEYS = re.compile(r"[/<>*%&:\\?+]")
 class Actor:
     """Who writes: the user shown as author, and the real one behind an impersonation."""
 
-    __slots__ = ("user", "behind")
+    __slots__ = ("user", "behind", "bypass", "tag")
 
-    def __init__(self, user, behind=None):
+    def __init__(self, user, behind=None, bypass=None, tag=None):
+        """`bypass`: steps that shall not hear of the write (True = all); `tag`: the mark a caller gave it."""
         self.user = user
         self.behind = behind
+        self.bypass = bypass
+        self.tag = tag
 
 
 class Org:
@@ -66,6 +74,9 @@ class Org:
         self.base_currency = None
         self.denied = {}
         self.trash = {}
+        self.listener = None
+        self.quiet = False
+        self.waiting = []
         self.quirks = quirks.Quirks(self)
         self.duplicate_rules = {"account": [["emailaddress1"]], "contact": [["emailaddress1"]],
                                 "lead": [["emailaddress1"]]}
@@ -177,7 +188,7 @@ class Org:
             "currencydecimalprecision": 2, "expirechangetrackingindays": 7, "schemanameprefix": "new",
             "basecurrencyid": self.base_currency})
         ids = {}
-        for name in ("CreateMultiple", "UpdateMultiple", "UpsertMultiple"):
+        for name in ("CreateMultiple", "UpdateMultiple", "UpsertMultiple", "Create", "Update", "Delete", "Win", "Lose"):
             ids[name] = self.person_creates(self.table("sdkmessage"), {"name": name}).id
         for table in self.schema.tables.values():
             for name, id in ids.items():
@@ -188,6 +199,8 @@ class Org:
     @staticmethod
     def takes_many(table, message):
         """Whether the table has the bulk message: the standard ones lack UpsertMultiple."""
+        if not message.endswith("Multiple"):
+            return message not in ("Win", "Lose") or table.name == "opportunity"
         return table.custom or (message != "UpsertMultiple" and table.name in (
             "opportunity", "lead", "account", "contact"))
 
@@ -239,11 +252,12 @@ class Org:
     @contextmanager
     def atomic(self):
         """A transaction: whatever leaves it by an exception leaves no trace in any table."""
-        outer = self.undo.log
+        outer, told = self.undo.log, len(self.waiting)
         mine = self.undo.log = []
         try:
             yield
         except BaseException:
+            del self.waiting[told:]
             for rows, id, before in reversed(mine):
                 rows.restore(id, before)
             self.undo.log = outer
@@ -251,6 +265,20 @@ class Org:
         self.undo.log = outer
         if outer is not None:
             outer.extend(mine)
+            return
+        waiting, self.waiting = self.waiting, []
+        for event in waiting:
+            self.listener(event)
+
+    def tell(self, *what):
+        """Something happened; what a transaction does is told once it is done."""
+        if self.listener is None or self.quiet or not self.rows["sdkmessageprocessingstep"].now:
+            return
+        event = Event(*what)
+        if self.undo.log is not None:
+            self.waiting.append(event)
+        else:
+            self.listener(event)
 
     def new_id(self):
         return str(uuid.uuid4())
@@ -280,7 +308,9 @@ class Org:
         name = table.columns.get(table.primary_name)
         if name is not None and name.number and name.name not in vals:
             vals[name.name] = "%s-%05d" % (vals["createdon"][:10], next(name.number))
-        return self._store(rows, table, None, vals, set())
+        row = self._store(rows, table, None, vals, set())
+        self.tell("Create", table, id, set(changes) | {"createdon", "modifiedon", table.pk}, None, row, actor)
+        return row
 
     def update(self, table, row, changes, actor, checked=True):
         vals = dict(row.vals)
@@ -307,7 +337,9 @@ class Org:
         if actor.behind:
             vals["modifiedonbehalfby"] = actor.behind
         touched.update(SYSTEM)
-        return self._store(self.rows[table.name], table, row, vals, touched)
+        after = self._store(self.rows[table.name], table, row, vals, touched)
+        self.tell("Update", table, row.id, set(changes) | {"modifiedon", "modifiedby", table.pk}, row, after, actor)
+        return after
 
     def delete(self, table, row, actor, strict=True):
         life.delete(self, table, row, actor, strict)

@@ -531,6 +531,51 @@ def settings(schema):
     t.add(lookup("sdkmessageid", "sdkmessage"))
     t.add(text("primaryobjecttypecode", 128))
     system_columns(t, owned=False)
+    webhooks(schema)
+
+
+def webhooks(schema):
+    t = schema.add(Table("serviceendpoint", "serviceendpoints", "serviceendpointid", "name", otc=4618, owned=False))
+    t.add(text("name", 256))
+    t.add(text("url", 4000))
+    t.add(choice("contract", [(1, "OneWay"), (2, "Queue"), (7, "Event Hub"), (8, "Webhook")]))
+    t.add(choice("authtype", [(4, "WebhookKey"), (5, "HttpHeader"), (6, "HttpQueryString")]))
+    t.add(memo("authvalue")).hidden = "null"
+    system_columns(t, owned=False)
+
+    t = schema.add(Table("sdkmessageprocessingstep", "sdkmessageprocessingsteps", "sdkmessageprocessingstepid", "name",
+                         otc=4608, owned=False))
+    t.add(text("name", 256))
+    t.add(choice("mode", [(0, "Synchronous"), (1, "Asynchronous")], default=1))
+    t.add(choice("stage", [(10, "Pre-validation"), (20, "Pre-operation"), (40, "Post-operation")], default=40))
+    t.add(whole("rank", default=1))
+    t.add(choice("supporteddeployment", [(0, "Server Only"), (2, "Both")], default=0))
+    t.add(flag("asyncautodelete", False))
+    t.add(memo("filteringattributes", 100000))
+    t.add(memo("description"))
+    t.add(lookup("sdkmessageid", "sdkmessage"))
+    t.add(lookup("sdkmessagefilterid", "sdkmessagefilter"))
+    t.add(lookup("eventhandler", "serviceendpoint", "plugintype", cascade="delete"))
+    state_columns(t, [(0, "Enabled"), (1, "Disabled")], [(1, "Enabled", 0), (2, "Disabled", 1)])
+    system_columns(t, owned=False)
+
+    t = schema.add(Table("sdkmessageprocessingstepimage", "sdkmessageprocessingstepimages",
+                         "sdkmessageprocessingstepimageid", "name", otc=4615, owned=False))
+    t.add(text("name", 256))
+    t.add(text("entityalias", 256))
+    t.add(choice("imagetype", [(0, "PreImage"), (1, "PostImage"), (2, "Both")]))
+    t.add(memo("attributes", 100000))
+    t.add(text("messagepropertyname", 256))
+    t.add(lookup("sdkmessageprocessingstepid", "sdkmessageprocessingstep", cascade="delete"))
+    system_columns(t, owned=False)
+
+    t = schema.add(Table("asyncoperation", "asyncoperations", "asyncoperationid", "name", otc=4700, owned=False))
+    t.add(text("name", 256))
+    t.add(memo("message", 100000))
+    t.add(lookup("owningextensionid", "sdkmessageprocessingstep", cascade="none"))
+    state_columns(t, [(0, "Ready"), (3, "Completed")], [(0, "Waiting For Resources", 0), (30, "Succeeded", 3),
+                                                        (31, "Failed", 3)])
+    system_columns(t, owned=False)
 
 
 def connector(schema):

@@ -8,7 +8,7 @@ from .actions import Actions
 from .errors import (
     ApiError, bad_argument, bad_payload, bad_query, no_row, no_row_by_key, no_segment, row_exists, version_differs,
 )
-from .org import FORBIDDEN_IN_KEYS
+from .org import FORBIDDEN_IN_KEYS, Actor
 from .payload import read_object, read_payload
 from .render import Renderer, Views
 from .tracking import Tracking
@@ -101,9 +101,24 @@ class Service:
 
     def handle(self, call):
         try:
+            if call.method != "GET" and self.org.listener is not None:
+                self.mark(call)
             return self.route(call)
         except ApiError as e:
             return self.refusal(call, e)
+
+    @staticmethod
+    def mark(call):
+        """What a caller says about who shall hear of its write."""
+        headers = call.headers
+        steps = headers.get("MSCRM.BypassBusinessLogicExecutionStepIds")
+        every = headers.get("MSCRM.BypassBusinessLogicExecution", "")
+        tag = re.search(r"(?:^|&)tag=([^&]*)", call.query) if "tag=" in call.query else None
+        if not steps and not every and tag is None:
+            return
+        bypass = True if "CustomAsync" in every else \
+            {s.strip().lower() for s in steps.split(",")} if steps else None
+        call.actor = Actor(call.actor.user, call.actor.behind, bypass, unquote(tag.group(1)) if tag else None)
 
     def refusal(self, call, e):
         code = "" if self.org.options["EmptyErrorCodes"] else e.code

@@ -41,6 +41,7 @@ class Rows:
         self.order = {}
         self.order_kept = True
         self.gone = {}
+        self.changes = 0
         self.journal = deque()
         self.history = {}
         self.journalling = True
@@ -51,6 +52,7 @@ class Rows:
 
     def put(self, row):
         before = self.now.get(row.id)
+        self.changes += 1
         if self.journalling:
             self.remember(row.id, before)
         if self.undo.log is not None:
@@ -77,6 +79,7 @@ class Rows:
         before = self.now.get(id)
         if before is None:
             return None
+        self.changes += 1
         if self.journalling:
             self.remember(id, before)
         if self.undo.log is not None:
@@ -97,6 +100,7 @@ class Rows:
     def restore(self, id, before):
         """Takes the newest change of a row back as if it had never been."""
         after = self.now.pop(id, None)
+        self.changes += 1
         self.recent.pop(id, None)
         self.order.pop(id, None)
         self.gone.pop(id, None)
