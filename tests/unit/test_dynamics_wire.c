@@ -458,6 +458,106 @@ static void test_errors(void **state)
     }
 }
 
+/* Messages as services have answered them, and the column that each blames. */
+static void test_blames(void **state)
+{
+    static const struct {
+        int status;
+        const char *code, *message, *blames;
+        cs_class_e cls;
+    } table[] = {
+        {400, "0x80044331",
+         "A validation error occurred. The length of the 'subject' attribute of the 'task' entity "
+         "exceeded the maximum allowed length of '200'.",
+         "subject", CS_CLASS_DATA},
+        {400, "0x8004431A",
+         "A validation error occurred. The value 5 of 'msdyn_paymentterms' on record of type "
+         "'msdyn_rule' is outside the valid range. Accepted Values: 1,2,3,192350001.",
+         "msdyn_paymentterms", CS_CLASS_DATA},
+        {400, "0x80044330",
+         "A validation error occurred. The value of 'estimatedvalue' on record of type "
+         "'opportunity' is outside the valid range.",
+         "estimatedvalue", CS_CLASS_DATA},
+        {400, "0x80048d19",
+         "Error identified in Payload provided by the user for Entity :'opportunities', For more "
+         "information on this error please follow this help link "
+         "https://go.microsoft.com/fwlink/?linkid=2195293  ---->  InnerException : "
+         "Microsoft.OData.ODataException: An undeclared property 'New_Partner' which only has "
+         "property annotations in the payload but no property value was found in the payload.",
+         "New_Partner", CS_CLASS_SUSPEND},
+        {400, "0x80048d19",
+         "The property 'nosuch' does not exist on type 'Microsoft.Dynamics.CRM.account'. Make sure "
+         "to only use property names that are defined by the type.",
+         "nosuch", CS_CLASS_SUSPEND},
+        {400, "0x80060888",
+         "Could not find a property named 'nosuch' on type 'Microsoft.Dynamics.CRM.account'.",
+         "nosuch", CS_CLASS_SUSPEND},
+        {400, "0x80048d19", "Cannot convert the literal 'abc' to the expected type 'Edm.Decimal'.",
+         NULL, CS_CLASS_DATA},
+        {400, "0x80048d19",
+         "An unexpected 'StartObject' node was found when reading from the JSON reader. A "
+         "'PrimitiveValue' node was expected.",
+         NULL, CS_CLASS_DATA},
+        {403, "0x8004f507",
+         "Caller user with Id x does not have update permissions for the 'creditlimit' attribute.",
+         "creditlimit", CS_CLASS_DATA},
+        {400, "0x80040203", "Attribute 'customerid' cannot be null.", "customerid", CS_CLASS_DATA},
+        {400, "0x80040203", "Something is wrong with 'it'", NULL, CS_CLASS_DATA},
+        {400, "0x80040265", "The discount of 'Fabrikam' is too high.", NULL, CS_CLASS_REFUSED},
+        {412, "0x80060882", "The version of the existing record doesn't match", NULL,
+         CS_CLASS_CONFLICT},
+    };
+    cs_http_request_t request = {
+        .method = "PATCH", .url = "https://h.example/x", .label = "update x"};
+    apr_pool_t *p = *state;
+    size_t i;
+
+    for (i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        cs_http_response_t r;
+        cs_result_t res;
+
+        answer(&r, table[i].status,
+               apr_psprintf(p, "{\"error\":{\"code\":\"%s\",\"message\":\"%s\"}}", table[i].code,
+                            table[i].message),
+               p);
+        cs_dyn_classify(&res, &r, &request, CS_DYN_UPDATE, OPP, p);
+        assert_int_equal(res.cls, table[i].cls);
+        if (table[i].blames) {
+            assert_non_null(res.blames);
+            assert_string_equal(res.blames, table[i].blames);
+        }
+        else {
+            assert_null(res.blames);
+        }
+        /* nobody is to blame for a question */
+        cs_dyn_classify(&res, &r, &request, CS_DYN_READ, OPP, p);
+        assert_null(res.blames);
+    }
+    assert_null(cs_dyn_blamed(NULL, p));
+    assert_null(cs_dyn_blamed("", p));
+    assert_null(cs_dyn_blamed("property named '", p));
+    assert_null(cs_dyn_blamed("property named 'a b' and attribute ''", p));
+}
+
+static void test_names_of_columns(void **state)
+{
+    apr_pool_t *p = *state;
+    const cs_dyn_table_t *t = cs_dyn_table_of(
+        json_of("{\"EntitySetName\":\"xs\",\"PrimaryIdAttribute\":\"xid\",\"ManyToOneRelationships\":"
+                "[{\"ReferencingAttribute\":\"new_partner\",\"ReferencedEntity\":\"account\","
+                "\"ReferencingEntityNavigationPropertyName\":\"new_Partner\"}]}",
+                p),
+        "x", p);
+
+    assert_string_equal(cs_dyn_column_of(t, "new_Partner", p), "new_partner");
+    assert_string_equal(cs_dyn_column_of(t, "_new_partner_value", p), "new_partner");
+    assert_string_equal(cs_dyn_column_of(t, "Name", p), "name");
+    assert_string_equal(cs_dyn_column_of(t, "ownerid", p), "ownerid");
+    assert_string_equal(
+        cs_dyn_column_of(cs_dyn_table_std("opportunity"), "customerid_account", p), "customerid");
+    assert_string_equal(cs_dyn_column_of(NULL, "_value", p), "_value");
+}
+
 static void test_config_check(void **state)
 {
     apr_pool_t *p = *state;
@@ -505,6 +605,8 @@ int main(void)
         UNIT_TEST(test_learnt_table),
         UNIT_TEST(test_code),
         UNIT_TEST(test_errors),
+        UNIT_TEST(test_blames),
+        UNIT_TEST(test_names_of_columns),
         UNIT_TEST(test_config_check),
     };
 

@@ -14,6 +14,7 @@
 #define MOST_TOGETHER 25 /* records in one query */
 #define MOST_ROWS 500    /* of one list of one record */
 #define MOST_ROUNDS 20
+#define MOST_ADDRESS 60000
 #define PAGE_SIZE "odata.maxpagesize=1000"
 
 /* One list of one record. */
@@ -311,10 +312,17 @@ static int add_row(entry_t *entry, const json_t *row, const cs_dyn_table_t *tabl
 static const char *path_under_root(const cs_crm_t *crm, const char *address)
 {
     apr_size_t len = strlen(crm->root);
+    const char *at;
 
-    return address && !strncasecmp(address, crm->root, len) && strlen(address + len) <= 60000
-               ? address + len
-               : NULL;
+    if (!address || strncasecmp(address, crm->root, len) || strlen(address) > MOST_ADDRESS) {
+        return NULL;
+    }
+    for (at = address; *at; at++) {
+        if ((unsigned char)*at <= 0x20 || *at == 0x7f) {
+            return NULL;
+        }
+    }
+    return address + len;
 }
 
 static int follow(query_t *q, entry_t *entry, const char *address, int members)
