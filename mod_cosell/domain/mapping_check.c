@@ -319,7 +319,7 @@ static void check_list(cs_load_t *l, const cs_mapping_kind_t *kind, const cs_lis
     if (list->to_crm) {
         claim_list_columns(l, kind, list, crm, who);
     }
-    if (list->to_pc && list->pc) {
+    if (list->to_pc && list->pc && list->pc->root == CS_ROOT_OWN) {
         const writer_t writer = {list->pc->bare, 1, list->events, who};
 
         claim_all(l, pc, &writer, list->pointer);

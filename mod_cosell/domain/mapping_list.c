@@ -282,7 +282,7 @@ static void load_child(cs_load_t *l, cs_list_t *list, const json_t *crm, const c
     if (fields) {
         list->fields = load_members(l, list, fields, cs_load_ptr(l, ptr, "fields"));
     }
-    if (!fields && !cs_json_get(crm, "find")) {
+    if (!fields && !cs_json_get(crm, "find") && !cs_json_get(crm, "column")) {
         cs_load_error(l, ptr,
                       "nothing of a row is read; allowed: \"column\" and \"find\", or \"fields\"");
     }
@@ -413,7 +413,7 @@ static void load_crm(cs_load_t *l, cs_list_t *list, const json_t *crm, const cha
 /* ---- members of an item ---- */
 
 /* The key has a column of its own, or the items of the two sides cannot be told apart. */
-static void take_key_column(cs_load_t *l, cs_list_t *list, const char *ptr)
+static void take_key_column(cs_load_t *l, cs_list_t *list, const char *ptr, int good)
 {
     const cs_column_t *column = column_of_member(list->fields, list->key);
 
@@ -427,7 +427,7 @@ static void take_key_column(cs_load_t *l, cs_list_t *list, const char *ptr)
     if (column) {
         list->key_column = column->text;
     }
-    if (!list->key_column) {
+    if (!list->key_column && good) {
         cs_load_error(l, cs_load_ptr(l, ptr, "key"),
                       "no column holds the key \"%s\"; allowed: one in the look-up's \"by\", in "
                       "\"item\" or in \"fields\"",
@@ -585,6 +585,7 @@ static cs_list_t *load_list(cs_load_t *l, const char *name, const json_t *json, 
 {
     cs_list_t *list = apr_pcalloc(l->p, sizeof(*list));
     const json_t *item = cs_json_get(json, "item"), *set = cs_json_get(json, "set");
+    int errors = l->errors->nelts;
 
     list->name = apr_pstrdup(l->p, name);
     list->pointer = ptr;
@@ -610,7 +611,7 @@ static cs_list_t *load_list(cs_load_t *l, const char *name, const json_t *json, 
         }
     }
     check_once(l, list, ptr);
-    take_key_column(l, list, ptr);
+    take_key_column(l, list, ptr, l->errors->nelts == errors);
     if (set) {
         load_set(l, list, set, cs_load_ptr(l, ptr, "set"));
     }

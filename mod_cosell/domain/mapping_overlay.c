@@ -125,14 +125,14 @@ static json_t *merge_records(const json_t *base, const json_t *over)
     }
     out = json_deep_copy(base);
     json_object_foreach((json_t *)over, key, value) {
-        const json_t *below = cs_json_get(base, key);
-        int like = cs_json_str(below, "like") || cs_json_str(value, "like");
+        const json_t *below = cs_json_get(base, key), *like = cs_json_get(value, "like");
 
         if (json_is_null(value)) {
             json_object_del(out, key);
         }
         else {
-            json_object_set_new(out, key, merge(below, value, like));
+            like = like ? like : cs_json_get(below, "like");
+            json_object_set_new(out, key, merge(below, value, json_is_string(like)));
         }
     }
     return out;
