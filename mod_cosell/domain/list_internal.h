@@ -24,9 +24,10 @@ typedef struct cs_list_item_t {
     const json_t *pc_item; /* the first of this key in the array; NULL = none */
     const json_t *row;     /* the first child row of this key; NULL = none or no child row */
     const char *row_id, *version;
-    const json_t *found;            /* the row found: its columns; NULL = none */
-    const cs_list_users_t *place;   /* USERS: where it is, or where it goes */
-    int in_crm, twins;              /* twins: further rows of this key */
+    const json_t *found;           /* the row found: its columns; NULL = none */
+    const cs_list_users_t *place;  /* USERS: where it is, or where it goes */
+    int in_crm, twins;             /* twins: further rows of this key, */
+    apr_array_header_t *twin_rows; /* const json_t *: as far as they are child rows; NULL = none */
     cs_list_how_e how;
     json_t *lookup;  /* "$lookup" of the row found; NULL = none needed */
     json_t *changes; /* CHANGE: columns */
@@ -37,9 +38,9 @@ typedef struct cs_listing_t {
     const json_t *array;    /* Partner Center's; NULL = none */
     const char *pc_unread;  /* why what an image has is not to be taken for removed; NULL = it is */
     const char *crm_unread; /* why nothing is known of the CRM's side; NULL = it is known */
-    const char *owner_unread; /* the same of the record's own look-up alone */
-    int pc_other, crm_other;  /* items without a key of their own */
-    int occupied;             /* COLUMN: the record's look-up names a row */
+    const char *owner_unread;  /* the same of the record's own look-up alone */
+    int pc_other, crm_other;   /* items without a key of their own */
+    int occupied;              /* COLUMN: the record's look-up names a row */
     apr_array_header_t *items; /* cs_list_item_t * */
     apr_hash_t *by_key;
 } cs_listing_t;
@@ -79,9 +80,6 @@ const char *cs_item_found_differs(const cs_list_t *list, const cs_line_view_t *v
 void cs_item_decide(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item);
 /* Its last part for an item that the CRM lacks: TO_CRM, or why not. */
 void cs_item_add_to_crm(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item, const char *why);
-void cs_item_judge(cs_line_view_t *view, cs_verdict_e verdict, const char *why);
-void cs_item_judge_taken(cs_line_view_t *view, cs_verdict_e verdict, const char *rest,
-                         const char *why);
 
 /* reconcile_list.c: 1 = the new record's owner is one of this list's people. */
 int cs_list_gives_owner(const cs_planning_t *pl, const cs_list_t *list);

@@ -208,8 +208,7 @@ int cs_item_only_gaps(const cs_list_t *list, const json_t *item, const json_t *o
     for (i = 0; list->fields && i < list->fields->nelts; i++) {
         const char *member = APR_ARRAY_IDX(list->fields, i, cs_member_column_t).member;
 
-        if (member_differs(list, member, item, other) &&
-            !json_is_null(cs_json_get(item, member))) {
+        if (member_differs(list, member, item, other) && !json_is_null(cs_json_get(item, member))) {
             return 0;
         }
     }

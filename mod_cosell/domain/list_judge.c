@@ -13,20 +13,6 @@
 
 /* ---- verdicts ---- */
 
-void cs_item_judge(cs_line_view_t *view, cs_verdict_e verdict, const char *why)
-{
-    view->verdict = verdict;
-    view->why = why;
-}
-
-void cs_item_judge_taken(cs_line_view_t *view, cs_verdict_e verdict, const char *rest,
-                        const char *why)
-{
-    cs_item_judge(view, verdict, why);
-    view->take = 1;
-    view->rest = rest;
-}
-
 static int is_in(const json_t *value)
 {
     return json_is_object(value);
@@ -38,9 +24,10 @@ static int condition_holds(const cs_planning_t *pl, const cs_listing_t *l, cs_li
     int holds = cs_cond_holds(l->list->when, &pl->world);
 
     if (holds != 1) {
-        cs_item_judge(view, CS_VERDICT_SKIPPED,
-              apr_psprintf(pl->p, holds ? "a column of %s could not be read" : "only when %s",
-                           l->list->when->text));
+        cs_view_judge(view, CS_VERDICT_SKIPPED,
+                      apr_psprintf(pl->p,
+                                   holds ? "a column of %s could not be read" : "only when %s",
+                                   l->list->when->text));
     }
     return holds == 1;
 }
@@ -62,12 +49,13 @@ static int may_reach_crm(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *ite
         return 0;
     }
     if (!cs_planning_writable(pl)) {
-        cs_item_judge(view, CS_VERDICT_CLOSED, "the record is closed in the CRM");
+        cs_view_judge(view, CS_VERDICT_CLOSED, "the record is closed in the CRM");
         return 0;
     }
     refused = cs_image_refused(pl, view->line, view->pc);
     if (refused) {
-        cs_item_judge(view, CS_VERDICT_REFUSED, apr_psprintf(pl->p, "the CRM refused it: %s", refused));
+        cs_view_judge(view, CS_VERDICT_REFUSED,
+                      apr_psprintf(pl->p, "the CRM refused it: %s", refused));
         return 0;
     }
     return 1;
@@ -81,15 +69,16 @@ static int has_lookup(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
     item->lookup = cs_find_lookup(l->list->find, pl->doc, item->pc_item, item->shown,
                                   item->view->line, 1, pl->p);
     if (!item->lookup) {
-        cs_item_judge(item->view, CS_VERDICT_HELD,
-              apr_psprintf(pl->p, "it lacks what a %s is found by", l->list->find->name));
+        cs_view_judge(item->view, CS_VERDICT_HELD,
+                      apr_psprintf(pl->p, "it lacks what a %s is found by", l->list->find->name));
     }
     return item->lookup != NULL;
 }
 
 static void send_to_crm(cs_list_item_t *item, cs_list_how_e how, json_t *value, const char *why)
 {
-    cs_item_judge(item->view, CS_VERDICT_TO_CRM, why);
+    cs_view_judge(item->view, CS_VERDICT_TO_CRM, why);
+    item->view->to_crm = 1;
     item->view->value = value;
     item->how = how;
 }
@@ -104,7 +93,7 @@ void cs_item_add_to_crm(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item
 static void change_in_crm(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item, const char *why)
 {
     if (!item->row_id) {
-        cs_item_judge_taken(item->view, CS_VERDICT_STAYS, CS_REST_STAYS, "the CRM has no column for it");
+        cs_view_take(item->view, CS_VERDICT_STAYS, CS_REST_STAYS, "the CRM has no column for it");
     }
     else if (may_reach_crm(pl, l, item)) {
         send_to_crm(item, CS_HOW_CHANGE, item->view->pc, why);
@@ -117,8 +106,8 @@ static void remove_from_crm(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *
     int users = l->list->shape == CS_LIST_USERS;
 
     if (l->list->to_crm_add_only || (users && !(item->place && item->place->child))) {
-        cs_item_judge_taken(item->view, CS_VERDICT_STAYS, CS_REST_STAYS,
-                    "removed at Partner Center; the record keeps it");
+        cs_view_take(item->view, CS_VERDICT_STAYS, CS_REST_STAYS,
+                     "removed at Partner Center; the record keeps it");
     }
     else if (may_reach_crm(pl, l, item)) {
         send_to_crm(item, l->list->shape == CS_LIST_COLUMN ? CS_HOW_COLUMN : CS_HOW_REMOVE,
@@ -134,7 +123,8 @@ static int may_reach_pc(cs_planning_t *pl, cs_listing_t *l, cs_line_view_t *view
         return 0;
     }
     if (pl->terminal) {
-        cs_item_judge(view, CS_VERDICT_CLOSED, "the referral is closed at Partner Center; edits stay here");
+        cs_view_judge(view, CS_VERDICT_CLOSED,
+                      "the referral is closed at Partner Center; edits stay here");
         return 0;
     }
     return 1;
@@ -172,10 +162,11 @@ static void send_to_pc(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item,
         return;
     }
     if (missing) {
-        cs_item_judge(view, CS_VERDICT_HELD, apr_psprintf(pl->p, "%s is missing", missing));
+        cs_view_judge(view, CS_VERDICT_HELD, apr_psprintf(pl->p, "%s is missing", missing));
         return;
     }
-    cs_item_judge(view, CS_VERDICT_TO_PC, why);
+    cs_view_judge(view, CS_VERDICT_TO_PC, why);
+    view->to_pc = 1;
     view->value = view->crm;
 }
 
@@ -189,8 +180,8 @@ static int stands_in(const cs_planning_t *pl, const cs_listing_t *l, const cs_li
 static void add_to_pc(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item, const char *why)
 {
     if (stands_in(pl, l, item)) {
-        cs_item_judge_taken(item->view, CS_VERDICT_STAYS, CS_REST_STAYS,
-                    "owns records of which nobody else is a user");
+        cs_view_take(item->view, CS_VERDICT_STAYS, CS_REST_STAYS,
+                     "owns records of which nobody else is a user");
     }
     else {
         send_to_pc(pl, l, item, why);
@@ -200,8 +191,8 @@ static void add_to_pc(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item, 
 static void remove_from_pc(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
 {
     if (l->list->to_pc_add_only) {
-        cs_item_judge_taken(item->view, CS_VERDICT_STAYS, CS_REST_STAYS,
-                    "removed in the CRM; Partner Center keeps it");
+        cs_view_take(item->view, CS_VERDICT_STAYS, CS_REST_STAYS,
+                     "removed in the CRM; Partner Center keeps it");
     }
     else {
         send_to_pc(pl, l, item, "removed in the CRM");
@@ -215,14 +206,14 @@ static void judge_create(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *ite
     cs_line_view_t *view = item->view;
 
     if (!is_in(view->pc)) {
-        cs_item_judge_taken(view, CS_VERDICT_EQUAL, NULL, NULL);
+        cs_view_take(view, CS_VERDICT_EQUAL, NULL, NULL);
     }
     else if (!l->list->to_crm) {
-        cs_item_judge(view, CS_VERDICT_SKIPPED, "goes to Partner Center once the record exists");
+        cs_view_judge(view, CS_VERDICT_SKIPPED, "goes to Partner Center once the record exists");
     }
     else if (!(l->list->events & CS_ON_CREATE)) {
-        cs_item_judge_taken(view, CS_VERDICT_SKIPPED, CS_REST_INTRODUCED,
-                    "not written at creation; the next change is");
+        cs_view_take(view, CS_VERDICT_SKIPPED, CS_REST_INTRODUCED,
+                     "not written at creation; the next change is");
     }
     else {
         cs_item_add_to_crm(pl, l, item, "new record");
@@ -240,28 +231,28 @@ static void judge_same(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
         send_to_pc(pl, l, item, "changed in the CRM");
     }
     else if (member) {
-        cs_item_judge_taken(view, CS_VERDICT_STAYS, CS_REST_STAYS,
-                    apr_psprintf(pl->p, "%s differs; a row that others use, too, is not changed",
-                                 member));
+        cs_view_take(
+            view, CS_VERDICT_STAYS, CS_REST_STAYS,
+            apr_psprintf(pl->p, "%s differs; a row that others use, too, is not changed", member));
     }
     else {
-        cs_item_judge_taken(view, CS_VERDICT_EQUAL, NULL,
-                    item->twins ? apr_psprintf(pl->p, "%d more row%s of it; the first counts",
-                                               item->twins, item->twins == 1 ? "" : "s")
-                                : NULL);
+        cs_view_take(view, CS_VERDICT_EQUAL, NULL,
+                     item->twins ? apr_psprintf(pl->p, "%d more row%s of it; the first counts",
+                                                item->twins, item->twins == 1 ? "" : "s")
+                                 : NULL);
     }
 }
 
 static void judge_one_way(cs_list_item_t *item)
 {
-    cs_item_judge_taken(item->view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY,
-                "changed at the target of a one-way list");
+    cs_view_take(item->view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY,
+                 "changed at the target of a one-way list");
 }
 
 static void judge_introduced(cs_list_item_t *item)
 {
-    cs_item_judge_taken(item->view, CS_VERDICT_SKIPPED, CS_REST_INTRODUCED,
-                "differed when first compared; the next edit on either side decides");
+    cs_view_take(item->view, CS_VERDICT_SKIPPED, CS_REST_INTRODUCED,
+                 "differed when first compared; the next edit on either side decides");
 }
 
 static void judge_first(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
@@ -285,7 +276,8 @@ static void judge_first(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item
             judge_one_way(item);
         }
     }
-    else if (list->to_crm && !list->to_crm_add_only && cs_item_only_gaps(list, view->crm, view->pc)) {
+    else if (list->to_crm && !list->to_crm_add_only &&
+             cs_item_only_gaps(list, view->crm, view->pc)) {
         change_in_crm(pl, l, item, "empty in the CRM");
     }
     else if (list->to_pc && !list->to_pc_add_only && cs_item_only_gaps(list, view->pc, view->crm)) {
@@ -294,6 +286,7 @@ static void judge_first(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item
     else {
         judge_introduced(item);
     }
+    view->bulk = view->to_crm && cs_planning_remapped(pl);
 }
 
 static void judge_resting(cs_planning_t *pl, cs_list_item_t *item)
@@ -302,20 +295,20 @@ static void judge_resting(cs_planning_t *pl, cs_list_item_t *item)
     const char *rest = cs_image_rest(pl->look->deal, view->line);
 
     if (rest && !strcmp(rest, CS_REST_HELD)) {
-        cs_item_judge_taken(view, CS_VERDICT_HELD, CS_REST_HELD,
-                    "both sides changed; the next edit on either side decides");
+        cs_view_take(view, CS_VERDICT_HELD, CS_REST_HELD,
+                     "both sides changed; the next edit on either side decides");
     }
     else if (rest && !strcmp(rest, CS_REST_ONE_WAY)) {
         judge_one_way(item);
     }
     else if (rest && !strcmp(rest, CS_REST_NOT_KEPT)) {
-        cs_item_judge_taken(view, CS_VERDICT_NOT_KEPT, CS_REST_NOT_KEPT,
-                    "the CRM made something else of it; sent again when Partner Center's moves");
+        cs_view_take(view, CS_VERDICT_NOT_KEPT, CS_REST_NOT_KEPT,
+                     "the CRM made something else of it; sent again when Partner Center's moves");
     }
     else if (rest && !strcmp(rest, CS_REST_STAYS)) {
-        cs_item_judge_taken(view, CS_VERDICT_STAYS, CS_REST_STAYS,
-                    is_in(view->pc) ? "the record does not show it; it stays at Partner Center"
-                                    : "not at Partner Center; the record keeps it");
+        cs_view_take(view, CS_VERDICT_STAYS, CS_REST_STAYS,
+                     is_in(view->pc) ? "the record does not show it; it stays at Partner Center"
+                                     : "not at Partner Center; the record keeps it");
     }
     else {
         judge_introduced(item);
@@ -336,8 +329,8 @@ static void judge_pc_moved(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *i
         cs_item_add_to_crm(pl, l, item, "added at Partner Center");
     }
     else if (l->list->to_crm_add_only) {
-        cs_item_judge_taken(view, CS_VERDICT_STAYS, CS_REST_STAYS,
-                    "changed at Partner Center; what the record has stays");
+        cs_view_take(view, CS_VERDICT_STAYS, CS_REST_STAYS,
+                     "changed at Partner Center; what the record has stays");
     }
     else {
         change_in_crm(pl, l, item, "changed at Partner Center");
@@ -358,8 +351,8 @@ static void judge_crm_moved(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *
         add_to_pc(pl, l, item, "added in the CRM");
     }
     else if (l->list->to_pc_add_only) {
-        cs_item_judge_taken(view, CS_VERDICT_STAYS, CS_REST_STAYS,
-                    "changed in the CRM; what Partner Center has stays");
+        cs_view_take(view, CS_VERDICT_STAYS, CS_REST_STAYS,
+                     "changed in the CRM; what Partner Center has stays");
     }
     else {
         send_to_pc(pl, l, item, "changed in the CRM");
@@ -386,8 +379,8 @@ static void judge_both_moved(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t 
         judge_crm_moved(pl, l, item);
     }
     else {
-        cs_item_judge_taken(view, CS_VERDICT_HELD, CS_REST_HELD,
-                    "both sides changed; the next edit on either side decides");
+        cs_view_take(view, CS_VERDICT_HELD, CS_REST_HELD,
+                     "both sides changed; the next edit on either side decides");
     }
 }
 
@@ -404,17 +397,17 @@ static void judge_known(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item
     int pc_moved, crm_moved;
 
     if (!view->pc || !view->crm) {
-        cs_item_judge(view, CS_VERDICT_UNREADABLE, view->pc          ? l->crm_unread     ? l->crm_unread
-                                                               : l->owner_unread
-                                           : l->pc_unread);
+        cs_view_judge(view, CS_VERDICT_UNREADABLE,
+                      view->pc ? l->crm_unread ? l->crm_unread : l->owner_unread : l->pc_unread);
         return;
     }
-    if (is_in(view->pc) == is_in(view->crm) && !cs_item_fields_differ(l->list, view->pc, view->crm)) {
+    if (is_in(view->pc) == is_in(view->crm) &&
+        !cs_item_fields_differ(l->list, view->pc, view->crm)) {
         judge_same(pl, l, item);
         return;
     }
     if (!(l->list->events & CS_ON_UPDATE)) {
-        cs_item_judge(view, CS_VERDICT_CREATE_ONLY, "written once, not compared afterwards");
+        cs_view_judge(view, CS_VERDICT_CREATE_ONLY, "written once, not compared afterwards");
         return;
     }
     if (!view->seen_pc || !view->seen_crm) {
@@ -424,8 +417,8 @@ static void judge_known(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item
     pc_moved = has_moved(l->list, view->seen_pc, view->pc);
     crm_moved = has_moved(l->list, view->seen_crm, view->crm);
     if (is_hidden(l, view)) {
-        cs_item_judge_taken(view, CS_VERDICT_STAYS, CS_REST_STAYS,
-                    "the record shows another one; it stays at Partner Center");
+        cs_view_take(view, CS_VERDICT_STAYS, CS_REST_STAYS,
+                     "the record shows another one; it stays at Partner Center");
     }
     else if (pc_moved && crm_moved) {
         judge_both_moved(pl, l, item);
@@ -444,7 +437,7 @@ static void judge_known(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item
 void cs_item_decide(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
 {
     if (pl->unlink) {
-        cs_item_judge(item->view, CS_VERDICT_SKIPPED, "unlinked: the record lives on alone");
+        cs_view_judge(item->view, CS_VERDICT_SKIPPED, "unlinked: the record lives on alone");
     }
     else if (pl->creating) {
         judge_create(pl, l, item);

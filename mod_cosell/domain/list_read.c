@@ -65,41 +65,49 @@ static void read_pc(cs_planning_t *pl, cs_listing_t *l)
     }
 }
 
-/* The first row of a key counts. 0 = the key cannot be read. */
-static int take_row(cs_planning_t *pl, cs_listing_t *l, const json_t *value,
-                    cs_list_item_t **pitem)
+/* The first row of a key counts: *pfirst. 0 = the key cannot be read. */
+static int take_row(cs_planning_t *pl, cs_listing_t *l, const json_t *value, cs_list_item_t **pitem,
+                    int *pfirst)
 {
     const char *shown = value ? cs_item_key(value, pl->p) : NULL;
     cs_list_item_t *item = shown ? item_of(pl, l, cs_item_fold(shown, pl->p), shown) : NULL;
 
-    *pitem = NULL;
-    if (!item) {
-        l->crm_other += value != NULL;
-    }
-    else if (item->in_crm) {
-        item->twins++;
-    }
-    else {
+    *pitem = item;
+    *pfirst = item && !item->in_crm;
+    if (item) {
+        item->twins += item->in_crm;
         item->in_crm = 1;
-        *pitem = item;
     }
+    l->crm_other += value && !item;
     return value != NULL;
+}
+
+static void add_twin(cs_list_item_t *item, const json_t *entry, apr_pool_t *p)
+{
+    if (!item->twin_rows) {
+        item->twin_rows = apr_array_make(p, 2, sizeof(const json_t *));
+    }
+    APR_ARRAY_PUSH(item->twin_rows, const json_t *) = entry;
 }
 
 static void take_child(cs_planning_t *pl, cs_listing_t *l, const json_t *entry, const json_t *found,
                        const json_t *key, const cs_list_users_t *place)
 {
     cs_list_item_t *item;
+    int first;
 
-    if (!take_row(pl, l, key, &item)) {
+    if (!take_row(pl, l, key, &item, &first)) {
         l->crm_unread = "the CRM did not show what its rows stand for";
     }
-    if (item) {
+    if (first) {
         item->row = cs_json_get(entry, "row");
         item->row_id = cs_json_str(entry, "id");
         item->version = cs_json_str(entry, "version");
         item->found = json_is_object(found) ? found : NULL;
         item->place = place;
+    }
+    else if (item && entry) {
+        add_twin(item, entry, pl->p);
     }
 }
 
@@ -165,13 +173,14 @@ static void read_own(cs_planning_t *pl, cs_listing_t *l, const char *name,
 {
     const json_t *found = cs_json_get(pl->row, name);
     cs_list_item_t *item = NULL;
+    int first = 0;
 
     l->occupied = json_is_object(found);
     if (!found ||
-        (l->occupied && !take_row(pl, l, cs_json_get(found, l->list->key_column), &item))) {
+        (l->occupied && !take_row(pl, l, cs_json_get(found, l->list->key_column), &item, &first))) {
         l->owner_unread = "the CRM did not show whom the record names";
     }
-    if (item) {
+    if (first) {
         item->found = found;
         item->place = place;
     }
@@ -240,8 +249,9 @@ static void recall(cs_planning_t *pl, const cs_list_t *list, cs_line_view_t *vie
     view->seen_pc = cs_image_side(deal, view->line, "pc");
     view->seen_crm = cs_image_side(deal, view->line, "crm");
     for (i = 0; view->crm && (meant = cs_intent_value(deal, view->line, i)) != NULL; i++) {
-        if (json_is_null(meant) ? json_is_null(view->crm)
-                                : json_is_object(view->crm) && !cs_item_fields_differ(list, meant, view->crm)) {
+        if (json_is_null(meant)
+                ? json_is_null(view->crm)
+                : json_is_object(view->crm) && !cs_item_fields_differ(list, meant, view->crm)) {
             view->seen_pc = meant;
             view->seen_crm = view->crm;
             return;
@@ -257,7 +267,7 @@ static void fill_view(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
         view->seen_crm = cs_image_side(pl->look->deal, view->line, "crm");
         view->seen_pc = cs_image_side(pl->look->deal, view->line, "pc");
     }
-    view->pc = item->pc_item ? cs_item_of_pc(l->list, item, pl->p)
+    view->pc = item->pc_item                                   ? cs_item_of_pc(l->list, item, pl->p)
                : l->pc_unread && json_is_object(view->seen_pc) ? NULL
                                                                : json_null();
     view->crm = l->crm_unread  ? NULL

@@ -181,8 +181,8 @@ static cs_step_t *add_step(cs_planning_t *pl, const cs_listing_t *l, const cs_li
     APR_ARRAY_PUSH(step->lines, const char *) = item->view->line;
     step->list = l->list->name;
     step->after = after;
-    step->why = apr_pstrcat(pl->p, cs_list_words(l->list, item->view, pl->p), ": ",
-                            item->view->why, NULL);
+    step->why =
+        apr_pstrcat(pl->p, cs_list_words(l->list, item->view, pl->p), ": ", item->view->why, NULL);
     APR_ARRAY_PUSH(pl->plan->steps, cs_step_t *) = step;
     return step;
 }
@@ -257,7 +257,8 @@ static const char *row_id(const cs_planning_t *pl, const cs_list_t *list, const 
     return id;
 }
 
-static void step_row(cs_planning_t *pl, const cs_listing_t *l, const cs_list_item_t *item, int after)
+static void step_row(cs_planning_t *pl, const cs_listing_t *l, const cs_list_item_t *item,
+                     int after)
 {
     const cs_list_t *list = l->list;
     const cs_list_users_t *place = list->shape == CS_LIST_USERS ? item->place : NULL;
@@ -267,9 +268,9 @@ static void step_row(cs_planning_t *pl, const cs_listing_t *l, const cs_list_ite
     step->table = place ? place->child : list->table;
     step->id = row_id(pl, list, step->table, item->key);
     add_constants(step->columns, place ? place->set : list->where);
-    json_object_set_new(step->columns, place ? place->parent : list->parent,
-                        json_pack("{s:{s:s,s:s}}", "$ref", "table", pl->kind->table, "id",
-                                  pl->record_id));
+    json_object_set_new(
+        step->columns, place ? place->parent : list->parent,
+        json_pack("{s:{s:s,s:s}}", "$ref", "table", pl->kind->table, "id", pl->record_id));
     if (item->lookup && column) {
         json_object_set(step->columns, column, item->lookup);
     }
@@ -287,14 +288,28 @@ static void step_change(cs_planning_t *pl, const cs_listing_t *l, const cs_list_
     add_fields(pl, step->columns, l->list, item, item->view->crm);
 }
 
-static void step_remove(cs_planning_t *pl, const cs_listing_t *l, const cs_list_item_t *item,
-                        int after)
+static void remove_row(cs_planning_t *pl, const cs_listing_t *l, const cs_list_item_t *item,
+                       int after, const char *id, const char *version)
 {
     cs_step_t *step = add_step(pl, l, item, CS_STEP_DELETE, after);
 
     step->table = item->place ? item->place->child : l->list->table;
-    step->id = item->row_id;
-    step->guard = item->version;
+    step->id = id;
+    step->guard = version;
+}
+
+/* With its twins, or one of them would come back as new. */
+static void step_remove(cs_planning_t *pl, const cs_listing_t *l, const cs_list_item_t *item,
+                        int after)
+{
+    int i;
+
+    remove_row(pl, l, item, after, item->row_id, item->version);
+    for (i = 0; item->twin_rows && i < item->twin_rows->nelts; i++) {
+        const json_t *twin = APR_ARRAY_IDX(item->twin_rows, i, const json_t *);
+
+        remove_row(pl, l, item, after, cs_json_str(twin, "id"), cs_json_str(twin, "version"));
+    }
 }
 
 static void step_ensure(cs_planning_t *pl, const cs_listing_t *l, const cs_list_item_t *item,
@@ -323,8 +338,10 @@ static void list_steps(cs_planning_t *pl, const cs_listing_t *l, int after)
     static const struct {
         cs_list_how_e how;
         void (*step)(cs_planning_t *, const cs_listing_t *, const cs_list_item_t *, int);
-    } steps[] = {{CS_HOW_ROW, step_row},       {CS_HOW_CHANGE, step_change},
-                 {CS_HOW_ENSURE, step_ensure}, {CS_HOW_JOIN, step_join},
+    } steps[] = {{CS_HOW_ROW, step_row},
+                 {CS_HOW_CHANGE, step_change},
+                 {CS_HOW_ENSURE, step_ensure},
+                 {CS_HOW_JOIN, step_join},
                  {CS_HOW_REMOVE, step_remove}};
     size_t k;
     int i;
@@ -401,7 +418,8 @@ static json_t *changed_member(const cs_list_t *list, const cs_list_item_t *item)
         const json_t *was = cs_json_get(view->seen_crm, member);
         int own = cs_member_column(list->fields, member) != NULL;
 
-        if (strcmp(member, list->key) && !cs_item_value_same(value, cs_json_get(view->pc, member)) &&
+        if (strcmp(member, list->key) &&
+            !cs_item_value_same(value, cs_json_get(view->pc, member)) &&
             (own || (was && !cs_item_value_same(value, was) && !json_is_null(value)))) {
             json_object_set_new(out, member, json_deep_copy(value));
         }
@@ -447,9 +465,9 @@ void cs_list_operations(cs_planning_t *pl, json_t *ops, apr_array_header_t *name
         if (!goes_any(l)) {
             continue;
         }
-        json_array_append_new(ops, json_pack("{s:s,s:s,s:o}", "op", l->array ? "replace" : "add",
-                                             "path", l->list->pc->text, "value",
-                                             whole_array(pl, l)));
+        json_array_append_new(ops,
+                              json_pack("{s:s,s:s,s:o}", "op", l->array ? "replace" : "add", "path",
+                                        l->list->pc->text, "value", whole_array(pl, l)));
         for (j = 0; j < l->items->nelts; j++) {
             if (goes_to_pc(item_at(l, j))) {
                 APR_ARRAY_PUSH(names, const char *) = item_at(l, j)->view->line;

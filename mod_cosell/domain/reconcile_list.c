@@ -4,6 +4,7 @@
  * one that must stay, the one that the record's look-up names, who becomes the owner.
  */
 #include <apr_strings.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "list_internal.h"
@@ -116,10 +117,9 @@ static void keep_least(cs_planning_t *pl, cs_listing_t *l, cs_verdict_e way)
             left--;
             continue;
         }
-        cs_item_judge(item->view, CS_VERDICT_STAYS,
-              apr_psprintf(pl->p, "%s must have at least %d; it goes when another has come",
-                           way == CS_VERDICT_TO_PC ? "Partner Center" : "the record", min));
-        item->view->value = NULL;
+        cs_view_judge(item->view, CS_VERDICT_STAYS,
+                      apr_psprintf(pl->p, "%s must have at least %d; it goes when another has come",
+                                   way == CS_VERDICT_TO_PC ? "Partner Center" : "the record", min));
         item->how = CS_HOW_NONE;
     }
 }
@@ -135,9 +135,8 @@ static void keep_most(cs_planning_t *pl, cs_listing_t *l)
         cs_list_item_t *item = item_at(l, i);
 
         if (goes(item, CS_VERDICT_TO_PC, 1) && !item->pc_item && room-- <= 0) {
-            cs_item_judge(item->view, CS_VERDICT_SKIPPED,
-                  apr_psprintf(pl->p, "Partner Center takes at most %d", l->list->max));
-            item->view->value = NULL;
+            cs_view_judge(item->view, CS_VERDICT_SKIPPED,
+                          apr_psprintf(pl->p, "Partner Center takes at most %d", l->list->max));
         }
     }
 }
@@ -224,14 +223,14 @@ static void share_column(cs_planning_t *pl, cs_listing_t *l)
     }
     if (left && next) {
         /* One column, one line: it leaves when the other one has come. */
-        cs_item_judge(left->view, CS_VERDICT_SKIPPED,
-              apr_psprintf(pl->p, "%s takes its place", cs_list_words(l->list, next->view, pl->p)));
-        left->view->value = NULL;
+        cs_view_judge(
+            left->view, CS_VERDICT_SKIPPED,
+            apr_psprintf(pl->p, "%s takes its place", cs_list_words(l->list, next->view, pl->p)));
         left->how = CS_HOW_NONE;
     }
     else if (left && least(pl, l->list) > 0) {
-        cs_item_judge(left->view, CS_VERDICT_STAYS, "the record must have one; it goes when another comes");
-        left->view->value = NULL;
+        cs_view_judge(left->view, CS_VERDICT_STAYS,
+                      "the record must have one; it goes when another comes");
         left->how = CS_HOW_NONE;
     }
 }
@@ -269,8 +268,8 @@ int cs_list_gives_owner(const cs_planning_t *pl, const cs_list_t *list)
     return 0;
 }
 
-/* Who becomes the owner is known when users are looked up: the first of them who is one. Whether the
- * others are users at all is known then, too: nothing is said of the CRM's side until it shows
+/* Who becomes the owner is known when users are looked up: the first of them who is one. Whether
+ * the others are users at all is known then, too: nothing is said of the CRM's side until it shows
  * them. */
 static void place_users(cs_planning_t *pl, cs_listing_t *l)
 {
@@ -294,9 +293,8 @@ static void place_users(cs_planning_t *pl, cs_listing_t *l)
         }
         else {
             item->how = CS_HOW_NONE;
-            item->view->value = NULL;
-            cs_item_judge_taken(item->view, CS_VERDICT_STAYS, CS_REST_STAYS,
-                        "the record shows its owner and nobody else");
+            cs_view_take(item->view, CS_VERDICT_STAYS, CS_REST_STAYS,
+                         "the record shows its owner and nobody else");
         }
     }
 }
@@ -321,9 +319,26 @@ static void judge_list(cs_planning_t *pl, cs_listing_t *l)
     keep_most(pl, l);
 }
 
+static int by_line(const void *a, const void *b)
+{
+    return strcmp((*(cs_line_view_t *const *)a)->line, (*(cs_line_view_t *const *)b)->line);
+}
+
+/* By key, not as the array has them: what the seller reads must not move because the array did. */
+static void push_views(cs_planning_t *pl, const cs_listing_t *l)
+{
+    int first = pl->plan->lines->nelts, i;
+
+    for (i = 0; i < l->items->nelts; i++) {
+        APR_ARRAY_PUSH(pl->plan->lines, cs_line_view_t *) = item_at(l, i)->view;
+    }
+    qsort((cs_line_view_t **)pl->plan->lines->elts + first, (size_t)l->items->nelts,
+          sizeof(cs_line_view_t *), by_line);
+}
+
 void cs_plan_lists(cs_planning_t *pl)
 {
-    int i, j;
+    int i;
 
     pl->lists = apr_array_make(pl->p, 4, sizeof(cs_listing_t *));
     for (i = 0; pl->kind->lists && i < pl->kind->lists->nelts; i++) {
@@ -336,9 +351,7 @@ void cs_plan_lists(cs_planning_t *pl)
         l = cs_listing_read(pl, list);
         judge_list(pl, l);
         APR_ARRAY_PUSH(pl->lists, cs_listing_t *) = l;
-        for (j = 0; j < l->items->nelts; j++) {
-            APR_ARRAY_PUSH(pl->plan->lines, cs_line_view_t *) = item_at(l, j)->view;
-        }
+        push_views(pl, l);
     }
 }
 
@@ -429,8 +442,7 @@ int cs_list_settled(const cs_list_t *list, const cs_line_view_t *view, int writt
         *prest = NULL;
         return is_in(view->value) ? 1 : -1;
     }
-    if (!view->take || !view->pc || !view->crm ||
-        (view->verdict == CS_VERDICT_HELD && !all_done)) {
+    if (!view->take || !view->pc || !view->crm || (view->verdict == CS_VERDICT_HELD && !all_done)) {
         return 0;
     }
     if (!is_in(view->pc) && !is_in(view->crm)) {
