@@ -19,13 +19,11 @@ def lines(document):
 @pytest.fixture(scope="module")
 def world(world_of):
     world = world_of("quiet")
-    world.crm.post("columns", {"table": "opportunity", "columns": [
-        {"name": "acme_Short", "type": "text", "max": 120}, {"name": "acme_Protected", "type": "text", "max": 120},
-        {"name": "acme_Calculated", "type": "text", "max": 200}, {"name": "acme_Normalised", "type": "text", "max": 200},
-        {"name": "acme_Trimmed", "type": "text", "max": 200}]})
-    for column, quirk in (("acme_calculated", {"quirk": "calculated", "value": "what the CRM works out"}),
-                          ("acme_normalised", {"quirk": "nfc"}), ("acme_trimmed", {"quirk": "truncate", "n": 5})):
-        world.crm.post("quirks", {"table": "opportunity", "column": column, **quirk})
+    world.crm.columns("opportunity", acme_Short=("text", {"max": 120}), acme_Protected=("text", {"max": 120}),
+                      acme_Calculated=("text", {"max": 200}), acme_Normalised=("text", {"max": 200}), acme_Trimmed=("text", {"max": 200}))
+    world.crm.quirk("opportunity", "acme_calculated", "calculated", template="what the CRM works out of {name}")
+    world.crm.quirk("opportunity", "acme_normalised", "nfc")
+    world.crm.quirk("opportunity", "acme_trimmed", "truncate", length=5)
     world.edit_mapping(lines)
     return world.start().ready()
 

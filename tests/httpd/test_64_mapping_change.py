@@ -13,8 +13,7 @@ WRITES = ("PATCH", "POST", "DELETE", "PUT")
 @pytest.fixture
 def world(new_world):
     world = new_world("introduce")
-    world.crm.post("columns", {"table": "opportunity", "columns": [
-        {"name": "acme_Region", "type": "text", "max": 100}]})
+    world.crm.columns("opportunity", acme_Region=("text", {"max": 100}))
     world.start().ready()
     world.referrals = [world.partner.refer("Introduced %03d" % n, status="Active", substatus="Accepted", campaignId="Region %d" % (n % 3))
                        for n in range(DEALS)]

@@ -136,6 +136,18 @@ class Dynamics(Simulator):
     def edit(self, table, key, change):
         return self.patch(table + "/" + key, change)
 
+    def columns(self, table, **columns):
+        """Adds columns: name="text", or name=("text", {"max": 120})."""
+        for name, kind in columns.items():
+            kind, more = kind if isinstance(kind, tuple) else (kind, {})
+            self.post("columns", {"table": table, "name": name, "type": kind, **more})
+
+    def quirk(self, table, column, quirk, **members):
+        return self.post("quirks", {"table": table, "column": column, "quirk": quirk, **members})["id"]
+
+    def remove_quirks(self, number=None):
+        self.delete("quirks" if number is None else "quirks/%d" % number)
+
 
 def referral(name, **members):
     document = {
