@@ -87,7 +87,8 @@ const char *cs_verdict_name(cs_verdict_e verdict)
 {
     static const char *const names[] = {
         "equal",    "to crm", "to partner center", "held",    "one way", "create only",
-        "not kept", "closed", "unreadable",        "skipped", "refused"};
+        "not kept", "closed", "unreadable",        "skipped", "refused",
+        "latched",  "stays"};
 
     return (unsigned)verdict < sizeof(names) / sizeof(names[0]) ? names[verdict] : "unknown";
 }
@@ -592,19 +593,19 @@ static void steps_to_pc(cs_planning_t *pl)
 
 static void plan_steps(cs_planning_t *pl)
 {
-    int last = -1;
+    int first = -1, last = -1;
 
     if (pl->creating) {
         step_create(pl);
-        last = pl->plan->steps->nelts - 1;
+        first = last = pl->plan->steps->nelts - 1;
     }
     else {
-        last = step_update(pl, step_reopen(pl));
+        first = step_reopen(pl);
+        last = step_update(pl, first);
     }
-    cs_list_steps(pl, last);
-    if (!pl->creating) {
-        step_call(pl, last);
-    }
+    /* Rows that belong to the record need it to be there and open, and nothing else of it. */
+    cs_list_steps(pl, first);
+    step_call(pl, last);
     steps_to_pc(pl);
 }
 
@@ -710,11 +711,28 @@ static void plan_intent(cs_planning_t *pl)
     pl->plan->intent = cs_json_own(json_pack("{s:o}", "steps", steps), pl->p);
 }
 
+/* Values are written, and each of them only because the mapping changed. */
+static int is_bulk(const cs_planning_t *pl)
+{
+    int written = 0, i;
+
+    for (i = 0; i < pl->kind->lines->nelts; i++) {
+        const cs_line_view_t *view = view_at(pl, i);
+
+        if (view->to_crm && !view->bulk) {
+            return 0;
+        }
+        written |= view->to_crm;
+    }
+    return written && !pl->state_set && !pl->call;
+}
+
 static void decide(cs_planning_t *pl)
 {
     cs_plan_t *plan = pl->plan;
     int sent = count_sent(plan);
 
+    plan->crm_writes = sent && is_bulk(pl);
     plan->state_after = pl->unlink     ? CS_DEAL_UNLINKED
                         : pl->terminal ? CS_DEAL_CLOSED
                                        : CS_DEAL_LINKED;

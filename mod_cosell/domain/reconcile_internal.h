@@ -72,6 +72,10 @@ json_t *cs_state_columns(const cs_mapping_kind_t *kind, const json_t *row, apr_p
 /* "Active" for accept and so on; NULL for actions that move nothing. */
 const char *cs_state_after_action(const char *action);
 
+/* The row that a call made of a lead, and its kind; NULL = it is not known, or the step is no such
+ * call. */
+const char *cs_qualified_row(const cs_mapping_kind_t *kind, const cs_step_t *step,
+                             const cs_applied_t *applied, const cs_mapping_kind_t **pto);
 /* The lead was qualified: the deal goes on with what it became, with no history of its values but
  * with all of its journal. */
 void cs_settle_move(cs_deal_t *deal, const cs_plan_t *plan, const cs_look_t *look, apr_pool_t *p);
@@ -136,12 +140,13 @@ const char *cs_image_refused(const cs_planning_t *pl, const char *line, const js
  * canonical item (an object of its mapped members, key folded) or null = not in the list. */
 
 /* Appends the view of every item that either side or an image knows, list by list in mapping order,
- * items in the order of Partner Center's array and then of their keys, to pl->plan->lines. */
+ * items in the order of their keys, to pl->plan->lines: a reordered array changes nothing that the
+ * seller reads. */
 void cs_plan_lists(cs_planning_t *pl);
 /* The columns of the record itself that lists need (a COLUMN list, the owner), into columns; the
  * names of these items into names (const char *) and parts (cs_step_t.parts). */
 void cs_list_columns(cs_planning_t *pl, json_t *columns, apr_array_header_t *names, json_t *parts);
-/* Appends the steps about rows of lists, one per item and each with one line, to pl->plan->steps;
+/* Appends the steps about rows of lists, each about one row and with one line, to pl->plan->steps;
  * they depend on step `after` (-1 = none: the record is there) and nothing depends on them. */
 void cs_list_steps(cs_planning_t *pl, int after);
 /* Appends the JSON Patch operations of items that go to Partner Center: the whole array is replaced

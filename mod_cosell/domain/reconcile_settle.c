@@ -384,7 +384,10 @@ static json_t *state_after(settling_t *s, int at)
     if (seen) {
         return seen;
     }
-    if (!s->look->record) {
+    /* Whether a row took the state of an unanswered referral is not guessed: a row that did not
+     * would read as accepted by somebody. */
+    if (!s->look->record ||
+        (step->kind != CS_STEP_CALL && !strncmp(cs_state_of_card(s->look->own, s->ptemp), "New", 3))) {
         return NULL;
     }
     row = cs_json_own(json_deep_copy(s->look->record->row), s->ptemp);
@@ -401,14 +404,45 @@ static json_t *state_after(settling_t *s, int at)
     return cs_state_columns(s->kind, row, s->ptemp);
 }
 
+static cs_journal_t *write_down(settling_t *s, const char *direction, const char *action,
+                                const char *outcome, const char *why);
+static json_t *copy(const settling_t *s, const json_t *json);
+
+/* A new row that does not show the referral as unanswered is no acceptance, and somebody should know
+ * why it does not. */
+static void report_unkept(settling_t *s, int at, const json_t *state)
+{
+    const char *column;
+    json_t *value;
+
+    if (at < 0 || step_at(s, at)->kind == CS_STEP_CALL || !state) {
+        return;
+    }
+    json_object_foreach(step_at(s, at)->columns, column, value) {
+        const json_t *now = cs_json_get(state, column);
+
+        if (now && !json_equal(now, value)) {
+            cs_journal_t *j = write_down(s, "to_crm", "not-kept", "refused",
+                                         apr_psprintf(s->p, "the CRM did not keep %s", column));
+
+            j->line = CS_LINE_STATE;
+            j->from = copy(s, now);
+            j->to = copy(s, value);
+        }
+    }
+}
+
 static void settle_state(settling_t *s, const cs_line_view_t *view)
 {
+    json_t *state;
     int done, at = writer_of(s, CS_LINE_STATE, &done);
 
     if (view->verdict == CS_VERDICT_TO_CRM ? !(at >= 0 && done) : !view->take) {
         return; /* the referral's move is still to be shown, or the record's to be told */
     }
-    set_image(s, CS_LINE_STATE, view->pc, at >= 0 ? state_after(s, at) : view->crm, NULL);
+    state = at >= 0 ? state_after(s, at) : view->crm;
+    report_unkept(s, at, state);
+    set_image(s, CS_LINE_STATE, view->pc, state, NULL);
     s->deal->pc_status = apr_pstrdup(s->p, json_string_value(view->pc));
 }
 
@@ -458,15 +492,17 @@ static void add_cost(const settling_t *s, cs_journal_t *j, int at)
     j->correlation = apr_pstrdup(s->p, applied->correlation);
 }
 
-static const char *action_of(const cs_step_t *step)
+static const char *action_of(const settling_t *s, const cs_step_t *step)
 {
+    const char *qualify = s->kind ? cs_crm_facts(s->kind->mapping->crm)->qualify : NULL;
+
     switch (step->kind) {
     case CS_STEP_CREATE:
         return "create";
     case CS_STEP_REOPEN:
         return "reopen";
     case CS_STEP_CALL:
-        return "close";
+        return qualify && !strcmp(step->call, qualify) ? "qualify" : "close";
     case CS_STEP_DELETE:
         return "remove";
     case CS_STEP_JOIN:
@@ -519,7 +555,7 @@ static void journal_aside(settling_t *s, int at)
     const char *line = step->lines->nelts ? APR_ARRAY_IDX(step->lines, 0, const char *) : NULL;
     const cs_line_view_t *view = line ? view_of(s, line) : NULL;
     cs_journal_t *j =
-        write_down(s, "to_crm", action_of(step), "done",
+        write_down(s, "to_crm", action_of(s, step), "done",
                    s->applied[at].found ? "the row was there already" : step->why);
 
     j->line = apr_pstrdup(s->p, line);
@@ -541,7 +577,7 @@ static void journal_done(settling_t *s, int at)
         journal_update(s, at);
         return;
     }
-    j = write_down(s, "to_crm", action_of(step), "done",
+    j = write_down(s, "to_crm", action_of(s, step), "done",
                    s->applied[at].found ? "the record was there already" : step->why);
     j->to =
         step->kind == CS_STEP_CALL
@@ -587,6 +623,14 @@ static void journal_found(settling_t *s)
     }
 }
 
+/* A tombstone whose row is there again. */
+static void journal_resumed(settling_t *s)
+{
+    if (s->look->record && s->look->deal->state == CS_DEAL_GONE) {
+        write_down(s, "", "resume", "done", "both sides are there again");
+    }
+}
+
 static void journal_steps(settling_t *s)
 {
     int i;
@@ -601,7 +645,7 @@ static void journal_steps(settling_t *s)
         else if (step->send && applied->tried && !is_over(step, applied) &&
                  is_news(&applied->result)) {
             cs_journal_t *j =
-                write_down(s, "to_crm", action_of(step),
+                write_down(s, "to_crm", action_of(s, step),
                            applied->result.cls == CS_CLASS_DUPLICATE ? "held" : "refused",
                            applied->result.detail ? applied->result.detail : "refused by the CRM");
 
@@ -629,7 +673,7 @@ static int was_said(const settling_t *s, const cs_line_view_t *view)
 
             return !strcmp(verdict, cs_verdict_name(view->verdict)) &&
                    (pc ? json_equal(pc, view->pc) : !view->pc) &&
-                   (crm ? json_equal(crm, view->crm) : !view->crm);
+                   (crm ? json_equal(crm, view->crm) : !view->crm || json_is_null(view->crm));
         }
     }
     return 0;
@@ -807,6 +851,29 @@ static void settle_stopped(settling_t *s)
     s->deal->problem = apr_pstrdup(s->p, s->plan->problem);
 }
 
+/* The answer of the call says what the lead became: the deal goes on with that at once. */
+static void settle_qualified(settling_t *s)
+{
+    int i;
+
+    for (i = 0; i < s->plan->steps->nelts; i++) {
+        const cs_mapping_kind_t *to;
+        const char *id = cs_qualified_row(s->kind, step_at(s, i), &s->applied[i], &to);
+        cs_plan_t moved = *s->plan;
+
+        if (id) {
+            moved.moved_kind = to->name;
+            moved.moved_table = to->table;
+            moved.moved_id = id;
+            write_down(s, "", "move", "done",
+                       apr_psprintf(s->p, "the %s was qualified: the deal goes on with the %s %s",
+                                    s->kind->name, to->name, id));
+            cs_settle_move(s->deal, &moved, s->look, s->p);
+            s->deal->state = CS_DEAL_LINKED;
+        }
+    }
+}
+
 /* Nothing was compared, and later it will be: then it must still be known what is ours. */
 static int waits_uncompared(const cs_plan_t *plan)
 {
@@ -863,12 +930,14 @@ apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
         s.table.row = look->record ? look->record->row : NULL;
         s.applied = unmarked(&s);
         journal_found(&s);
+        journal_resumed(&s);
     }
     journal_steps(&s);
     journal_lines(&s);
     journal_stop(&s);
     if (plan->lines->nelts) {
         settle_compared(&s);
+        settle_qualified(&s);
     }
     else {
         settle_stopped(&s);

@@ -166,20 +166,36 @@ static json_t *qualify_parameters(const cs_planning_t *pl)
     return cs_json_own(set, pl->p);
 }
 
-/* An open lead whose referral was accepted. (deals 4) */
+/* A lead whose referral was accepted. (deals 4) */
 static int accepted_lead(const cs_planning_t *pl)
 {
-    return pl->kind->becomes && !strncmp(pl->pc_now, "Active", 6) && pl->row_state == 0;
+    return pl->kind->becomes && !strncmp(pl->pc_now, "Active", 6);
+}
+
+static void hold_lead(cs_planning_t *pl, const char *say)
+{
+    pl->say = say;
+    judge(pl, CS_VERDICT_HELD, 0, say);
 }
 
 static void qualify(cs_planning_t *pl)
 {
-    const char *action = cs_crm_facts(pl->kind->mapping->crm)->qualify;
+    const char *action = cs_crm_facts(pl->kind->mapping->crm)->qualify, *name = pl->kind->name;
 
+    if (pl->row_state == 1) {
+        hold_lead(pl, apr_psprintf(pl->p, "this %s was qualified without making an %s", name,
+                                   pl->kind->becomes->record));
+        return;
+    }
+    if (pl->row_state == 2) {
+        hold_lead(pl, apr_psprintf(pl->p,
+                                   "Accepted in Partner Center, and disqualified here: reopen this "
+                                   "%s to go on",
+                                   name));
+        return;
+    }
     if (!pl->kind->becomes->qualify || !action) {
-        pl->say =
-            apr_psprintf(pl->p, "Accepted in Partner Center: convert this %s", pl->kind->name);
-        judge(pl, CS_VERDICT_HELD, 0, pl->say);
+        hold_lead(pl, apr_psprintf(pl->p, "Accepted in Partner Center: convert this %s", name));
         return;
     }
     pl->call = action;
@@ -188,9 +204,32 @@ static void qualify(cs_planning_t *pl)
     judge(pl, CS_VERDICT_TO_CRM, 0, "accepted at Partner Center: the lead is qualified");
 }
 
+const char *cs_qualified_row(const cs_mapping_kind_t *kind, const cs_step_t *step,
+                             const cs_applied_t *applied, const cs_mapping_kind_t **pto)
+{
+    const char *action = cs_crm_facts(kind->mapping->crm)->qualify;
+    size_t i;
+
+    *pto = kind->becomes ? cs_mapping_kind(kind->mapping, kind->becomes->record) : NULL;
+    if (!*pto || !applied->done || step->kind != CS_STEP_CALL || !action ||
+        strcmp(step->call, action)) {
+        return NULL;
+    }
+    for (i = 0; i < json_array_size(applied->created); i++) {
+        const json_t *row = json_array_get(applied->created, i);
+        const char *table = cs_json_str(row, "table");
+
+        if (table && !strcmp(table, (*pto)->table)) {
+            return cs_json_str(row, "id");
+        }
+    }
+    return NULL;
+}
+
 void cs_settle_move(cs_deal_t *deal, const cs_plan_t *plan, const cs_look_t *look, apr_pool_t *p)
 {
-    const char *state = cs_state_of_card(look->own, p);
+    /* What happened to the referral since the lead was last looked at is still to be shown. */
+    const char *state = deal->pc_status ? deal->pc_status : cs_state_of_card(look->own, p);
 
     deal->kind = apr_pstrdup(p, plan->moved_kind);
     deal->table = apr_pstrdup(p, plan->moved_table);
@@ -206,22 +245,31 @@ void cs_settle_move(cs_deal_t *deal, const cs_plan_t *plan, const cs_look_t *loo
     deal->pc_status = state;
 }
 
+/* Also when nobody looked while it was: the card remembers. */
+static int was_accepted(const cs_planning_t *pl)
+{
+    const char *when = cs_json_str(pl->doc, "acceptedDateTime");
+
+    return when && *when;
+}
+
 static void show_now(cs_planning_t *pl)
 {
     const cs_shown_t *shown = cs_state_show(pl->kind, pl->pc_now, pl->look->own, pl->row, pl->p);
 
-    if (!shown) {
+    if (!strcmp(pl->pc_now, "Closed/Error") || (shown && shown->unlink)) {
+        pl->unlink = 1;
+        judge(pl, CS_VERDICT_SKIPPED, 1, apr_psprintf(pl->p, "%s only unlinks", pl->pc_now));
+    }
+    else if (!shown) {
         judge(pl, CS_VERDICT_SKIPPED, 1,
               apr_psprintf(pl->p, "the mapping shows nothing for %s", pl->pc_now));
     }
     else if (shown->if_was &&
-             (!pl->pc_was || strncmp(pl->pc_was, shown->if_was, strlen(shown->if_was)))) {
+             (!pl->pc_was || strncmp(pl->pc_was, shown->if_was, strlen(shown->if_was)) ||
+              (!strcmp(shown->if_was, "New") && was_accepted(pl)))) {
         judge(pl, CS_VERDICT_SKIPPED, 1,
               apr_psprintf(pl->p, "%s is shown only after %s", pl->pc_now, shown->if_was));
-    }
-    else if (shown->unlink) {
-        pl->unlink = 1;
-        judge(pl, CS_VERDICT_SKIPPED, 1, apr_psprintf(pl->p, "%s only unlinks", pl->pc_now));
     }
     else if (shown->call) {
         show_call(pl, shown);
@@ -312,6 +360,21 @@ static void plan_created(cs_planning_t *pl)
         json_object_del(pl->state_set, state_column(pl));
     }
     judge(pl, CS_VERDICT_TO_CRM, 0, "new record");
+    if (accepted_lead(pl)) {
+        qualify(pl);
+    }
+}
+
+/* The row was meant to show an unanswered referral, and never did: nobody has accepted anything. */
+static int looks_answered(const cs_planning_t *pl)
+{
+    const cs_shown_t *shown =
+        cs_state_show(pl->kind, pl->pc_now, pl->look->own, pl->row, pl->p);
+    const cs_heard_t *heard = cs_state_hear(pl->kind, pl->pc_now, pl->row, pl->p);
+
+    return pl->row_state == 0 && !strncmp(pl->pc_now, "New", 3) && shown && !shown->call &&
+           missing(pl, shown->set) && heard && heard->actions->nelts &&
+           !strcmp(APR_ARRAY_IDX(heard->actions, 0, const char *), "accept");
 }
 
 /* Pending to Received is no movement; which kind of closing is. */
@@ -347,7 +410,7 @@ void cs_plan_state(cs_planning_t *pl)
     else if (accepted_lead(pl)) {
         qualify(pl);
     }
-    else if (pl->first && !(cs_deal_arrived(pl->look->deal) && !strncmp(pl->pc_now, "New", 3))) {
+    else if (pl->first && !cs_deal_arrived(pl->look->deal)) {
         meet_row(pl);
     }
     else if (pc_moved && led_there(pl)) {
@@ -358,6 +421,9 @@ void cs_plan_state(cs_planning_t *pl)
     }
     else if (crm_moved) {
         hear_now(pl);
+    }
+    else if (!pl->terminal && looks_answered(pl)) {
+        judge(pl, CS_VERDICT_NOT_KEPT, 1, "the CRM did not keep the record as unanswered; accept in Partner Center");
     }
     else {
         judge(pl, CS_VERDICT_EQUAL, 1, NULL);

@@ -12,6 +12,8 @@
 
 #define UNTOLD_MAX 2000 /* what only the status page shows */
 #define MORE_UNITS 24   /* room for "; and 9 more" */
+#define SHOWN_MARK                                                                                 \
+    "$mark" /* in an unmarked row: the mark it shows; in "kept": what became of one */
 
 /* ---- words ---- */
 
@@ -310,15 +312,44 @@ static json_t *with_line(const cs_planning_t *pl, const json_t *old, const char 
     return strcmp(join(other, tell->audit_max, pl->p), shown) ? audit : other;
 }
 
+/* The same without the words of the CRM's forms. While those cannot be read, a text that says
+ * nothing else stays as it is. */
+static void decide_words(cs_planning_t *pl)
+{
+    const cs_deal_t *deal = pl->look->deal;
+    const char *was = cs_json_str(deal->told, "plain"), *plain;
+    cs_look_t unlabelled = *pl->look;
+    const cs_look_t *look = pl->look;
+
+    unlabelled.metadata = NULL;
+    pl->look = &unlabelled;
+    decide_status(pl);
+    pl->look = look;
+    plain = pl->plan->problem;
+    if (look->metadata) {
+        decide_status(pl);
+    }
+    else if (plain && was && !strcmp(was, plain) && deal->problem && deal->status &&
+             !strcmp(deal->status, pl->plan->status)) {
+        pl->plan->problem = deal->problem;
+    }
+    pl->plan->told =
+        cs_json_own(json_is_object(deal->told) ? json_deep_copy(deal->told) : json_object(), pl->p);
+    if (plain && pl->plan->problem && strcmp(plain, pl->plan->problem)) {
+        json_object_set_new(pl->plan->told, "plain", json_string(plain));
+    }
+    else {
+        json_object_del(pl->plan->told, "plain");
+    }
+}
+
 void cs_plan_tell(cs_planning_t *pl)
 {
     const cs_deal_t *deal = pl->look->deal;
     cs_plan_t *plan = pl->plan;
     const json_t *old = cs_json_get(deal->told, "audit");
 
-    decide_status(pl);
-    plan->told = json_is_object(deal->told) ? json_deep_copy(deal->told) : json_object();
-    cs_json_own(plan->told, pl->p);
+    decide_words(pl);
     if (differs(plan->status, deal->status) || differs(plan->problem, deal->problem)) {
         json_object_set(plan->told, "audit", with_line(pl, old, audit_text(pl)));
     }
@@ -402,6 +433,7 @@ const json_t *cs_row_unmarked(const cs_mapping_kind_t *kind, const json_t *row, 
     }
     copy = cs_json_own(json_copy((json_t *)row), p);
     json_object_set_new(copy, kind->tell.mark, json_string(text));
+    json_object_set_new(copy, SHOWN_MARK, json_string(*pmark));
     return copy;
 }
 
@@ -422,13 +454,38 @@ int cs_column_max(const json_t *metadata, const char *table, const char *column)
     return (int)json_integer_value(cs_json_get(cs_json_get(columns, column), "max"));
 }
 
+/* What the line that writes the column takes it to hold; 0 = there is none. */
+static int line_max(const cs_planning_t *pl, const char *column)
+{
+    int i;
+
+    for (i = 0; i < pl->kind->lines->nelts; i++) {
+        const cs_line_t *line = APR_ARRAY_IDX(pl->kind->lines, i, cs_line_t *);
+
+        if (line->to_crm.on && line->crm && line->crm->text && !strcmp(line->crm->text, column)) {
+            return line->to_crm.max;
+        }
+    }
+    return 0;
+}
+
 /* A name too long for its column with a mark goes without. */
 static const char *marked_name(const cs_planning_t *pl, const char *mark, const char *name)
 {
-    int max = cs_column_max(pl->look->metadata, pl->kind->table, pl->kind->tell.mark);
+    int known = cs_column_max(pl->look->metadata, pl->kind->table, pl->kind->tell.mark);
+    int max = known > 0 ? known : line_max(pl, pl->kind->tell.mark);
     const char *text = apr_pstrcat(pl->p, mark, name, NULL);
 
     return max > 0 && cs_text_units(text) > max ? name : text;
+}
+
+/* The CRM made something else of this very mark; the same again would end the same. */
+static int mark_not_kept(const cs_planning_t *pl, const char *mark)
+{
+    const json_t *kept = cs_json_get(cs_json_get(pl->plan->told, "kept"), SHOWN_MARK);
+
+    return kept && !differs(cs_json_str(kept, "wrote"), mark) &&
+           !differs(cs_json_str(kept, "read"), pl->marked);
 }
 
 static void tell_mark(const cs_planning_t *pl, json_t *columns, const json_t *written)
@@ -440,7 +497,7 @@ static void tell_mark(const cs_planning_t *pl, json_t *columns, const json_t *wr
     }
     name = cs_json_str(written, column);
     now = pl->creating ? NULL : cs_json_str(pl->row, column);
-    if (!name && (!now || !strcmp(pl->marked ? pl->marked : "", mark))) {
+    if (!name && (!now || !strcmp(pl->marked ? pl->marked : "", mark) || mark_not_kept(pl, mark))) {
         return;
     }
     name = marked_name(pl, mark, name ? name : now);
@@ -477,6 +534,27 @@ void cs_tell_columns(const cs_planning_t *pl, json_t *columns, const json_t *wri
                 join(cs_json_get(plan->told, "audit"), tell->audit_max, pl->p));
 }
 
+static void keep_text(json_t *kept, const char *name, const char *meant, const char *shown)
+{
+    if (differs(meant, shown)) {
+        json_object_set_new(kept, name, json_pack("{s:s?,s:s?}", "wrote", meant, "read", shown));
+    }
+    else {
+        json_object_del(kept, name);
+    }
+}
+
+static void keep_mark(json_t *kept, const cs_mapping_kind_t *kind, const json_t *wrote,
+                      const json_t *after)
+{
+    const char *name = kind->tell.mark ? cs_json_str(wrote, kind->tell.mark) : NULL, *mark = NULL;
+
+    if (name && cs_json_get(after, kind->tell.mark)) {
+        after_marks(&kind->tell, name, &mark);
+        keep_text(kept, SHOWN_MARK, mark, cs_json_str(after, SHOWN_MARK));
+    }
+}
+
 void cs_tell_keep(json_t *told, const cs_mapping_kind_t *kind, const json_t *wrote,
                   const json_t *after, apr_pool_t *ptemp)
 {
@@ -498,14 +576,9 @@ void cs_tell_keep(json_t *told, const cs_mapping_kind_t *kind, const json_t *wro
             continue;
         }
         shown = json_is_string(value) ? cs_text_canonical(json_string_value(value), ptemp) : NULL;
-        if (differs(meant, shown)) {
-            json_object_set_new(kept, columns[i],
-                                json_pack("{s:s?,s:s?}", "wrote", meant, "read", shown));
-        }
-        else {
-            json_object_del(kept, columns[i]);
-        }
+        keep_text(kept, columns[i], meant, shown);
     }
+    keep_mark(kept, kind, wrote, after);
     if (json_object_size(kept) == 0) {
         json_object_del(told, "kept");
     }

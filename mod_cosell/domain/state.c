@@ -209,8 +209,9 @@ const cs_shown_t *cs_state_show(const cs_mapping_kind_t *kind, const char *pc, c
     int general = show && !strcmp(show->pc, "Closed");
 
     (void)row;
-    /* An entry for any closing says nothing about a duplicate that was tidied up. */
-    if (!show || (general && !strcmp(pc, "Closed/Error"))) {
+    /* An entry for any closing says nothing about a duplicate that was tidied up, nor about a deal
+     * that was won. */
+    if (!show || (general && (!strcmp(pc, "Closed/Error") || !strcmp(pc, "Closed/Won")))) {
         return NULL;
     }
     shown = apr_pcalloc(p, sizeof(*shown));

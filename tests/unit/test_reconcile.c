@@ -647,9 +647,13 @@ static void test_a_hold_that_did_not_stick_accepts_nothing(void **state)
     json_object_set_new(w->habits, "statuscode", json_integer(HABIT_IGNORES));
     deal_look(w);
     assert_json(w, cs_json_get(w->row, "statuscode"), "1");
+    /* It is reported, once, and nothing is asked of Partner Center. */
+    assert_string_equal(APR_ARRAY_IDX(w->journal, w->journal->nelts - 1, cs_journal_t *)->action, "not-kept");
     deal_look(w);
     assert_int_equal(deal_sent(w->plan), 0);
-    assert_verdict(w, CS_LINE_STATE, CS_VERDICT_EQUAL);
+    assert_verdict(w, CS_LINE_STATE, CS_VERDICT_NOT_KEPT);
+    assert_string_equal(w->deal.status, "Not accepted");
+    assert_string_equal(APR_ARRAY_IDX(w->journal, w->journal->nelts - 1, cs_journal_t *)->action, "not-kept");
 }
 
 static void test_won(void **state)
