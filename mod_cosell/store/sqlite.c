@@ -397,6 +397,24 @@ static apr_status_t set_pragmas(cs_sqlite_t *sq)
     return rv;
 }
 
+/* Names and values of customers are nobody else's, whatever the umask was. SQLite gives its log the
+ * mode of the database; files of an earlier version are set right. What cannot be changed belongs to
+ * somebody else, and then it is his. */
+static void keep_private(const cs_sqlite_t *sq, const struct stat *st)
+{
+    const char *shm;
+    int unused = 0;
+
+    if (sq->base.mode == CS_STORE_READER || !(st->st_mode & 077)) {
+        return;
+    }
+    shm = apr_pstrcat(sq->base.pool, sq->db_path, "-shm", NULL);
+    unused |= chmod(sq->db_path, 0600);
+    unused |= chmod(sq->wal_path, 0600);
+    unused |= chmod(shm, 0600);
+    (void)unused;
+}
+
 static apr_status_t connect_db(cs_sqlite_t *sq)
 {
     struct stat st;
@@ -413,6 +431,7 @@ static apr_status_t connect_db(cs_sqlite_t *sq)
     sq->dev = st.st_dev;
     sq->ino = st.st_ino;
     sq->counter_noted = 0;
+    keep_private(sq, &st);
     rc = sqlite3_open_v2(sq->db_path, &sq->db, flags | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc != SQLITE_OK) {
         return cs_sqlite_fail(sq, rc, "open");

@@ -177,6 +177,10 @@ apr_status_t cs_sqlite_schema_create(cs_sqlite_t *sq, apr_pool_t *ptemp)
         unlink(apr_pstrcat(ptemp, tmp, leftovers[i], NULL));
     }
     rv = run_creation(sq, tmp);
+    if (rv == APR_SUCCESS && chmod(tmp, 0600)) {
+        rv = cs_sqlite_say(sq, cs_store_status_of_errno(errno), "could not keep %s private: %s", tmp,
+                           strerror(errno));
+    }
     if (rv == APR_SUCCESS) {
         rv = sync_path(sq, tmp);
     }
