@@ -313,6 +313,38 @@ def test_states_booleans_and_relationships(d365):
         "teammembership_association"
 
 
+def test_global_choices_and_filters(d365):
+    d365.control("POST", "columns", {"table": "opportunity", "name": "new_Shared", "type": "choice", "global": True,
+                                     "options": [{"value": 1, "label": "One", "labels": {"1031": "Eins"}},
+                                                 {"value": 2, "label": "Two"}]})
+    found = definition(d365, "opportunity", "/Attributes(LogicalName='new_shared')/%sPicklistAttributeMetadata?"
+                       "$select=LogicalName&$expand=OptionSet($select=Options),GlobalOptionSet($select=Options,IsGlobal)"
+                       % TYPE)
+    assert found["OptionSet"] is None and found["GlobalOptionSet"]["IsGlobal"] is True
+    labels = [[e["Label"] for e in o["Label"]["LocalizedLabels"]] for o in found["GlobalOptionSet"]["Options"]]
+    assert sorted(labels[0]) == ["Eins", "One"] and labels[1] == ["Two"]
+    names = definition(d365, "opportunity", "/Attributes?$select=LogicalName&$filter=(LogicalName eq 'name' or "
+                       "AttributeType eq Microsoft.Dynamics.CRM.AttributeTypeCode'State') and not "
+                       "(IsValidForUpdate eq false)")["value"]
+    assert {a["LogicalName"] for a in names} == {"name", "statecode"}
+    d365.control("DELETE", "columns/opportunity.new_shared")
+
+
+def test_failed_key_is_started_again(d365):
+    d365.control("POST", "keys", {"table": "opportunity", "name": "new_Mail", "columns": ["emailaddress"],
+                                  "status": "Failed"})
+    keys = "EntityDefinitions(LogicalName='opportunity')/Keys"
+
+    def status():
+        return {k["SchemaName"]: k["EntityKeyIndexStatus"] for k in d365.list(keys)}["new_Mail"]
+    assert status() == "Failed"
+    body = {"EntityLogicalName": "opportunity", "EntityKeyLogicalName": "new_mail"}
+    assert d365.ask("POST", "ReactivateEntityKey", body).status_code == 204
+    assert status() == "Active"
+    d365.control("DELETE", "keys/opportunity.new_mail")
+    refused(d365.ask("POST", "ReactivateEntityKey", body), 400, "0x80040203")
+
+
 # Quirks
 
 
@@ -579,6 +611,18 @@ def test_merge_of_leads_and_contacts(d365):
     assert d365.ask("POST", "Merge", body).status_code == 204
     body["Subordinate"] = entity("account", FABRIKAM)
     assert d365.ask("POST", "Merge", body).status_code == 400
+
+
+def test_many_edits_by_a_person_in_one_request(d365):
+    ids = [r["opportunityid"] for r in d365.control("POST", "bulk/opportunities", [{"name": unique()}] * 1000)]
+    before = d365.row("opportunities(%s)?$select=name" % ids[0])["@odata.etag"]
+    assert d365.control("PATCH", "bulk/opportunities", [{"id": i, "estimatedvalue": n} for n, i in enumerate(ids)]) == {
+        "changed": 1000}
+    row = d365.row("opportunities(%s)?$select=estimatedvalue,_modifiedby_value" % ids[999])
+    assert row["estimatedvalue"] == 999 and row["_modifiedby_value"] == PERSON
+    assert d365.row("opportunities(%s)?$select=name" % ids[0])["@odata.etag"] != before
+    assert d365.control("PATCH", "bulk/opportunities", {"ids": ids, "change": {"name": "all"}}) == {"changed": 1000}
+    assert len(d365.list("opportunities?$select=name&$filter=name eq 'all'")) == 1000
 
 
 # Duplicates

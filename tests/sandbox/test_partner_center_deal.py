@@ -5,7 +5,7 @@ import sys
 import pytest
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
-from test_partner_center import DEFAULTS, Simulator, directory, running, sim  # noqa: E402,F401
+from test_partner_center import directory, running, sim  # noqa: E402,F401
 
 
 def cards(sim, referral):

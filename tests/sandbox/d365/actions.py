@@ -11,7 +11,8 @@ class Actions:
     def __init__(self, service):
         self.service = service
         self.org = service.org
-        self.unbound = {"WinOpportunity": self.win, "LoseOpportunity": self.lose, "Merge": self.merge}
+        self.unbound = {"WinOpportunity": self.win, "LoseOpportunity": self.lose, "Merge": self.merge,
+                        "ReactivateEntityKey": self.reactivate_key}
         self.bound = {("lead", "QualifyLead"): self.qualify,
                       ("systemuser", "AddUserToRecordTeam"): self.join_team,
                       ("systemuser", "RemoveUserFromRecordTeam"): self.leave_team}
@@ -196,6 +197,17 @@ class Actions:
         changes = read_payload(self.service, table, content, False).changes
         changes.pop(table.pk, None)
         life.merge(self.org, table, target, loser, changes, call.actor)
+        return Answer(204, "", {}, None)
+
+    def reactivate_key(self, call):
+        """Starts the index job of an alternate key again."""
+        doc = self.parameters(call, "ReactivateEntityKey", ("EntityLogicalName", "EntityKeyLogicalName"))
+        table = self.org.schema.tables.get(doc.get("EntityLogicalName"))
+        key = table and next((k for k in table.keys if k.name == doc.get("EntityKeyLogicalName")), None)
+        if key is None:
+            raise bad_argument("The key '%s' of the table '%s' does not exist."
+                               % (doc.get("EntityKeyLogicalName"), doc.get("EntityLogicalName")))
+        key.status, key.active_at = "Pending", self.org.clock() + self.org.options["KeyIndexSeconds"]
         return Answer(204, "", {}, None)
 
     # Teams of a record

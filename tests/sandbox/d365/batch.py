@@ -10,8 +10,7 @@ from multidict import CIMultiDict
 from simlib.faults import reset
 
 from .errors import ApiError, bad_payload, bad_query
-from .service import Call
-from .wire import Answer
+from .wire import Answer, Call
 
 MOST = 1000
 LONGEST_URL = 65536

@@ -65,6 +65,7 @@ def describe_table(table, language):
         "IsOptimisticConcurrencyEnabled": table.optimistic,
         "IsDuplicateDetectionEnabled": {"Value": table.name in ("account", "contact", "lead"), "CanBeChanged": True},
         "IsCustomEntity": table.custom,
+        "AutoCreateAccessTeams": table.name in ("opportunity", "account", "lead"),
         "OwnershipType": "UserOwned" if table.owned else "OrganizationOwned",
         "DisplayName": label(table.schema_name, language),
         "DisplayCollectionName": label(table.set_name, language),
@@ -131,8 +132,8 @@ def option_set(table, col, language):
                 "Name": "%s_%s" % (table.name, col.name), "OptionSetType": "Boolean",
                 "TrueOption": {"Value": 1, "Label": label(col.labels.get(1, "Yes"), language)},
                 "FalseOption": {"Value": 0, "Label": label(col.labels.get(0, "No"), language)}}
-    return {"MetadataId": identity(table.name, col.name, "options"), "IsGlobal": False,
-            "Name": "%s_%s" % (table.name, col.name), "OptionSetType": TYPE_NAMES[col.type],
+    return {"MetadataId": identity(table.name, col.name, "options"), "IsGlobal": col.shared,
+            "Name": col.name if col.shared else "%s_%s" % (table.name, col.name), "OptionSetType": TYPE_NAMES[col.type],
             "Options": options}
 
 
@@ -244,11 +245,9 @@ def parts_of(service, call, table, segments):
             continue
         doc = describe_column(table, col, language)
         if "OptionSet" in expands:
-            inner = expands["OptionSet"].get("$select")
-            doc["OptionSet"] = pick(option_set(table, col, language), inner) if col.labels or col.type == "boolean" \
-                else None
+            doc["OptionSet"] = None if col.shared else chosen(table, col, language, expands["OptionSet"])
         if "GlobalOptionSet" in expands:
-            doc["GlobalOptionSet"] = None
+            doc["GlobalOptionSet"] = chosen(table, col, language, expands["GlobalOptionSet"]) if col.shared else None
         items.append(doc)
     if key is None:
         return collection(service, call, "Attributes", items)
@@ -257,6 +256,12 @@ def parts_of(service, call, table, segments):
         if wanted in (doc["LogicalName"], doc["MetadataId"]):
             return single(service, call, "Attributes/$entity", doc)
     raise ApiError(404, "0x80060888", "Could not find an attribute with %s." % key)
+
+
+def chosen(table, col, language, options):
+    if not col.labels and col.type != "boolean":
+        return None
+    return pick(option_set(table, col, language), options.get("$select"))
 
 
 def with_expands(org, doc, table, options):
@@ -359,7 +364,7 @@ def single(service, call, context, doc):
 
 
 def metadata_filter(text):
-    """Filters over metadata know eq, ne, and, or: all a mapping check needs."""
+    """Filters over metadata know eq, ne, and, or, not and parentheses."""
     items = odata.tokens_of(text, "$filter")
     at = 0
 
@@ -385,14 +390,33 @@ def metadata_filter(text):
             return (doc == value) == (op == "eq")
         return test
 
-    tests = [[term()]]
-    while at < len(items):
-        word = items[at]
-        at += 1
-        if word == ("name", "and"):
-            tests[-1].append(term())
-        elif word == ("name", "or"):
-            tests.append([term()])
-        else:
-            raise fail()
-    return lambda doc: any(all(t(doc) for t in group) for group in tests)
+    def unary():
+        nonlocal at
+        if at < len(items) and items[at] == ("name", "not"):
+            at += 1
+            inner = unary()
+            return lambda doc: not inner(doc)
+        if at < len(items) and items[at] == ("punct", "("):
+            at += 1
+            inner = either()
+            if at >= len(items) or items[at] != ("punct", ")"):
+                raise fail()
+            at += 1
+            return inner
+        return term()
+
+    def chain(word, part, whole):
+        nonlocal at
+        tests = [part()]
+        while at < len(items) and items[at] == ("name", word):
+            at += 1
+            tests.append(part())
+        return lambda doc: whole(t(doc) for t in tests)
+
+    def either():
+        return chain("or", lambda: chain("and", unary, all), any)
+
+    test = either()
+    if at < len(items):
+        raise fail()
+    return test

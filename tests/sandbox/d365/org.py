@@ -8,8 +8,9 @@ from decimal import Decimal
 from . import life, quirks, values
 from .errors import ApiError, bad_argument, bad_status, duplicate_found, key_violated, row_exists
 from .odata import fold
-from .schema import LOOKUPS, Key, column_from, sales, table_from
+from .schema import LOOKUPS, Key, column_from, table_from
 from .store import Row, Rows, Undo
+from .tables import sales
 from .webhooks import Event
 
 OPTIONS = {
