@@ -59,8 +59,8 @@ apr_status_t cs_cert_digest(unsigned char out[CS_SHA256_LEN], apr_size_t *plen, 
                             const char *pem, apr_size_t len);
 /* 1 if the private key (PEM, without a passphrase) belongs to that certificate. */
 int cs_cert_has_key(const char *pem, apr_size_t len, const char *key_pem, apr_size_t key_len);
-/* A signature by an RSA key (PEM, without a passphrase) over SHA-256 in p: PKCS #1 v1.5, or PSS with
- * a salt of 32 bytes. CS_EPARSE when it is no such key. */
+/* A signature by an RSA key (PEM, without a passphrase) over SHA-256 in p: PKCS #1 v1.5, or PSS
+ * with a salt of 32 bytes. CS_EPARSE when it is no such key. */
 apr_status_t cs_rsa_sign(const unsigned char **psig, apr_size_t *plen, int pss, const char *key_pem,
                          apr_size_t key_len, const void *data, apr_size_t len, apr_pool_t *p);
 

@@ -3,8 +3,9 @@
  * A CRM client is a cs_crm_impl_t and a folder; cs_crm_impl_of() is the only place that knows their
  * names. All calls take arrays, so that a client may batch. Results are per item; the returned
  * status is APR_SUCCESS unless nothing could be attempted at all (then every item's result says
- * why). One lane, one thread. Rows are neutral (domain/record.h). Everything returned lives in the
- * pool p of the call.
+ * why). `calls` are requests on the wire: one that carried several items is counted at the first of
+ * them, so that sums are true. One lane, one thread. Rows are neutral (domain/record.h). Everything
+ * returned lives in the pool p of the call.
  */
 #ifndef CS_REMOTE_CRM_H
 #define CS_REMOTE_CRM_H

@@ -1,6 +1,6 @@
-/* remote/token.h: OAuth 2.0 access tokens: refresh token and client credentials, the client known by
- * a secret or by an assertion that its certificate signs.
- * (partner-center-api.md 3; crm-apis.md A1)
+/* remote/token.h: OAuth 2.0 access tokens: refresh token and client credentials, the client known
+ * by a secret or by an assertion that its certificate signs. (partner-center-api.md 3; crm-apis.md
+ * A1)
  *
  * One cs_token_t per (site, upstream, audience), owned by the lane: single flight is a consequence.
  * Access tokens are kept in memory only and wiped; a rotated refresh token is sealed and stored

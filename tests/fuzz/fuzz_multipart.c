@@ -61,7 +61,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     all = parts_of(type, body, rest, p);
     some = parts_of(type, body, rest / 2, p);
-    check(all == -1 || some <= all);
+    /* A cut may end a line that was no boundary with one. */
+    check(all == -1 || some <= all + 1);
     free(type);
     free(body);
     apr_pool_destroy(p);

@@ -1,4 +1,5 @@
-/* $batch: the multipart bodies there and back, and reads, finds and writes through it against a canned server. (crm-apis.md A10) */
+/* $batch: the multipart bodies there and back, and reads, finds and writes through it against a
+ * canned server. (crm-apis.md A10) */
 #include "unit_dynamics.h"
 
 #include "mod_cosell/remote/dynamics/multipart.h"
@@ -25,10 +26,13 @@ static const cs_dyn_part_t *part(const apr_array_header_t *parts, int at)
     return &APR_ARRAY_IDX(parts, at, cs_dyn_part_t);
 }
 
-#define GOOD                                                                                                                                \
-    DELIM PART "Content-ID: 1\r\n\r\nHTTP/1.1 200 OK\r\nETag: W/\"7\"\r\nREQ_ID:  r1 \r\n\r\n{\"a\":1}\r\n"                                  \
-    DELIM PART "\r\nHTTP/1.1 204 No Content\r\nOData-EntityId: https://h/x(" ACC ")\r\n\r\n\r\n"                                            \
-    DELIM PART "\r\nHTTP/1.1 404 Not Found\r\n\r\n{\"error\":{\"code\":\"0x80040217\"}}\r\n--batchresponse_1--\r\n"
+#define GOOD                                                                                       \
+    DELIM PART "Content-ID: 1\r\n\r\nHTTP/1.1 200 OK\r\nETag: W/\"7\"\r\nREQ_ID:  r1 "             \
+               "\r\n\r\n{\"a\":1}\r\n" DELIM PART                                                  \
+               "\r\nHTTP/1.1 204 No Content\r\nOData-EntityId: https://h/x(" ACC                   \
+               ")\r\n\r\n\r\n" DELIM PART                                                          \
+               "\r\nHTTP/1.1 404 Not "                                                             \
+               "Found\r\n\r\n{\"error\":{\"code\":\"0x80040217\"}}\r\n--batchresponse_1--\r\n"
 
 static void expect_good(const apr_array_header_t *parts)
 {
@@ -59,9 +63,14 @@ static void test_parse_good(void **state)
     assert_null(strchr(lf, '\r'));
     expect_good(parse(TYPE, lf, p));
     /* blanks after a boundary are transport padding */
-    expect_good(parse(TYPE, "--batchresponse_1 \t\r\n" PART "Content-ID: 1\r\n\r\nHTTP/1.1 200 OK\r\nETag: W/\"7\"\r\nREQ_ID:  r1 \r\n\r\n{\"a\":1}\r\n"
-                            DELIM PART "\r\nHTTP/1.1 204 No Content\r\n\r\n" DELIM PART
-                            "\r\nHTTP/1.1 404 Not Found\r\n\r\n{\"error\":{\"code\":\"0x80040217\"}}\r\n--batchresponse_1--", p));
+    expect_good(parse(TYPE,
+                      "--batchresponse_1 \t\r\n" PART
+                      "Content-ID: 1\r\n\r\nHTTP/1.1 200 OK\r\nETag: W/\"7\"\r\nREQ_ID:  r1 "
+                      "\r\n\r\n{\"a\":1}\r\n" DELIM PART
+                      "\r\nHTTP/1.1 204 No Content\r\n\r\n" DELIM PART
+                      "\r\nHTTP/1.1 404 Not "
+                      "Found\r\n\r\n{\"error\":{\"code\":\"0x80040217\"}}\r\n--batchresponse_1--",
+                      p));
 }
 
 static void test_parse_what_is_cut(void **state)
@@ -93,13 +102,20 @@ static void test_parse_what_is_cut(void **state)
 
 static void test_parse_what_is_wrong(void **state)
 {
-    static const char *const types[] = {"application/json", "", "multipart/mixed", "multipart/mixed; boundary=",
-                                        "multipart/mixed; boundary=\"x", "multipart/mixed; boundary=other"};
+    static const char *const types[] = {"application/json",
+                                        "",
+                                        "multipart/mixed",
+                                        "multipart/mixed; boundary=",
+                                        "multipart/mixed; boundary=\"x",
+                                        "multipart/mixed; boundary=other"};
     static const char *const bad_parts[] = {
-        "\r\n", "", "garbage", PART "\r\n", PART "\r\nHTTP/1.1 \r\n\r\n", PART "\r\nHTTP/2 200\r\n\r\n", PART "\r\nHTTP/1.1 2000 OK\r\n\r\n",
-        PART "\r\nHTTP/1.1 099 Low\r\n\r\n", PART "no colon\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", PART "\r\nHTTP/1.1 200 OK\r\nno colon\r\n\r\nx",
+        "\r\n", "", "garbage", PART "\r\n", PART "\r\nHTTP/1.1 \r\n\r\n",
+        PART "\r\nHTTP/2 200\r\n\r\n", PART "\r\nHTTP/1.1 2000 OK\r\n\r\n",
+        PART "\r\nHTTP/1.1 099 Low\r\n\r\n", PART "no colon\r\n\r\nHTTP/1.1 200 OK\r\n\r\n",
+        PART "\r\nHTTP/1.1 200 OK\r\nno colon\r\n\r\nx",
         /* change sets were not asked for */
-        "Content-Type: multipart/mixed; boundary=changesetresponse_1\r\n\r\n--changesetresponse_1\r\n" PART
+        "Content-Type: multipart/mixed; "
+        "boundary=changesetresponse_1\r\n\r\n--changesetresponse_1\r\n" PART
         "\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n--changesetresponse_1--\r\n"};
     apr_pool_t *p = *state;
     apr_array_header_t *parts;
@@ -107,15 +123,20 @@ static void test_parse_what_is_wrong(void **state)
     size_t i;
 
     for (i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
-        assert_int_equal(cs_dyn_multipart_parse(&parts, types[i], GOOD, strlen(GOOD), 10, p, &res), CS_EPARSE);
+        assert_int_equal(cs_dyn_multipart_parse(&parts, types[i], GOOD, strlen(GOOD), 10, p, &res),
+                         CS_EPARSE);
         assert_non_null(res.detail);
         assert_int_equal(parts->nelts, 0);
     }
-    assert_int_equal(cs_dyn_multipart_parse(&parts, TYPE, GOOD, strlen(GOOD), 2, p, &res), CS_ELIMIT);
-    assert_int_equal(cs_dyn_multipart_parse(&parts, NULL, GOOD, strlen(GOOD), 2, p, &res), CS_EPARSE);
+    assert_int_equal(cs_dyn_multipart_parse(&parts, TYPE, GOOD, strlen(GOOD), 2, p, &res),
+                     CS_ELIMIT);
+    assert_int_equal(cs_dyn_multipart_parse(&parts, NULL, GOOD, strlen(GOOD), 2, p, &res),
+                     CS_EPARSE);
     /* a part that is none keeps its place */
     for (i = 0; i < sizeof(bad_parts) / sizeof(bad_parts[0]); i++) {
-        const char *body = apr_pstrcat(p, DELIM, bad_parts[i], "\r\n", DELIM, PART "\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n--batchresponse_1--", NULL);
+        const char *body =
+            apr_pstrcat(p, DELIM, bad_parts[i], "\r\n", DELIM,
+                        PART "\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n--batchresponse_1--", NULL);
 
         parts = parse(TYPE, body, p);
         assert_int_equal(parts->nelts, 2);
@@ -133,29 +154,60 @@ static void test_parse_bounds(void **state)
 
     memset(big, 'x', (5 << 20) - 1);
     big[(5 << 20) - 1] = '\0';
-    parts = parse(TYPE, apr_pstrcat(p, DELIM PART "\r\nHTTP/1.1 200 OK\r\n\r\n", big, "\r\n--batchresponse_1--", NULL), p);
+    parts = parse(TYPE,
+                  apr_pstrcat(p, DELIM PART "\r\nHTTP/1.1 200 OK\r\n\r\n", big,
+                              "\r\n--batchresponse_1--", NULL),
+                  p);
     assert_int_equal(part(parts, 0)->body_len, (5 << 20) - 1);
     big[20000] = '\0';
-    parts = parse(TYPE, apr_pstrcat(p, DELIM PART "\r\nHTTP/1.1 200 OK\r\nX: ", big, "\r\n\r\n\r\n--batchresponse_1--", NULL), p);
+    parts = parse(TYPE,
+                  apr_pstrcat(p, DELIM PART "\r\nHTTP/1.1 200 OK\r\nX: ", big,
+                              "\r\n\r\n\r\n--batchresponse_1--", NULL),
+                  p);
     assert_int_equal(part(parts, 0)->status, 0);
     for (i = 0; i < CS_DYN_PART_HEADERS_MAX + 1; i++) {
         lines = apr_psprintf(p, "%sX-%d: y\r\n", lines, i);
     }
-    parts = parse(TYPE, apr_pstrcat(p, DELIM PART "\r\nHTTP/1.1 200 OK\r\n", lines, "\r\n\r\n--batchresponse_1--", NULL), p);
+    parts = parse(TYPE,
+                  apr_pstrcat(p, DELIM PART "\r\nHTTP/1.1 200 OK\r\n", lines,
+                              "\r\n\r\n--batchresponse_1--", NULL),
+                  p);
     assert_int_equal(part(parts, 0)->status, 0);
-    /* A reason phrase is bounded, too, and a boundary that begins like ours or stands inside a line is text. */
-    parts = parse(TYPE, apr_pstrcat(p, DELIM PART "\r\nHTTP/1.1 200 ", big,
-                                    "\r\n\r\n--batchresponse_12\r\n x--batchresponse_1\r\n--batchresponse_1x\r\n--batchresponse_1--x\r\n--batchresponse_1--", NULL), p);
+    /* A reason phrase is bounded, too, and a boundary that begins like ours or stands inside a line
+     * is text. */
+    parts = parse(TYPE,
+                  apr_pstrcat(p, DELIM PART "\r\nHTTP/1.1 200 ", big,
+                              "\r\n\r\n--batchresponse_12\r\n "
+                              "x--batchresponse_1\r\n--batchresponse_1x\r\n--batchresponse_1--"
+                              "x\r\n--batchresponse_1--",
+                              NULL),
+                  p);
     assert_int_equal(parts->nelts, 1);
     assert_int_equal(strlen(part(parts, 0)->reason), 128);
-    assert_string_equal(part(parts, 0)->body, "--batchresponse_12\r\n x--batchresponse_1\r\n--batchresponse_1x\r\n--batchresponse_1--x");
+    assert_string_equal(
+        part(parts, 0)->body,
+        "--batchresponse_12\r\n x--batchresponse_1\r\n--batchresponse_1x\r\n--batchresponse_1--x");
 }
 
 /* Bytes that are nearly an answer: nothing is read beyond them, nothing is invented. */
 static void test_parse_random(void **state)
 {
-    static const char *const words[] = {"--batchresponse_1", "\r\n", "\n", "\r", "--", "HTTP/1.1 200 OK", "Content-Type: application/http", ": ",
-                                        "Content-ID: 3", "\r\n\r\n", "{}", "\x00\x01", "x", ":", "HTTP/1.1 ", "204"};
+    static const char *const words[] = {"--batchresponse_1",
+                                        "\r\n",
+                                        "\n",
+                                        "\r",
+                                        "--",
+                                        "HTTP/1.1 200 OK",
+                                        "Content-Type: application/http",
+                                        ": ",
+                                        "Content-ID: 3",
+                                        "\r\n\r\n",
+                                        "{}",
+                                        "\x00\x01",
+                                        "x",
+                                        ":",
+                                        "HTTP/1.1 ",
+                                        "204"};
     unsigned seed = 7;
     int round, i;
 
@@ -180,7 +232,8 @@ static void test_parse_random(void **state)
                 const cs_dyn_part_t *one = part(parts, i);
 
                 assert_true(one->status == 0 || (one->status >= 100 && one->status <= 999));
-                assert_true(one->body_len <= n && one->body[one->body_len] == '\0' && one->headers && one->reason);
+                assert_true(one->body_len <= n && one->body[one->body_len] == '\0' &&
+                            one->headers && one->reason);
             }
         }
         free(heap);
@@ -188,9 +241,14 @@ static void test_parse_random(void **state)
     }
 }
 
-static cs_http_request_t request_of(const char *method, const char *url, const char *body, apr_pool_t *p)
+static cs_http_request_t request_of(const char *method, const char *url, const char *body,
+                                    apr_pool_t *p)
 {
-    cs_http_request_t r = {.method = method, .url = url, .label = "x", .body = body, .body_len = body ? strlen(body) : 0};
+    cs_http_request_t r = {.method = method,
+                           .url = url,
+                           .label = "x",
+                           .body = body,
+                           .body_len = body ? strlen(body) : 0};
 
     r.headers = apr_table_make(p, 4);
     return r;
@@ -199,8 +257,10 @@ static cs_http_request_t request_of(const char *method, const char *url, const c
 static void test_make(void **state)
 {
     apr_pool_t *p = *state;
-    cs_http_request_t r[2] = {request_of("GET", "https://org.example/api/data/v9.2/accounts?$top=1", NULL, p),
-                              request_of("PATCH", "https://org.example/api/data/v9.2/accounts(1)", "{\"name\":\"x\"}", p)};
+    cs_http_request_t r[2] = {
+        request_of("GET", "https://org.example/api/data/v9.2/accounts?$top=1", NULL, p),
+        request_of("PATCH", "https://org.example/api/data/v9.2/accounts(1)", "{\"name\":\"x\"}",
+                   p)};
     apr_size_t len = 0;
     const char *text;
 
@@ -210,11 +270,15 @@ static void test_make(void **state)
     apr_table_set(r[1].headers, "If-Match", "W/\"7\"");
     apr_table_set(r[1].headers, "Content-Type", "application/json; charset=utf-8");
     text = cs_dyn_multipart_make(r, 2, "batch_1", &len, p);
-    assert_string_equal(text, "--batch_1\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: 1\r\n\r\n"
-                              "GET /api/data/v9.2/accounts?$top=1 HTTP/1.1\r\nAccept: application/json\r\n\r\n\r\n"
-                              "--batch_1\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\nContent-ID: 2\r\n\r\n"
-                              "PATCH /api/data/v9.2/accounts(1) HTTP/1.1\r\nIf-Match: W/\"7\"\r\n"
-                              "Content-Type: application/json; type=entry\r\nContent-Length: 12\r\n\r\n{\"name\":\"x\"}\r\n--batch_1--\r\n");
+    assert_string_equal(
+        text, "--batch_1\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: "
+              "binary\r\nContent-ID: 1\r\n\r\n"
+              "GET /api/data/v9.2/accounts?$top=1 HTTP/1.1\r\nAccept: application/json\r\n\r\n\r\n"
+              "--batch_1\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: "
+              "binary\r\nContent-ID: 2\r\n\r\n"
+              "PATCH /api/data/v9.2/accounts(1) HTTP/1.1\r\nIf-Match: W/\"7\"\r\n"
+              "Content-Type: application/json; type=entry\r\nContent-Length: "
+              "12\r\n\r\n{\"name\":\"x\"}\r\n--batch_1--\r\n");
     assert_int_equal(len, strlen(text));
     assert_true(cs_dyn_part_fits(&r[0]) && cs_dyn_part_fits(&r[1]));
     /* nothing of a part may end its line */
@@ -228,7 +292,8 @@ static void test_make(void **state)
 
 /* ---- a client and its canned environment ---- */
 
-/* Rows exist but those ending in 7; writes: 2 is stale, 3 is throttled, 4 answers about another row. */
+/* Rows exist but those ending in 7; writes: 2 is stale, 3 is throttled, 4 answers about another
+ * row. */
 static const char *environment(canned_t *c, const canned_op_t *op)
 {
     static char text[1000];
@@ -239,20 +304,28 @@ static const char *environment(canned_t *c, const canned_op_t *op)
     id = id ? id + 1 : "";
     if (!strcmp(op->method, "GET") && last == '7') {
         snprintf(text, sizeof(text),
-                 "404 Not Found\r\nREQ_ID: part-req\r\n\r\n{\"error\":{\"code\":\"0x80040217\",\"message\":\"account With Id = %.36s Does Not Exist\"}}", id);
+                 "404 Not Found\r\nREQ_ID: "
+                 "part-req\r\n\r\n{\"error\":{\"code\":\"0x80040217\",\"message\":\"account With "
+                 "Id = %.36s Does Not Exist\"}}",
+                 id);
     }
     else if (!strcmp(op->method, "GET")) {
-        snprintf(text, sizeof(text), "200 OK\r\nETag: W/\"5\"\r\n\r\n{\"accountid\":\"%.36s\",\"name\":\"%.36s\"}", id, id);
+        snprintf(text, sizeof(text),
+                 "200 OK\r\nETag: W/\"5\"\r\n\r\n{\"accountid\":\"%.36s\",\"name\":\"%.36s\"}", id,
+                 id);
     }
     else if (last == '2') {
-        return "412 Precondition Failed\r\n\r\n{\"error\":{\"code\":\"0x80060882\",\"message\":\"version\"}}";
+        return "412 Precondition "
+               "Failed\r\n\r\n{\"error\":{\"code\":\"0x80060882\",\"message\":\"version\"}}";
     }
     else if (last == '3') {
-        return "429 Too Many\r\nRetry-After: 33\r\n\r\n{\"error\":{\"code\":\"0x80072322\",\"message\":\"Number of requests\"}}";
+        return "429 Too Many\r\nRetry-After: "
+               "33\r\n\r\n{\"error\":{\"code\":\"0x80072322\",\"message\":\"Number of requests\"}}";
     }
     else {
-        snprintf(text, sizeof(text), "204 No Content\r\nOData-EntityId: https://h/accounts(%s%.*s)\r\n\r\n", last == '4' ? "9" : "", last == '4' ? 35 : 36,
-                 last == '4' ? id + 1 : id);
+        snprintf(text, sizeof(text),
+                 "204 No Content\r\nOData-EntityId: https://h/accounts(%s%.*s)\r\n\r\n",
+                 last == '4' ? "9" : "", last == '4' ? 35 : 36, last == '4' ? id + 1 : id);
     }
     return text;
 }
@@ -297,7 +370,8 @@ static void test_200_reads_are_2_requests(void **state)
     }
     assert_int_equal(calls, 2);
     assert_non_null(strstr(r->server->last_batch_headers, "Prefer: odata.continue-on-error"));
-    assert_non_null(strstr(r->server->last_batch_headers, "Content-Type: multipart/mixed; boundary=\"batch_"));
+    assert_non_null(
+        strstr(r->server->last_batch_headers, "Content-Type: multipart/mixed; boundary=\"batch_"));
     assert_non_null(strstr(r->server->last_batch_headers, "OData-Version: 4.0"));
     assert_null(strstr(r->server->last_batch, "If-None-Match"));
     /* one alone needs no batch */
@@ -339,7 +413,8 @@ static void test_writes_are_judged_one_by_one(void **state)
         }
         else if (i == 3) {
             assert_int_equal(writes[i].result.cls, CS_CLASS_THROTTLED);
-            assert_in_range(writes[i].result.retry_at, cs_time_now() + 30 * APR_USEC_PER_SEC, cs_time_now() + 33 * APR_USEC_PER_SEC);
+            assert_in_range(writes[i].result.retry_at, cs_time_now() + 30 * APR_USEC_PER_SEC,
+                            cs_time_now() + 33 * APR_USEC_PER_SEC);
         }
         else if (i == 4) {
             assert_int_equal(writes[i].result.cls, CS_CLASS_UNKNOWN);
@@ -358,7 +433,8 @@ static void test_writes_are_judged_one_by_one(void **state)
         assert_string_equal(op->body, "{\"name\":\"x\"}");
         assert_non_null(strstr(op->headers, "Content-Length: 12\r\n"));
         assert_non_null(strstr(op->headers, i % 2 ? "If-Match: W/\"1\"" : "If-None-Match: *"));
-        assert_int_equal(strstr(op->headers, "MSCRM.SuppressDuplicateDetection: false") != NULL, i % 2 == 0);
+        assert_int_equal(strstr(op->headers, "MSCRM.SuppressDuplicateDetection: false") != NULL,
+                         i % 2 == 0);
     }
     canned_stop(r->server);
 }
@@ -401,13 +477,17 @@ static void test_an_answer_for_the_whole_batch(void **state)
         const char *answer;
         cs_class_e read, write;
     } table[] = {
-        {"429 Too Many\r\nRetry-After: 7\r\n\r\n{\"error\":{\"code\":\"0x80072322\",\"message\":\"x\"}}", CS_CLASS_THROTTLED, CS_CLASS_THROTTLED},
+        {"429 Too Many\r\nRetry-After: "
+         "7\r\n\r\n{\"error\":{\"code\":\"0x80072322\",\"message\":\"x\"}}",
+         CS_CLASS_THROTTLED, CS_CLASS_THROTTLED},
         {"503 Unavailable\r\n\r\n<html>", CS_CLASS_RETRY, CS_CLASS_RETRY},
         {"401 Unauthorized\r\n\r\n", CS_CLASS_SUSPEND, CS_CLASS_SUSPEND},
-        {"403 Forbidden\r\n\r\n{\"error\":{\"code\":\"0x80072560\",\"message\":\"x\"}}", CS_CLASS_SUSPEND, CS_CLASS_SUSPEND},
+        {"403 Forbidden\r\n\r\n{\"error\":{\"code\":\"0x80072560\",\"message\":\"x\"}}",
+         CS_CLASS_SUSPEND, CS_CLASS_SUSPEND},
         {"200 OK\r\nContent-Type: text/html\r\n\r\n<html>", CS_CLASS_RETRY, CS_CLASS_UNKNOWN},
         {"204 No Content\r\n\r\n", CS_CLASS_RETRY, CS_CLASS_UNKNOWN},
-        {"500 Internal\r\n\r\n{\"error\":{\"code\":\"0x80044151\",\"message\":\"x\"}}", CS_CLASS_RETRY, CS_CLASS_RETRY},
+        {"500 Internal\r\n\r\n{\"error\":{\"code\":\"0x80044151\",\"message\":\"x\"}}",
+         CS_CLASS_RETRY, CS_CLASS_RETRY},
     };
     apr_pool_t *p = *state;
     size_t i;
@@ -426,7 +506,8 @@ static void test_an_answer_for_the_whole_batch(void **state)
         assert_ok(r->impl->write(r->crm, writes, 3, 0, p));
         for (j = 0; j < 3; j++) {
             if (reads[j].result.cls != table[i].read || writes[j].result.cls != table[i].write) {
-                fail_msg("%s: %s, %s", table[i].answer, cs_class_name(reads[j].result.cls), cs_class_name(writes[j].result.cls));
+                fail_msg("%s: %s, %s", table[i].answer, cs_class_name(reads[j].result.cls),
+                         cs_class_name(writes[j].result.cls));
             }
         }
         assert_int_equal(reads[1].calls + reads[2].calls + writes[1].calls, 0);
@@ -436,8 +517,9 @@ static void test_an_answer_for_the_whole_batch(void **state)
 
 static void test_a_refused_batch_goes_one_by_one(void **state)
 {
-    static const char *const answers[] = {"404 Not Found\r\n\r\n{\"error\":{\"code\":\"0x80040217\",\"message\":\"no\"}}", "400 Bad\r\n\r\n{}",
-                                          "413 Too Large\r\n\r\n", "405 Not Allowed\r\n\r\n<html>"};
+    static const char *const answers[] = {
+        "404 Not Found\r\n\r\n{\"error\":{\"code\":\"0x80040217\",\"message\":\"no\"}}",
+        "400 Bad\r\n\r\n{}", "413 Too Large\r\n\r\n", "405 Not Allowed\r\n\r\n<html>"};
     apr_pool_t *p = *state;
     size_t i;
 
@@ -498,16 +580,19 @@ static void test_slow_servers_get_smaller_batches(void **state)
 static const char *no_rows(canned_t *c, const canned_op_t *op)
 {
     (void)c;
-    return strstr(op->path, "bbb") ? "200 OK\r\n\r\n{\"value\":[{\"accountid\":\"" ACC "\",\"name\":\"bbb\"}]}" : "200 OK\r\n\r\n{\"value\":[]}";
+    return strstr(op->path, "bbb") ? "200 OK\r\n\r\n{\"value\":[{\"accountid\":\"" ACC
+                                     "\",\"name\":\"bbb\"}]}"
+                                   : "200 OK\r\n\r\n{\"value\":[]}";
 }
 
 static void test_finds_ride_together(void **state)
 {
     apr_pool_t *p = *state;
     rig_t *r = rig(no_rows, p);
-    cs_crm_find_t finds[3] = {{.table = "account", .keys = json_of("[{\"name\":\"aaa\"},{\"name\":\"bbb\"}]", p)},
-                              {.table = "account", .keys = json_of("[{\"name\":\"bbb\"}]", p)},
-                              {.table = "account", .keys = json_of("[{\"name\":\"ccc\"}]", p)}};
+    cs_crm_find_t finds[3] = {
+        {.table = "account", .keys = json_of("[{\"name\":\"aaa\"},{\"name\":\"bbb\"}]", p)},
+        {.table = "account", .keys = json_of("[{\"name\":\"bbb\"}]", p)},
+        {.table = "account", .keys = json_of("[{\"name\":\"ccc\"}]", p)}};
     cs_crm_find_t longest = {.table = "account"};
     char *text = apr_palloc(p, 20001);
 

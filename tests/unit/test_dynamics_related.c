@@ -1,4 +1,5 @@
-/* Rows that are read with records, and the writes that go with lists: children, record teams, joins, deletes, leads. (crm-apis.md A8, A9) */
+/* Rows that are read with records, and the writes that go with lists: children, record teams,
+ * joins, deletes, leads. (crm-apis.md A8, A9) */
 #include "unit_dynamics.h"
 
 #define TEMPLATE "0f0d0000-0000-4000-8000-00000000a001"
@@ -16,9 +17,13 @@ typedef struct world_t {
 } world_t;
 
 static const char *const good_definition =
-    "200 OK\r\n\r\n{\"EntitySetName\":\"msft_solutions\",\"PrimaryIdAttribute\":\"msft_solutionid\",\"PrimaryNameAttribute\":\"msft_name\","
-    "\"ManyToOneRelationships\":[{\"ReferencingAttribute\":\"msft_opportunityid\",\"ReferencedEntity\":\"opportunity\","
-    "\"ReferencingEntityNavigationPropertyName\":\"msft_OpportunityId\"},{\"ReferencingAttribute\":\"msft_detailid\",\"ReferencedEntity\":"
+    "200 "
+    "OK\r\n\r\n{\"EntitySetName\":\"msft_solutions\",\"PrimaryIdAttribute\":\"msft_solutionid\","
+    "\"PrimaryNameAttribute\":\"msft_name\","
+    "\"ManyToOneRelationships\":[{\"ReferencingAttribute\":\"msft_opportunityid\","
+    "\"ReferencedEntity\":\"opportunity\","
+    "\"ReferencingEntityNavigationPropertyName\":\"msft_OpportunityId\"},{\"ReferencingAttribute\":"
+    "\"msft_detailid\",\"ReferencedEntity\":"
     "\"msft_detail\",\"ReferencingEntityNavigationPropertyName\":\"msft_DetailId\"}]}";
 
 static char *page_text;
@@ -46,8 +51,11 @@ static const char *children(canned_t *c, const world_t *w, const canned_op_t *op
         /* the last child comes first: the order is ours to make */
         for (int i = w->children; i-- > 0; row++) {
             if (row >= first && sent < most) {
-                put("%s{\"@odata.etag\":\"W/\\\"%d\\\"\",\"msft_solutionid\":\"0F0D0000-0000-4000-8000-%04d%.8s\",\"msft_name\":\"n%d\","
-                    "\"_msft_opportunityid_value\":\"%.36s\",\"_msft_detailid_value\":\"" DETAIL "\",\"msft_DetailId\":{\"msft_code\":\"SOL\"}}",
+                put("%s{\"@odata.etag\":\"W/"
+                    "\\\"%d\\\"\",\"msft_solutionid\":\"0F0D0000-0000-4000-8000-%04d%.8s\",\"msft_"
+                    "name\":\"n%d\","
+                    "\"_msft_opportunityid_value\":\"%.36s\",\"_msft_detailid_value\":\"" DETAIL
+                    "\",\"msft_DetailId\":{\"msft_code\":\"SOL\"}}",
                     sent++ ? "," : "", i, i, at + 28, i, at);
             }
         }
@@ -56,7 +64,8 @@ static const char *children(canned_t *c, const world_t *w, const canned_op_t *op
     if (first + sent < row) {
         const char *end = strstr(op->path, "&$skiptoken=");
 
-        put(",\"@odata.nextLink\":\"%s%.*s&$skiptoken=%d\"", c->base, (int)(end ? end - op->path : (long)strlen(op->path)), op->path, first + sent);
+        put(",\"@odata.nextLink\":\"%s%.*s&$skiptoken=%d\"", c->base,
+            (int)(end ? end - op->path : (long)strlen(op->path)), op->path, first + sent);
     }
     put("}");
     return page_text;
@@ -67,7 +76,9 @@ static const char *users_of(const char *record)
     static char text[1000];
 
     snprintf(text, sizeof(text),
-             "[{\"@odata.etag\":\"W/\\\"1\\\"\",\"systemuserid\":\"" USER "\",\"fullname\":\"Ada\",\"internalemailaddress\":\"ada@%.8s\"}]", record + 28);
+             "[{\"@odata.etag\":\"W/\\\"1\\\"\",\"systemuserid\":\"" USER
+             "\",\"fullname\":\"Ada\",\"internalemailaddress\":\"ada@%.8s\"}]",
+             record + 28);
     return text;
 }
 
@@ -82,10 +93,12 @@ static const char *teams(canned_t *c, const world_t *w, const char *path)
         if (at[35] == '3') {
             continue; /* has no team */
         }
-        put("%s{\"teamid\":\"" TEMPLATE "\",\"_regardingobjectid_value\":\"%.36s\",", n++ ? "," : "", at);
+        put("%s{\"teamid\":\"" TEMPLATE "\",\"_regardingobjectid_value\":\"%.36s\",",
+            n++ ? "," : "", at);
         if (w->old_teams) {
-            put("\"teammembership_association@odata.nextLink\":\"%s/api/data/v9.2/teams(%.36s)/teammembership_association?$select=systemuserid\"}", c->base,
-                at);
+            put("\"teammembership_association@odata.nextLink\":\"%s/api/data/v9.2/teams(%.36s)/"
+                "teammembership_association?$select=systemuserid\"}",
+                c->base, at);
         }
         else {
             put("\"teammembership_association\":%s}", users_of(at));
@@ -111,7 +124,8 @@ static const char *environment(canned_t *c, const canned_op_t *op)
         put("%s", w->definition);
     }
     else if (strstr(path, "/teamtemplates?")) {
-        put("200 OK\r\n\r\n{\"value\":[%s]}", strstr(path, "'Sales Team'") ? "{\"teamtemplateid\":\"" TEMPLATE "\"}" : "");
+        put("200 OK\r\n\r\n{\"value\":[%s]}",
+            strstr(path, "'Sales Team'") ? "{\"teamtemplateid\":\"" TEMPLATE "\"}" : "");
     }
     else if (strstr(path, "/teammembership_association?")) {
         put("200 OK\r\n\r\n{\"value\":%s}", users_of(id + 1));
@@ -128,7 +142,10 @@ static const char *environment(canned_t *c, const canned_op_t *op)
         }
     }
     else if (id && !strcmp(op->method, "GET")) {
-        put("200 OK\r\n\r\n{\"@odata.etag\":\"W/\\\"5\\\"\",\"opportunityid\":\"%.36s\",\"name\":\"x\"}", id + 1);
+        put("200 "
+            "OK\r\n\r\n{\"@odata.etag\":\"W/"
+            "\\\"5\\\"\",\"opportunityid\":\"%.36s\",\"name\":\"x\"}",
+            id + 1);
     }
     else {
         put("500 Unexpected\r\n\r\n{}");
@@ -146,8 +163,8 @@ static rig_t *world(world_t *w, apr_pool_t *p)
     return r;
 }
 
-static void add_list(apr_array_header_t *lists, const char *name, const char *table, const char *parent, const char *team, const char *columns,
-                     const char *where)
+static void add_list(apr_array_header_t *lists, const char *name, const char *table,
+                     const char *parent, const char *team, const char *columns, const char *where)
 {
     cs_related_t *one = apr_array_push(lists);
 
@@ -164,7 +181,8 @@ static apr_array_header_t *both_lists(apr_pool_t *p)
 {
     apr_array_header_t *lists = apr_array_make(p, 2, sizeof(cs_related_t));
 
-    add_list(lists, "solutions", "msft_solution", "msft_opportunityid", NULL, "msft_name msft_detailid/msft_code", "{\"statecode\":0}");
+    add_list(lists, "solutions", "msft_solution", "msft_opportunityid", NULL,
+             "msft_name msft_detailid/msft_code", "{\"statecode\":0}");
     add_list(lists, "team", NULL, NULL, "Sales Team", "fullname internalemailaddress", NULL);
     return lists;
 }
@@ -210,35 +228,51 @@ static void test_lists_ride_with_their_records(void **state)
     assert_int_equal(r->server->n_ops, 2 + 66);
     for (i = 0; i < 60; i++) {
         expect(&reads[i].result, CS_CLASS_OK, NULL);
-        assert_json(reads[i].record->related,
-                    apr_psprintf(p,
-                                 "{\"solutions\":[{\"id\":\"0f0d0000-0000-4000-8000-0000%.8s\",\"version\":\"W/\\\"0\\\"\",\"row\":{\"msft_name\":\"n0\","
-                                 "\"msft_detailid\":{\"id\":\"" DETAIL "\",\"msft_code\":\"SOL\"}}},"
-                                 "{\"id\":\"0f0d0000-0000-4000-8000-0001%.8s\",\"version\":\"W/\\\"1\\\"\",\"row\":{\"msft_name\":\"n1\","
-                                 "\"msft_detailid\":{\"id\":\"" DETAIL "\",\"msft_code\":\"SOL\"}}}],\"team\":[%s]}",
-                                 reads[i].id + 28, reads[i].id + 28,
-                                 i % 10 == 3 ? ""
-                                             : apr_psprintf(p, "{\"id\":\"" USER "\",\"row\":{\"fullname\":\"Ada\",\"internalemailaddress\":\"ada@%.8s\"}}",
-                                                            reads[i].id + 28)),
-                    p);
+        assert_json(
+            reads[i].record->related,
+            apr_psprintf(p,
+                         "{\"solutions\":[{\"id\":\"0f0d0000-0000-4000-8000-0000%.8s\",\"version\":"
+                         "\"W/\\\"0\\\"\",\"row\":{\"msft_name\":\"n0\","
+                         "\"msft_detailid\":{\"id\":\"" DETAIL "\",\"msft_code\":\"SOL\"}}},"
+                         "{\"id\":\"0f0d0000-0000-4000-8000-0001%.8s\",\"version\":\"W/"
+                         "\\\"1\\\"\",\"row\":{\"msft_name\":\"n1\","
+                         "\"msft_detailid\":{\"id\":\"" DETAIL
+                         "\",\"msft_code\":\"SOL\"}}}],\"team\":[%s]}",
+                         reads[i].id + 28, reads[i].id + 28,
+                         i % 10 == 3 ? ""
+                                     : apr_psprintf(p,
+                                                    "{\"id\":\"" USER
+                                                    "\",\"row\":{\"fullname\":\"Ada\","
+                                                    "\"internalemailaddress\":\"ada@%.8s\"}}",
+                                                    reads[i].id + 28)),
+            p);
     }
     /* The second time nothing has to be learnt. */
     canned_forget(r->server);
     assert_ok(r->impl->read(r->crm, reads, 1, 0, p));
     assert_int_equal(r->server->n_requests, 1);
     op = &r->server->ops[1];
-    assert_string_equal(plain_path(op, p), apr_psprintf(p,
-                                                        "/api/data/v9.2/msft_solutions?$select=modifiedon,msft_name,_msft_detailid_value,_msft_opportunityid_value"
-                                                        "&$expand=msft_DetailId($select=msft_code)&$filter=_msft_opportunityid_value eq %s and statecode eq 0"
-                                                        "&$orderby=msft_solutionid",
-                                                        reads[0].id));
+    assert_string_equal(plain_path(op, p),
+                        apr_psprintf(p,
+                                     "/api/data/v9.2/"
+                                     "msft_solutions?$select=modifiedon,msft_name,_msft_detailid_"
+                                     "value,_msft_opportunityid_value"
+                                     "&$expand=msft_DetailId($select=msft_code)&$filter=_msft_"
+                                     "opportunityid_value eq %s and statecode eq 0"
+                                     "&$orderby=msft_solutionid",
+                                     reads[0].id));
     assert_non_null(strstr(op->headers, "Prefer: odata.maxpagesize="));
     op = &r->server->ops[2];
-    assert_string_equal(plain_path(op, p), apr_psprintf(p,
-                                                        "/api/data/v9.2/teams?$select=teamid,_regardingobjectid_value"
-                                                        "&$expand=teammembership_association($select=modifiedon,fullname,internalemailaddress,systemuserid)"
-                                                        "&$filter=_regardingobjectid_value eq %s and _teamtemplateid_value eq " TEMPLATE "&$orderby=teamid",
-                                                        reads[0].id));
+    assert_string_equal(
+        plain_path(op, p),
+        apr_psprintf(
+            p,
+            "/api/data/v9.2/teams?$select=teamid,_regardingobjectid_value"
+            "&$expand=teammembership_association($select=modifiedon,fullname,internalemailaddress,"
+            "systemuserid)"
+            "&$filter=_regardingobjectid_value eq %s and _teamtemplateid_value eq " TEMPLATE
+            "&$orderby=teamid",
+            reads[0].id));
     canned_stop(r->server);
 }
 
@@ -289,17 +323,28 @@ static void test_lists_that_cannot_be_read(void **state)
         const char *refusal;
         cs_class_e cls;
     } table[] = {
-        {"403 Forbidden\r\n\r\n{\"error\":{\"code\":\"0x80040220\",\"message\":\"SecLib\"}}", CS_CLASS_OK},
-        {"404 Not Found\r\n\r\n{\"error\":{\"code\":\"0x8006088a\",\"message\":\"segment\"}}", CS_CLASS_OK},
-        {"400 Bad\r\n\r\n{\"error\":{\"code\":\"0x80060888\",\"message\":\"property\"}}", CS_CLASS_OK},
-        {"500 Error\r\n\r\n{\"error\":{\"code\":\"0x80040216\",\"message\":\"unexpected\"}}", CS_CLASS_OK},
+        {"403 Forbidden\r\n\r\n{\"error\":{\"code\":\"0x80040220\",\"message\":\"SecLib\"}}",
+         CS_CLASS_OK},
+        {"404 Not Found\r\n\r\n{\"error\":{\"code\":\"0x8006088a\",\"message\":\"segment\"}}",
+         CS_CLASS_OK},
+        {"400 Bad\r\n\r\n{\"error\":{\"code\":\"0x80060888\",\"message\":\"property\"}}",
+         CS_CLASS_OK},
+        {"500 Error\r\n\r\n{\"error\":{\"code\":\"0x80040216\",\"message\":\"unexpected\"}}",
+         CS_CLASS_OK},
         {"200 OK\r\n\r\n{\"value\":7}", CS_CLASS_OK},
         {"200 OK\r\n\r\n<html>", CS_CLASS_OK},
-        {"200 OK\r\n\r\n{\"value\":[{\"msft_solutionid\":\"no guid\",\"_msft_opportunityid_value\":\"0f0d0000-0000-4000-8000-000000000000\"}]}", CS_CLASS_OK},
-        {"200 OK\r\n\r\n{\"value\":[],\"@odata.nextLink\":\"https://elsewhere.example/api/data/v9.2/x\"}", CS_CLASS_OK},
-        {"200 OK\r\n\r\n{\"value\":[],\"@odata.nextLink\":\"http://127.0.0.1/api/data/v9.2/a b\"}", CS_CLASS_OK},
+        {"200 OK\r\n\r\n{\"value\":[{\"msft_solutionid\":\"no "
+         "guid\",\"_msft_opportunityid_value\":\"0f0d0000-0000-4000-8000-000000000000\"}]}",
+         CS_CLASS_OK},
+        {"200 "
+         "OK\r\n\r\n{\"value\":[],\"@odata.nextLink\":\"https://elsewhere.example/api/data/v9.2/"
+         "x\"}",
+         CS_CLASS_OK},
+        {"200 OK\r\n\r\n{\"value\":[],\"@odata.nextLink\":\"http://127.0.0.1/api/data/v9.2/a b\"}",
+         CS_CLASS_OK},
         /* trouble on the way is no property of the list */
-        {"429 Busy\r\n\r\n{\"error\":{\"code\":\"0x80072322\",\"message\":\"x\"}}", CS_CLASS_THROTTLED},
+        {"429 Busy\r\n\r\n{\"error\":{\"code\":\"0x80072322\",\"message\":\"x\"}}",
+         CS_CLASS_THROTTLED},
         {"503 Gone fishing\r\n\r\n", CS_CLASS_RETRY},
     };
     apr_pool_t *p = *state;
@@ -327,7 +372,10 @@ static void test_lists_that_cannot_be_read(void **state)
 static void test_tables_and_templates_that_are_not_there(void **state)
 {
     apr_pool_t *p = *state;
-    world_t w = {.children = 1, .definition = "404 Not Found\r\n\r\n{\"error\":{\"code\":\"0x80060888\",\"message\":\"no such entity\"}}"};
+    world_t w = {.children = 1,
+                 .definition =
+                     "404 Not Found\r\n\r\n{\"error\":{\"code\":\"0x80060888\",\"message\":\"no "
+                     "such entity\"}}"};
     rig_t *r = world(&w, p);
     apr_array_header_t *lists = both_lists(p);
     cs_crm_read_t *reads = reads_of(2, lists, p);
@@ -359,36 +407,52 @@ static const char *writes(canned_t *c, const canned_op_t *op)
 
     (void)c;
     if (strstr(op->path, "teamtemplates?")) {
-        return strstr(op->path, "Sales%20Team") ? "200 OK\r\n\r\n{\"value\":[{\"teamtemplateid\":\"" TEMPLATE "\"}]}"
-                                                : "200 OK\r\n\r\n{\"value\":[{\"teamtemplateid\":\"" TEMPLATE "\"},{\"teamtemplateid\":\"" USER "\"}]}";
+        return strstr(op->path, "Sales%20Team")
+                   ? "200 OK\r\n\r\n{\"value\":[{\"teamtemplateid\":\"" TEMPLATE "\"}]}"
+                   : "200 OK\r\n\r\n{\"value\":[{\"teamtemplateid\":\"" TEMPLATE
+                     "\"},{\"teamtemplateid\":\"" USER "\"}]}";
     }
     if (!strcmp(op->method, "DELETE")) {
-        snprintf(text, sizeof(text), "404 Not Found\r\n\r\n{\"error\":{\"code\":\"0x80040217\",\"message\":\"contact With Id = %.36s Does Not Exist\"}}", id + 1);
+        snprintf(text, sizeof(text),
+                 "404 Not Found\r\n\r\n{\"error\":{\"code\":\"0x80040217\",\"message\":\"contact "
+                 "With Id = %.36s Does Not Exist\"}}",
+                 id + 1);
         return last == '0'   ? "204 No Content\r\n\r\n"
                : last == '1' ? text
-               : last == '2' ? "412 Precondition Failed\r\n\r\n{\"error\":{\"code\":\"0x80060882\",\"message\":\"v\"}}"
-               : last == '3' ? "404 Not Found\r\n\r\n<html>"
-                             : "405 No\r\n\r\n{\"error\":{\"code\":\"0x80040227\",\"message\":\"associated\"}}";
+               : last == '2'
+                   ? "412 Precondition "
+                     "Failed\r\n\r\n{\"error\":{\"code\":\"0x80060882\",\"message\":\"v\"}}"
+               : last == '3'
+                   ? "404 Not Found\r\n\r\n<html>"
+                   : "405 "
+                     "No\r\n\r\n{\"error\":{\"code\":\"0x80040227\",\"message\":\"associated\"}}";
     }
     if (strstr(op->path, "AddUserToRecordTeam")) {
-        return last == '1' ? "412 Exists\r\n\r\n{\"error\":{\"code\":\"0x80040237\",\"message\":\"A record with matching key values already exists.\"}}"
+        return last == '1'
+                   ? "412 Exists\r\n\r\n{\"error\":{\"code\":\"0x80040237\",\"message\":\"A record "
+                     "with matching key values already exists.\"}}"
                : last == '2'
-                   ? "404 Not Found\r\n\r\n{\"error\":{\"code\":\"0x80040217\",\"message\":\"systemuser With Id = 0f0d0000-0000-4000-8000-000000000002 Does Not Exist\"}}"
+                   ? "404 Not "
+                     "Found\r\n\r\n{\"error\":{\"code\":\"0x80040217\",\"message\":\"systemuser "
+                     "With Id = 0f0d0000-0000-4000-8000-000000000002 Does Not Exist\"}}"
                    : "200 OK\r\n\r\n{\"AccessTeamId\":\"" USER "\"}";
     }
     if (strstr(op->path, "QualifyLead")) {
-        return last == '1' ? "204 No Content\r\n\r\n"
-               : last == '2'
-                   ? "200 OK\r\n\r\nnonsense"
-                   : "200 OK\r\n\r\n{\"value\":[{\"@odata.type\":\"#Microsoft.Dynamics.CRM.opportunity\",\"opportunityid\":\"" DETAIL
-                     "\"},{\"@odata.type\":\"#Microsoft.Dynamics.CRM.account\",\"accountid\":\"" USER "\"},{\"x\":1}]}";
+        return last == '1'   ? "204 No Content\r\n\r\n"
+               : last == '2' ? "200 OK\r\n\r\nnonsense"
+                             : "200 "
+                               "OK\r\n\r\n{\"value\":[{\"@odata.type\":\"#Microsoft.Dynamics.CRM."
+                               "opportunity\",\"opportunityid\":\"" DETAIL
+                               "\"},{\"@odata.type\":\"#Microsoft.Dynamics.CRM.account\","
+                               "\"accountid\":\"" USER "\"},{\"x\":1}]}";
     }
     return NULL;
 }
 
 static void test_delete(void **state)
 {
-    static const cs_class_e classes[] = {CS_CLASS_OK, CS_CLASS_OK, CS_CLASS_CONFLICT, CS_CLASS_RETRY, CS_CLASS_REFUSED};
+    static const cs_class_e classes[] = {CS_CLASS_OK, CS_CLASS_OK, CS_CLASS_CONFLICT,
+                                         CS_CLASS_RETRY, CS_CLASS_REFUSED};
     apr_pool_t *p = *state;
     rig_t *r = rig(writes, p);
     cs_crm_write_t w[5] = {{0}};
@@ -422,7 +486,10 @@ static void test_join(void **state)
         w[i].table = "opportunity";
         w[i].id = DETAIL;
         w[i].call = i == 3 ? "Two of a kind" : "Sales Team";
-        w[i].row = json_of(apr_psprintf(p, "{\"user\":{\"$ref\":{\"table\":\"systemuser\",\"id\":\"%s\"}}}", nth_id(i, p)), p);
+        w[i].row = json_of(
+            apr_psprintf(p, "{\"user\":{\"$ref\":{\"table\":\"systemuser\",\"id\":\"%s\"}}}",
+                         nth_id(i, p)),
+            p);
     }
     assert_ok(r->impl->write(r->crm, w, 4, 0, p));
     for (int i = 0; i < 4; i++) {
@@ -430,10 +497,14 @@ static void test_join(void **state)
     }
     assert_has(w[3].result.detail, "several team templates named \"Two of a kind\"");
     assert_int_equal(r->server->n_requests, 2);
-    assert_string_equal(r->server->ops[2].path, apr_pstrcat(p, "/api/data/v9.2/systemusers(", nth_id(0, p), ")/Microsoft.Dynamics.CRM.AddUserToRecordTeam", NULL));
+    assert_string_equal(r->server->ops[2].path,
+                        apr_pstrcat(p, "/api/data/v9.2/systemusers(", nth_id(0, p),
+                                    ")/Microsoft.Dynamics.CRM.AddUserToRecordTeam", NULL));
     assert_json(json_of(r->server->ops[2].body, p),
-                "{\"Record\":{\"opportunityid\":\"" DETAIL "\",\"@odata.type\":\"Microsoft.Dynamics.CRM.opportunity\"},"
-                "\"TeamTemplate\":{\"teamtemplateid\":\"" TEMPLATE "\",\"@odata.type\":\"Microsoft.Dynamics.CRM.teamtemplate\"}}",
+                "{\"Record\":{\"opportunityid\":\"" DETAIL
+                "\",\"@odata.type\":\"Microsoft.Dynamics.CRM.opportunity\"},"
+                "\"TeamTemplate\":{\"teamtemplateid\":\"" TEMPLATE
+                "\",\"@odata.type\":\"Microsoft.Dynamics.CRM.teamtemplate\"}}",
                 p);
     /* the template is known from now on */
     canned_forget(r->server);
@@ -453,24 +524,34 @@ static void test_qualify(void **state)
         w[i].call = "QualifyLead";
         w[i].table = "lead";
         w[i].id = nth_id(i, p);
-        w[i].row = json_of("{\"CreateAccount\":true,\"Status\":3,\"SourceCampaignId\":null,"
-                           "\"OpportunityCurrencyId\":{\"$ref\":{\"table\":\"transactioncurrency\",\"id\":\"" USER "\"}},"
-                           "\"OpportunityCustomerId\":{\"$ref\":{\"table\":\"account\",\"id\":\"" DETAIL "\"}}}",
-                           p);
+        w[i].row = json_of(
+            "{\"CreateAccount\":true,\"Status\":3,\"SourceCampaignId\":null,"
+            "\"OpportunityCurrencyId\":{\"$ref\":{\"table\":\"transactioncurrency\",\"id\":\"" USER
+            "\"}},"
+            "\"OpportunityCustomerId\":{\"$ref\":{\"table\":\"account\",\"id\":\"" DETAIL "\"}}}",
+            p);
     }
     assert_ok(r->impl->write(r->crm, w, 3, 0, p));
     expect(&w[0].result, CS_CLASS_OK, NULL);
-    assert_json(w[0].created, "[{\"table\":\"opportunity\",\"id\":\"" DETAIL "\"},{\"table\":\"account\",\"id\":\"" USER "\"}]", p);
+    assert_json(w[0].created,
+                "[{\"table\":\"opportunity\",\"id\":\"" DETAIL
+                "\"},{\"table\":\"account\",\"id\":\"" USER "\"}]",
+                p);
     expect(&w[1].result, CS_CLASS_OK, NULL);
     assert_null(w[1].created);
     /* done, but what was made is not known */
     expect(&w[2].result, CS_CLASS_UNKNOWN, "dataverse:answer");
-    assert_string_equal(r->server->ops[0].path, apr_pstrcat(p, "/api/data/v9.2/leads(", nth_id(0, p), ")/Microsoft.Dynamics.CRM.QualifyLead", NULL));
-    assert_json(json_of(r->server->ops[0].body, p),
-                "{\"CreateAccount\":true,\"CreateContact\":false,\"CreateOpportunity\":true,\"Status\":3,"
-                "\"OpportunityCurrencyId\":{\"transactioncurrencyid\":\"" USER "\",\"@odata.type\":\"Microsoft.Dynamics.CRM.transactioncurrency\"},"
-                "\"OpportunityCustomerId\":{\"accountid\":\"" DETAIL "\",\"@odata.type\":\"Microsoft.Dynamics.CRM.account\"}}",
-                p);
+    assert_string_equal(r->server->ops[0].path,
+                        apr_pstrcat(p, "/api/data/v9.2/leads(", nth_id(0, p),
+                                    ")/Microsoft.Dynamics.CRM.QualifyLead", NULL));
+    assert_json(
+        json_of(r->server->ops[0].body, p),
+        "{\"CreateAccount\":true,\"CreateContact\":false,\"CreateOpportunity\":true,\"Status\":3,"
+        "\"OpportunityCurrencyId\":{\"transactioncurrencyid\":\"" USER
+        "\",\"@odata.type\":\"Microsoft.Dynamics.CRM.transactioncurrency\"},"
+        "\"OpportunityCustomerId\":{\"accountid\":\"" DETAIL
+        "\",\"@odata.type\":\"Microsoft.Dynamics.CRM.account\"}}",
+        p);
     canned_stop(r->server);
 }
 

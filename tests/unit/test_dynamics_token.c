@@ -1,4 +1,5 @@
-/* Signing in with a certificate: what is signed, by which key, and what is said when it cannot be. (crm-apis.md A1) */
+/* Signing in with a certificate: what is signed, by which key, and what is said when it cannot be.
+ * (crm-apis.md A1) */
 #include "unit_dynamics.h"
 
 #include <openssl/evp.h>
@@ -42,13 +43,15 @@ static identity_t *make_identity(const char *name, int ec, apr_pool_t *p)
     BIO *bio = BIO_new(BIO_s_mem());
     const char *pem;
 
-    id->key = ec ? EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256") : EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048);
+    id->key = ec ? EVP_PKEY_Q_keygen(NULL, NULL, "EC", "P-256")
+                 : EVP_PKEY_Q_keygen(NULL, NULL, "RSA", (size_t)2048);
     id->cert = X509_new();
     assert_non_null(id->key);
     ASN1_INTEGER_set(X509_get_serialNumber(id->cert), 1);
     X509_gmtime_adj(X509_getm_notBefore(id->cert), 0);
     X509_gmtime_adj(X509_getm_notAfter(id->cert), 86400);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(id->cert), "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1, 0);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(id->cert), "CN", MBSTRING_ASC,
+                               (const unsigned char *)name, -1, -1, 0);
     X509_set_pubkey(id->cert, id->key);
     assert_true(X509_sign(id->cert, id->key, EVP_sha256()) > 0);
     assert_true(PEM_write_bio_X509(bio, id->cert));
@@ -61,14 +64,16 @@ static identity_t *make_identity(const char *name, int ec, apr_pool_t *p)
     return id;
 }
 
-static int is_signed_by(const identity_t *id, int pss, const char *text, size_t len, const unsigned char *sig, size_t slen)
+static int is_signed_by(const identity_t *id, int pss, const char *text, size_t len,
+                        const unsigned char *sig, size_t slen)
 {
     EVP_MD_CTX *ctx = EVP_MD_CTX_new();
     EVP_PKEY_CTX *how;
     int good = EVP_DigestVerifyInit(ctx, &how, EVP_sha256(), NULL, id->key) == 1;
 
     if (pss) {
-        good = good && EVP_PKEY_CTX_set_rsa_padding(how, RSA_PKCS1_PSS_PADDING) > 0 && EVP_PKEY_CTX_set_rsa_pss_saltlen(how, 32) > 0;
+        good = good && EVP_PKEY_CTX_set_rsa_padding(how, RSA_PKCS1_PSS_PADDING) > 0 &&
+               EVP_PKEY_CTX_set_rsa_pss_saltlen(how, 32) > 0;
     }
     good = good && EVP_DigestVerify(ctx, sig, slen, (const unsigned char *)text, len) == 1;
     EVP_MD_CTX_free(ctx);
@@ -80,7 +85,8 @@ static int is_signed_by(const identity_t *id, int pss, const char *text, size_t 
 static void test_sign(void **state)
 {
     apr_pool_t *p = *state;
-    identity_t *id = make_identity("one", 0, p), *other = make_identity("two", 0, p), *ec = make_identity("ec", 1, p);
+    identity_t *id = make_identity("one", 0, p), *other = make_identity("two", 0, p),
+               *ec = make_identity("ec", 1, p);
     unsigned char digest[CS_SHA256_LEN], expected[EVP_MAX_MD_SIZE];
     const unsigned char *sig;
     char *pem = apr_palloc(p, 8192);
@@ -104,7 +110,8 @@ static void test_sign(void **state)
     }
     assert_true(cs_cert_has_key(pem, len, id->key_pem, strlen(id->key_pem)));
     assert_false(cs_cert_has_key(pem, len, other->key_pem, strlen(other->key_pem)));
-    assert_int_equal(cs_rsa_sign(&sig, &dlen, 1, ec->key_pem, strlen(ec->key_pem), "data", 4, p), CS_EPARSE);
+    assert_int_equal(cs_rsa_sign(&sig, &dlen, 1, ec->key_pem, strlen(ec->key_pem), "data", 4, p),
+                     CS_EPARSE);
     assert_int_equal(cs_rsa_sign(&sig, &dlen, 1, "rubbish", 7, "data", 4, p), CS_EPARSE);
     assert_int_equal(cs_rsa_sign(&sig, &dlen, 1, "", 0, "data", 4, p), CS_EPARSE);
     assert_int_equal(cs_cert_digest(digest, &dlen, 0, id->key_pem, strlen(id->key_pem)), CS_EPARSE);
@@ -116,13 +123,17 @@ static const char *nothing(canned_t *c, const canned_op_t *op)
 {
     (void)c;
     (void)op;
-    return "200 OK\r\n\r\n{\"OrganizationId\":\"0f0d0000-0000-4000-8000-0000000000f0\",\"UserId\":\"0f0d0000-0000-4000-8000-00000000001f\"}";
+    return "200 "
+           "OK\r\n\r\n{\"OrganizationId\":\"0f0d0000-0000-4000-8000-0000000000f0\",\"UserId\":"
+           "\"0f0d0000-0000-4000-8000-00000000001f\"}";
 }
 
 static const char *field_of(const char *form, const char *name, apr_pool_t *p)
 {
     const char *at = strstr(form, apr_pstrcat(p, name, "=", NULL));
-    canned_op_t op = {.path = at ? apr_pstrmemdup(p, at + strlen(name) + 1, strcspn(at + strlen(name) + 1, "&")) : NULL};
+    canned_op_t op = {
+        .path = at ? apr_pstrmemdup(p, at + strlen(name) + 1, strcspn(at + strlen(name) + 1, "&"))
+                   : NULL};
 
     return at ? plain_path(&op, p) : NULL;
 }
@@ -148,7 +159,8 @@ static const json_t *json_part(const char *text, size_t len, apr_pool_t *p)
 
 static void check_assertion(const rig_t *r, const identity_t *id, int rs256, apr_pool_t *p)
 {
-    const char *form = r->server->last_token_form, *jwt = field_of(form, "client_assertion", p), *dot, *sig_at;
+    const char *form = r->server->last_token_form, *jwt = field_of(form, "client_assertion", p),
+               *dot, *sig_at;
     apr_int64_t now = apr_time_sec(cs_time_now()), nbf;
     const json_t *header, *claims;
     const unsigned char *sig;
@@ -157,7 +169,8 @@ static void check_assertion(const rig_t *r, const identity_t *id, int rs256, apr
     size_t len;
 
     assert_string_equal(field_of(form, "grant_type", p), "client_credentials");
-    assert_string_equal(field_of(form, "client_assertion_type", p), "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
+    assert_string_equal(field_of(form, "client_assertion_type", p),
+                        "urn:ietf:params:oauth:client-assertion-type:jwt-bearer");
     assert_null(strstr(form, "client_secret"));
     assert_non_null(jwt);
     dot = strchr(jwt, '.');
@@ -169,7 +182,8 @@ static void check_assertion(const rig_t *r, const identity_t *id, int rs256, apr
     assert_true(is_signed_by(id, !rs256, jwt, (size_t)(sig_at - jwt), sig, len));
     X509_digest(id->cert, rs256 ? EVP_sha1() : EVP_sha256(), digest, &n);
     assert_json(header,
-                apr_psprintf(p, "{\"alg\":\"%s\",\"typ\":\"JWT\",\"%s\":\"%s\"}", rs256 ? "RS256" : "PS256", rs256 ? "x5t" : "x5t#S256",
+                apr_psprintf(p, "{\"alg\":\"%s\",\"typ\":\"JWT\",\"%s\":\"%s\"}",
+                             rs256 ? "RS256" : "PS256", rs256 ? "x5t" : "x5t#S256",
                              cs_base64url_encode(digest, n, p)),
                 p);
     assert_string_equal(cs_json_str(claims, "aud"), r->cfg.token_url);
@@ -212,14 +226,16 @@ static void test_assertion(void **state)
 static void test_assertions_that_cannot_be_made(void **state)
 {
     apr_pool_t *p = *state;
-    identity_t *id = make_identity("mine", 0, p), *other = make_identity("theirs", 0, p), *ec = make_identity("curve", 1, p);
+    identity_t *id = make_identity("mine", 0, p), *other = make_identity("theirs", 0, p),
+               *ec = make_identity("curve", 1, p);
     rig_t *r = rig(nothing, p);
     const struct {
         const char *file, *key, *says;
     } table[] = {
         {"/nonexistent/cert.pem", id->key_pem, "/nonexistent/cert.pem: "},
         {unit_write(p, "empty", "", 0), id->key_pem, "no certificate in this file"},
-        {unit_write(p, "keyonly", id->key_pem, strlen(id->key_pem)), id->key_pem, "no certificate in this file"},
+        {unit_write(p, "keyonly", id->key_pem, strlen(id->key_pem)), id->key_pem,
+         "no certificate in this file"},
         {id->cert_file, other->key_pem, "file:/key does not belong to the certificate"},
         {ec->cert_file, ec->key_pem, "file:/key: this is not an RSA private key"},
         {id->cert_file, "nonsense", "file:/key: this is not an RSA private key"},
@@ -251,7 +267,8 @@ static void test_check_of_the_configuration(void **state)
 {
     apr_pool_t *p = *state;
     cs_secret_t secret = {.ref = "file:/s"}, key = {.ref = "file:/k"};
-    cs_crm_config_t cfg = {.name = "sales", .url = "https://org.crm4.dynamics.com", .tenant = "t", .client_id = "c"};
+    cs_crm_config_t cfg = {
+        .name = "sales", .url = "https://org.crm4.dynamics.com", .tenant = "t", .client_id = "c"};
     const cs_crm_impl_t *impl = cs_crm_impl_of("dynamics365");
 
     cfg.certificate = "/c.pem";

@@ -543,18 +543,19 @@ static void test_names_of_columns(void **state)
 {
     apr_pool_t *p = *state;
     const cs_dyn_table_t *t = cs_dyn_table_of(
-        json_of("{\"EntitySetName\":\"xs\",\"PrimaryIdAttribute\":\"xid\",\"ManyToOneRelationships\":"
-                "[{\"ReferencingAttribute\":\"new_partner\",\"ReferencedEntity\":\"account\","
-                "\"ReferencingEntityNavigationPropertyName\":\"new_Partner\"}]}",
-                p),
+        json_of(
+            "{\"EntitySetName\":\"xs\",\"PrimaryIdAttribute\":\"xid\",\"ManyToOneRelationships\":"
+            "[{\"ReferencingAttribute\":\"new_partner\",\"ReferencedEntity\":\"account\","
+            "\"ReferencingEntityNavigationPropertyName\":\"new_Partner\"}]}",
+            p),
         "x", p);
 
     assert_string_equal(cs_dyn_column_of(t, "new_Partner", p), "new_partner");
     assert_string_equal(cs_dyn_column_of(t, "_new_partner_value", p), "new_partner");
     assert_string_equal(cs_dyn_column_of(t, "Name", p), "name");
     assert_string_equal(cs_dyn_column_of(t, "ownerid", p), "ownerid");
-    assert_string_equal(
-        cs_dyn_column_of(cs_dyn_table_std("opportunity"), "customerid_account", p), "customerid");
+    assert_string_equal(cs_dyn_column_of(cs_dyn_table_std("opportunity"), "customerid_account", p),
+                        "customerid");
     assert_string_equal(cs_dyn_column_of(NULL, "_value", p), "_value");
 }
 

@@ -456,7 +456,8 @@ static void test_token_endpoint_faults(void **state)
     fault(&pc_sim, "{\"path\":\"/oauth2/\",\"fault\":\"status\",\"status\":503,\"times\":1}", p);
     read = get_one(r, CARD);
     expect(&read.result, CS_CLASS_RETRY, NULL);
-    /* The next call does not ask: the endpoint is left alone for a while, which costs no attempt. */
+    /* The next call does not ask: the endpoint is left alone for a while, which costs no attempt.
+     */
     control(&pc_sim, "DELETE", "requests", NULL, p);
     read = get_one(r, CARD);
     expect(&read.result, CS_CLASS_THROTTLED, "oauth:temporarily_unavailable");
@@ -1385,11 +1386,9 @@ static int batches(apr_pool_t *p)
     json_t *counts, *count;
     int n = 0;
 
-    json_object_foreach((json_t *)by, what, counts)
-    {
+    json_object_foreach((json_t *)by, what, counts) {
         if (strlen(what) > 7 && !strcmp(what + strlen(what) - 7, "/$batch")) {
-            json_object_foreach(counts, status, count)
-            {
+            json_object_foreach(counts, status, count) {
                 n += (int)json_integer_value(count);
             }
         }
@@ -1505,10 +1504,8 @@ static void test_lists_and_teams(void **state)
         {"team", NULL, NULL, NULL, NULL, "Opportunity Sales Team"},
         {"none", "msft_nosuchtable", "msft_opportunityid", NULL, NULL, NULL}};
     apr_array_header_t *related = apr_array_make(p, 3, sizeof(cs_related_t));
-    cs_crm_write_t w = {.kind = CS_CRM_JOIN,
-                        .table = "opportunity",
-                        .id = id,
-                        .call = "Opportunity Sales Team"};
+    cs_crm_write_t w = {
+        .kind = CS_CRM_JOIN, .table = "opportunity", .id = id, .call = "Opportunity Sales Team"};
     cs_crm_read_t reads[2] = {{.table = "opportunity", .id = id},
                               {.table = "opportunity", .id = other}};
     const json_t *rows;
@@ -1517,14 +1514,15 @@ static void test_lists_and_teams(void **state)
     lists[0].columns = columns_of(p, "msft_name msft_solutiondetailid/msft_solutionidentifier");
     lists[1].columns = columns_of(p, "fullname internalemailaddress");
     lists[2].columns = columns_of(p, "msft_name");
-    child = create(r, "msft_microsoftsolution",
-                   apr_psprintf(p,
-                                "{\"msft_name\":\"n\",\"msft_opportunityid\":{\"$ref\":{\"table\":"
-                                "\"opportunity\",\"id\":\"%s\"}},\"msft_solutiondetailid\":{\"$ref\":"
-                                "{\"table\":\"msft_microsoftsolutiondetail\",\"id\":"
-                                "\"00000000-0000-4000-8000-000000000061\"}}}",
-                                id))
-                .id;
+    child =
+        create(r, "msft_microsoftsolution",
+               apr_psprintf(p,
+                            "{\"msft_name\":\"n\",\"msft_opportunityid\":{\"$ref\":{\"table\":"
+                            "\"opportunity\",\"id\":\"%s\"}},\"msft_solutiondetailid\":{\"$ref\":"
+                            "{\"table\":\"msft_microsoftsolutiondetail\",\"id\":"
+                            "\"00000000-0000-4000-8000-000000000061\"}}}",
+                            id))
+            .id;
     w.row = row_of("{\"user\":{\"$ref\":{\"table\":\"systemuser\",\"id\":\"" SELLER "\"}}}", p);
     for (i = 0; i < 2; i++) {
         /* the second time the user is a member already */
@@ -1574,19 +1572,20 @@ static void test_a_lead_is_qualified(void **state)
     cs_crm_read_t read;
 
     w.id = create(r, "lead", "{\"subject\":\"s\",\"lastname\":\"l\",\"companyname\":\"c\"}").id;
-    w.row = row_of("{\"Status\":3,\"OpportunityCurrencyId\":{\"$ref\":{\"table\":"
-                   "\"transactioncurrency\",\"id\":\"" USD "\"}},\"OpportunityCustomerId\":{\"$ref\":{"
-                   "\"table\":\"account\",\"id\":\"" ACCOUNT "\"}}}",
-                   p);
+    w.row =
+        row_of("{\"Status\":3,\"OpportunityCurrencyId\":{\"$ref\":{\"table\":"
+               "\"transactioncurrency\",\"id\":\"" USD "\"}},\"OpportunityCustomerId\":{\"$ref\":{"
+               "\"table\":\"account\",\"id\":\"" ACCOUNT "\"}}}",
+               p);
     assert_ok(r->impl->write(r->crm, &w, 1, 0, p));
     expect(&w.result, CS_CLASS_OK, NULL);
     assert_int_equal(json_array_size(w.created), 1);
     assert_string_equal(cs_json_str(json_array_get(w.created, 0), "table"), "opportunity");
     made = cs_json_str(json_array_get(w.created, 0), "id");
     read = read_one(r, "lead", w.id, "statecode qualifyingopportunityid");
-    assert_string_equal(cs_json_print(read.record->row, p),
-                        apr_psprintf(p, "{\"qualifyingopportunityid\":{\"id\":\"%s\"},\"statecode\":1}",
-                                     made));
+    assert_string_equal(
+        cs_json_print(read.record->row, p),
+        apr_psprintf(p, "{\"qualifyingopportunityid\":{\"id\":\"%s\"},\"statecode\":1}", made));
     read = read_one(r, "opportunity", made, "parentaccountid");
     expect(&read.result, CS_CLASS_OK, NULL);
     /* once is enough */
@@ -1600,7 +1599,8 @@ static void test_duplicate_rules_are_respected(void **state)
     rig_t *r = rig_crm(p);
     cs_crm_write_t w;
 
-    control(&crm_sim, "POST", "duplicate-rules", "{\"table\":\"account\",\"rules\":[[\"name\"]]}", p);
+    control(&crm_sim, "POST", "duplicate-rules", "{\"table\":\"account\",\"rules\":[[\"name\"]]}",
+            p);
     create(r, "account", "{\"name\":\"Only One GmbH\"}");
     w = write_one(r, CS_CRM_CREATE, "account", cs_uuid4(p), NULL, "{\"name\":\"Only One GmbH\"}",
                   NULL);
@@ -1686,8 +1686,8 @@ static void test_a_certificate_signs_in(void **state)
     assert_int_not_equal(r->impl->whoami(r->crm, &who, 0, p, &res), APR_SUCCESS);
     expect(&res, CS_CLASS_SUSPEND, "oauth:invalid_client");
     assert_has(res.detail, "AADSTS700027");
-    app = cs_json_own(json_pack("{s:s, s:s}", "client_id", r->crm_cfg.client_id, "certificate", pem),
-                      p);
+    app = cs_json_own(
+        json_pack("{s:s, s:s}", "client_id", r->crm_cfg.client_id, "certificate", pem), p);
     control(&crm_sim, "POST", "tokens", cs_json_print(app, p), p);
     for (rs256 = 0; rs256 < 2; rs256++) {
         r->crm_cfg.assertion_rs256 = rs256;

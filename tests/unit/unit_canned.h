@@ -1,6 +1,8 @@
-/* A small HTTP server on loopback that answers what a test tells it to: one thread, one connection at a time, every request remembered.
+/* A small HTTP server on loopback that answers what a test tells it to: one thread, one connection
+ * at a time, every request remembered.
  *
- * $batch is taken apart here, by other means than the code under test uses, so that a test gives answers per operation.
+ * $batch is taken apart here, by other means than the code under test uses, so that a test gives
+ * answers per operation.
  */
 #ifndef CS_TESTS_UNIT_CANNED_H
 #define CS_TESTS_UNIT_CANNED_H
@@ -21,12 +23,12 @@ typedef struct canned_op_t {
     char *path;    /* "/api/data/..." */
     char *headers; /* lines with CRLF */
     char *body;
-    int request;   /* which HTTP request it came in, from 0 */
+    int request; /* which HTTP request it came in, from 0 */
     int in_batch;
 } canned_op_t;
 
-/* The answer to an operation: "204 No Content\r\nHeader: x\r\n\r\nbody" (the status line without "HTTP/1.1 "). malloc'd or static; NULL = 404
- * without a body. */
+/* The answer to an operation: "204 No Content\r\nHeader: x\r\n\r\nbody" (the status line without
+ * "HTTP/1.1 "). malloc'd or static; NULL = 404 without a body. */
 typedef const char *canned_answer_fn(canned_t *c, const canned_op_t *op);
 /* The answer to a whole $batch instead of a good one, in the same form; NULL = a good one. */
 typedef const char *canned_batch_fn(canned_t *c, const canned_op_t *whole, char *good);
@@ -44,9 +46,9 @@ struct canned_t {
     canned_op_t ops[CANNED_MOST];
     int n_ops, n_requests, n_batches, n_tokens;
     char *last_token_form, *last_batch, *last_batch_headers;
-    int leave_out;  /* parts at the end of a batch's answer that are missing */
-    int cut;        /* bytes to cut off a batch's answer */
-    int lf_only;    /* line ends of a batch's answer */
+    int leave_out; /* parts at the end of a batch's answer that are missing */
+    int cut;       /* bytes to cut off a batch's answer */
+    int lf_only;   /* line ends of a batch's answer */
 };
 
 static inline char *canned_dup(const char *s, size_t n)
@@ -91,10 +93,12 @@ static inline int canned_read_all(int fd, char **phead, char **pbody)
     return 1;
 }
 
-static inline canned_op_t *canned_record(canned_t *c, const char *head, const char *body, int in_batch)
+static inline canned_op_t *canned_record(canned_t *c, const char *head, const char *body,
+                                         int in_batch)
 {
     canned_op_t *op = &c->ops[c->n_ops < CANNED_MOST ? c->n_ops++ : CANNED_MOST - 1];
-    const char *space = strchr(head, ' '), *end = space ? strchr(space + 1, ' ') : NULL, *line = strstr(head, "\r\n");
+    const char *space = strchr(head, ' '), *end = space ? strchr(space + 1, ' ') : NULL,
+               *line = strstr(head, "\r\n");
 
     memset(op, 0, sizeof(*op));
     if (!space || !end || !line) {
@@ -158,8 +162,11 @@ static inline char *canned_answer_batch(canned_t *c, const char *body)
         text = canned_dup(end + 4, (size_t)(next - 2 >= end + 4 ? next - 2 - end - 4 : 0));
         answer = c->answer(c, canned_record(c, inner, text, 1));
         if (done < total - c->leave_out) {
-            out = canned_append(out, "%s\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\nHTTP/1.1 %s\r\n", sep,
-                                answer ? answer : "404 Not Found\r\n\r\n");
+            out =
+                canned_append(out,
+                              "%s\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: "
+                              "binary\r\n\r\nHTTP/1.1 %s\r\n",
+                              sep, answer ? answer : "404 Not Found\r\n\r\n");
         }
         free(inner);
         free(text);
@@ -177,7 +184,9 @@ static inline void canned_send(int fd, const char *status, const char *headers, 
     size_t len = strlen(body), total = len + strlen(status) + strlen(headers) + 128, n;
     char *out = malloc(total);
 
-    n = (size_t)snprintf(out, total, "HTTP/1.1 %s\r\n%sContent-Length: %zu\r\nConnection: close\r\n\r\n%s", status, headers, len, body);
+    n = (size_t)snprintf(out, total,
+                         "HTTP/1.1 %s\r\n%sContent-Length: %zu\r\nConnection: close\r\n\r\n%s",
+                         status, headers, len, body);
     for (size_t at = 0; at < n;) {
         ssize_t sent = send(fd, out + at, n - at, MSG_NOSIGNAL);
 
@@ -192,9 +201,11 @@ static inline void canned_send(int fd, const char *status, const char *headers, 
 /* Takes an answer in the form of canned_answer_fn apart and sends it. */
 static inline void canned_send_answer(int fd, const char *answer)
 {
-    const char *text = answer ? answer : "404 Not Found\r\n\r\n", *line = strstr(text, "\r\n"), *end = strstr(text, "\r\n\r\n");
+    const char *text = answer ? answer : "404 Not Found\r\n\r\n", *line = strstr(text, "\r\n"),
+               *end = strstr(text, "\r\n\r\n");
     char *status = canned_dup(text, (size_t)(line - text));
-    char *headers = end > line ? canned_dup(line + 2, (size_t)(end + 2 - line - 2)) : canned_dup("", 0);
+    char *headers =
+        end > line ? canned_dup(line + 2, (size_t)(end + 2 - line - 2)) : canned_dup("", 0);
 
     canned_send(fd, status, headers, end + 4);
     free(status);
@@ -215,7 +226,8 @@ static inline void canned_serve(canned_t *c, int fd)
         c->n_tokens++;
         free(c->last_token_form);
         c->last_token_form = canned_dup(body, strlen(body));
-        canned_send(fd, "200 OK", "Content-Type: application/json\r\n", "{\"access_token\":\"t\",\"expires_in\":3599}");
+        canned_send(fd, "200 OK", "Content-Type: application/json\r\n",
+                    "{\"access_token\":\"t\",\"expires_in\":3599}");
     }
     else if (strstr(head, "/$batch ")) {
         c->n_batches++;
@@ -232,7 +244,10 @@ static inline void canned_serve(canned_t *c, int fd)
             canned_send_answer(fd, bad);
         }
         else {
-            canned_send(fd, "200 OK", "Content-Type: multipart/mixed; boundary=batchresponse_0f0d\r\nREQ_ID: outer-req\r\n", good);
+            canned_send(fd, "200 OK",
+                        "Content-Type: multipart/mixed; boundary=batchresponse_0f0d\r\nREQ_ID: "
+                        "outer-req\r\n",
+                        good);
         }
         free(good);
     }
@@ -272,7 +287,8 @@ static inline canned_t *canned_start(canned_answer_fn *answer)
     assert_non_null(c);
     c->answer = answer;
     c->listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(c->listener >= 0 && !bind(c->listener, (struct sockaddr *)&a, sizeof(a)) && !listen(c->listener, 64) &&
+    assert_true(c->listener >= 0 && !bind(c->listener, (struct sockaddr *)&a, sizeof(a)) &&
+                !listen(c->listener, 64) &&
                 !getsockname(c->listener, (struct sockaddr *)&a, &len) && !pipe(c->stop));
     snprintf(c->base, sizeof(c->base), "http://127.0.0.1:%d", ntohs(a.sin_port));
     pthread_mutex_init(&c->lock, NULL);

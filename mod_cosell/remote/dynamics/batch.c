@@ -245,10 +245,10 @@ static void take_parts(const cs_dyn_batch_t *batch, const bundle_t *bundle,
         if (!taken[i]) {
             missing++;
             no_part(batch, bundle->first + i,
-                    res.detail ? res.detail
-                               : apr_psprintf(batch->p,
-                                              "the batch's answer has only %d of %d parts",
-                                              parts->nelts, bundle->n));
+                    res.detail
+                        ? res.detail
+                        : apr_psprintf(batch->p, "the batch's answer has only %d of %d parts",
+                                       parts->nelts, bundle->n));
         }
     }
     if (missing) {

@@ -15,12 +15,12 @@ struct cs_crm_t {
     cs_token_t *token;
     const char *root; /* ends with "/api/data/v9.2/" */
     apr_pool_t *p;
-    apr_hash_t *learnt; /* logical name -> cs_dyn_table_t *, in p */
-    int size;           /* operations in one $batch: halved when one takes too long */
+    apr_hash_t *learnt;             /* logical name -> cs_dyn_table_t *, in p */
+    int size;                       /* operations in one $batch: halved when one takes too long */
     apr_interval_time_t refused_at; /* cs_time_boot() when a $batch was refused; 0 = never */
-    apr_hash_t *refused;   /* logical name -> why it could not be learnt, in p */
-    apr_hash_t *templates; /* name of a team template -> its id, in p */
-    apr_hash_t *said;      /* what was logged already, in p */
+    apr_hash_t *refused;            /* logical name -> why it could not be learnt, in p */
+    apr_hash_t *templates;          /* name of a team template -> its id, in p */
+    apr_hash_t *said;               /* what was logged already, in p */
 };
 
 #define CS_DYN_BATCH_MOST 100
@@ -56,12 +56,12 @@ void cs_dyn_batch_init(cs_dyn_batch_t *batch, cs_crm_t *crm, int max, apr_pool_t
 cs_http_request_t *cs_dyn_batch_add(cs_dyn_batch_t *batch, const char *method, const char *path,
                                     const char *label, const cs_dyn_call_t *call);
 /* Sends all: an operation that is alone as itself, several as parts of $batch requests. Each
- * response is what its operation was answered, whatever the way there; calls is counted at the first
- * operation of a request. After a status other than APR_SUCCESS no response is filled. */
+ * response is what its operation was answered, whatever the way there; calls is counted at the
+ * first operation of a request. After a status other than APR_SUCCESS no response is filled. */
 apr_status_t cs_dyn_batch_send(cs_dyn_batch_t *batch, apr_interval_time_t deadline);
 
-/* Deals out the responses of a batch that was sent: calls each item's `take`, or says in its result that
- * nothing could be sent. */
+/* Deals out the responses of a batch that was sent: calls each item's `take`, or says in its result
+ * that nothing could be sent. */
 void cs_dyn_batch_take(cs_dyn_batch_t *batch, apr_status_t rv);
 
 /* learn.c */
@@ -72,8 +72,8 @@ const cs_dyn_table_t *cs_dyn_table(void *crm, const char *name);
  * only the table matters. */
 void cs_dyn_want(cs_crm_t *crm, apr_array_header_t *names, const char *name, const char *column);
 /* Reads the definitions of these tables (const char *). After that cs_dyn_table() knows them, or
- * failures has why not: name -> cs_result_t *. What was refused is not asked for again for a minute.
- * *pcalls counts requests. */
+ * failures has why not: name -> cs_result_t *. What was refused is not asked for again for a
+ * minute. *pcalls counts requests. */
 apr_status_t cs_dyn_learn(cs_crm_t *crm, const apr_array_header_t *names,
                           apr_interval_time_t deadline, int *pcalls, apr_hash_t *failures,
                           apr_pool_t *p);

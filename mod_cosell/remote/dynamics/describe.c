@@ -1,4 +1,5 @@
-/* What the environment says about its tables, as one document. (domain/record.h; crm-apis.md A17) */
+/* What the environment says about its tables, as one document. (domain/record.h; crm-apis.md A17)
+ */
 #include "client.h"
 
 #include <apr_strings.h>
@@ -13,7 +14,8 @@ static const cs_json_limits_t metadata_limits = {16 * 1024 * 1024, 400000, 32};
 #define CAST "/Attributes/Microsoft.Dynamics.CRM."
 #define OPTIONS "?$select=LogicalName&$expand=OptionSet($select=Options)"
 
-/* The questions about a table; the common collection of attributes cannot answer those of a type. */
+/* The questions about a table; the common collection of attributes cannot answer those of a type.
+ */
 typedef enum {
     ASK_TABLE,
     ASK_COLUMNS,
@@ -116,8 +118,8 @@ static void take_metadata(const cs_dyn_batch_t *batch, int at)
     if (is_passing(response, &res)) {
         q->run->trouble = q->run->trouble.cls == CS_CLASS_OK ? res : q->run->trouble;
     }
-    else if (cs_dyn_say_once(batch->crm, apr_pstrcat(batch->p, "describe ",
-                                                     batch->requests[at].label, NULL))) {
+    else if (cs_dyn_say_once(batch->crm,
+                             apr_pstrcat(batch->p, "describe ", batch->requests[at].label, NULL))) {
         cs_log(CS_LOG_INFO, 0, NULL, CSLOGNO(4104) "%s: metadata cannot be read: %s",
                batch->crm->cfg.name, res.detail);
     }
@@ -240,10 +242,10 @@ static apr_int64_t language_of(const run_t *run, const subject_t *subjects, int 
     int i;
 
     for (i = 0; !language && i < n; i++) {
-        language = cs_json_int(
-            cs_json_get(cs_json_get(subjects[i].answers[ASK_TABLE], "DisplayName"),
-                        "UserLocalizedLabel"),
-            "LanguageCode", 0);
+        language =
+            cs_json_int(cs_json_get(cs_json_get(subjects[i].answers[ASK_TABLE], "DisplayName"),
+                                    "UserLocalizedLabel"),
+                        "LanguageCode", 0);
     }
     return language;
 }
@@ -255,11 +257,11 @@ static const char *type_of(const json_t *column)
     static const struct {
         const char *wire, *type;
     } types[] = {
-        {"String", "text"},     {"Memo", "memo"},         {"Integer", "integer"},
-        {"BigInt", "integer"},  {"Decimal", "decimal"},   {"Double", "decimal"},
-        {"Money", "money"},     {"Picklist", "choice"},   {"State", "choice"},
-        {"Status", "choice"},   {"Boolean", "flag"},      {"DateTime", "instant"},
-        {"Lookup", "look-up"},  {"Customer", "look-up"},  {"Owner", "look-up"},
+        {"String", "text"},       {"Memo", "memo"},           {"Integer", "integer"},
+        {"BigInt", "integer"},    {"Decimal", "decimal"},     {"Double", "decimal"},
+        {"Money", "money"},       {"Picklist", "choice"},     {"State", "choice"},
+        {"Status", "choice"},     {"Boolean", "flag"},        {"DateTime", "instant"},
+        {"Lookup", "look-up"},    {"Customer", "look-up"},    {"Owner", "look-up"},
         {"PartyList", "look-up"}, {"Uniqueidentifier", "id"},
     };
     const char *wire = cs_json_str(column, "AttributeType");
@@ -378,7 +380,8 @@ static void set_options(const run_t *run, json_t *out, const json_t *typed)
     for (i = 0; i < json_array_size(list); i++) {
         const json_t *option = json_array_get(list, i), *value = cs_json_get(option, "Value");
 
-        add_option(run, options, option, json_is_integer(value) ? json_copy((json_t *)value) : NULL);
+        add_option(run, options, option,
+                   json_is_integer(value) ? json_copy((json_t *)value) : NULL);
     }
     json_object_set_new(out, "options", options);
 }
@@ -476,9 +479,8 @@ static json_t *keys_of(const json_t *definition)
                 json_array_append(columns, json_array_get(names, j));
             }
         }
-        json_array_append_new(
-            keys, json_pack("{s:o, s:b}", "columns", columns, "active",
-                            status && !strcmp(status, "Active")));
+        json_array_append_new(keys, json_pack("{s:o, s:b}", "columns", columns, "active",
+                                              status && !strcmp(status, "Active")));
     }
     return keys;
 }

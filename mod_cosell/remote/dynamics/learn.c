@@ -1,4 +1,5 @@
-/* What a client learns about its environment and keeps: tables, team templates. (crm-apis.md A17) */
+/* What a client learns about its environment and keeps: tables, team templates. (crm-apis.md A17)
+ */
 #include "client.h"
 
 #include <apr_strings.h>
@@ -128,10 +129,8 @@ static void add_lesson(cs_dyn_batch_t *batch, const lesson_t *form, const char *
                        const char *label)
 {
     lesson_t *lesson = apr_pmemdup(batch->p, form, sizeof(*form));
-    cs_dyn_call_t call = {.item = lesson,
-                          .take = take_lesson,
-                          .result = &lesson->unsent,
-                          .kind = CS_DYN_READ};
+    cs_dyn_call_t call = {
+        .item = lesson, .take = take_lesson, .result = &lesson->unsent, .kind = CS_DYN_READ};
 
     cs_dyn_batch_add(batch, "GET", path, label, &call);
 }

@@ -12,8 +12,9 @@
 /* The envelope says these for all its parts. */
 static int is_of_envelope(const char *name, const char *value)
 {
-    static const char *const names[] = {"Accept-Encoding", "OData-MaxVersion", "OData-Version",
-                                        "x-ms-client-request-id", "Content-Type", "Content-Length"};
+    static const char *const names[] = {"Accept-Encoding", "OData-MaxVersion",
+                                        "OData-Version",   "x-ms-client-request-id",
+                                        "Content-Type",    "Content-Length"};
     size_t i;
 
     for (i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
@@ -108,8 +109,8 @@ const char *cs_dyn_multipart_make(const cs_http_request_t *requests, int n, cons
 
         add_text(out, apr_psprintf(p,
                                    "--%s" EOL "Content-Type: application/http" EOL
-                                   "Content-Transfer-Encoding: binary" EOL
-                                   "Content-ID: %d" EOL EOL "%s %s HTTP/1.1" EOL "%s" EOL,
+                                   "Content-Transfer-Encoding: binary" EOL "Content-ID: %d" EOL EOL
+                                   "%s %s HTTP/1.1" EOL "%s" EOL,
                                    boundary, i + 1, one->method, path ? path : "/",
                                    headers_text(one, p)));
         if (one->body) {

@@ -122,7 +122,8 @@ static void spoil(query_t *q, const char *problem, const char *detail)
     give_up(q->all, q->list, problem, detail);
 }
 
-/* Trouble on the way is not the list's: what was not answered is asked for again, with its record. */
+/* Trouble on the way is not the list's: what was not answered is asked for again, with its record.
+ */
 static void postpone_entry(entry_t *entry, const cs_result_t *why)
 {
     entry->bad = 1;
@@ -186,8 +187,11 @@ static apr_status_t make_filter(const char **pfilter, const query_t *q, cs_resul
     int i, n = q->entries->nelts;
 
     for (i = 0; i < n; i++) {
-        text = apr_pstrcat(p, text, i ? " or _" : n > 1 ? "(_" : "_", parent, "_value eq ",
-                           APR_ARRAY_IDX(q->entries, i, entry_t *)->read->id,
+        text = apr_pstrcat(p, text,
+                           i       ? " or _"
+                           : n > 1 ? "(_"
+                                   : "_",
+                           parent, "_value eq ", APR_ARRAY_IDX(q->entries, i, entry_t *)->read->id,
                            n > 1 && i == n - 1 ? ")" : "", NULL);
     }
     if (!q->list->table) {
@@ -291,7 +295,8 @@ static int add_row(entry_t *entry, const json_t *row, const cs_dyn_table_t *tabl
                    apr_pool_t *p)
 {
     /* A user's version is nobody's guard. */
-    cs_record_t *record = cs_dyn_record(row, user ? "-" : NULL, table, entry->list->columns, NULL, p);
+    cs_record_t *record =
+        cs_dyn_record(row, user ? "-" : NULL, table, entry->list->columns, NULL, p);
     json_t *out;
 
     if (!record) {
@@ -366,8 +371,7 @@ static int add_team(query_t *q, entry_t *entry, const json_t *team)
 static void add_to_its_records(query_t *q, const json_t *row, const cs_dyn_table_t *table)
 {
     apr_pool_t *p = q->all->p;
-    const char *parent =
-        cs_json_str(row, apr_pstrcat(p, "_", parent_of(q->list), "_value", NULL));
+    const char *parent = cs_json_str(row, apr_pstrcat(p, "_", parent_of(q->list), "_value", NULL));
     int i, good;
 
     for (i = 0; i < q->entries->nelts; i++) {

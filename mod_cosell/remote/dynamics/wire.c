@@ -1,4 +1,4 @@
-#include "wire.h"
+#include "wire_internal.h"
 
 #include <apr_lib.h>
 #include <apr_strings.h>
@@ -10,7 +10,7 @@
 
 #define GUID_LEN 36
 
-static apr_status_t refuse(cs_result_t *res, apr_pool_t *p, const char *column, const char *why)
+apr_status_t cs_wire_refuse(cs_result_t *res, apr_pool_t *p, const char *column, const char *why)
 {
     return cs_result_set(res, p, CS_EPARSE, CS_CLASS_SUSPEND, "config:column",
                          "column \"%.128s\": %s", column, why);
@@ -26,12 +26,12 @@ static const char *lower(const char *text, apr_pool_t *p)
     return out;
 }
 
-static int is_guid(const char *text)
+int cs_wire_is_guid(const char *text)
 {
     return text && strlen(text) == GUID_LEN && cs_uuid_valid(text, GUID_LEN);
 }
 
-static const char *value_name(const char *column, apr_pool_t *p)
+const char *cs_wire_value_name(const char *column, apr_pool_t *p)
 {
     return apr_pstrcat(p, "_", column, "_value", NULL);
 }
@@ -79,7 +79,7 @@ static expansion_t *expansion_of(apr_array_header_t *expansions, const char *nav
 static const char *wire_column(const cs_dyn_table_t *table, const char *column,
                                const apr_array_header_t *lookups, apr_pool_t *p)
 {
-    return cs_dyn_is_lookup(table, column, lookups) ? value_name(column, p) : column;
+    return cs_dyn_is_lookup(table, column, lookups) ? cs_wire_value_name(column, p) : column;
 }
 
 /* The table a look-up leads to, as far as it can be told. */
@@ -110,9 +110,10 @@ static apr_status_t select_path(const char *path, const char *slash, const cs_dy
     const char *nav;
 
     if (!cs_dyn_name_valid(base, strlen(base)) || !cs_dyn_name_valid(column, strlen(column))) {
-        return refuse(res, p, path, "a path is a look-up, a slash and a column of its target");
+        return cs_wire_refuse(res, p, path,
+                              "a path is a look-up, a slash and a column of its target");
     }
-    add_once(selects, value_name(base, p));
+    add_once(selects, cs_wire_value_name(base, p));
     nav = cs_dyn_expand(table, base, cs_dyn_target(lookups, base));
     if (!expansions || !nav) {
         return APR_SUCCESS;
@@ -155,7 +156,8 @@ apr_status_t cs_dyn_select(const char **pquery, const cs_dyn_table_t *table,
                              res);
         }
         else if (!cs_dyn_name_valid(column, strlen(column))) {
-            rv = refuse(res, p, column, "a column name has letters, digits and underscores only");
+            rv = cs_wire_refuse(res, p, column,
+                                "a column name has letters, digits and underscores only");
         }
         else {
             add_once(selects, wire_column(table, column, lookups, p));
@@ -172,7 +174,7 @@ apr_status_t cs_dyn_select(const char **pquery, const cs_dyn_table_t *table,
  * reference. */
 static json_t *lookup_value(const json_t *row, const char *column, apr_pool_t *p)
 {
-    const json_t *value = cs_json_get(row, value_name(column, p));
+    const json_t *value = cs_json_get(row, cs_wire_value_name(column, p));
     const char *id = json_string_value(value);
 
     if (json_is_null(value)) {
@@ -243,7 +245,7 @@ cs_record_t *cs_dyn_record(const json_t *row, const char *etag, const cs_dyn_tab
     int i;
 
     version = version ? version : etag;
-    if (!is_guid(id) || !version || !*version) {
+    if (!cs_wire_is_guid(id) || !version || !*version) {
         return NULL;
     }
     record = apr_pcalloc(p, sizeof(*record));
@@ -299,7 +301,7 @@ static const char *close_object(const body_t *b)
 }
 
 /* -?digits[.digits], bounded: nothing else may enter a body unquoted. */
-static int is_decimal(const char *text)
+int cs_wire_is_decimal(const char *text)
 {
     apr_size_t whole, fraction = 0, len = text ? strlen(text) : 0;
     const char *at = text;
@@ -321,7 +323,7 @@ static int is_decimal(const char *text)
     return whole > 0 && !*at;
 }
 
-static const json_t *wrapped(const json_t *value, const char *name)
+const json_t *cs_wire_wrapped(const json_t *value, const char *name)
 {
     return json_is_object(value) && json_object_size(value) == 1 ? json_object_get(value, name)
                                                                  : NULL;
@@ -334,8 +336,9 @@ static apr_status_t put_ref(body_t *b, const cs_dyn_table_t *table, const char *
     const cs_dyn_table_t *to = target ? b->table_of(b->baton, target) : NULL;
     const char *nav;
 
-    if (!to || !is_guid(id)) {
-        return refuse(b->res, b->p, column, "the look-up's target needs a known table and a GUID");
+    if (!to || !cs_wire_is_guid(id)) {
+        return cs_wire_refuse(b->res, b->p, column,
+                              "the look-up's target needs a known table and a GUID");
     }
     nav = cs_dyn_nav(table, column, target);
     nav = nav ? nav : cs_dyn_nav(table, column, NULL);
@@ -352,22 +355,22 @@ static apr_status_t put_value(body_t *b, const cs_dyn_table_t *table,
     const char *nav;
 
     if (!cs_dyn_name_valid(column, strlen(column))) {
-        return refuse(b->res, b->p, column,
-                      "a column name has letters, digits and underscores only");
+        return cs_wire_refuse(b->res, b->p, column,
+                              "a column name has letters, digits and underscores only");
     }
-    if ((inner = wrapped(value, "$ref")) != NULL) {
+    if ((inner = cs_wire_wrapped(value, "$ref")) != NULL) {
         return put_ref(b, table, column, inner);
     }
-    if ((inner = wrapped(value, "$number")) != NULL) {
-        if (!is_decimal(json_string_value(inner))) {
-            return refuse(b->res, b->p, column, "a $number is decimal text");
+    if ((inner = cs_wire_wrapped(value, "$number")) != NULL) {
+        if (!cs_wire_is_decimal(json_string_value(inner))) {
+            return cs_wire_refuse(b->res, b->p, column, "a $number is decimal text");
         }
         put(b, column, json_string_value(inner));
         return APR_SUCCESS;
     }
     if (json_is_object(value) || json_is_array(value)) {
-        return refuse(b->res, b->p, column,
-                      "a value is text, a number, true, false, null, $number or $ref");
+        return cs_wire_refuse(b->res, b->p, column,
+                              "a value is text, a number, true, false, null, $number or $ref");
     }
     if (json_is_null(value) && cs_dyn_is_lookup(table, column, lookups)) {
         nav = cs_dyn_nav(table, column, cs_dyn_target(lookups, column));
@@ -385,8 +388,7 @@ static apr_status_t put_row(body_t *b, const json_t *row, const char *except,
     const char *column;
     json_t *value;
 
-    json_object_foreach((json_t *)row, column, value)
-    {
+    json_object_foreach((json_t *)row, column, value) {
         if (!except || strcmp(column, except)) {
             rv = put_value(b, table, lookups, column, value);
         }
@@ -420,7 +422,7 @@ apr_status_t cs_dyn_close_body(const char **pbody, const json_t *row, const char
 
     *pbody = NULL;
     if (status && !json_is_integer(status)) {
-        return refuse(res, p, "Status", "the status is an integer, -1 for the default");
+        return cs_wire_refuse(res, p, "Status", "the status is an integer, -1 for the default");
     }
     put(&b, "opportunityid@odata.bind",
         apr_pstrcat(p, "\"/opportunities(", lower(id, p), ")\"", NULL));
@@ -442,8 +444,8 @@ static apr_status_t put_entity(body_t *b, const char *name, const json_t *ref)
     const char *target = cs_json_str(ref, "table"), *id = cs_json_str(ref, "id");
     const cs_dyn_table_t *to = target ? b->table_of(b->baton, target) : NULL;
 
-    if (!to || !is_guid(id)) {
-        return refuse(b->res, b->p, name, "the parameter needs a known table and a GUID");
+    if (!to || !cs_wire_is_guid(id)) {
+        return cs_wire_refuse(b->res, b->p, name, "the parameter needs a known table and a GUID");
     }
     put(b, name,
         apr_pstrcat(b->p, "{\"", to->key, "\":\"", lower(id, b->p),
@@ -467,9 +469,8 @@ apr_status_t cs_dyn_qualify_body(const char **pbody, const json_t *row, cs_dyn_t
     json_t *value;
 
     *pbody = NULL;
-    json_object_foreach((json_t *)row, name, value)
-    {
-        const json_t *ref = wrapped(value, "$ref");
+    json_object_foreach((json_t *)row, name, value) {
+        const json_t *ref = cs_wire_wrapped(value, "$ref");
 
         if (json_is_null(value)) {
             continue;
@@ -490,143 +491,12 @@ apr_status_t cs_dyn_qualify_body(const char **pbody, const json_t *row, cs_dyn_t
 apr_status_t cs_dyn_join_body(const char **pbody, const cs_dyn_table_t *table, const char *id,
                               const char *templ, apr_pool_t *p, cs_result_t *res)
 {
-    if (!is_guid(id) || !is_guid(templ)) {
-        return refuse(res, p, "user", "the record and the team template need a GUID");
+    if (!cs_wire_is_guid(id) || !cs_wire_is_guid(templ)) {
+        return cs_wire_refuse(res, p, "user", "the record and the team template need a GUID");
     }
     *pbody = apr_pstrcat(p, "{\"Record\":{\"", table->key, "\":\"", lower(id, p),
                          "\",\"@odata.type\":\"Microsoft.Dynamics.CRM.", table->name,
                          "\"},\"TeamTemplate\":{\"teamtemplateid\":\"", lower(templ, p),
                          "\",\"@odata.type\":\"Microsoft.Dynamics.CRM.teamtemplate\"}}", NULL);
     return APR_SUCCESS;
-}
-
-/* ---- finding ---- */
-
-static const char *odata_quote(const char *text, apr_size_t len, apr_pool_t *p)
-{
-    char *out = apr_palloc(p, len * 2 + 3), *to = out;
-    apr_size_t i;
-
-    *to++ = '\'';
-    for (i = 0; i < len; i++) {
-        if (text[i] == '\'') {
-            *to++ = '\'';
-        }
-        *to++ = text[i];
-    }
-    *to++ = '\'';
-    *to = '\0';
-    return out;
-}
-
-/* Blanks around a key are typing accidents. */
-static const char *trimmed(const char *text, apr_size_t *plen)
-{
-    apr_size_t len;
-
-    while (*text && apr_isspace(*text)) {
-        text++;
-    }
-    len = strlen(text);
-    while (len > 0 && apr_isspace(text[len - 1])) {
-        len--;
-    }
-    *plen = len;
-    return text;
-}
-
-/* {"$ref":{"id"}} and {"id"}, or a bare GUID for a look-up or the key. */
-static const char *guid_in(const json_t *value, int guid_column)
-{
-    const json_t *ref = wrapped(value, "$ref");
-    const char *id = json_is_object(value) ? cs_json_str(ref ? ref : value, "id")
-                     : guid_column         ? json_string_value(value)
-                                           : NULL;
-
-    return is_guid(id) ? id : NULL;
-}
-
-/* "column eq value"; *ptext NULL = the value is empty. */
-static apr_status_t compare(const char **ptext, const char *column, const json_t *value,
-                            const cs_dyn_table_t *table, apr_pool_t *p, cs_result_t *res)
-{
-    int lookup = cs_dyn_is_lookup(table, column, NULL) || json_is_object(value);
-    int guid_column = lookup || !strcmp(table->key, column);
-    const char *literal = guid_in(value, guid_column), *text;
-    const json_t *number = wrapped(value, "$number");
-    apr_size_t len;
-
-    *ptext = NULL;
-    if (!cs_dyn_name_valid(column, strlen(column))) {
-        return refuse(res, p, column, "a column name has letters, digits and underscores only");
-    }
-    if (number) {
-        lookup = 0;
-        literal = is_decimal(json_string_value(number)) ? json_string_value(number) : NULL;
-    }
-    else if (!literal && json_is_string(value) && !guid_column) {
-        text = trimmed(json_string_value(value), &len);
-        if (len == 0) {
-            return APR_SUCCESS;
-        }
-        literal = odata_quote(text, len, p);
-    }
-    else if (json_is_number(value) || json_is_boolean(value)) {
-        literal = cs_json_print(value, p);
-    }
-    else if (!literal &&
-             (json_is_null(value) || (json_is_string(value) && !*json_string_value(value)))) {
-        return APR_SUCCESS;
-    }
-    if (!literal) {
-        return refuse(res, p, column, "this value cannot be searched for");
-    }
-    *ptext = apr_pstrcat(p, lookup ? value_name(column, p) : column, " eq ", literal, NULL);
-    return APR_SUCCESS;
-}
-
-apr_status_t cs_dyn_where(const char **ptext, const char *text, const json_t *where,
-                          const cs_dyn_table_t *table, apr_pool_t *p, cs_result_t *res)
-{
-    const char *part, *column;
-    apr_status_t rv;
-    json_t *value;
-
-    *ptext = NULL;
-    json_object_foreach((json_t *)where, column, value)
-    {
-        rv = compare(&part, column, value, table, p, res);
-        if (rv != APR_SUCCESS) {
-            return rv;
-        }
-        part = part ? part
-                    : apr_pstrcat(
-                          p, cs_dyn_is_lookup(table, column, NULL) ? value_name(column, p) : column,
-                          " eq null", NULL);
-        text = text ? apr_pstrcat(p, text, " and ", part, NULL) : part;
-    }
-    *ptext = text;
-    return APR_SUCCESS;
-}
-
-apr_status_t cs_dyn_filter(const char **ptext, const json_t *key, const json_t *where,
-                           const cs_dyn_table_t *table, apr_pool_t *p, cs_result_t *res)
-{
-    const char *text = NULL, *part, *column;
-    apr_status_t rv;
-    json_t *value;
-
-    *ptext = NULL;
-    json_object_foreach((json_t *)key, column, value)
-    {
-        rv = compare(&part, column, value, table, p, res);
-        if (rv != APR_SUCCESS || !part) {
-            return rv;
-        }
-        text = text ? apr_pstrcat(p, text, " and ", part, NULL) : part;
-    }
-    if (!text) {
-        return APR_SUCCESS;
-    }
-    return cs_dyn_where(ptext, text, where, table, p, res);
 }

@@ -33,8 +33,8 @@ apr_status_t cs_dyn_close_body(const char **pbody, const json_t *row, const char
                                const char *id, cs_dyn_table_fn *table_of, void *baton,
                                apr_pool_t *p, cs_result_t *res);
 
-/* The body of QualifyLead: the row's members are its parameters, a look-up is an entity; what is not
- * said is: make an opportunity, no account and no contact, status Qualified. */
+/* The body of QualifyLead: the row's members are its parameters, a look-up is an entity; what is
+ * not said is: make an opportunity, no account and no contact, status Qualified. */
 apr_status_t cs_dyn_qualify_body(const char **pbody, const json_t *row, cs_dyn_table_fn *table_of,
                                  void *baton, apr_pool_t *p, cs_result_t *res);
 /* The body of AddUserToRecordTeam about the row `id` of table. */

@@ -44,8 +44,7 @@ static void want_of_write(cs_crm_t *crm, apr_array_header_t *names, const cs_crm
     json_t *value;
 
     cs_dyn_want(crm, names, write->table, NULL);
-    json_object_foreach((json_t *)write->row, column, value)
-    {
+    json_object_foreach((json_t *)write->row, column, value) {
         ref = cs_json_get(value, "$ref");
         if (ref) {
             cs_dyn_want(crm, names, table, column);
@@ -131,9 +130,9 @@ static void ask_patch(cs_dyn_batch_t *batch, cs_crm_write_t *write, const cs_dyn
 static void ask_delete(cs_dyn_batch_t *batch, cs_crm_write_t *write, const cs_dyn_call_t *call)
 {
     apr_pool_t *p = batch->p;
-    cs_http_request_t *request =
-        cs_dyn_batch_add(batch, "DELETE", apr_pstrcat(p, call->table->set, "(", write->id, ")", NULL),
-                         apr_psprintf(p, "delete %s %s", write->table, write->id), call);
+    cs_http_request_t *request = cs_dyn_batch_add(
+        batch, "DELETE", apr_pstrcat(p, call->table->set, "(", write->id, ")", NULL),
+        apr_psprintf(p, "delete %s %s", write->table, write->id), call);
 
     if (write->guard) {
         apr_table_setn(request->headers, "If-Match", write->guard);
@@ -166,13 +165,12 @@ static void ask_join(cs_dyn_batch_t *batch, cs_crm_write_t *write, const cs_dyn_
         return;
     }
     if (cs_dyn_join_body(&body, call->table, write->id, templ, p, &write->result) == APR_SUCCESS) {
-        set_body(cs_dyn_batch_add(
-                     batch, "POST",
-                     apr_pstrcat(p, "systemusers(", user,
-                                 ")/Microsoft.Dynamics.CRM.AddUserToRecordTeam", NULL),
-                     apr_psprintf(p, "add user %s to the team of %s %s", user, write->table,
-                                  write->id),
-                     call),
+        set_body(cs_dyn_batch_add(batch, "POST",
+                                  apr_pstrcat(p, "systemusers(", user,
+                                              ")/Microsoft.Dynamics.CRM.AddUserToRecordTeam", NULL),
+                                  apr_psprintf(p, "add user %s to the team of %s %s", user,
+                                               write->table, write->id),
+                                  call),
                  body);
     }
 }
