@@ -83,10 +83,27 @@ static void send_to_crm(cs_list_item_t *item, cs_list_how_e how, json_t *value, 
     item->how = how;
 }
 
+/* Nobody is waited for whom the CRM need not have: asked for again when something moves. */
+static const char *is_missing(const cs_planning_t *pl, const cs_listing_t *l,
+                              const cs_line_view_t *view)
+{
+    return l->list->find && l->list->find->none == CS_NONE_SKIP && !pl->look->notified
+               ? cs_image_waits(pl->look->deal, view->line, view->pc)
+               : NULL;
+}
+
 void cs_item_add_to_crm(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item, const char *why)
 {
-    if (may_reach_crm(pl, l, item) && has_lookup(pl, l, item)) {
+    const char *missing = is_missing(pl, l, item->view);
+
+    if (missing) {
+        cs_view_judge(item->view, CS_VERDICT_STAYS, missing);
+    }
+    else if (may_reach_crm(pl, l, item) && has_lookup(pl, l, item)) {
         send_to_crm(item, CS_HOW_ROW, item->view->pc, why);
+        if (l->list->find && l->list->find->none == CS_NONE_SKIP) {
+            item->view->rest = CS_REST_STAYS; /* unless the CRM shows it */
+        }
     }
 }
 

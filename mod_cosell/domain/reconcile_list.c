@@ -192,8 +192,6 @@ static cs_list_item_t *following(cs_planning_t *pl, cs_listing_t *l, const cs_li
 
             cs_item_add_to_crm(pl, l, item, "the next one of Partner Center's");
             if (goes(item, CS_VERDICT_TO_CRM, 1)) {
-                item->view->take = 0;
-                item->view->rest = NULL;
                 return item;
             }
             *item->view = was;
