@@ -17,7 +17,7 @@ from cryptography.x509.oid import NameOID
 
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 from d365_client import (  # noqa: E402
-    APP, BEN, DORA, EUR, FABRIKAM, GUID, LITWARE, PERSON, USD, Server, batch, http_part, parts_of, refused, unique,
+    APP, BEN, DORA, EUR, FABRIKAM, GUID, LITWARE, PERSON, USD, Server, batch, http_part, parts_of, refused, unique, wait_for,
 )
 
 TEMPLATE = "00000000-0000-4000-8000-000000000091"
@@ -228,6 +228,23 @@ def test_collections(d365):
                          "PropertyValues=['%s'])" % id)) == 3
 
 
+def test_collections_lag_like_rows(d365):
+    id = opportunity(d365)
+    path = "opportunities(%s)?$select=name&$expand=msft_opportunity_microsoftsolutions($select=msft_name)" % id
+    bind = {"msft_OpportunityId@odata.bind": "/opportunities(%s)" % id}
+    old = d365.make("msft_microsoftsolutions", **bind)
+    d365.control("POST", "lag", {"seconds": 30})
+    wait_for(lambda: d365.get(path).status_code == 404)
+    d365.control("POST", "clock", {"advance": 31})
+    d365.login()
+    assert [r["msft_microsoftsolutionid"] for r in d365.row(path)["msft_opportunity_microsoftsolutions"]] == [old]
+    new = d365.make("msft_microsoftsolutions", **bind)
+    d365.ask("DELETE", "msft_microsoftsolutions(%s)" % old)
+    assert [r["msft_microsoftsolutionid"] for r in d365.row(path)["msft_opportunity_microsoftsolutions"]] == [old]
+    d365.control("POST", "clock", {"advance": 31})
+    assert [r["msft_microsoftsolutionid"] for r in d365.row(path)["msft_opportunity_microsoftsolutions"]] == [new]
+
+
 def test_long_or_chain_is_quick_and_right(d365):
     names = [unique() for _ in range(20)]
     for name in names[:10]:
@@ -433,6 +450,16 @@ def test_read_only_table(d365):
         body = {"name": "x"} if method != "DELETE" else None
         refused(d365.ask(method, path, body, match="*"), 403, "0x80040220")
     assert d365.get("opportunities(%s)" % id).status_code == 200
+
+
+@pytest.mark.parametrize("table, column", [("opportunityclose", None), ("opportunity", "statecode")])
+def test_refused_closing_leaves_the_opportunity_open(d365, table, column):
+    id = opportunity(d365)
+    quirk(d365, column, "refuse-unnamed", table)
+    refused(d365.ask("POST", "WinOpportunity", {"Status": 3, "OpportunityClose": {
+        "subject": "s", "opportunityid@odata.bind": "/opportunities(%s)" % id}}), 400, "0x80040265")
+    assert d365.row("opportunities(%s)?$select=statecode" % id)["statecode"] == 0
+    assert d365.list("opportunities(%s)/Opportunity_OpportunityClose" % id) == []
 
 
 def test_quirks_are_checked(d365):

@@ -1,5 +1,5 @@
 """Actions: closing and qualifying, bulk messages, merging, and the teams of a record."""
-from . import life, values
+from . import life, quirks, values
 from .errors import ApiError, bad_argument, bad_payload, bad_status, no_row
 from .payload import read_payload
 from .wire import Answer
@@ -103,13 +103,18 @@ class Actions:
         changes["statecode"], changes["statuscode"] = 1, 2
         end = changes.get("actualend") or self.org.now_text()
         changes["actualend"] = end
-        made = self.org.create(activity, self.org.new_id(), changes, call.actor, checked=False)
+        id = self.org.new_id()
+        if activity.quirks:
+            changes = quirks.treated(activity, changes, id, True)
+        made = self.org.create(activity, id, changes, call.actor, checked=False)
         sent = {"statecode": state, "statuscode": status, "actualclosedate": end[:10]}
         revenue = changes.get("actualrevenue")
         if revenue is None and state == 1:
             revenue = row.vals.get("estimatedvalue")
         if revenue is not None:
             sent["actualvalue"] = revenue
+        if table.quirks:
+            sent = quirks.treated(table, sent, row.id, False)
         after = self.org.update(table, row, sent, call.actor, checked=False)
         self.org.tell("Win" if state == 1 else "Lose", table, row.id, (), row, after, call.actor, made)
 
@@ -161,8 +166,10 @@ class Actions:
                 "parentcustomerid": account, "parentcustomerid@": account and "account"})
         if doc.get("CreateOpportunity"):
             links["qualifyingopportunityid"] = self.opportunity(add, doc, row, links)
-        self.org.update(self.org.schema.tables["lead"], self.org.get("lead", row.id),
-                        {"statecode": 1, "statuscode": status, **links}, call.actor, checked=False)
+        lead, changes = self.org.schema.tables["lead"], {"statecode": 1, "statuscode": status, **links}
+        if lead.quirks:
+            changes = quirks.treated(lead, changes, row.id, False)
+        self.org.update(lead, self.org.get("lead", row.id), changes, call.actor, checked=False)
         return made
 
     def opportunity(self, add, doc, row, links):

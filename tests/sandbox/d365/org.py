@@ -221,17 +221,23 @@ class Org:
         rows = self.rows.get(table_name)
         return rows and rows.now.get(id)
 
-    def related(self, spec, row):
-        """Rows of a collection-valued property."""
+    def related(self, spec, row, when=None):
+        """Rows of a collection-valued property, now or as of `when`."""
+        rows = self.rows[(spec.through or spec.table).name]
+        name = spec.own if spec.through else spec.col.name
+        ids = set(rows.index(name).get(row.id, ()))
+        if when is None:
+            found = [rows.now[i] for i in sorted(ids)]
+        else:
+            ids.update(rows.changed_since(when))
+            found = [r for r in (rows.as_of(i, when) for i in sorted(ids)) if r and r.vals.get(name) == row.id]
         if spec.through is not None:
-            links = self.rows[spec.through.name]
-            now = self.rows[spec.table.name].now
-            ids = sorted(links.now[i].vals[spec.other] for i in links.index(spec.own).get(row.id, ()))
-            return [now[i] for i in ids if i in now]
-        rows = self.rows[spec.table.name]
-        found = [rows.now[i] for i in sorted(rows.index(spec.col.name).get(row.id, ()))]
+            far = self.rows[spec.table.name]
+            found = [far.now.get(r.vals[spec.other]) if when is None else far.as_of(r.vals[spec.other], when)
+                     for r in found]
+            return [r for r in found if r is not None]
         if len(spec.col.targets) > 1:
-            found = [r for r in found if row is self.get(r.vals.get(spec.col.name + "@", spec.col.targets[0]), row.id)]
+            found = [r for r in found if self.get(r.vals.get(name + "@", spec.col.targets[0]), row.id)]
         return found
 
     def currency_of(self, vals):

@@ -147,10 +147,10 @@ class Renderer:
         return self.row(sub, other, reader, prefs)
 
     def many(self, row, many, sub, reader, prefs):
-        name = many.spec.table.name
-        rows = [r for r in (reader(name, one.id) for one in self.org.related(many.spec, row)) if r is not None]
+        when = getattr(reader, "when", None)
+        rows = self.org.related(many.spec, row, when)
         if many.tree is not None:
-            test = compile_filter(many.tree, reader, self.org.clock, self.org.related)
+            test = compile_filter(many.tree, reader, self.org.clock)
             rows = [r for r in rows if test(r)]
         if many.order:
             sort_rows(rows, [(getter(ref, reader), down) for ref, down in many.order])

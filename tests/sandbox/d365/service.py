@@ -11,6 +11,7 @@ from .errors import (
 from .org import Actor
 from .payload import read_object, read_payload
 from .render import Renderer, Views
+from .store import AsOf
 from .tracking import Tracking
 from .wire import Answer
 
@@ -141,9 +142,7 @@ class Service(Addresses):
     # Reading
 
     def reader(self, when):
-        if when is None:
-            return self.org.get
-        return lambda table, id: self.org.rows[table].as_of(id, when)
+        return self.org.get if when is None else AsOf(self.org, when)
 
     def get_row(self, call, table, key):
         self.allowed(call, table, "read")
@@ -198,7 +197,8 @@ class Service(Addresses):
             tree, test, ids = None, None, rows.now
         else:
             tree = odata.Parser(text, table, self.org.schema, call.aliases).parse()
-            test = odata.compile_filter(tree, self.reader(when), self.org.clock, self.org.related)
+            test = odata.compile_filter(tree, self.reader(when), self.org.clock,
+                                        lambda spec, row: self.org.related(spec, row, when))
             ids = self.candidates(rows, tree)
         if only is not None:
             ids = only

@@ -16,6 +16,18 @@ class Row:
         self.pieces = {} if pieces is None else pieces
 
 
+class AsOf:
+    """Reads rows as they were at a moment."""
+
+    __slots__ = ("org", "when")
+
+    def __init__(self, org, when):
+        self.org, self.when = org, when
+
+    def __call__(self, table, id):
+        return self.org.rows[table].as_of(id, self.when)
+
+
 class Undo:
     """What the transaction under way has changed; None when there is none."""
 
