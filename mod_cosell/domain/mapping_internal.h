@@ -373,6 +373,7 @@ typedef struct cs_load_t {
     const char *file; /* the file that was asked for */
     cs_sources_t *sources;
     apr_array_header_t *errors; /* const char * */
+    int said;                   /* mistakes, repeated ones and those above the limit too */
     cs_mapping_t *mapping;
     const cs_crm_facts_t *facts;
     const json_t *names; /* "names", or NULL */
@@ -420,6 +421,11 @@ const char *cs_load_names_of(cs_load_t *l, const json_t *obj, const char *prefix
 /* 1 when each value is a number, a text, true, false or, with null_too, null. Mistakes are reported.
  */
 int cs_load_constants(cs_load_t *l, const json_t *obj, const char *ptr, int null_too);
+
+/* Where the shipped profiles are; the Makefile's word. */
+#ifndef CS_MAPPING_DIR
+#define CS_MAPPING_DIR "/usr/share/cosell/mapping"
+#endif
 
 /* mapping_overlay.c: the text merged over what it extends, mutable, owned by l->p. NULL after a
  * reported mistake. */

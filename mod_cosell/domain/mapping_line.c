@@ -449,9 +449,9 @@ cs_line_t *cs_load_line(cs_load_t *l, const char *name, const json_t *json, cons
     load_type(l, line, json, ptr);
     load_ways(l, line, json, ptr);
     load_tables(l, line, json, ptr);
-    errors = l->errors->nelts;
+    errors = l->said;
     load_places(l, line, json, ptr);
-    line->broken = l->errors->nelts > errors;
+    line->broken = l->said > errors;
     load_date(l, line, json, ptr);
     load_rules(l, line, json, ptr);
     load_latch(l, line, json, ptr);

@@ -350,7 +350,7 @@ static void load_users(cs_load_t *l, cs_list_t *list, const json_t *crm, const c
     static const char *const strange[] = {"child", "parent", "column", "where", "fields", NULL};
     const json_t *users = cs_json_get(crm, "users");
     const char *at = cs_load_ptr(l, ptr, "users");
-    int columns = 0, rows = 0, errors = l->errors->nelts;
+    int columns = 0, rows = 0, errors = l->said;
     size_t i;
 
     list->shape = CS_LIST_USERS;
@@ -370,7 +370,7 @@ static void load_users(cs_load_t *l, cs_list_t *list, const json_t *crm, const c
                       "users are kept in one column and one team or table at most; allowed: for "
                       "example [\"ownerid\", {\"record_team\": \"Opportunity Sales Team\"}]");
     }
-    if (list->users->nelts == 0 && l->errors->nelts == errors) {
+    if (list->users->nelts == 0 && l->said == errors) {
         if (json_array_size(users)) {
             switch_off(l, list, "every place for users");
         }
@@ -585,7 +585,7 @@ static cs_list_t *load_list(cs_load_t *l, const char *name, const json_t *json, 
 {
     cs_list_t *list = apr_pcalloc(l->p, sizeof(*list));
     const json_t *item = cs_json_get(json, "item"), *set = cs_json_get(json, "set");
-    int errors = l->errors->nelts;
+    int errors = l->said;
 
     list->name = apr_pstrdup(l->p, name);
     list->pointer = ptr;
@@ -611,7 +611,7 @@ static cs_list_t *load_list(cs_load_t *l, const char *name, const json_t *json, 
         }
     }
     check_once(l, list, ptr);
-    take_key_column(l, list, ptr, l->errors->nelts == errors);
+    take_key_column(l, list, ptr, l->said == errors);
     if (set) {
         load_set(l, list, set, cs_load_ptr(l, ptr, "set"));
     }

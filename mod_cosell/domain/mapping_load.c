@@ -24,6 +24,7 @@ void cs_load_error(cs_load_t *l, const char *pointer, const char *fmt, ...)
     va_list ap;
     int i;
 
+    l->said++;
     if (l->errors->nelts >= ERRORS_MAX) {
         return;
     }

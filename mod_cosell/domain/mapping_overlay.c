@@ -12,9 +12,6 @@
 
 #include "mapping_internal.h"
 
-#ifndef CS_MAPPING_DIR
-#define CS_MAPPING_DIR "/usr/share/cosell/mapping"
-#endif
 #define MAPPING_BYTES (1024 * 1024)
 #define EXTENDS_DEPTH 4
 #define LIKE_DEPTH 4
