@@ -327,21 +327,23 @@ static inline json_t *list_written(list_world_t *l, const cs_step_t *step, cs_ap
 
         if (cs_json_get(value, "$ref")) {
             json_object_set_new(out, column, json_pack("{s:O}", "id", cs_json_get(cs_json_get(value, "$ref"), "id")));
+            continue;
         }
         if (step->list && cs_json_get(value, "$number")) {
             json_object_set_new(out, column, json_real(atof(cs_json_str(value, "$number"))));
+            continue;
         }
         if (!lookup || (!step->list && strcmp(column, "parentcontactid") && strcmp(column, "ownerid"))) {
             continue;
         }
         id = list_resolve(l, lookup, &why);
-        if (id) {
-            json_object_set_new(out, column, list_expanded(l, cs_json_str(lookup, "table"), id));
-            continue;
-        }
         if (why) {
             applied->dropped = applied->dropped ? applied->dropped : cs_json_own(json_object(), l->p);
             json_object_set_new(applied->dropped, cs_json_str(lookup, "line"), json_string(why));
+        }
+        if (id) {
+            json_object_set_new(out, column, list_expanded(l, cs_json_str(lookup, "table"), id));
+            continue;
         }
         json_object_del(out, column);
         if (step->list && !why) {
