@@ -1,8 +1,8 @@
 /* domain/list_item.c: an item of a list in canonical form, and when two of them say the same.
  *
- * The canonical item holds its key, folded, the members of the child row's own columns and those of
- * the row found. Partner Center's side has every one of them; the CRM's leaves out what it does not
- * show, and what is left out says nothing.
+ * The canonical item holds its key as it is written (folded it is the end of the line's name), the
+ * members of the child row's own columns and those of the row found. Partner Center's side has
+ * every one of them; the CRM's leaves out what it does not show, and what is left out says nothing.
  */
 #include <apr_lib.h>
 #include <apr_strings.h>
@@ -120,14 +120,14 @@ static void add_parts_of(json_t *out, const json_t *from, const apr_array_header
 
 /* ---- items in canonical form ---- */
 
-static json_t *start_item(const cs_list_t *list, const char *key, apr_pool_t *p)
+static json_t *start_item(const cs_list_t *list, const cs_list_item_t *item, apr_pool_t *p)
 {
-    return cs_json_own(json_pack("{s:s}", list->key, key), p);
+    return cs_json_own(json_pack("{s:s}", list->key, item->shown), p);
 }
 
 json_t *cs_item_of_pc(const cs_list_t *list, const cs_list_item_t *item, apr_pool_t *p)
 {
-    json_t *out = start_item(list, item->key, p);
+    json_t *out = start_item(list, item, p);
     int i;
 
     add_columns_of(out, item->pc_item, list->fields, p);
@@ -164,7 +164,7 @@ void cs_item_fields(json_t *item, const cs_list_t *list, const json_t *row, apr_
 
 json_t *cs_item_of_crm(const cs_list_t *list, const cs_list_item_t *item, apr_pool_t *p)
 {
-    json_t *out = start_item(list, item->key, p);
+    json_t *out = start_item(list, item, p);
     int i;
 
     cs_item_fields(out, list, item->row, p);

@@ -137,7 +137,8 @@ const char *cs_value_words(const json_t *value, apr_pool_t *p);
 const char *cs_image_refused(const cs_planning_t *pl, const char *line, const json_t *pc);
 
 /* reconcile_list.c: lists, item by item. An item is a line named "<list>/<key>" whose values are the
- * canonical item (an object of its mapped members, key folded) or null = not in the list. */
+ * canonical item (an object of its mapped members) or null = not in the list. The key is trimmed and
+ * folded in the name and as it is written in the item. */
 
 /* Appends the view of every item that either side or an image knows, list by list in mapping order,
  * items in the order of their keys, to pl->plan->lines: a reordered array changes nothing that the
@@ -159,7 +160,7 @@ void cs_list_operations(cs_planning_t *pl, json_t *ops, apr_array_header_t *name
 int cs_list_settled(const cs_list_t *list, const cs_line_view_t *view, int written, int all_done,
                     const cs_applied_t *applied, json_t **ppc, json_t **pcrm, const char **prest,
                     apr_pool_t *p);
-/* An item in the seller's words: "solution Contoso Backup". In p. */
+/* An item in the seller's words: "solution Contoso Backup (SOL-1)". In p. */
 const char *cs_list_words(const cs_list_t *list, const cs_line_view_t *view, apr_pool_t *p);
 /* The list a line's name belongs to; NULL = it is no item of a list. */
 const cs_list_t *cs_list_of_line(const cs_mapping_kind_t *kind, const char *line);

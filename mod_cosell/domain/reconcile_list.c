@@ -52,18 +52,26 @@ static const char *view_name(const cs_line_view_t *view, apr_pool_t *p)
     return name ? short_name(name, p) : NULL;
 }
 
-/* "solutions" holds a solution. */
+/* "solutions" holds a solution, "team" a team member. */
 static const char *one_of(const cs_list_t *list, apr_pool_t *p)
 {
     size_t len = strlen(list->name);
 
-    return apr_pstrmemdup(p, list->name, len > 1 && list->name[len - 1] == 's' ? len - 1 : len);
+    return len > 1 && list->name[len - 1] == 's' ? apr_pstrmemdup(p, list->name, len - 1)
+                                                 : apr_pstrcat(p, list->name, " member", NULL);
+}
+
+static const char *view_key(const cs_list_t *list, const cs_line_view_t *view)
+{
+    const char *slash = strchr(view->line, '/'), *key = cs_json_str(view->pc, list->key);
+
+    key = key ? key : cs_json_str(view->crm, list->key);
+    return key ? key : slash ? slash + 1 : view->line;
 }
 
 const char *cs_list_words(const cs_list_t *list, const cs_line_view_t *view, apr_pool_t *p)
 {
-    const char *slash = strchr(view->line, '/'), *key = slash ? slash + 1 : view->line;
-    const char *name = view_name(view, p);
+    const char *name = view_name(view, p), *key = view_key(list, view);
 
     return name ? apr_psprintf(p, "%s %s (%s)", one_of(list, p), name, key)
                 : apr_pstrcat(p, one_of(list, p), " ", key, NULL);

@@ -120,14 +120,14 @@ static void test_child_create(void **state)
     assert_int_equal(step->lines->nelts, 1);
     assert_int_equal(step->after, 0);
     assert_string_equal(step->id, cs_uuid5_url("cosell:contoso:" DEAL_REFERRAL ":" CHILD ":sol-1", l->p));
-    assert_string_equal(step->why, "solution Backup (sol-1): new record");
+    assert_string_equal(step->why, "solution Backup (SOL-1): new record");
     assert_json(l->w, cs_json_get(step->columns, "msft_opportunityid"),
                 apr_psprintf(l->p, "{\"$ref\":{\"table\":\"opportunity\",\"id\":\"%s\"}}", APR_ARRAY_IDX(l->w->plan->steps, 0, cs_step_t *)->id));
     assert_json(l->w, cs_json_get(cs_json_get(cs_json_get(step->columns, "msft_solutiondetailid"), "$lookup"), "keys"), "[{\"msft_solutionidentifier\":\"SOL-1\"}]");
     list_look(l);
     assert_string_equal(shown_solutions(l), "SOL-1 sol-2");
     assert_int_equal(count(l, CATALOGUE), 2);
-    assert_json(l->w, cs_json_get(cs_json_get(l->w->deal.images, "solutions/sol-1"), "crm"), "{\"id\":\"sol-1\"}");
+    assert_json(l->w, cs_json_get(cs_json_get(l->w->deal.images, "solutions/sol-1"), "crm"), "{\"id\":\"SOL-1\"}");
     assert_rests(l);
     assert_verdict(l->w, "solutions/sol-1", CS_VERDICT_EQUAL);
 }
@@ -879,7 +879,7 @@ static void test_whole_deal(void **state)
     assert_verdict(l->w, "solutions/sol-5", CS_VERDICT_REFUSED);
     assert_verdict(l->w, "contacts/c3@x.example", CS_VERDICT_TO_CRM); /* waits, and is asked for again */
     assert_verdict(l->w, "team/p5@own.example", CS_VERDICT_STAYS);
-    assert_has(l->w->plan->problem, "solution Solution 5 (sol-5)");
+    assert_has(l->w->plan->problem, "solution Solution 5 (SOL-5)");
     assert_has(l->w->plan->problem, "contact C3 L (c3@x.example)");
     /* Each is cured by the obvious action. */
     drop_row(l, "contact", 0);
