@@ -120,7 +120,8 @@ static void close_breaker(cs_lane_t *lane, int upstream, apr_array_header_t *cha
 
 static int means_down(const cs_result_t *res)
 {
-    return res->cls == CS_CLASS_RETRY && !(res->problem && !strncmp(res->problem, "internal:", 9));
+    return (res->cls == CS_CLASS_RETRY || res->cls == CS_CLASS_UNKNOWN) &&
+           !(res->problem && !strncmp(res->problem, "internal:", 9));
 }
 
 static void ask_again(cs_lane_t *lane, int upstream, apr_array_header_t *changes, apr_pool_t *ptemp)

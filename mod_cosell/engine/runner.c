@@ -67,6 +67,7 @@ apr_status_t cs_runner_secrets_load(const cs_node_config_t *cfg, apr_pool_t *p)
         load_secret(site->pc.refresh_token, "refresh token of CosellPartnerCenter", site, p);
         for (j = 0; j < site->ncrms; ++j) {
             load_secret(site->crms[j].cfg.client_secret, "client secret of CosellCrm", site, p);
+            load_secret(site->crms[j].cfg.key, "key of CosellCrm", site, p);
         }
     }
     return APR_SUCCESS;

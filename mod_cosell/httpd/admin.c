@@ -18,6 +18,7 @@
 
 #include "../base/json.h"
 #include "../base/time.h"
+#include "../engine/lane.h"
 
 APLOG_USE_MODULE(cosell);
 
@@ -276,7 +277,51 @@ static json_t *list_suspended(page_t *page, const cosell_site_t *site)
     return json;
 }
 
-static json_t *crms_json(const cosell_site_t *site)
+/* A fact of the site that is kept as JSON; NULL = there is none. New reference. */
+static json_t *fact_json(page_t *page, const cosell_site_t *site, const char *fact,
+                         const char *of)
+{
+    const char *text = NULL;
+    json_t *json = NULL;
+
+    if (may_ask(page) && asked(page, cs_store_meta_get(page->store, site->cfg.name,
+                                                       apr_pstrcat(page->p, fact, of, NULL), &text,
+                                                       page->p, &page->res)) && text) {
+        cs_json_parse(&json, text, strlen(text), NULL, page->p, NULL);
+    }
+    return json;
+}
+
+static json_t *breakers_json(page_t *page, const cosell_site_t *site)
+{
+    json_t *list = json_array();
+    int i;
+
+    for (i = -1; i < site->cfg.ncrms; i++) {
+        const char *upstream = i < 0 ? CS_UPSTREAM_PC : site->cfg.crms[i].cfg.name;
+        json_t *json = fact_json(page, site, CS_FACT_BREAKER, upstream);
+
+        if (json_is_object(json)) {
+            put(json, "upstream", json_string(upstream));
+            json_array_append(list, json);
+        }
+        json_decref(json);
+    }
+    return list;
+}
+
+/* What does not fit between mapping and CRM, and how far a changed mapping has come. */
+static void put_mapping_state(page_t *page, const cosell_site_t *site, const char *crm,
+                              json_t *json)
+{
+    json_t *misfits = fact_json(page, site, CS_FACT_MISFITS, crm);
+    json_t *planned = fact_json(page, site, CS_FACT_PLANNED, crm);
+
+    put(json, "misfits", misfits ? misfits : json_array());
+    put(json, "planned", planned ? planned : json_null());
+}
+
+static json_t *crms_json(page_t *page, const cosell_site_t *site)
 {
     json_t *list = json_array();
     int i;
@@ -292,6 +337,7 @@ static json_t *crms_json(const cosell_site_t *site)
         put(json, "revision",
             text_or_null(crm->mapping ? cs_mapping_revision(crm->mapping) : NULL));
         put(json, "digest", text_or_null(crm->mapping ? cs_mapping_digest(crm->mapping) : NULL));
+        put_mapping_state(page, site, crm->cfg.name, json);
         json_array_append_new(list, json);
     }
     return list;
@@ -334,7 +380,8 @@ static json_t *site_json(page_t *page, const cosell_site_t *site)
     put(json, "site", json_string(site->cfg.name));
     put(json, "host", text_or_null(site->cfg.vhost));
     put(json, "degraded", text_or_null(site->cfg.degraded));
-    put(json, "crms", crms_json(site));
+    put(json, "crms", crms_json(page, site));
+    put(json, "breakers", breakers_json(page, site));
     if (may_ask(page) && asked(page, cs_store_counts(page->store, site->cfg.name, &counts, page->p,
                                                      &page->res))) {
         put(json, "deals", json_integer(counts.deals));
@@ -541,6 +588,19 @@ static void make_list(page_t *page, site_fn *fn)
     put(page->out, "sites", list);
 }
 
+static void make_journal(page_t *page)
+{
+    const char *max = apr_table_get(page->query, "journal");
+
+    if (strspn(max, "0123456789") != strlen(max) || strlen(max) > 9) {
+        page->status = HTTP_BAD_REQUEST;
+        put(page->out, "error",
+            json_string("journal: allowed is how many lines, 1 to 1000, or nothing"));
+        return;
+    }
+    make_list(page, add_journal);
+}
+
 static void make_page(page_t *page)
 {
     const char *deal = apr_table_get(page->query, "deal");
@@ -556,7 +616,7 @@ static void make_page(page_t *page)
         make_list(page, add_dead);
     }
     else if (apr_table_get(page->query, "journal")) {
-        make_list(page, add_journal);
+        make_journal(page);
     }
     else {
         put_server(page);

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/crypto.h"
 #include "../base/time.h"
 
 APLOG_USE_MODULE(cosell);
@@ -116,6 +117,17 @@ static const char *take_id(cmd_parms *cmd, void *field, const char *value)
     (void)cmd;
     if (!is_name(value, 128)) {
         return "allowed are 1 to 128 letters, digits, '.', '_' and '-', first a letter or digit";
+    }
+    *(const char **)field = value;
+    return NULL;
+}
+
+static const char *take_guid(cmd_parms *cmd, void *field, const char *value)
+{
+    (void)cmd;
+    if (!cs_uuid_valid(value, strlen(value))) {
+        return "allowed is the application's id, a GUID such as "
+               "11111111-2222-3333-4444-555555555555";
     }
     *(const char **)field = value;
     return NULL;
@@ -478,7 +490,7 @@ static const char *set_site(cmd_parms *cmd, void *dconf, int argc, char *const a
 
 static const option_t pc_options[] = {
     { "tenant", take_id, offsetof(cosell_pc_t, tenant), REQUIRED },
-    { "client-id", take_id, offsetof(cosell_pc_t, client_id), REQUIRED },
+    { "client-id", take_guid, offsetof(cosell_pc_t, client_id), REQUIRED },
     { "client-secret", take_secret, offsetof(cosell_pc_t, client_secret), REQUIRED | SECRET },
     { "refresh-token", take_secret, offsetof(cosell_pc_t, refresh_token), REQUIRED | SECRET },
     { "organization", take_id, offsetof(cosell_pc_t, organization), OPTIONAL },
@@ -512,12 +524,12 @@ static const char *set_partner_center(cmd_parms *cmd, void *dconf, int argc, cha
 static const option_t dynamics_options[] = {
     { "mapping", take_file, offsetof(cosell_crm_t, mapping), REQUIRED },
     { "tenant", take_id, offsetof(cosell_crm_t, tenant), REQUIRED },
-    { "client-id", take_id, offsetof(cosell_crm_t, client_id), REQUIRED },
-    { "client-secret", take_secret, offsetof(cosell_crm_t, client_secret), REQUIRED | SECRET },
+    { "client-id", take_guid, offsetof(cosell_crm_t, client_id), REQUIRED },
+    { "client-secret", take_secret, offsetof(cosell_crm_t, client_secret), SECRET },
     { "organization", take_id, offsetof(cosell_crm_t, organization), OPTIONAL },
     { "token-url", take_url, offsetof(cosell_crm_t, token_url), OPTIONAL },
-    { "certificate", take_later, 0, OPTIONAL },
-    { "key", take_later, 0, SECRET },
+    { "certificate", take_file, offsetof(cosell_crm_t, certificate), OPTIONAL },
+    { "key", take_secret, offsetof(cosell_crm_t, key), SECRET },
     { "webhook-secret", take_later, 0, SECRET },
     { NULL, NULL, 0, 0 }
 };
@@ -702,6 +714,7 @@ static const char *set_state_dir(cmd_parms *cmd, void *dconf, int argc, char *co
                       "absolute or relative to ServerRoot", argv[0]);
     }
     cosell_conf_of(cmd->server)->state_dir = apr_pstrmemdup(cmd->pool, path, len);
+    cosell_conf_of(cmd->server)->state_dir_where = where_of(cmd);
     return NULL;
 }
 
@@ -776,8 +789,8 @@ const command_rec cosell_commands[] = {
          "CosellPartnerCenter tenant=ID client-id=ID client-secret=REF refresh-token=REF "
          "[organization=ID] [token-url=URL] [webhooks-url=URL] [referrals-url=URL]"),
     HOST("CosellCrm", set_crm,
-         "CosellCrm name dynamics365 URL mapping=FILE tenant=ID client-id=ID client-secret=REF "
-         "[organization=ID] [token-url=URL]"),
+         "CosellCrm name dynamics365 URL mapping=FILE tenant=ID client-id=ID client-secret=REF | "
+         "certificate=FILE key=REF [organization=ID] [token-url=URL]"),
     HOST("CosellSignature", set_signature,
          "CosellSignature [url=URL]... [ca=FILE] [intermediates=FILE] [issuer=O] [subject=O] "
          "[name=HOST]... [revocation=off|crl:FILE]"),

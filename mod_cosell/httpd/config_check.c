@@ -12,12 +12,16 @@
 #include <errno.h>
 #include <http_core.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include "../base/crypto.h"
 
 APLOG_USE_MODULE(cosell);
 
 /* Far above every good file of these kinds; their readers have closer limits of their own. */
 #define FILE_MOST (16 * 1024 * 1024)
+#define PEM_MOST (64 * 1024)
 
 cosell_node_t *cosell_node;
 
@@ -67,6 +71,13 @@ static void mistake(check_t *ck, const char *where, const char *fmt, ...)
 
 static void warn(check_t *ck, const char *where, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+static void notice(check_t *ck, const char *where, const char *text)
+{
+    if (ap_state_query(AP_SQ_MAIN_STATE) == AP_SQ_MS_CREATE_PRE_CONFIG) {
+        say(ck, APLOG_NOTICE, where ? where : place_of(ck), text);
+    }
+}
+
 static void warn(check_t *ck, const char *where, const char *fmt, ...)
 {
     va_list ap;
@@ -135,6 +146,23 @@ static int check_file(check_t *ck, const char *where, const char *what, const ch
     return rv == APR_SUCCESS;
 }
 
+/* A small file as a whole; wiped with the pool, for it may be a key. */
+static int read_small(const char *path, const char **ptext, apr_size_t *plen, apr_pool_t *ptemp)
+{
+    char *text = apr_palloc(ptemp, PEM_MOST);
+    apr_file_t *file;
+    apr_status_t rv;
+
+    if (apr_file_open(&file, path, APR_FOPEN_READ, APR_OS_DEFAULT, ptemp) != APR_SUCCESS) {
+        return 0;
+    }
+    cs_wipe_at_end(text, PEM_MOST, ptemp);
+    rv = apr_file_read_full(file, text, PEM_MOST, plen);
+    apr_file_close(file);
+    *ptext = text;
+    return rv == APR_SUCCESS || APR_STATUS_IS_EOF(rv);
+}
+
 /* The API secrets are the runner's alone: here only whether they are there. At reload a missing one
  * is no reason to answer 503, the runner says it and keeps the work. */
 static void check_secret(check_t *ck, const char *where, const char *what,
@@ -158,6 +186,33 @@ static void check_secret(check_t *ck, const char *where, const char *what,
         else {
             mistake(ck, where, "%sexec:%s: the command cannot be executed", what, command);
         }
+    }
+}
+
+/* A certificate and its key, when both can be read now. */
+static void check_pair(check_t *ck, const char *where, const char *certificate,
+                       const cs_secret_t *key)
+{
+    unsigned char digest[CS_SHA256_LEN];
+    const char *pem, *key_pem;
+    apr_size_t len, key_len, digest_len;
+
+    if (!certificate || !check_file(ck, where, "CosellCrm: certificate=", certificate) ||
+        !read_small(certificate, &pem, &len, ck->ptemp)) {
+        return;
+    }
+    if (cs_cert_digest(digest, &digest_len, 0, pem, len) != APR_SUCCESS) {
+        mistake(ck, where, "CosellCrm: certificate=\"%s\": allowed is a file that holds a "
+                "certificate as PEM", certificate);
+        return;
+    }
+    if (!key || ck->reloading || strncmp(key->ref, "file:", 5) ||
+        !read_small(key->ref + 5, &key_pem, &key_len, ck->ptemp)) {
+        return;
+    }
+    if (!cs_cert_has_key(pem, len, key_pem, key_len)) {
+        mistake(ck, where, "CosellCrm: key=%s is not the private key (PEM, without a passphrase) of "
+                "certificate=\"%s\"", key->ref, certificate);
     }
 }
 
@@ -339,6 +394,8 @@ static void make_crm(check_t *ck, cs_site_config_t *cfg, const cosell_crm_t *crm
     to->cfg.tenant = crm->tenant;
     to->cfg.client_id = crm->client_id;
     to->cfg.client_secret = crm->client_secret;
+    to->cfg.certificate = crm->certificate;
+    to->cfg.key = crm->key;
     to->cfg.organization = crm->organization;
     to->cfg.token_url = crm->token_url ? crm->token_url : entra_url(crm->tenant, ck->p);
     to->cfg.upstream = up;
@@ -350,6 +407,8 @@ static void make_crm(check_t *ck, cs_site_config_t *cfg, const cosell_crm_t *crm
         mistake(ck, crm->where, "CosellCrm %s: %s", crm->name, wrong);
     }
     check_secret(ck, crm->where, "CosellCrm: client-secret=", crm->client_secret);
+    check_secret(ck, crm->where, "CosellCrm: key=", crm->key);
+    check_pair(ck, crm->where, crm->certificate, crm->key);
     load_mapping(ck, to, crm);
 }
 
@@ -464,10 +523,11 @@ static const char *upstream_text(const cs_upstream_t *up, apr_pool_t *p)
 static const char *crm_text(const cs_site_crm_t *crm, apr_pool_t *p)
 {
     return apr_psprintf(p, "CosellCrm %s %s %s mapping=%s tenant=%s client-id=%s client-secret=%s "
-                        "organization=%s token-url=%s\n%s", crm->cfg.name, crm->cfg.type,
+                        "certificate=%s key=%s organization=%s token-url=%s\n%s", crm->cfg.name, crm->cfg.type,
                         crm->cfg.url, crm->mapping_path, text_of(crm->cfg.tenant),
                         text_of(crm->cfg.client_id),
                         crm->cfg.client_secret ? crm->cfg.client_secret->ref : "-",
+                        text_of(crm->cfg.certificate), crm->cfg.key ? crm->cfg.key->ref : "-",
                         text_of(crm->cfg.organization), text_of(crm->cfg.token_url),
                         upstream_text(crm->cfg.upstream, p));
 }
@@ -588,6 +648,48 @@ static cosell_node_t *make_node(const cosell_conf_t *conf, server_rec *s, apr_po
     return node;
 }
 
+/* The directory itself is made at the start, its parent is not. */
+static void check_state_dir(check_t *ck, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    const char *parent = slash > path ? apr_pstrmemdup(ck->ptemp, path, (apr_size_t)(slash - path))
+                                      : "/";
+    struct stat st;
+
+    if (ck->reloading) {
+        return;
+    }
+    if (stat(parent, &st) != 0 && errno != EACCES) {
+        mistake(ck, ck->conf->state_dir_where, "CosellStateDir \"%s\": its parent %s: %s; make it, "
+                "the directory itself is made by the server", path, parent, strerror(errno));
+    }
+    else if (stat(path, &st) == 0 && !S_ISDIR(st.st_mode)) {
+        mistake(ck, ck->conf->state_dir_where, "CosellStateDir \"%s\": not a directory", path);
+    }
+}
+
+/* What a host says of its own, and not by inheritance. */
+static int says_something(const cosell_conf_t *conf, const cosell_conf_t *base)
+{
+    return (conf->site && conf->site != base->site) || (conf->pc && conf->pc != base->pc)
+        || (conf->crms && conf->crms != base->crms)
+        || (conf->signature && conf->signature != base->signature);
+}
+
+/* Directives that do nothing are more often forgotten to be switched on than meant so; who writes
+ * CosellEngine off means it. */
+static void check_switch(check_t *ck, const cosell_conf_t *main_conf, int hosts)
+{
+    static const cosell_conf_t nothing;
+    int is_main = ck->conf == main_conf;
+
+    if (ck->conf->engine != -1 || (is_main && hosts)
+        || !says_something(ck->conf, is_main ? &nothing : main_conf)) {
+        return;
+    }
+    notice(ck, NULL, "this host has Cosell directives and no CosellEngine on: they do nothing here");
+}
+
 int cosell_config_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)
 {
     cosell_node_t *node = make_node(cosell_conf_of(s), s, pconf);
@@ -600,7 +702,13 @@ int cosell_config_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
         hosts += cosell_conf_of(host)->engine == 1;
         mistakes += check_host(node, host, ck.reloading, pconf, ptemp);
     }
+    for (host = s; host; host = host->next) {
+        check_t of_host = { pconf, ptemp, host, cosell_conf_of(host), ck.reloading, 0, NULL };
+
+        check_switch(&of_host, ck.conf, hosts);
+    }
     if (hosts) {
+        check_state_dir(&ck, node->cfg.store.state_dir);
         check_secret(&ck, ck.conf->passphrase_where, "CosellCryptoPassphrase ",
                      node->cfg.passphrase);
         cosell_node = node;

@@ -44,7 +44,9 @@ typedef struct cosell_crm_t {
     const char *where;
     const char *name, *type, *url;
     const char *mapping, *tenant, *client_id, *organization, *token_url;
-    cs_secret_t *client_secret;
+    cs_secret_t *client_secret; /* or these two: */
+    const char *certificate;
+    cs_secret_t *key;
 } cosell_crm_t;
 
 typedef struct cosell_signature_t {
@@ -75,6 +77,7 @@ typedef struct cosell_upstream_t {
     X(apr_interval_time_t, poll, -1) \
     X(apr_interval_time_t, sweep, -1) \
     X(const char *, state_dir, NULL) \
+    X(const char *, state_dir_where, NULL) \
     X(const char *, store, NULL) \
     X(int, workers, -1) \
     X(apr_interval_time_t, keep_journal, -1) \
@@ -189,9 +192,10 @@ cs_sig_verdict_e cosell_signers_verify(cosell_signers_t *signers, const cs_signa
                                        const void *body, apr_size_t len, apr_pool_t *p,
                                        cs_result_t *res);
 
-/* ---- handlers (webhook.c, admin.c) ---- */
+/* ---- handlers (webhook.c, admin.c, control.c) ---- */
 
 int cosell_webhook_handler(request_rec *r);
 int cosell_status_handler(request_rec *r);
+int cosell_admin_handler(request_rec *r);
 
 #endif

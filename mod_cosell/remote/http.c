@@ -224,7 +224,7 @@ static const char *one_line(const char *text, apr_pool_t *p)
         from += n ? n : 1;
     }
     *to = '\0';
-    return out;
+    return strlen(text) > MESSAGE_MAX ? apr_pstrcat(p, out, "\xe2\x80\xa6", NULL) : out;
 }
 
 static const char *host_of(const cs_http_request_t *request, apr_pool_t *p)

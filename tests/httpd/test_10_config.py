@@ -1,11 +1,15 @@
 """configtest finds every mistake: file, line, value, what is allowed; a reload with it leaves the server serving."""
 
+import datetime
 import json
 import os
 import re
 import signal
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from harness import ConfigRefused, Event, wait_for
 from harness.world import CRM
@@ -65,6 +69,37 @@ def unknown_path(document):
     document["records"]["opportunity"]["lines"]["name"]["pc"] = "/nmae"
 
 
+def pem_pair(world, name):
+    """A certificate and its key as files."""
+    key = rsa.generate_private_key(65537, 2048)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+    now = datetime.datetime(2026, 1, 1)
+    certificate = (x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key())
+                   .serial_number(x509.random_serial_number()).not_valid_before(now).not_valid_after(now + datetime.timedelta(days=3650))
+                   .sign(key, hashes.SHA256()))
+    pem = serialization.Encoding.PEM
+    return (world.server.write("conf/%s.pem" % name, certificate.public_bytes(pem).decode()),
+            world.server.secret(name, key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()).decode()))
+
+
+def credentials(text):
+    """The CRM's client-secret= replaced; "{a}" and "{a_key}" are the files of a pair."""
+    def change(world):
+        files = {}
+        for name in ("a", "b"):
+            files[name], files[name + "_key"] = pem_pair(world, "cert-" + name)
+        return site("CosellCrm", r"client-secret=\S+", text.format(secret="file:/etc/hostname", **files))(world)
+    return change
+
+
+def state_dir(path):
+    def change(world):
+        world.server.globals_[:] = [text for text in world.server.globals_ if not text.startswith("CosellStateDir")]
+        world.server.globals_.append('CosellStateDir "%s"' % path)
+        return 'CosellStateDir "%s"' % path
+    return change
+
+
 # name: (change, value that must be shown, what is allowed as a pattern)
 WRONG = {
     "engine neither on nor off": (site("CosellEngine", "on", "perhaps"), "CosellEngine", r"on\b.*off|On\b.*Off"),
@@ -76,6 +111,19 @@ WRONG = {
     "relative secret": (site("CosellPartnerCenter", r"client-secret=\S+", "client-secret=file:secret"), "file:secret", "absolute|file:/"),
     "unknown parameter": (site("CosellPartnerCenter", "tenant=", "tennant="), "tennant", "tenant"),
     "missing parameter": (site("CosellCrm", r"tenant=\S+ ", ""), None, "tenant"),
+    "application's id of Partner Center": (site("CosellPartnerCenter", r"client-id=\S+", "client-id=my-app"), "my-app", "GUID"),
+    "application's id of a CRM": (site("CosellCrm", r"client-id=\S+", "client-id=1234"), "1234", "GUID"),
+    "neither secret nor certificate": (credentials(""), None, "client-secret=.*certificate="),
+    "secret and certificate": (credentials("client-secret={secret} certificate={a} key={a_key}"), None, "client-secret="),
+    "certificate without key": (credentials("certificate={a}"), None, "key="),
+    "key without certificate": (credentials("key={a_key}"), None, "certificate="),
+    "certificate that is not there": (credentials("certificate=/nonexistent/c.pem key={a_key}"), "/nonexistent/c.pem", "No such file"),
+    "certificate that is none": (credentials("certificate=/etc/hostname key={a_key}"), "/etc/hostname", "certificate as PEM"),
+    "key of another certificate": (credentials("certificate={a} key={b_key}"), "cert-b", "private key"),
+    "key that is not there": (credentials("certificate={a} key=file:/nonexistent/k.pem"), "/nonexistent/k.pem", "No such file"),
+    "literal key": (credentials("certificate={a} key=hunter2"), None, "file:.*exec:"),
+    "no parent of the state directory": (state_dir("/nonexistent/parent/state"), "/nonexistent/parent", "No such file.*make it"),
+    "a file as state directory": (state_dir("/etc/hostname"), "/etc/hostname", "not a directory"),
     "http to elsewhere": (site("CosellCrm", r"http://127.0.0.1:\d+ ", "http://contoso.crm.dynamics.com "), "http://contoso.crm.dynamics.com",
                           "https"),
     "unknown CRM type": (site("CosellCrm", "dynamics365", "siebel"), "siebel", "dynamics365"),
@@ -98,7 +146,7 @@ WRONG = {
     "no mapping file": (site("CosellCrm", r"mapping=\S+", "mapping=/nonexistent/map.json"), "/nonexistent/map.json", "."),
     "mapping is no JSON": (mapping("}"), None, r"dynamics365\.json: ?(line )?\d+(:|, column )\d+"),
     "mapping with an unknown type": (mapping(break_line), "txt", r"dynamics365\.json:\d+:\d+: /records/opportunity/lines/name/type.*text"),
-    "mapping with what a later version brings": (mapping(add_lists), "lists", r"dynamics365\.json:\d+:\d+: .*lists.*not supported by this version"),
+    "mapping with half a list": (mapping(add_lists), "lists", r"dynamics365\.json:\d+:\d+: /records/opportunity/lists/team.*missing"),
     "two lines write one column": (mapping(two_writers), "description", r"dynamics365\.json:\d+:\d+: "),
     "mapping with an unknown path": (mapping(unknown_path), "/nmae", r"dynamics365\.json:\d+:\d+: "),
 }
@@ -173,6 +221,32 @@ def test_two_hosts_of_one_site_must_agree(world):
 def test_good_configuration_is_accepted(world):
     world.server.configure()
     assert world.server.configtest() == (0, "Syntax OK\n")
+
+
+def test_certificate_and_key_are_accepted(world):
+    credentials("certificate={a} key={a_key}")(world)
+    world.server.configure()
+    assert world.server.configtest() == (0, "Syntax OK\n")
+
+
+def test_forgotten_switch_is_said(world):
+    """Directives without CosellEngine on do nothing: said, but no mistake; off is meant so."""
+    world.replace("CosellEngine", None)
+    world.server.configure()
+    status, said = world.server.configtest()
+    assert status == 0 and "no CosellEngine on" in said and "<VirtualHost" in said, said
+    world.server.site.append("CosellEngine off")
+    world.server.configure()
+    assert world.server.configtest() == (0, "Syntax OK\n")
+
+
+def test_host_that_only_inherits_is_no_mistake(world):
+    world.server.tail += ["<VirtualHost 127.0.0.1:%d>" % world.server.port, "ServerName other.example", "</VirtualHost>"]
+    try:
+        world.server.configure()
+        assert world.server.configtest() == (0, "Syntax OK\n")
+    finally:
+        del world.server.tail[:]
 
 
 def test_configtest_touches_nothing(new_world):
