@@ -167,14 +167,10 @@ static void copy_all(const group_t *g, int from_pc)
         member_t *m = member_at(g, i);
         const cs_travel_t *way = from_pc ? &m->s.to_crm : &m->s.to_pc;
 
-        if (!m->differs || (from_pc ? m->view->to_crm : m->view->to_pc)) {
-            continue;
+        if (!m->differs || !way->may || (from_pc ? m->view->to_crm : m->view->to_pc)) {
+            continue; /* a line that does not go that way was judged alone */
         }
-        if (!way->may) {
-            cs_view_take(m->view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY,
-                         "changed at the target of a one-way line");
-        }
-        else if (way->holds != 1) {
+        if (way->holds != 1) {
             cs_view_judge(m->view, CS_VERDICT_SKIPPED, way->why);
         }
         else if (from_pc) {

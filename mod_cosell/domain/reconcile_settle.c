@@ -177,14 +177,10 @@ static void set_image(settling_t *s, const char *line, const json_t *pc, const j
     if (rest) {
         json_object_set_new(image, "rest", json_string(rest));
     }
-    json_object_del(s->deal->images, line);
-    if (json_object_size(image)) {
-        if (known) {
-            json_object_set_new(image, "as", json_string(cs_line_sign(known, s->ptemp)));
-        }
-        json_object_set(s->deal->images, line, image);
+    if (known) {
+        json_object_set_new(image, "as", json_string(cs_line_sign(known, s->ptemp)));
     }
-    json_decref(image);
+    json_object_set_new(s->deal->images, line, image);
 }
 
 /* Both images stay; those that a stored intent gave are written down, for the intent goes. What was
@@ -234,13 +230,10 @@ static void settle_left_out(settling_t *s, const cs_line_view_t *view, const cha
     json_t *image, *note;
 
     keep_image(s, view);
-    if (empty && !cs_json_get(cs_json_get(s->deal->images, view->line), "crm")) {
-        set_image(s, view->line, NULL, empty, NULL);
-    }
     image = cs_json_get(s->deal->images, view->line);
-    if (!image) {
-        image = json_object();
-        json_object_set_new(s->deal->images, view->line, image);
+    if (!image || (empty && !cs_json_get(image, "crm"))) {
+        set_image(s, view->line, NULL, empty, NULL);
+        image = cs_json_get(s->deal->images, view->line);
     }
     note = json_pack("{s:s}", "why", why);
     if (view->pc) {
@@ -307,6 +300,14 @@ static void settle_taken(settling_t *s, const cs_line_t *line, const cs_line_vie
     set_image(s, view->line, view->pc, crm, rest);
 }
 
+/* A row was made without it, for now: the line is not new at the next look. */
+static int is_still_to_come(const cs_line_t *line, const cs_line_view_t *view)
+{
+    return line->to_crm.on && !line->off && !view->take &&
+           (view->verdict == CS_VERDICT_HELD || view->verdict == CS_VERDICT_REFUSED ||
+            view->verdict == CS_VERDICT_SKIPPED);
+}
+
 static void settle_line(settling_t *s, const cs_line_t *line, const cs_line_view_t *view)
 {
     int done, at = writer_of(s, view->line, &done);
@@ -328,6 +329,9 @@ static void settle_line(settling_t *s, const cs_line_t *line, const cs_line_view
              (view->verdict != CS_VERDICT_HELD || !view->rest || s->all_done)) {
         /* A hold counts once the seller was told, for the next edit ends it. */
         settle_taken(s, line, view);
+    }
+    else if (!view->seen_pc && is_still_to_come(line, view) && created(s)) {
+        set_image(s, view->line, NULL, left_empty(s, line), NULL);
     }
     else {
         keep_image(s, view);

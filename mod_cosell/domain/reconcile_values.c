@@ -68,7 +68,7 @@ static int enforces_now(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t
     int to_crm = s->to_crm.may;
     const cs_travel_t *way = to_crm ? &s->to_crm : &s->to_pc;
 
-    if (!line->enforce || !way->may || way->holds != 1) {
+    if (!line->enforce || line->latch || !way->may || way->holds != 1) {
         return 0;
     }
     judge_target(pl, line, view, s, to_crm);
@@ -80,8 +80,10 @@ static void judge_resting(cs_planning_t *pl, const cs_line_t *line, cs_line_view
                           const cs_sides_t *s)
 {
     const char *rest = cs_image_rest(pl->look->deal, view->line);
+    int held = rest && !strcmp(rest, CS_REST_HELD);
 
-    if (rest && !strcmp(rest, CS_REST_HELD)) {
+    /* A line that goes one way from now on has no conflict any more. */
+    if (held && s->to_crm.may && s->to_pc.may) {
         cs_view_take(view, CS_VERDICT_HELD, CS_REST_HELD,
                      "both sides changed; the next edit on either side decides");
     }
@@ -97,7 +99,7 @@ static void judge_resting(cs_planning_t *pl, const cs_line_t *line, cs_line_view
     else if (rest && !strcmp(rest, CS_REST_LATCHED)) {
         cs_view_take(view, CS_VERDICT_LATCHED, CS_REST_LATCHED, LATCH_WORDS);
     }
-    else if (rest && !strcmp(rest, CS_REST_ONE_WAY)) {
+    else if (held || (rest && !strcmp(rest, CS_REST_ONE_WAY))) {
         if (!enforces_now(pl, line, view, s)) {
             cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY,
                          "changed at the target of a one-way line");
@@ -190,13 +192,25 @@ static void judge_latch(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t
 
 /* ---- a value that never arrived ---- */
 
-/* Left out of the step that made the row, or refused there: still to be brought, unless somebody has
- * filled the column by hand. */
-static int is_pending(const cs_planning_t *pl, const cs_line_view_t *view)
+/* Left out of the step that made the row, or refused there. */
+static int is_left_out(const cs_planning_t *pl, const cs_line_view_t *view)
 {
     const json_t *image = cs_json_get(pl->look->deal->images, view->line);
 
-    return !view->seen_pc && (cs_json_get(image, "waits") || cs_json_get(image, "refused"));
+    return !view->seen_pc && !cs_json_get(image, "pc") &&
+           (cs_json_get(image, "waits") || cs_json_get(image, "refused"));
+}
+
+/* That, or it could not travel when the row was made: still to be brought, unless somebody has filled
+ * the column by hand. A line that the mapping did not have then has no image at all. */
+static int is_pending(const cs_planning_t *pl, const cs_line_t *line, const cs_line_view_t *view)
+{
+    const json_t *image = cs_json_get(pl->look->deal->images, view->line);
+    const char *sign = cs_json_str(image, "as");
+
+    return is_left_out(pl, view) ||
+           (!view->seen_pc && sign && !cs_json_get(image, "pc") &&
+            !strcmp(sign, cs_line_sign(line, pl->ptemp)));
 }
 
 static void judge_pending(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
@@ -207,6 +221,9 @@ static void judge_pending(cs_planning_t *pl, const cs_line_t *line, cs_line_view
 
     if (!filled) {
         judge_pc_moved(pl, line, view, s);
+    }
+    else if (!s->to_pc.may && line->enforce) {
+        judge_target(pl, line, view, s, 1);
     }
     else if (!s->to_pc.may) {
         cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY, "filled in the CRM by hand");
@@ -242,6 +259,10 @@ static void judge_unlabelled(const cs_line_t *line, cs_line_view_t *view)
                 cs_line_unchanged(line, view->seen_pc, view->pc) &&
                 cs_line_unchanged(line, view->seen_crm, view->crm);
 
+    if (json_is_null(view->pc) && json_is_null(view->crm)) {
+        cs_view_take(view, CS_VERDICT_EQUAL, NULL, NULL);
+        return;
+    }
     cs_view_judge(view, still ? CS_VERDICT_EQUAL : CS_VERDICT_HELD,
                   still ? "neither side changed"
                         : "the choices of the CRM's column are not known yet");
@@ -286,9 +307,8 @@ static void judge_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t
 static void judge_known(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
                         const cs_side_t *pc, const cs_side_t *crm)
 {
-    int pending = is_pending(pl, view);
-    cs_sides_t s = {.to_crm = cs_travel(pl, line, &line->to_crm,
-                                        pending ? CS_ON_CREATE | CS_ON_UPDATE : CS_ON_UPDATE),
+    int late = is_left_out(pl, view) ? CS_ON_CREATE : 0;
+    cs_sides_t s = {.to_crm = cs_travel(pl, line, &line->to_crm, late | CS_ON_UPDATE),
                     .to_pc = cs_travel(pl, line, &line->to_pc, CS_ON_UPDATE),
                     .pc_bad = pc->bad,
                     .crm_bad = crm->bad};
@@ -308,7 +328,7 @@ static void judge_known(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t
     else if (cs_line_same(line, &pl->table, view->pc, view->crm, pl->ptemp)) {
         judge_same(pl, line, view);
     }
-    else if (pending) {
+    else if (is_pending(pl, line, view)) {
         judge_pending(pl, line, view, &s);
     }
     else if (!view->seen_pc || !view->seen_crm) {

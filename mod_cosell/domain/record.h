@@ -141,7 +141,8 @@ typedef struct cs_deal_t {
      * neither side has (any more) has no image. "refused": {"pc": value, "why": text, "mapping":
      * digest} while the CRM refuses what the line brings: not sent again until the value, the
      * mapping or a new notice moves (deals 2). "as": how the line read its sides; an image of a
-     * line that reads other places, or in another zone, is none. */
+     * line that reads other places, or in another zone, is none. An image without "pc" is of a line
+     * that the row was made without and that is still to come. */
     json_t *images;
     /* NULL, or {"steps":[...],"at":...}: written before the first write of a look, cleared at
      * settle. */

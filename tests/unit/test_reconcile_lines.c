@@ -1,17 +1,14 @@
 /* What happens to one line: where its values come from, how they are bounded, which side counts, and what the CRM refuses. The CRM of unit_deal.h, with metadata
  * and with a will of its own. */
-#include "unit_deal.h"
+#include "unit_refuse.h"
 
 #define LINE "/records/opportunity/lines/"
 #define TOLD "/names/status", "\"acme_cosellstatus\"", "/names/problem", "\"acme_cosellproblem\""
 
-/* What the CRM says and does beyond unit_deal.h. */
 typedef struct crm_t {
     deal_world_t *w;
+    refuse_t will;
     const char *metadata;  /* columns of the opportunity; NULL = not known */
-    json_t *refuses;       /* column -> why: no row with it is taken */
-    json_t *holds;         /* line -> why: its look-up finds nobody */
-    json_t *made;          /* column -> text: what the CRM makes of whatever is written there */
     const char *microsoft; /* Microsoft's card */
     int notified;
 } crm_t;
@@ -21,9 +18,7 @@ static crm_t *crm_of(apr_pool_t *p, const char *const *changes)
     crm_t *c = apr_pcalloc(p, sizeof(*c));
 
     c->w = deal_world(p, changes);
-    c->refuses = cs_json_own(json_object(), p);
-    c->holds = cs_json_own(json_object(), p);
-    c->made = cs_json_own(json_object(), p);
+    refuse_init(&c->will, p);
     deal_status(c->w, "Active", "Accepted");
     return c;
 }
@@ -52,82 +47,9 @@ static cs_plan_t *plan(crm_t *c)
     return w->plan;
 }
 
-/* Leaves out of the step what is refused or held, as apply does: by parts. */
-static const char *leave_out(crm_t *c, const cs_step_t *step, json_t *columns, cs_applied_t *applied)
-{
-    const char *line, *column, *why = NULL;
-    json_t *part, *value;
-    size_t i;
-
-    json_object_foreach(step->parts, line, part) {
-        for (i = 0; i < json_array_size(part); i++) {
-            column = json_string_value(json_array_get(part, i));
-            if (cs_json_str(c->refuses, column) && cs_json_get(columns, column)) {
-                why = line;
-            }
-        }
-        if (why) {
-            if (!applied->refused) {
-                applied->refused = cs_json_own(json_object(), c->w->p);
-            }
-            for (i = 0; i < json_array_size(part); i++) {
-                column = json_string_value(json_array_get(part, i));
-                if (cs_json_str(c->refuses, column)) {
-                    json_object_set(applied->refused, line, cs_json_get(c->refuses, column));
-                }
-            }
-            for (i = 0; i < json_array_size(part); i++) {
-                json_object_del(columns, json_string_value(json_array_get(part, i)));
-            }
-            return why;
-        }
-    }
-    json_object_foreach(step->columns, column, value) {
-        const json_t *lookup = cs_json_get(value, "$lookup"), *held = cs_json_get(lookup, "columns");
-
-        line = cs_json_str(lookup, "line");
-        if (line && cs_json_str(c->holds, line) && cs_json_get(columns, column)) {
-            if (!applied->dropped) {
-                applied->dropped = cs_json_own(json_object(), c->w->p);
-            }
-            json_object_set(applied->dropped, line, cs_json_get(c->holds, line));
-            for (i = 0; i < json_array_size(held); i++) {
-                json_object_del(columns, json_string_value(json_array_get(held, i)));
-            }
-            return line;
-        }
-    }
-    return NULL;
-}
-
 static void apply(crm_t *c)
 {
-    deal_world_t *w = c->w;
-    const char *column;
-    json_t *value;
-    int i;
-
-    w->applied = apr_pcalloc(w->p, sizeof(cs_applied_t) * (size_t)(w->plan->steps->nelts + 1));
-    w->deal.intent = w->plan->intent ? w->plan->intent : w->deal.intent;
-    for (i = 0; i < w->plan->steps->nelts; i++) {
-        cs_step_t *step = APR_ARRAY_IDX(w->plan->steps, i, cs_step_t *), sent = *step;
-
-        if (!step->send) {
-            continue;
-        }
-        sent.columns = cs_json_own(json_copy(step->columns), w->p);
-        while (leave_out(c, step, sent.columns, &w->applied[i])) {
-        }
-        deal_step(w, &sent, &w->applied[i]);
-        json_object_foreach(c->made, column, value) {
-            if (cs_json_get(sent.columns, column)) {
-                json_object_set(w->row, column, value);
-                if (w->applied[i].after) {
-                    json_object_set(w->applied[i].after->row, column, value);
-                }
-            }
-        }
-    }
+    refuse_apply(&c->will, c->w);
 }
 
 static cs_plan_t *look(crm_t *c)
@@ -772,7 +694,7 @@ static void test_a_group_is_never_half(void **state)
     assert_json(c->w, cs_json_get(c->w->row, "acme_b"), "\"b2\"");
     quiet(c);
     /* one is not taken */
-    json_object_set_new(c->refuses, "acme_b", json_string("b is wrong"));
+    json_object_set_new(c->will.refuses, "acme_b", json_string("b is wrong"));
     deal_set(c->w, "/campaignId", "\"a3\"");
     deal_set(c->w, "/salesStage", "\"b3\"");
     look(c);
@@ -782,7 +704,7 @@ static void test_a_group_is_never_half(void **state)
     quiet(c);
     assert_verdict(c->w, "a", CS_VERDICT_REFUSED);
     assert_verdict(c->w, "b", CS_VERDICT_HELD);
-    json_object_clear(c->refuses);
+    json_object_clear(c->will.refuses);
     c->notified = 1;
     look(c);
     assert_json(c->w, cs_json_get(c->w->row, "acme_a"), "\"a3\"");
@@ -915,7 +837,7 @@ static void test_refused_at_creation(void **state)
     static const char *const changes[] = { TOLD, NULL };
     crm_t *c = crm_of(*state, changes);
 
-    json_object_set_new(c->refuses, "description", json_string("a forbidden word"));
+    json_object_set_new(c->will.refuses, "description", json_string("a forbidden word"));
     look(c);
     assert_int_equal(c->w->deal.state, CS_DEAL_LINKED);
     assert_null(c->w->deal.intent);
@@ -939,7 +861,7 @@ static void test_refused_at_creation(void **state)
     quiet(c);
     assert_int_equal(journalled(c, "notes", "refused"), 1);
     /* another value is sent */
-    json_object_clear(c->refuses);
+    json_object_clear(c->will.refuses);
     deal_set(c->w, "/details/notes", "\"Second call\"");
     look(c);
     assert_json(c->w, cs_json_get(c->w->row, "description"), "\"Second call\"");
@@ -955,7 +877,7 @@ static void test_refused_later(void **state)
     static const char *const other[] = { TOLD, "/revision", "\"2\"", NULL };
     crm_t *c = settled(*state, changes, NULL);
 
-    json_object_set_new(c->refuses, "description", json_string("a forbidden word"));
+    json_object_set_new(c->will.refuses, "description", json_string("a forbidden word"));
     deal_set(c->w, "/details/notes", "\"Second call\"");
     deal_set(c->w, "/details/closingDateTime", "\"2026-06-30T00:00:00Z\"");
     look(c);
@@ -997,7 +919,7 @@ static void test_all_of_a_step_refused(void **state)
     static const char *const changes[] = { NULL };
     crm_t *c = settled(*state, changes, NULL);
 
-    json_object_set_new(c->refuses, "description", json_string("a forbidden word"));
+    json_object_set_new(c->will.refuses, "description", json_string("a forbidden word"));
     deal_set(c->w, "/details/notes", "\"Second call\"");
     plan(c);
     apply(c);
@@ -1005,7 +927,9 @@ static void test_all_of_a_step_refused(void **state)
     memset(&c->w->applied[0].result, 0, sizeof(cs_result_t));
     c->w->applied[0].done = 0;
     c->w->applied[0].after = NULL;
-    json_object_set_new(c->w->applied[0].refused, CS_LINE_TELL, json_string("a forbidden word"));
+    if (cs_json_get(deal_find_step(c->w->plan, CS_STEP_UPDATE)->parts, CS_LINE_TELL)) {
+        json_object_set_new(c->w->applied[0].refused, CS_LINE_TELL, json_string("a forbidden word"));
+    }
     deal_settle(c->w);
     assert_null(c->w->deal.intent);
     look(c);
@@ -1018,7 +942,7 @@ static void test_a_look_up_that_finds_nobody(void **state)
     static const char *const changes[] = { TOLD, NULL };
     crm_t *c = crm_of(*state, changes);
 
-    json_object_set_new(c->holds, "account", json_string("2 accounts: Contoso A, Contoso B"));
+    json_object_set_new(c->will.holds, "account", json_string("2 accounts: Contoso A, Contoso B"));
     look(c);
     assert_json(c->w, cs_json_get(cs_json_get(deal_find_step(c->w->plan, CS_STEP_CREATE)->columns, "parentaccountid"), "$lookup"),
                 "{\"find\":\"account\",\"table\":\"account\",\"keys\":[{\"name\":\"Contoso\",\"address1_postalcode\":\"10115\"}],\"where\":{\"statecode\":0},"
@@ -1043,10 +967,10 @@ static void test_a_look_up_that_finds_nobody(void **state)
 
     /* or there is only one any more */
     c = crm_of(*state, changes);
-    json_object_set_new(c->holds, "account", json_string("2 accounts"));
+    json_object_set_new(c->will.holds, "account", json_string("2 accounts"));
     look(c);
     look(c);
-    json_object_clear(c->holds);
+    json_object_clear(c->will.holds);
     look(c);
     assert_non_null(cs_json_get(cs_json_get(c->w->row, "parentaccountid"), "id"));
     look(c);
@@ -1090,7 +1014,7 @@ static void trap(void **state, const char *pointer, const char *value, const cha
     int i;
 
     if (made) {
-        json_object_set(c->made, wrote, deal_json(*state, made));
+        json_object_set(c->will.made, wrote, deal_json(*state, made));
     }
     deal_set(c->w, pointer, value);
     look(c);

@@ -1,8 +1,34 @@
-/* Random deals: users and Partner Center edit both sides, looks crash and fail, the CRM has its habits. CASES and SEED choose how many and which;
- * a failure names the seed of its one case. */
-#include "unit_deal.h"
+/* Random deals under random mappings: users and Partner Center edit both sides, mappings change, looks crash and fail, the CRM rounds, cuts, ignores, refuses and
+ * answers too early. CASES and SEED choose how many and which; a failure names the seed of its one case. */
+#include "unit_refuse.h"
 
-static const char *const told[] = { "/names/status", "\"acme_cosellstatus\"", "/names/problem", "\"acme_cosellproblem\"", NULL };
+#define LINE "/records/opportunity/lines/"
+#define TOLD "/names/status", "\"acme_cosellstatus\"", "/names/problem", "\"acme_cosellproblem\""
+
+/* Mappings, and what is known of the CRM under each. */
+static const char *const plain[] = { TOLD, NULL };
+static const char *const rising[] = { LINE "notes/max", "5", LINE "notes/cut", "\"protect\"", LINE "notes/introduce", "\"partner-center\"", LINE "close/conflict", "\"crm\"",
+                                      LINE "visible", "{\"pc\":\"/consent/consentToShareReferralWithMicrosoftSellers\",\"crm\":\"@visible\",\"type\":\"flag\",\"latch\":true}",
+                                      TOLD, NULL };
+static const char *const together[] = { LINE "notes", "{\"pc\":\"/details/notes\",\"crm\":\"description\",\"max\":7,\"cut\":\"plain\",\"group\":\"g\",\"introduce\":\"keep\"}",
+                                        LINE "program", "{\"pc\":\"/referralProgram\",\"crm\":\"@program\",\"max\":12,\"group\":\"g\"}", LINE "value/conflict",
+                                        "\"partner-center\"", LINE "visible/enforce", "true", TOLD, NULL };
+static const char *const elsewhere[] = { LINE "notes/introduce", "\"crm\"", LINE "value/introduce", "\"crm\"", LINE "close/introduce", "\"partner-center\"", LINE "close/zone",
+                                      "\"+14:00\"", LINE "notes/conflict", "\"partner-center\"", TOLD, NULL };
+#define MAPPINGS 4
+static const char *const *const changes_of[MAPPINGS] = { plain, rising, together, elsewhere };
+static const char *const metadata_of[MAPPINGS] = {
+    NULL, "{\"description\":{\"type\":\"memo\",\"max\":4}}", "{\"estimatedvalue\":{\"type\":\"money\",\"precision\":1}}",
+    "{\"estimatedvalue\":{\"type\":\"money\",\"precision\":0},\"description\":{\"type\":\"memo\",\"max\":6}}"
+};
+
+typedef struct prop_world_t {
+    deal_world_t *w;
+    refuse_t will;
+    cs_mapping_t *const *mappings;
+    json_t *const *metadata;
+    unsigned now; /* which of them */
+} prop_world_t;
 
 /* A generator of its own, so that a seed means the same everywhere. */
 typedef struct dice_t {
@@ -159,6 +185,17 @@ static int plan_writes(const cs_plan_t *plan, const char *line)
     return 0;
 }
 
+/* Lines that go both ways, and those of them where a user's edit never gives way to Partner Center's. */
+static const char *const two_ways[MAPPINGS] = { "value close notes", "value close notes visible", "value close notes program", "value close notes" };
+static const char *const stubborn[MAPPINGS] = { "value close notes", "value close", "close", "value close" };
+
+static int is_among(const char *words, const char *line)
+{
+    const char *at = strstr(words, line);
+
+    return at && (at == words || at[-1] == ' ') && (at[strlen(line)] == ' ' || !at[strlen(line)]);
+}
+
 static void say(deal_world_t *w, const char *what, apr_uint64_t seed)
 {
     fprintf(stderr, "plan: %s\nrow: %s\nreferral: %s\nimages: %s\nhabits: %s\n", cs_json_pretty(w->plan->explain, w->p), cs_json_print(w->row, w->p),
@@ -173,14 +210,29 @@ static void say(deal_world_t *w, const char *what, apr_uint64_t seed)
         } \
     } while (0)
 
-static int is_two_way(const char *line)
+/* Lines of a group are written together, or are the same already. */
+static void check_group(prop_world_t *world, apr_uint64_t seed)
 {
-    return !strcmp(line, "value") || !strcmp(line, "close") || !strcmp(line, "notes");
+    deal_world_t *w = world->w;
+    const cs_line_view_t *a, *b;
+
+    if (world->now != 2 || !w->plan->lines->nelts || !w->row) {
+        return;
+    }
+    a = deal_view(w->plan, "notes");
+    b = deal_view(w->plan, "program");
+    check(!(a->to_crm && b->to_pc) && !(a->to_pc && b->to_crm));
+    check(!a->to_crm || b->to_crm || b->verdict == CS_VERDICT_EQUAL);
+    check(!b->to_crm || a->to_crm || a->verdict == CS_VERDICT_EQUAL);
+    if (a->verdict == CS_VERDICT_HELD && a->rest && !cs_json_get(cs_json_get(w->deal.images, "notes"), "rest")) {
+        check(b->verdict == CS_VERDICT_EQUAL || b->verdict == CS_VERDICT_HELD);
+    }
 }
 
 /* What holds for every plan, whatever happened before. */
-static void check_plan(deal_world_t *w, const user_t *user, int ending, apr_uint64_t seed)
+static void check_plan(prop_world_t *world, const user_t *user, int ending, apr_uint64_t seed)
 {
+    deal_world_t *w = world->w;
     const cs_step_t *update = deal_find_step(w->plan, CS_STEP_UPDATE);
     const char *column;
     json_t *value;
@@ -194,13 +246,15 @@ static void check_plan(deal_world_t *w, const user_t *user, int ending, apr_uint
         check(!(view->verdict == CS_VERDICT_EQUAL && written && w->row));
         check(written == view->to_crm);
         /* one-way lines never conflict */
-        check(!(view->verdict == CS_VERDICT_HELD && view->rest && !is_two_way(prop_lines[i].line)));
-        check(!(view->verdict == CS_VERDICT_TO_PC && !is_two_way(prop_lines[i].line)));
+        check(!(view->verdict == CS_VERDICT_HELD && view->rest && !is_among(two_ways[world->now], prop_lines[i].line)));
+        check(!(view->to_pc && !is_among(two_ways[world->now], prop_lines[i].line)));
         /* a user's edit is overwritten only by a side that may: the end, or a line that goes one way after all */
-        if (user->edits[i] && user->before[i] && strcmp(user->edits[i], user->before[i]) && is_two_way(prop_lines[i].line) && !ending && w->row) {
+        if (user->edits[i] && user->before[i] && strcmp(user->edits[i], user->before[i]) && is_among(stubborn[world->now], prop_lines[i].line) &&
+            !ending && w->row) {
             check(!written);
         }
     }
+    check_group(world, seed);
     if (!update || !w->row) {
         return;
     }
@@ -232,38 +286,163 @@ static void forget_intended(deal_world_t *w, user_t *user)
     }
 }
 
-static void one_case(apr_pool_t *p, cs_mapping_t *mapping, dice_t *d, apr_uint64_t seed)
+static void use(prop_world_t *world, unsigned which)
+{
+    world->now = which;
+    world->w->mapping = world->mappings[which];
+    world->w->kind = cs_mapping_kind(world->w->mapping, "opportunity");
+}
+
+static void prop_plan(prop_world_t *world)
+{
+    deal_world_t *w = world->w;
+    cs_result_t res;
+
+    memset(&res, 0, sizeof(res));
+    deal_fetch(w);
+    w->look.metadata = world->metadata[world->now];
+    if (cs_reconcile_plan(&w->plan, &w->look, w->p, w->p, &res) != APR_SUCCESS) {
+        fail_msg("%s", res.detail);
+    }
+}
+
+/* Only what the seller reads, because a line was left out of the look before. */
+static int only_tells(const cs_plan_t *plan)
+{
+    int i;
+
+    for (i = 0; i < plan->steps->nelts; i++) {
+        const cs_step_t *step = APR_ARRAY_IDX(plan->steps, i, cs_step_t *);
+
+        if (step->send && (step->lines->nelts != 1 || strcmp(APR_ARRAY_IDX(step->lines, 0, const char *), CS_LINE_TELL))) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static int left_out(const deal_world_t *w)
+{
+    int i, n = 0;
+
+    for (i = 0; i < w->plan->steps->nelts; i++) {
+        n += w->applied[i].refused || w->applied[i].dropped;
+    }
+    return n;
+}
+
+/* What waited is told as waiting until it has arrived, which the next look sees. */
+static int waited(const deal_world_t *w)
+{
+    const char *line;
+    json_t *image;
+
+    json_object_foreach(w->deal.images, line, image) {
+        if (cs_json_get(image, "waits")) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void habits(prop_world_t *world, dice_t *d)
 {
     static const char *const columns[] = { "name", "estimatedvalue", "estimatedclosedate", "description", "msft_referralvisibility", "msft_referralprogram", "statuscode",
                                            "msft_audit", "acme_cosellstatus" };
-    deal_world_t *w = deal_world_of(p, mapping);
-    unsigned rounds = 1 + roll(d, 4), i, k;
+    unsigned i;
+
+    world->w->silent = roll(d, 5) == 0;
+    for (i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
+        if (roll(d, 6) == 0) {
+            json_object_set_new(world->w->habits, columns[i], json_integer(roll(d, 4)));
+        }
+        if (i < 6 && roll(d, 12) == 0) {
+            json_object_set_new(world->will.refuses, columns[i], json_string("not allowed"));
+        }
+        if (i < 6 && roll(d, 12) == 0) {
+            json_object_set_new(world->will.lags, columns[i], json_true());
+        }
+    }
+}
+
+/* What was written has arrived, where the CRM has no will of its own. */
+static void check_arrived(prop_world_t *world, const cs_plan_t *first, apr_uint64_t seed)
+{
+    deal_world_t *w = world->w;
+    unsigned i;
+
+    for (i = 0; i < PROP_LINES && w->plan->lines->nelts && first->lines->nelts; i++) {
+        const char *column = prop_lines[i].column;
+
+        if (deal_view(first, prop_lines[i].line)->to_crm && cs_json_int(w->habits, column, HABIT_KEEPS) == HABIT_KEEPS && !json_object_size(world->will.refuses) &&
+            !cs_json_get(world->will.lags, column)) {
+            check(deal_view(w->plan, prop_lines[i].line)->verdict == CS_VERDICT_EQUAL);
+        }
+    }
+}
+
+static void move(prop_world_t *world, dice_t *d, user_t *user)
+{
+    unsigned i;
+
+    for (i = roll(d, 4); i > 0; i--) {
+        pc_edits(world->w, d);
+    }
+    for (i = roll(d, 3); i > 0; i--) {
+        user_edits(world->w, d, user);
+    }
+    if (roll(d, 8) == 0) {
+        use(world, roll(d, MAPPINGS));
+        memset(user->before, 0, sizeof(user->before)); /* other rules from now on */
+    }
+    if (roll(d, 8) == 0) {
+        json_object_clear(world->will.refuses);
+    }
+}
+
+static void remember(prop_world_t *world, user_t *user, int failed)
+{
+    deal_world_t *w = world->w;
+    unsigned i;
+
+    for (i = 0; i < PROP_LINES && w->row && w->plan->lines->nelts; i++) {
+        const cs_line_view_t *view = deal_view(w->plan, prop_lines[i].line);
+
+        if (view->take ? view->verdict != CS_VERDICT_HELD || !failed : view->to_crm && !failed && !w->silent) {
+            user->before[i] = column_text(w, i);
+            user->edits[i] = NULL;
+        }
+    }
+    if (w->deal.intent || left_out(w)) {
+        memset(user->before, 0, sizeof(user->before)); /* some of it may still be ours */
+    }
+}
+
+static void one_case(apr_pool_t *p, cs_mapping_t *const *mappings, json_t *const *metadata, dice_t *d, apr_uint64_t seed)
+{
+    prop_world_t world = { .w = deal_world_of(p, mappings[0]), .mappings = mappings, .metadata = metadata };
+    deal_world_t *w = world.w;
+    unsigned rounds = 1 + roll(d, 4), k;
     user_t user;
 
     memset(&user, 0, sizeof(user));
-    w->silent = roll(d, 5) == 0;
-    for (i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
-        if (roll(d, 6) == 0) {
-            json_object_set_new(w->habits, columns[i], json_integer(roll(d, 4)));
-        }
-    }
+    refuse_init(&world.will, p);
+    use(&world, roll(d, 3) ? roll(d, MAPPINGS) : 0);
+    habits(&world, d);
     for (k = 0; k < rounds; k++) {
         unsigned fate, failed;
+        int waiting;
         cs_plan_t *first;
         cs_card_t card = { .doc = w->doc };
 
-        for (i = roll(d, 4); i > 0; i--) {
-            pc_edits(w, d);
-        }
-        for (i = roll(d, 3); i > 0; i--) {
-            user_edits(w, d, &user);
-        }
-        deal_plan(w);
-        check_plan(w, &user, cs_state_is_terminal(cs_state_of_card(&card, w->p)), seed);
+        move(&world, d, &user);
+        waiting = waited(w);
+        prop_plan(&world);
+        check_plan(&world, &user, cs_state_is_terminal(cs_state_of_card(&card, w->p)), seed);
         fate = roll(d, 8);
         w->fail = fate == 0;
         failed = w->fail && deal_sent(w->plan);
-        deal_apply(w);
+        refuse_apply(&world.will, w);
         w->fail = 0;
         if (fate == 1) {
             /* dies before settling; the identity was reserved */
@@ -273,30 +452,23 @@ static void one_case(apr_pool_t *p, cs_mapping_t *mapping, dice_t *d, apr_uint64
         }
         deal_settle(w);
         forget_intended(w, &user);
-        for (i = 0; i < PROP_LINES && w->row && w->plan->lines->nelts; i++) {
-            const cs_line_view_t *view = deal_view(w->plan, prop_lines[i].line);
-
-            if (view->take ? view->verdict != CS_VERDICT_HELD || !failed : view->verdict == CS_VERDICT_TO_CRM && !failed && !w->silent) {
-                user.before[i] = column_text(w, i);
-                user.edits[i] = NULL;
-            }
-        }
-        if (w->deal.intent) {
-            memset(user.before, 0, sizeof(user.before)); /* some of it may still be ours */
-        }
+        remember(&world, &user, (int)failed);
         if (failed || (w->silent && deal_sent(w->plan))) {
             continue; /* not settled, or not seen what the CRM made of it */
         }
         first = w->plan;
-        /* a second look writes nothing, and what was written has arrived */
-        deal_plan(w);
-        check(deal_sent(w->plan) == 0);
-        for (i = 0; i < PROP_LINES && w->plan->lines->nelts && first->lines->nelts; i++) {
-            if (deal_view(first, prop_lines[i].line)->verdict == CS_VERDICT_TO_CRM && cs_json_int(w->habits, prop_lines[i].column, HABIT_KEEPS) == HABIT_KEEPS) {
-                check(deal_view(w->plan, prop_lines[i].line)->verdict == CS_VERDICT_EQUAL);
-            }
+        if (waiting || left_out(w) || json_object_size(world.will.lags)) {
+            /* that something was left out, or became another value after the answer, is told with the next look, once */
+            prop_plan(&world);
+            check(only_tells(w->plan));
+            refuse_apply(&world.will, w);
+            deal_settle(w);
         }
-        deal_apply(w);
+        /* a second look writes nothing, and what was written has arrived */
+        prop_plan(&world);
+        check(deal_sent(w->plan) == 0);
+        check_arrived(&world, first, seed);
+        refuse_apply(&world.will, w);
         deal_settle(w);
         check(w->deal.intent == NULL);
     }
@@ -308,8 +480,14 @@ static void test_properties(void **state)
     unsigned long count = cases ? strtoul(cases, NULL, 10) : 20000, n;
     apr_uint64_t seed = from ? strtoull(from, NULL, 10) : (apr_uint64_t)apr_time_now();
     apr_pool_t *p;
-    cs_mapping_t *mapping = deal_mapping(*state, told);
+    cs_mapping_t *mappings[MAPPINGS];
+    json_t *metadata[MAPPINGS];
+    int i;
 
+    for (i = 0; i < MAPPINGS; i++) {
+        mappings[i] = deal_mapping(*state, changes_of[i]);
+        metadata[i] = metadata_of[i] ? deal_json(*state, apr_psprintf(*state, "{\"tables\":{\"opportunity\":{\"columns\":%s}}}", metadata_of[i])) : NULL;
+    }
     printf("test_properties: CASES=%lu SEED=%" APR_UINT64_T_FMT "\n", count, seed);
     fflush(stdout);
     apr_pool_create(&p, *state);
@@ -317,7 +495,7 @@ static void test_properties(void **state)
         dice_t d = { (seed + n) * 0x9E3779B97F4A7C15ull + 1 };
 
         roll(&d, 2);
-        one_case(p, mapping, &d, seed + n);
+        one_case(p, mappings, metadata, &d, seed + n);
         apr_pool_clear(p);
     }
 }
