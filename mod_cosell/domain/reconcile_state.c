@@ -298,13 +298,21 @@ static int led_there(cs_planning_t *pl)
 
 /* ---- the record moved ---- */
 
+/* Whether it waits or goes on in the CRM is nobody's business any more once the referral is closed. */
+static int still_open(const cs_planning_t *pl)
+{
+    const json_t *was = cs_json_get(pl->state->seen_crm, state_column(pl));
+
+    return was && pl->row_state == 0 && json_equal(was, cs_json_get(pl->row, state_column(pl)));
+}
+
 static void hear_now(cs_planning_t *pl)
 {
     const cs_heard_t *heard = cs_state_hear(pl->kind, pl->pc_now, pl->row, pl->p);
     const char *from = pl->pc_now, *to;
     int i;
 
-    if (!heard) {
+    if (!heard || (pl->terminal && still_open(pl))) {
         judge(pl, CS_VERDICT_EQUAL, 1, NULL);
         return;
     }

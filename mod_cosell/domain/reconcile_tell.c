@@ -76,8 +76,12 @@ static const char *lasting(const cs_planning_t *pl, const cs_line_view_t *view)
     case CS_VERDICT_REFUSED:
         return apr_psprintf(pl->p, "%s: %s", words, view->why);
     case CS_VERDICT_LATCHED:
-        return apr_psprintf(pl->p, "%s cannot be taken back in Partner Center; stays %s", words,
-                            cs_value_words(view->pc, pl->p));
+        /* What this look restores is no difference any more. */
+        return view->to_crm
+                   ? NULL
+                   : apr_psprintf(pl->p, "%s cannot be taken back: Partner Center %s, here %s",
+                                  words, cs_value_words(view->pc, pl->p),
+                                  cs_value_words(view->crm, pl->p));
     case CS_VERDICT_ONE_WAY:
         return both ? apr_psprintf(pl->p, "%s cannot change in Partner Center; stays %s", words,
                                    cs_value_words(view->pc, pl->p))
@@ -163,7 +167,7 @@ static const char *all_words(const cs_planning_t *pl, const char *say, const new
 {
     apr_array_header_t *texts = apr_array_make(pl->ptemp, 4, sizeof(const char *));
     const char *out = NULL, *next;
-    int i;
+    int max = told_max(pl, pl->kind->tell.problem, pl->kind->tell.problem_max), i;
 
     apr_array_cat(texts, news->conflicts);
     note(texts, say);
@@ -173,9 +177,11 @@ static const char *all_words(const cs_planning_t *pl, const char *say, const new
         const char *text = APR_ARRAY_IDX(texts, i, const char *);
         int left = texts->nelts - i;
 
+        if (!out && left > 1 && cs_text_units(text) + MORE_UNITS > max && max > 2 * MORE_UNITS) {
+            text = apr_pstrcat(pl->p, cs_text_head(text, max - MORE_UNITS - 3, pl->p), "...", NULL);
+        }
         next = out ? apr_pstrcat(pl->p, out, "; ", text, NULL) : text;
-        if (out && cs_text_units(next) + MORE_UNITS >
-                       told_max(pl, pl->kind->tell.problem, pl->kind->tell.problem_max)) {
+        if (out && cs_text_units(next) + MORE_UNITS > max) {
             return apr_psprintf(pl->p, "%s; and %d more", out, left);
         }
         out = next;
