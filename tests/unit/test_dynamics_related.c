@@ -230,21 +230,20 @@ static void test_lists_ride_with_their_records(void **state)
         expect(&reads[i].result, CS_CLASS_OK, NULL);
         assert_json(
             reads[i].record->related,
-            apr_psprintf(p,
-                         "{\"solutions\":[{\"id\":\"0f0d0000-0000-4000-8000-0000%.8s\",\"version\":"
-                         "\"W/\\\"0\\\"\",\"row\":{\"msft_name\":\"n0\","
-                         "\"msft_detailid\":{\"id\":\"" DETAIL "\",\"msft_code\":\"SOL\"}}},"
-                         "{\"id\":\"0f0d0000-0000-4000-8000-0001%.8s\",\"version\":\"W/"
-                         "\\\"1\\\"\",\"row\":{\"msft_name\":\"n1\","
-                         "\"msft_detailid\":{\"id\":\"" DETAIL
-                         "\",\"msft_code\":\"SOL\"}}}],\"team\":[%s]}",
-                         reads[i].id + 28, reads[i].id + 28,
-                         i % 10 == 3 ? ""
-                                     : apr_psprintf(p,
-                                                    "{\"id\":\"" USER
-                                                    "\",\"row\":{\"fullname\":\"Ada\","
-                                                    "\"internalemailaddress\":\"ada@%.8s\"}}",
-                                                    reads[i].id + 28)),
+            apr_psprintf(
+                p,
+                "{\"solutions\":[{\"id\":\"0f0d0000-0000-4000-8000-0000%.8s\",\"version\":"
+                "\"W/\\\"0\\\"\",\"row\":{\"msft_name\":\"n0\","
+                "\"msft_detailid\":{\"id\":\"" DETAIL "\",\"msft_code\":\"SOL\"}}},"
+                "{\"id\":\"0f0d0000-0000-4000-8000-0001%.8s\",\"version\":\"W/"
+                "\\\"1\\\"\",\"row\":{\"msft_name\":\"n1\","
+                "\"msft_detailid\":{\"id\":\"" DETAIL "\",\"msft_code\":\"SOL\"}}}],\"team\":[%s]}",
+                reads[i].id + 28, reads[i].id + 28,
+                i % 10 == 3 ? ""
+                            : apr_psprintf(p,
+                                           "{\"id\":\"" USER "\",\"row\":{\"fullname\":\"Ada\","
+                                           "\"internalemailaddress\":\"ada@%.8s\"}}",
+                                           reads[i].id + 28)),
             p);
     }
     /* The second time nothing has to be learnt. */
@@ -394,6 +393,24 @@ static void test_tables_and_templates_that_are_not_there(void **state)
     reads[0].related = NULL;
     assert_ok(r->impl->read(r->crm, reads, 1, 0, p));
     assert_null(reads[0].record->related);
+    canned_stop(r->server);
+}
+
+static void test_trouble_in_learning_is_no_answer(void **state)
+{
+    apr_pool_t *p = *state;
+    world_t w = {.children = 1, .definition = "503 Later\r\n\r\n"};
+    rig_t *r = world(&w, p);
+    cs_crm_read_t *reads = reads_of(2, both_lists(p), p);
+
+    assert_ok(r->impl->read(r->crm, reads, 2, 0, p));
+    expect(&reads[0].result, CS_CLASS_RETRY, "http:503");
+    assert_null(reads[0].record);
+    /* and is not remembered */
+    w.definition = good_definition;
+    assert_ok(r->impl->read(r->crm, reads, 2, 0, p));
+    expect(&reads[1].result, CS_CLASS_OK, NULL);
+    assert_int_equal(rows_of(&reads[1], "solutions"), 1);
     canned_stop(r->server);
 }
 
@@ -562,6 +579,7 @@ int main(void)
         UNIT_TEST(test_pages_are_followed),
         UNIT_TEST(test_lists_that_cannot_be_read),
         UNIT_TEST(test_tables_and_templates_that_are_not_there),
+        UNIT_TEST(test_trouble_in_learning_is_no_answer),
         UNIT_TEST(test_delete),
         UNIT_TEST(test_join),
         UNIT_TEST(test_qualify),

@@ -31,7 +31,7 @@ typedef struct canned_op_t {
  * "HTTP/1.1 "). malloc'd or static; NULL = 404 without a body. */
 typedef const char *canned_answer_fn(canned_t *c, const canned_op_t *op);
 /* The answer to a whole $batch instead of a good one, in the same form; NULL = a good one. */
-typedef const char *canned_batch_fn(canned_t *c, const canned_op_t *whole, char *good);
+typedef const char *canned_batch_fn(canned_t *c);
 
 #define CANNED_MOST 4096
 
@@ -216,7 +216,6 @@ static inline void canned_serve(canned_t *c, int fd)
 {
     char *head, *body, *good;
     const char *bad;
-    canned_op_t whole;
 
     if (!canned_read_all(fd, &head, &body)) {
         return;
@@ -236,9 +235,7 @@ static inline void canned_serve(canned_t *c, int fd)
         c->last_batch = canned_dup(body, strlen(body));
         c->last_batch_headers = canned_dup(head, strlen(head));
         good = canned_answer_batch(c, body);
-        whole = *canned_record(c, head, body, 0);
-        c->n_ops--;
-        bad = c->batch ? c->batch(c, &whole, good) : NULL;
+        bad = c->batch ? c->batch(c) : NULL;
         c->n_requests++;
         if (bad) {
             canned_send_answer(fd, bad);

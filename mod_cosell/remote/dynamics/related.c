@@ -25,6 +25,7 @@ typedef struct entry_t {
     json_t *rows;
     int pending; /* queries that are not answered */
     int bad;
+    const cs_result_t *trouble; /* passing: the record must be read again; NULL = none */
 } entry_t;
 
 /* One query: a list of some records, or a further page. */
@@ -538,6 +539,10 @@ static void add_entry(cs_dyn_lists_t *all, cs_crm_read_t *read, const cs_related
     entry->rows = cs_json_own(json_array(), all->p);
     entry->seen = apr_hash_make(all->p);
     APR_ARRAY_PUSH(all->entries, entry_t *) = entry;
+    if (why && (why->cls == CS_CLASS_RETRY || why->cls == CS_CLASS_THROTTLED)) {
+        entry->trouble = why;
+        return;
+    }
     if (why) {
         entry->bad = 1;
         give_up(all, list, why->problem, why->detail);
@@ -600,8 +605,8 @@ void cs_dyn_lists_finish(cs_dyn_lists_t *all)
         entry_t *entry = APR_ARRAY_IDX(all->entries, i, entry_t *);
         cs_record_t *record;
 
-        if (entry->pending && !entry->bad) {
-            postpone_entry(entry, &unsent);
+        if (entry->trouble || (entry->pending && !entry->bad)) {
+            postpone_entry(entry, entry->trouble ? entry->trouble : &unsent);
         }
         record = entry->read->record;
         if (!record) {
