@@ -25,11 +25,11 @@ typedef struct cs_crm_config_t {
     const char *type; /* "dynamics365", "salesforce" */
     const char *url;  /* https://org.crm.dynamics.com */
     const char *tenant, *client_id;
-    cs_secret_t *client_secret;    /* NULL with a certificate */
-    const char *certificate;       /* PEM file of the certificate whose assertion signs in; NULL */
-    cs_secret_t *key;              /* its private key, PEM; NULL with a client secret */
-    int assertion_rs256;           /* 1 = RS256 with x5t instead of PS256 with x5t#S256 */
-    const char *organization;      /* pinned organisation id; NULL = learnt */
+    cs_secret_t *client_secret; /* NULL with a certificate */
+    const char *certificate;    /* PEM file of the certificate whose assertion signs in; NULL */
+    cs_secret_t *key;           /* its private key, PEM; NULL with a client secret */
+    int assertion_rs256;        /* 1 = RS256 with x5t instead of PS256 with x5t#S256 */
+    const char *organization;   /* pinned organisation id; NULL = learnt */
     const char *token_url;
     const cs_upstream_t *upstream;
     const cs_upstream_t *login;
@@ -73,10 +73,10 @@ typedef enum {
     CS_CRM_UPDATE, /* change these columns if the version is still `guard`; CONFLICT otherwise;
                       never re-creates: GONE */
     CS_CRM_CALL,   /* an action: `call` with row as its parameters, about (table, id) */
-    CS_CRM_DELETE, /* remove the row if its version is still `guard` (NULL = whatever it is); OK when
-                      there is none */
-    CS_CRM_JOIN    /* row = {"user": {"$ref"}}: becomes a member of the record team whose template is
-                      named `call`; OK when it is one */
+    CS_CRM_DELETE, /* remove the row if its version is still `guard` (NULL = whatever it is); OK
+                      when there is none */
+    CS_CRM_JOIN /* row = {"user": {"$ref"}}: becomes a member of the record team whose template is
+                   named `call`; OK when it is one */
 } cs_crm_write_e;
 
 typedef struct cs_crm_write_t {
@@ -86,7 +86,7 @@ typedef struct cs_crm_write_t {
     const apr_array_header_t *columns;     /* in: columns wanted back, as in read; NULL = none */
     const apr_array_header_t *lookups;     /* in */
     cs_record_t *record; /* out: representation returned; NULL when the CRM gives none */
-    json_t *created;     /* out, CALL: array of {"table","id"} of rows that the action made, or NULL */
+    json_t *created; /* out, CALL: array of {"table","id"} of rows that the action made, or NULL */
     cs_result_t result;
     int calls;
     apr_interval_time_t took;
@@ -116,8 +116,8 @@ typedef struct cs_crm_impl_t {
     /* "https://host/main.aspx?...": where a person opens the row; NULL when unknown */
     const char *(*link)(const cs_crm_config_t *cfg, const char *table, const char *id,
                         apr_pool_t *p);
-    /* Metadata of these tables (const char *), domain/record.h, in as few requests as the CRM allows;
-     * in p. A table that does not exist is absent. *pcalls counts requests. */
+    /* Metadata of these tables (const char *), domain/record.h, in as few requests as the CRM
+     * allows; in p. A table that does not exist is absent. *pcalls counts requests. */
     apr_status_t (*describe)(cs_crm_t *crm, const apr_array_header_t *tables, json_t **pmetadata,
                              int *pcalls, apr_interval_time_t deadline, apr_pool_t *p,
                              cs_result_t *res);
