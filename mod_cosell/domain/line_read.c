@@ -360,4 +360,3 @@ void cs_line_read_crm(cs_side_t *side, const cs_line_t *line, const cs_table_t *
         read_one(side, line, value, p);
     }
 }
-

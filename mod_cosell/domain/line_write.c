@@ -374,9 +374,8 @@ static void lookup_columns(json_t *row, const cs_line_t *line, const json_t *pc,
                            const json_t *now, apr_pool_t *p)
 {
     const char *text = line->pc ? cs_scalar_text(cs_path_get(line->pc, doc), p) : NULL;
-    json_t *lookup = json_is_null(pc)
-                         ? NULL
-                         : cs_find_lookup(line->find, doc, NULL, text, line->name, !now, p);
+    json_t *lookup =
+        json_is_null(pc) ? NULL : cs_find_lookup(line->find, doc, NULL, text, line->name, !now, p);
 
     if (lookup) {
         put_lookup(row, line->crm->name, lookup, json_pack("[s]", line->crm->name));
@@ -417,7 +416,7 @@ static const char *country_form(const cs_line_t *line, const cs_table_t *table, 
         return text;
     }
     return !name || (theirs && strlen(text) == 2) || (max && cs_text_units(name) > max) ? code
-                                                                                         : name;
+                                                                                        : name;
 }
 
 /* In the form the column takes. */

@@ -1,7 +1,7 @@
 /* domain/mapping_apply.c: places in a referral and in a row, conditions, tables of columns to set.
  *
- * What happens to one line is in line_read.c and line_write.c, rows that are looked for and words of
- * the CRM's metadata in lookup.c.
+ * What happens to one line is in line_read.c and line_write.c, rows that are looked for and words
+ * of the CRM's metadata in lookup.c.
  */
 #include <apr_strings.h>
 #include <string.h>
@@ -236,8 +236,7 @@ static json_t *taken(const cs_pc_path_t *path, const json_t *value, const json_t
 static json_t *looked_up(const cs_values_t *values, const json_t *value, apr_pool_t *p)
 {
     const char *text = cs_scalar_text(value, p);
-    json_t *code =
-        text ? cs_json_own(json_stringn(text, strcspn(text, ":")), p) : json_null();
+    json_t *code = text ? cs_json_own(json_stringn(text, strcspn(text, ":")), p) : json_null();
     cs_conv_t conv;
 
     cs_values_to_crm(&conv, values, code, p);

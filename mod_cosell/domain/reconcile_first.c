@@ -100,8 +100,8 @@ static void copy_to_pc(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t 
     }
 }
 
-/* Which side counts: 1 = Partner Center's, -1 = the CRM's, 0 = neither. A latch is filled where it is
- * not set, and never taken back. */
+/* Which side counts: 1 = Partner Center's, -1 = the CRM's, 0 = neither. A latch is filled where it
+ * is not set, and never taken back. */
 static int who_counts(const cs_planning_t *pl, const cs_line_t *line, const cs_line_view_t *view,
                       const cs_sides_t *s)
 {

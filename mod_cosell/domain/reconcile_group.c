@@ -1,8 +1,8 @@
 /* domain/reconcile_group.c: lines that belong together change, conflict and are written together:
  * all of a group or nothing of it. (deals 2)
  *
- * The lines were judged alone; here the judgements of a group are made one. A line that goes one way
- * only takes no part in a conflict, but waits for its end.
+ * The lines were judged alone; here the judgements of a group are made one. A line that goes one
+ * way only takes no part in a conflict, but waits for its end.
  */
 #include <apr_strings.h>
 #include <string.h>
@@ -50,10 +50,10 @@ static void add_member(group_t *g, const cs_line_t *line, cs_line_view_t *view)
     }
     m->differs = !cs_line_same(line, &pl->table, view->pc, view->crm, pl->ptemp);
     if (view->seen_pc && view->seen_crm) {
-        m->s.pc_moved = m->differs && m->s.to_crm.may &&
-                        !cs_line_unchanged(line, view->seen_pc, view->pc);
-        m->s.crm_moved = m->differs && m->s.to_pc.may &&
-                         !cs_line_unchanged(line, view->seen_crm, view->crm);
+        m->s.pc_moved =
+            m->differs && m->s.to_crm.may && !cs_line_unchanged(line, view->seen_pc, view->pc);
+        m->s.crm_moved =
+            m->differs && m->s.to_pc.may && !cs_line_unchanged(line, view->seen_crm, view->crm);
     }
 }
 

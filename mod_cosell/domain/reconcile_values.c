@@ -3,9 +3,8 @@
  *   changed(side)  := it differs from that side's own image
  *   neither        : nothing; if they differ, by the rule the image names
  *   one            : copied, if direction, events and conditions allow; else noted
- *   both           : the same -> nothing; a one-way line follows its source; a latch the side that is
- *                    set; a two-way line its policy
- *   no image       : reconcile_first.c
+ *   both           : the same -> nothing; a one-way line follows its source; a latch the side that
+ * is set; a two-way line its policy no image       : reconcile_first.c
  *
  * An image counts while the line still reads the same places in the same way; else the line is new.
  */
@@ -55,9 +54,8 @@ static void judge_target(cs_planning_t *pl, const cs_line_t *line, cs_line_view_
     }
     else {
         cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY,
-                     line->to_crm.on && line->to_pc.on
-                         ? fixed_words(pl, line, view)
-                         : "changed at the target of a one-way line");
+                     line->to_crm.on && line->to_pc.on ? fixed_words(pl, line, view)
+                                                       : "changed at the target of a one-way line");
     }
 }
 
@@ -88,10 +86,10 @@ static void judge_resting(cs_planning_t *pl, const cs_line_t *line, cs_line_view
                      "both sides changed; the next edit on either side decides");
     }
     else if (rest && !strcmp(rest, CS_REST_NOT_KEPT)) {
-        cs_view_take(view, CS_VERDICT_NOT_KEPT, CS_REST_NOT_KEPT,
-                     apr_psprintf(pl->p,
-                                  "the CRM made it %s; sent again when Partner Center's value moves",
-                                  cs_value_words(view->crm, pl->p)));
+        cs_view_take(
+            view, CS_VERDICT_NOT_KEPT, CS_REST_NOT_KEPT,
+            apr_psprintf(pl->p, "the CRM made it %s; sent again when Partner Center's value moves",
+                         cs_value_words(view->crm, pl->p)));
     }
     else if (rest && !strcmp(rest, CS_REST_CUT)) {
         cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_CUT, protected_words(pl, view));
@@ -141,7 +139,8 @@ static void judge_crm_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_vi
     }
 }
 
-/* Where the CRM refuses Partner Center's value, what a person writes there instead is no conflict. */
+/* Where the CRM refuses Partner Center's value, what a person writes there instead is no conflict.
+ */
 static void judge_both_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
                              const cs_sides_t *s)
 {
@@ -166,8 +165,8 @@ static void judge_latch(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t
 {
     const cs_travel_t *up = pc_is_set ? &s->to_crm : &s->to_pc;
     const json_t *was = pc_is_set ? view->seen_crm : view->seen_pc;
-    int fell = (pc_is_set ? s->crm_moved : s->pc_moved) &&
-               cs_line_level(line, was, !pc_is_set, pl->ptemp);
+    int fell =
+        (pc_is_set ? s->crm_moved : s->pc_moved) && cs_line_level(line, was, !pc_is_set, pl->ptemp);
     const char *why = fell        ? LATCH_WORDS "; restored"
                       : pc_is_set ? "set at Partner Center"
                                   : "set in the CRM";
@@ -201,16 +200,15 @@ static int is_left_out(const cs_planning_t *pl, const cs_line_view_t *view)
            (cs_json_get(image, "waits") || cs_json_get(image, "refused"));
 }
 
-/* That, or it could not travel when the row was made: still to be brought, unless somebody has filled
- * the column by hand. A line that the mapping did not have then has no image at all. */
+/* That, or it could not travel when the row was made: still to be brought, unless somebody has
+ * filled the column by hand. A line that the mapping did not have then has no image at all. */
 static int is_pending(const cs_planning_t *pl, const cs_line_t *line, const cs_line_view_t *view)
 {
     const json_t *image = cs_json_get(pl->look->deal->images, view->line);
     const char *sign = cs_json_str(image, "as");
 
-    return is_left_out(pl, view) ||
-           (!view->seen_pc && sign && !cs_json_get(image, "pc") &&
-            !strcmp(sign, cs_line_sign(line, pl->ptemp)));
+    return is_left_out(pl, view) || (!view->seen_pc && sign && !cs_json_get(image, "pc") &&
+                                     !strcmp(sign, cs_line_sign(line, pl->ptemp)));
 }
 
 static void judge_pending(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,

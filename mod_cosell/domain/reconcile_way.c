@@ -196,10 +196,10 @@ static int crm_may(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *vie
     const char *refused = cs_image_refused(pl, line->name, view->pc);
 
     if (!cs_json_bool(facts, pl->creating ? "create" : "update", 1)) {
-        cs_view_judge(view, CS_VERDICT_REFUSED,
-                      apr_psprintf(pl->p, "the CRM lets nobody of our rights write %s",
-                                   cs_column_label(pl->look->metadata, pl->kind->table,
-                                                   line->crm->name)));
+        cs_view_judge(
+            view, CS_VERDICT_REFUSED,
+            apr_psprintf(pl->p, "the CRM lets nobody of our rights write %s",
+                         cs_column_label(pl->look->metadata, pl->kind->table, line->crm->name)));
         return 0;
     }
     if (refused) {
