@@ -152,8 +152,7 @@ static void check_to_pc(cs_load_t *l, const cs_line_t *line, const cs_pc_path_t 
 /* The last step is an array and no item of it. */
 static void check_scalar(cs_load_t *l, const cs_line_t *line, const cs_pc_path_t *path)
 {
-    const cs_pc_step_t *last =
-        &APR_ARRAY_IDX(path->steps, path->steps->nelts - 1, cs_pc_step_t);
+    const cs_pc_step_t *last = &APR_ARRAY_IDX(path->steps, path->steps->nelts - 1, cs_pc_step_t);
 
     if (cs_referral_path_is_array(path->bare) && !last->sel_name && !last->first) {
         cs_load_error(l, line->pointer,
@@ -266,12 +265,8 @@ static void claim_told(cs_load_t *l, const cs_mapping_kind_t *kind, apr_array_he
     const cs_tell_t *tell = &kind->tell;
     const struct {
         const char *name, *column;
-    } told[] = {{"id", tell->id},
-                {"link", tell->link},
-                {"status", tell->status},
-                {"problem", tell->problem},
-                {"audit", tell->audit},
-                {"synced", tell->synced},
+    } told[] = {{"id", tell->id},           {"link", tell->link},   {"status", tell->status},
+                {"problem", tell->problem}, {"audit", tell->audit}, {"synced", tell->synced},
                 {"explain", tell->explain}};
     size_t i;
 
@@ -344,10 +339,11 @@ static void check_group(cs_load_t *l, const cs_mapping_kind_t *kind, const cs_li
         }
         if (first->conflict != line->conflict || first->to_pc.on != line->to_pc.on ||
             first->to_crm.on != line->to_crm.on) {
-            cs_load_error(l, line->pointer,
-                          "the lines \"%s\" and \"%s\" of the group \"%s\" differ in \"direction\" or "
-                          "\"conflict\"; allowed: the same for all lines of a group",
-                          first->name, line->name, line->group);
+            cs_load_error(
+                l, line->pointer,
+                "the lines \"%s\" and \"%s\" of the group \"%s\" differ in \"direction\" or "
+                "\"conflict\"; allowed: the same for all lines of a group",
+                first->name, line->name, line->group);
         }
         return;
     }

@@ -280,9 +280,9 @@ static void add_roles(reads_t *r, const cs_mapping_kind_t *kind, const json_t *r
     }
     if (kind->becomes) {
         add_column(r, kind->becomes->via->name);
-        add_lookup(r, kind->becomes->via->name,
-                   apr_pstrdup(r->p,
-                               cs_json_str(cs_json_get(records, kind->becomes->record), "table")));
+        add_lookup(
+            r, kind->becomes->via->name,
+            apr_pstrdup(r->p, cs_json_str(cs_json_get(records, kind->becomes->record), "table")));
     }
 }
 

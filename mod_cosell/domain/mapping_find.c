@@ -211,8 +211,9 @@ static void load_within(cs_load_t *l, cs_find_t *find, const json_t *within, con
 }
 
 static const cs_member_t find_members[] = {
-    {"table", CS_J_TEXT, NULL},  {"by", CS_J_ARRAY, NULL},     {"where", CS_J_OBJECT, NULL},
-    {"several", CS_J_TEXT, NULL}, {"none", CS_J_TEXT, NULL},   {"create", CS_J_OBJECT, NULL},
+    {"table", CS_J_TEXT, NULL},    {"by", CS_J_ARRAY, NULL},
+    {"where", CS_J_OBJECT, NULL},  {"several", CS_J_TEXT, NULL},
+    {"none", CS_J_TEXT, NULL},     {"create", CS_J_OBJECT, NULL},
     {"within", CS_J_OBJECT, NULL}, {NULL, 0, NULL}};
 
 static void load_table(cs_load_t *l, cs_find_t *find, const json_t *json, const char *ptr)
@@ -263,8 +264,7 @@ static void load_find(cs_load_t *l, cs_find_t *find, const json_t *json, const c
         find->none = CS_NONE_HOLD;
     }
     else if (create) {
-        find->create =
-            load_parts(l, create, PART_CREATE, cs_load_ptr(l, ptr, "create"), &off);
+        find->create = load_parts(l, create, PART_CREATE, cs_load_ptr(l, ptr, "create"), &off);
     }
 }
 
@@ -287,7 +287,8 @@ static const cs_find_t *led_to(const cs_load_t *l, const cs_find_t *find, int n)
     return NULL;
 }
 
-/* The longest way of look-ups that need look-ups, up to one more than is allowed; a ring is endless.
+/* The longest way of look-ups that need look-ups, up to one more than is allowed; a ring is
+ * endless.
  */
 static int *measure(const cs_load_t *l)
 {
@@ -342,8 +343,7 @@ void cs_load_finds(cs_load_t *l, const json_t *finds)
     for (i = 0; i < l->finds->nelts; i++) {
         cs_find_t *find = APR_ARRAY_IDX(l->finds, i, cs_find_t *);
 
-        load_find(l, find, cs_json_get(finds, find->name),
-                  cs_load_ptr(l, "/find", find->name));
+        load_find(l, find, cs_json_get(finds, find->name), cs_load_ptr(l, "/find", find->name));
     }
     depth = measure(l);
     for (i = 0; i < l->finds->nelts; i++) {

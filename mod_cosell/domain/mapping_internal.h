@@ -471,7 +471,13 @@ const char *cs_find_member_column(const cs_find_t *find, const char *member);
 apr_array_header_t *cs_load_set(cs_load_t *l, const json_t *json, const char *ptr, int plain);
 void cs_load_state(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json, const char *ptr);
 
-/* mapping_line.c, mapping_list.c, mapping_kind.c */
+/* mapping_list.c: an array of items; and a look-up whose key comes from items of such an array. NULL
+ * after a reported mistake. */
+const cs_pc_path_t *cs_load_array(cs_load_t *l, const char *text, const char *ptr);
+const cs_find_t *cs_load_item_find(cs_load_t *l, const char *name, const cs_pc_path_t *array,
+                                   const char *ptr);
+
+/* mapping_line.c, mapping_list.c, mapping_roles.c, mapping_kind.c */
 cs_line_t *cs_load_line(cs_load_t *l, const char *name, const json_t *json, const char *ptr);
 void cs_load_lists(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json, const char *ptr);
 /* NULL after a reported mistake, and when a name it needs is null. */

@@ -33,8 +33,7 @@ static void load_from_pc(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *js
     }
     kind->leads = cs_cond_takes_leads(kind->from_pc_when);
     if (json_is_object(cs_json_get(json, "owner"))) {
-        kind->owner =
-            cs_load_owner(l, cs_json_get(json, "owner"), cs_load_ptr(l, ptr, "owner"));
+        kind->owner = cs_load_owner(l, cs_json_get(json, "owner"), cs_load_ptr(l, ptr, "owner"));
     }
 }
 
@@ -252,8 +251,7 @@ static void load_tell(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json,
     tell->audit_keep = told.keep ? told.keep : AUDIT_KEEP;
     load_told(l, &told, cs_json_get(json, "synced"), cs_load_ptr(l, ptr, "synced"), plain_members);
     tell->synced = told.column;
-    load_told(l, &told, cs_json_get(json, "explain"), cs_load_ptr(l, ptr, "explain"),
-              link_members);
+    load_told(l, &told, cs_json_get(json, "explain"), cs_load_ptr(l, ptr, "explain"), link_members);
     tell->explain = told.column;
     tell->explain_text = apr_pstrdup(l->p, told.text);
     load_mark(l, tell, cs_json_get(json, "mark"), cs_load_ptr(l, ptr, "mark"));
@@ -262,18 +260,12 @@ static void load_tell(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json,
 /* ---- record kinds ---- */
 
 static const cs_member_t kind_members[] = {
-    {"table", CS_J_TEXT, NULL},
-    {"key", CS_J_TEXT | CS_J_OBJECT, NULL},
-    {"from_pc", CS_J_OBJECT, NULL},
-    {"from_crm", CS_J_OBJECT, NULL},
-    {"state", CS_J_OBJECT, NULL},
-    {"lines", CS_J_OBJECT, NULL},
-    {"tell", CS_J_OBJECT, NULL},
-    {"lists", CS_J_OBJECT, NULL},
-    {"match", CS_J_OBJECT, NULL},
-    {"becomes", CS_J_OBJECT, NULL},
-    {"like", CS_J_TEXT, NULL},
-    {NULL, 0, NULL}};
+    {"table", CS_J_TEXT, NULL},     {"key", CS_J_TEXT | CS_J_OBJECT, NULL},
+    {"from_pc", CS_J_OBJECT, NULL}, {"from_crm", CS_J_OBJECT, NULL},
+    {"state", CS_J_OBJECT, NULL},   {"lines", CS_J_OBJECT, NULL},
+    {"tell", CS_J_OBJECT, NULL},    {"lists", CS_J_OBJECT, NULL},
+    {"match", CS_J_OBJECT, NULL},   {"becomes", CS_J_OBJECT, NULL},
+    {"like", CS_J_TEXT, NULL},      {NULL, 0, NULL}};
 
 static void load_lines(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *lines, const char *ptr)
 {

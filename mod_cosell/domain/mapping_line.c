@@ -8,33 +8,32 @@
 #define MAX_UNITS 1048576
 #define NOON (12 * 3600)
 
-static const cs_member_t line_members[] = {
-    {"pc", CS_J_TEXT | CS_J_OBJECT, NULL},
-    {"crm", CS_J_TEXT | CS_J_OBJECT | CS_J_ARRAY, NULL},
-    {"type", CS_J_TEXT, NULL},
-    {"direction", CS_J_TEXT, NULL},
-    {"events", CS_J_ARRAY, NULL},
-    {"when", CS_J_OBJECT | CS_J_BOOL, NULL},
-    {"const", CS_J_SCALAR, NULL},
-    {"default", CS_J_SCALAR, NULL},
-    {"only_if_empty", CS_J_BOOL, NULL},
-    {"required", CS_J_BOOL, NULL},
-    {"max", CS_J_INT, NULL},
-    {"conflict", CS_J_TEXT, NULL},
-    {"enforce", CS_J_BOOL, NULL},
-    {"enabled", CS_J_BOOL, NULL},
-    {"values", CS_J_TEXT | CS_J_OBJECT, NULL},
-    {"find", CS_J_TEXT, NULL},
-    {"zero", CS_J_TEXT, NULL},
-    {"zone", CS_J_TEXT, NULL},
-    {"time", CS_J_TEXT, NULL},
-    {"to_pc", CS_J_OBJECT, NULL},
-    {"to_crm", CS_J_OBJECT, NULL},
-    {"introduce", CS_J_TEXT, NULL},
-    {"cut", CS_J_TEXT, NULL},
-    {"latch", CS_J_BOOL, NULL},
-    {"group", CS_J_TEXT, NULL},
-    {NULL, 0, NULL}};
+static const cs_member_t line_members[] = {{"pc", CS_J_TEXT | CS_J_OBJECT, NULL},
+                                           {"crm", CS_J_TEXT | CS_J_OBJECT | CS_J_ARRAY, NULL},
+                                           {"type", CS_J_TEXT, NULL},
+                                           {"direction", CS_J_TEXT, NULL},
+                                           {"events", CS_J_ARRAY, NULL},
+                                           {"when", CS_J_OBJECT | CS_J_BOOL, NULL},
+                                           {"const", CS_J_SCALAR, NULL},
+                                           {"default", CS_J_SCALAR, NULL},
+                                           {"only_if_empty", CS_J_BOOL, NULL},
+                                           {"required", CS_J_BOOL, NULL},
+                                           {"max", CS_J_INT, NULL},
+                                           {"conflict", CS_J_TEXT, NULL},
+                                           {"enforce", CS_J_BOOL, NULL},
+                                           {"enabled", CS_J_BOOL, NULL},
+                                           {"values", CS_J_TEXT | CS_J_OBJECT, NULL},
+                                           {"find", CS_J_TEXT, NULL},
+                                           {"zero", CS_J_TEXT, NULL},
+                                           {"zone", CS_J_TEXT, NULL},
+                                           {"time", CS_J_TEXT, NULL},
+                                           {"to_pc", CS_J_OBJECT, NULL},
+                                           {"to_crm", CS_J_OBJECT, NULL},
+                                           {"introduce", CS_J_TEXT, NULL},
+                                           {"cut", CS_J_TEXT, NULL},
+                                           {"latch", CS_J_BOOL, NULL},
+                                           {"group", CS_J_TEXT, NULL},
+                                           {NULL, 0, NULL}};
 
 static const cs_member_t way_members[] = {{"events", CS_J_ARRAY, NULL},
                                           {"when", CS_J_OBJECT | CS_J_BOOL, NULL},
@@ -397,13 +396,15 @@ static void load_latch(cs_load_t *l, cs_line_t *line, const json_t *json, const 
 
     line->latch = cs_json_bool(json, "latch", 0);
     if (line->latch && line->type != CS_TYPE_FLAG && line->type != CS_TYPE_CHOICE) {
-        cs_load_error(l, at, "only a flag or a choice rises; allowed: with \"type\": \"flag\" or "
-                             "\"choice\"");
+        cs_load_error(l, at,
+                      "only a flag or a choice rises; allowed: with \"type\": \"flag\" or "
+                      "\"choice\"");
     }
     else if (line->latch && line->type == CS_TYPE_CHOICE && line->values &&
              json_array_size(line->values->empty) == 0) {
-        cs_load_error(l, at, "the values \"%s\" do not say what is not set; allowed: with \"empty\" "
-                             "in them",
+        cs_load_error(l, at,
+                      "the values \"%s\" do not say what is not set; allowed: with \"empty\" "
+                      "in them",
                       line->values->name);
     }
 }

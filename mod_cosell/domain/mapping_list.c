@@ -1,4 +1,4 @@
-/* domain/mapping_list.c: lists, and what else is found by people and keys: owner, match, becomes. */
+/* domain/mapping_list.c: lists of items. */
 #include <apr_strings.h>
 #include <string.h>
 
@@ -26,7 +26,7 @@ static int check_member(cs_load_t *l, const cs_pc_path_t *array, const char *mem
     return 0;
 }
 
-static const cs_pc_path_t *load_array(cs_load_t *l, const char *text, const char *ptr)
+const cs_pc_path_t *cs_load_array(cs_load_t *l, const char *text, const char *ptr)
 {
     const cs_pc_path_t *path = cs_load_path(l, text, ptr);
 
@@ -78,7 +78,7 @@ static void load_pc(cs_load_t *l, cs_list_t *list, const json_t *json, const cha
     if (!pc) {
         cs_load_error(l, ptr, "\"pc\" is missing; allowed: the path of an array");
     }
-    list->pc = load_array(l, pc, cs_load_ptr(l, ptr, "pc"));
+    list->pc = cs_load_array(l, pc, cs_load_ptr(l, ptr, "pc"));
     if (!key || !*key) {
         cs_load_error(l, ptr, "\"key\" is missing; allowed: the member that names an item");
         return;
@@ -125,7 +125,7 @@ static const json_t *take_constants(cs_load_t *l, const json_t *json, const char
     const json_t *constants = cs_json_get(json, name);
 
     return constants && cs_load_constants(l, constants, cs_load_ptr(l, ptr, name), 0) ? constants
-                                                                                    : NULL;
+                                                                                      : NULL;
 }
 
 static int check_writable(cs_load_t *l, const cs_list_t *list, const char *member, const char *ptr)
@@ -136,10 +136,11 @@ static int check_writable(cs_load_t *l, const cs_list_t *list, const char *membe
             : NULL;
 
     if (fact && !strcmp(fact, "server")) {
-        cs_load_error(l, ptr,
-                      "\"%s\" is set by Partner Center and cannot be written; allowed: in a list with "
-                      "\"direction\": \"to_crm\"",
-                      member);
+        cs_load_error(
+            l, ptr,
+            "\"%s\" is set by Partner Center and cannot be written; allowed: in a list with "
+            "\"direction\": \"to_crm\"",
+            member);
         return 0;
     }
     return 1;
@@ -198,17 +199,15 @@ static const char *parts_unknown(cs_load_t *l, const apr_array_header_t *parts,
     for (i = 0; parts && i < parts->nelts; i++) {
         const char *member = APR_ARRAY_IDX(parts, i, cs_find_part_t).member;
 
-        if (member &&
-            !cs_referral_path_fact(apr_pstrcat(l->p, array->bare, "/", member, NULL))) {
+        if (member && !cs_referral_path_fact(apr_pstrcat(l->p, array->bare, "/", member, NULL))) {
             return member;
         }
     }
     return NULL;
 }
 
-/* A look-up whose key comes from items of the array. */
-static const cs_find_t *load_item_find(cs_load_t *l, const char *name, const cs_pc_path_t *array,
-                                       const char *ptr)
+const cs_find_t *cs_load_item_find(cs_load_t *l, const char *name, const cs_pc_path_t *array,
+                                   const char *ptr)
 {
     const cs_find_t *find = cs_load_find_named(l, name, ptr);
     const char *unknown = NULL;
@@ -218,18 +217,20 @@ static const cs_find_t *load_item_find(cs_load_t *l, const char *name, const cs_
         return find;
     }
     if (cs_find_asks_own(find)) {
-        cs_load_error(l, ptr,
-                      "\"%s\" asks for a line's own value (\".\"), and an item has none; allowed: a "
-                      "look-up by members of the item",
-                      name);
+        cs_load_error(
+            l, ptr,
+            "\"%s\" asks for a line's own value (\".\"), and an item has none; allowed: a "
+            "look-up by members of the item",
+            name);
     }
     for (i = 0; !unknown && i < find->by->nelts; i++) {
         unknown = parts_unknown(l, APR_ARRAY_IDX(find->by, i, apr_array_header_t *), array);
     }
     unknown = unknown ? unknown : parts_unknown(l, find->create, array);
     if (unknown) {
-        cs_load_error(l, ptr, "\"%s\" asks for \"%s\", which is no member of an item of %s; "
-                              "allowed: %s",
+        cs_load_error(l, ptr,
+                      "\"%s\" asks for \"%s\", which is no member of an item of %s; "
+                      "allowed: %s",
                       name, unknown, array->text, cs_referral_members_of(array->bare, l->p));
     }
     return find;
@@ -240,7 +241,7 @@ static void load_find(cs_load_t *l, cs_list_t *list, const json_t *crm, const ch
     const char *name = cs_json_str(crm, "find");
 
     if (name) {
-        list->find = load_item_find(l, name, list->pc, cs_load_ptr(l, ptr, "find"));
+        list->find = cs_load_item_find(l, name, list->pc, cs_load_ptr(l, ptr, "find"));
     }
     if (list->find && list->find->off_why) {
         list->off = 1;
@@ -267,16 +268,16 @@ static void load_child(cs_load_t *l, cs_list_t *list, const json_t *crm, const c
     list->shape = CS_LIST_CHILD;
     take_name(l, list, crm, ptr, "child", &list->table);
     if (!cs_json_str(crm, "parent")) {
-        cs_load_error(l, ptr,
-                      "\"parent\" is missing; allowed: the look-up column that points to the record");
+        cs_load_error(
+            l, ptr, "\"parent\" is missing; allowed: the look-up column that points to the record");
     }
     take_column(l, list, crm, ptr, "parent", &list->parent);
     if (take_column(l, list, crm, ptr, "column", &column)) {
         list->column = cs_load_column(l, column, ptr);
     }
     if ((cs_json_get(crm, "column") != NULL) != (cs_json_get(crm, "find") != NULL)) {
-        cs_load_error(l, ptr,
-                      "\"column\" and \"find\" belong together; allowed: both, or \"fields\" alone");
+        cs_load_error(
+            l, ptr, "\"column\" and \"find\" belong together; allowed: both, or \"fields\" alone");
     }
     list->where = take_constants(l, crm, ptr, "where");
     if (fields) {
@@ -384,8 +385,9 @@ static void load_users(cs_load_t *l, cs_list_t *list, const json_t *crm, const c
 }
 
 static const cs_member_t crm_members[] = {
-    {"child", CS_J_TEXT, NULL},   {"parent", CS_J_TEXT, NULL},   {"column", CS_J_TEXT, NULL},
-    {"find", CS_J_TEXT, NULL},    {"where", CS_J_OBJECT, NULL},  {"fields", CS_J_OBJECT, NULL},
+    {"child", CS_J_TEXT, NULL},   {"parent", CS_J_TEXT, NULL},
+    {"column", CS_J_TEXT, NULL},  {"find", CS_J_TEXT, NULL},
+    {"where", CS_J_OBJECT, NULL}, {"fields", CS_J_OBJECT, NULL},
     {"users", CS_J_ARRAY, NULL},  {NULL, 0, NULL}};
 
 static void load_crm(cs_load_t *l, cs_list_t *list, const json_t *crm, const char *ptr)
@@ -403,9 +405,10 @@ static void load_crm(cs_load_t *l, cs_list_t *list, const json_t *crm, const cha
         load_shown(l, list, crm, ptr);
     }
     else {
-        cs_load_error(l, ptr,
-                      "no place for the items; allowed: \"child\" (rows of a table), \"column\" (one "
-                      "look-up of the record), \"users\"");
+        cs_load_error(
+            l, ptr,
+            "no place for the items; allowed: \"child\" (rows of a table), \"column\" (one "
+            "look-up of the record), \"users\"");
     }
     load_find(l, list, crm, ptr);
 }
@@ -543,15 +546,22 @@ static void load_bounds(cs_load_t *l, cs_list_t *list, const json_t *json, const
 
 /* ---- a list ---- */
 
-static const cs_member_t list_members[] = {
-    {"pc", CS_J_TEXT, NULL},          {"key", CS_J_TEXT, NULL},
-    {"crm", CS_J_OBJECT, NULL},       {"item", CS_J_OBJECT, NULL},
-    {"set", CS_J_OBJECT, NULL},       {"required", CS_J_ARRAY, NULL},
-    {"min", CS_J_INT | CS_J_OBJECT, NULL}, {"max", CS_J_INT, NULL},
-    {"direction", CS_J_TEXT, NULL},   {"to_crm", CS_J_TEXT, NULL},
-    {"to_pc", CS_J_TEXT, NULL},       {"events", CS_J_ARRAY, NULL},
-    {"when", CS_J_OBJECT | CS_J_BOOL, NULL}, {"conflict", CS_J_TEXT, NULL},
-    {"enabled", CS_J_BOOL, NULL},     {NULL, 0, NULL}};
+static const cs_member_t list_members[] = {{"pc", CS_J_TEXT, NULL},
+                                           {"key", CS_J_TEXT, NULL},
+                                           {"crm", CS_J_OBJECT, NULL},
+                                           {"item", CS_J_OBJECT, NULL},
+                                           {"set", CS_J_OBJECT, NULL},
+                                           {"required", CS_J_ARRAY, NULL},
+                                           {"min", CS_J_INT | CS_J_OBJECT, NULL},
+                                           {"max", CS_J_INT, NULL},
+                                           {"direction", CS_J_TEXT, NULL},
+                                           {"to_crm", CS_J_TEXT, NULL},
+                                           {"to_pc", CS_J_TEXT, NULL},
+                                           {"events", CS_J_ARRAY, NULL},
+                                           {"when", CS_J_OBJECT | CS_J_BOOL, NULL},
+                                           {"conflict", CS_J_TEXT, NULL},
+                                           {"enabled", CS_J_BOOL, NULL},
+                                           {NULL, 0, NULL}};
 
 static void load_rules(cs_load_t *l, cs_list_t *list, const json_t *json, const char *ptr)
 {
@@ -652,152 +662,4 @@ void cs_load_lists(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json, co
             APR_ARRAY_PUSH(kind->lists, cs_list_t *) = list;
         }
     }
-}
-
-/* ---- owner, match, becomes ---- */
-
-/* The key a user can be named by: the one member of the first key set. */
-static int has_plain_key(const cs_find_t *find)
-{
-    const apr_array_header_t *set;
-
-    if (!find->by->nelts) {
-        return 0;
-    }
-    set = APR_ARRAY_IDX(find->by, 0, apr_array_header_t *);
-    return set->nelts == 1 && APR_ARRAY_IDX(set, 0, cs_find_part_t).member;
-}
-
-const cs_owner_t *cs_load_owner(cs_load_t *l, const json_t *json, const char *ptr)
-{
-    static const cs_member_t members[] = {{"find", CS_J_TEXT, NULL},
-                                          {"each", CS_J_TEXT, NULL},
-                                          {"else", CS_J_TEXT | CS_J_NULL, NULL},
-                                          {NULL, 0, NULL}};
-    cs_owner_t *owner = apr_pcalloc(l->p, sizeof(*owner));
-    const char *find = cs_json_str(json, "find"), *each = cs_json_str(json, "each");
-
-    if (!cs_load_members(l, json, ptr, members)) {
-        return NULL;
-    }
-    if (!find || !each) {
-        cs_load_error(l, ptr,
-                      "\"find\" and \"each\" belong together; allowed: the look-up of a user and an "
-                      "array of people, for example \"/team\"");
-        return NULL;
-    }
-    owner->column = l->facts->owner_column;
-    owner->each = load_array(l, each, cs_load_ptr(l, ptr, "each"));
-    owner->find = load_item_find(l, find, owner->each, cs_load_ptr(l, ptr, "find"));
-    owner->otherwise = apr_pstrdup(l->p, cs_json_str(json, "else"));
-    if (owner->find && !owner->find->off_why && !has_plain_key(owner->find)) {
-        cs_load_error(l, cs_load_ptr(l, ptr, "find"),
-                      "\"%s\" does not find a user by one member; allowed: a look-up whose first key "
-                      "is one column and one member, for example {\"internalemailaddress\": "
-                      "\"email\"}",
-                      find);
-    }
-    return owner->find && owner->each && !owner->find->off_why ? owner : NULL;
-}
-
-/* A key that asks for a row which is switched off is no key. */
-static int is_off(const cs_load_t *l, const apr_array_header_t *set)
-{
-    int i, j;
-
-    for (i = 0; i < set->nelts; i++) {
-        const char *found = APR_ARRAY_IDX(set, i, cs_find_part_t).found;
-
-        for (j = 0; found && j < l->finds->nelts; j++) {
-            const cs_find_t *find = APR_ARRAY_IDX(l->finds, j, const cs_find_t *);
-
-            if (find->off_why && !strcmp(find->name, found)) {
-                return 1;
-            }
-        }
-    }
-    return 0;
-}
-
-static void check_match_set(cs_load_t *l, const apr_array_header_t *set, const char *ptr)
-{
-    int i, j;
-
-    for (i = 0; i < set->nelts; i++) {
-        const char *found = APR_ARRAY_IDX(set, i, cs_find_part_t).found;
-
-        for (j = 0; found && j < l->finds->nelts; j++) {
-            const cs_find_t *find = APR_ARRAY_IDX(l->finds, j, const cs_find_t *);
-            int same = !strcmp(find->name, found);
-
-            if (same && (cs_find_asks_member(find) || cs_find_asks_own(find))) {
-                cs_load_error(l, ptr,
-                              "\"%s\" asks for an item of a list or a line's own value; allowed: a "
-                              "look-up by paths",
-                              found);
-            }
-        }
-    }
-}
-
-const cs_match_t *cs_load_match(cs_load_t *l, const json_t *json, const char *ptr)
-{
-    static const cs_member_t members[] = {
-        {"by", CS_J_ARRAY, NULL}, {"then", CS_J_TEXT, NULL}, {NULL, 0, NULL}};
-    static const char *const thens[] = {"propose", NULL};
-    cs_match_t *match = apr_pcalloc(l->p, sizeof(*match));
-    apr_array_header_t *all;
-    int i;
-
-    if (!cs_load_members(l, json, ptr, members)) {
-        return NULL;
-    }
-    cs_load_word(l, json, ptr, "then", thens, 0);
-    all = cs_load_match_sets(l, cs_json_get(json, "by"), cs_load_ptr(l, ptr, "by"));
-    match->by = apr_array_make(l->p, 2, sizeof(apr_array_header_t *));
-    for (i = 0; i < all->nelts; i++) {
-        apr_array_header_t *set = APR_ARRAY_IDX(all, i, apr_array_header_t *);
-
-        check_match_set(l, set, cs_load_ptr(l, ptr, "by"));
-        if (!is_off(l, set)) {
-            APR_ARRAY_PUSH(match->by, apr_array_header_t *) = set;
-        }
-    }
-    return match->by->nelts ? match : NULL;
-}
-
-const cs_becomes_t *cs_load_becomes(cs_load_t *l, const char *kind, const json_t *json,
-                                    const json_t *records, const char *ptr)
-{
-    static const cs_member_t members[] = {{"record", CS_J_TEXT, NULL},
-                                          {"via", CS_J_TEXT, NULL},
-                                          {"on_accept_in_pc", CS_J_TEXT, NULL},
-                                          {NULL, 0, NULL}};
-    static const char *const actions[] = {"tell-seller", "qualify", NULL};
-    cs_becomes_t *becomes = apr_pcalloc(l->p, sizeof(*becomes));
-    const char *record = cs_json_str(json, "record"), *via = cs_json_str(json, "via");
-
-    if (!cs_load_members(l, json, ptr, members)) {
-        return NULL;
-    }
-    if (!record || !via) {
-        cs_load_error(l, ptr,
-                      "\"record\" and \"via\" belong together; allowed: a record kind, and the "
-                      "column that names the new row");
-        return NULL;
-    }
-    if (!json_is_object(cs_json_get(records, record)) || !strcmp(record, kind)) {
-        cs_load_error(l, cs_load_ptr(l, ptr, "record"),
-                      "\"%s\" is no other record kind; allowed: %s", record,
-                      cs_load_names_of(l, records, ""));
-        return NULL;
-    }
-    becomes->record = apr_pstrdup(l->p, record);
-    becomes->via = cs_load_own_column(l, via, cs_load_ptr(l, ptr, "via"));
-    becomes->qualify = cs_load_word(l, json, ptr, "on_accept_in_pc", actions, 0);
-    if (becomes->qualify && !l->facts->qualify) {
-        cs_load_error(l, cs_load_ptr(l, ptr, "on_accept_in_pc"),
-                      "this CRM has no such action; allowed: tell-seller");
-    }
-    return becomes->via && becomes->via->text ? becomes : NULL;
 }

@@ -4,8 +4,8 @@
  * Loading never stops at the first mistake: each part reports what it sees and goes on with what it
  * understood, so that one run names them all. The parts: mapping_overlay.c (several files),
  * mapping_parts.c (paths, columns, conditions, values), mapping_find.c, mapping_line.c,
- * mapping_list.c, mapping_state.c, mapping_kind.c, mapping_check.c (what only a whole kind shows),
- * mapping_columns.c (what is read).
+ * mapping_list.c, mapping_roles.c, mapping_state.c, mapping_kind.c, mapping_check.c (what only a
+ * whole kind shows), mapping_columns.c (what is read), mapping_metadata.c (what is to be known).
  */
 #include <apr_strings.h>
 #include <stdarg.h>
@@ -218,8 +218,8 @@ int cs_load_constants(cs_load_t *l, const json_t *obj, const char *ptr, int null
     int good = 1;
 
     json_object_foreach((json_t *)obj, key, value) {
-        if (strcmp(key, "$comment") && (json_is_object(value) || json_is_array(value) ||
-                                        (json_is_null(value) && !null_too))) {
+        if (strcmp(key, "$comment") &&
+            (json_is_object(value) || json_is_array(value) || (json_is_null(value) && !null_too))) {
             cs_load_error(l, cs_load_ptr(l, ptr, key),
                           "%s is no constant; allowed: a number, a text, true, false%s",
                           cs_json_print(value, l->p), null_too ? ", null" : "");
@@ -280,15 +280,10 @@ static void load_values(cs_load_t *l, const json_t *root)
     }
 }
 
-static const cs_member_t top_members[] = {{"$schema", CS_J_TEXT, NULL},
-                                          {"crm", CS_J_TEXT, NULL},
-                                          {"revision", CS_J_TEXT, NULL},
-                                          {"names", CS_J_OBJECT, NULL},
-                                          {"values", CS_J_OBJECT, NULL},
-                                          {"find", CS_J_OBJECT, NULL},
-                                          {"records", CS_J_OBJECT, NULL},
-                                          {"extends", CS_J_TEXT, NULL},
-                                          {NULL, 0, NULL}};
+static const cs_member_t top_members[] = {
+    {"$schema", CS_J_TEXT, NULL},   {"crm", CS_J_TEXT, NULL},      {"revision", CS_J_TEXT, NULL},
+    {"names", CS_J_OBJECT, NULL},   {"values", CS_J_OBJECT, NULL}, {"find", CS_J_OBJECT, NULL},
+    {"records", CS_J_OBJECT, NULL}, {"extends", CS_J_TEXT, NULL},  {NULL, 0, NULL}};
 
 static int load_head(cs_load_t *l, const json_t *root, const char *crm)
 {

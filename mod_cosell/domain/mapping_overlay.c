@@ -225,9 +225,9 @@ static const char *beside(const char *file, const char *name, apr_pool_t *p)
 {
     const char *slash = strrchr(file, '/');
 
-    return slash ? apr_pstrcat(p, apr_pstrmemdup(p, file, (apr_size_t)(slash - file + 1)), name,
-                               NULL)
-                 : name;
+    return slash
+               ? apr_pstrcat(p, apr_pstrmemdup(p, file, (apr_size_t)(slash - file + 1)), name, NULL)
+               : name;
 }
 
 static int is_file_name(const char *name)
@@ -298,8 +298,7 @@ static json_t *parse_file(cs_load_t *l, const char *file, const char *text, apr_
 
     memset(&why, 0, sizeof(why));
     if (cs_json_source_parse(&root, &source, text, len, NULL, l->p, &why) != APR_SUCCESS) {
-        APR_ARRAY_PUSH(l->errors, const char *) =
-            apr_psprintf(l->p, "%s: %s", file, why.detail);
+        APR_ARRAY_PUSH(l->errors, const char *) = apr_psprintf(l->p, "%s: %s", file, why.detail);
         return NULL;
     }
     origin = &APR_ARRAY_PUSH(l->sources->files, origin_t);
@@ -360,8 +359,9 @@ json_t *cs_load_merged(cs_load_t *l, const char *text, apr_size_t len)
         const char *own = cs_json_str(root, "revision");
 
         if (!own && (n > 0 || cs_json_get(root, "extends"))) {
-            error_in_last(l, "", "\"revision\" is missing; allowed: a text that changes with the "
-                                 "mapping");
+            error_in_last(l, "",
+                          "\"revision\" is missing; allowed: a text that changes with the "
+                          "mapping");
         }
         revision = own && revision ? apr_pstrcat(l->p, revision, " + ", own, NULL)
                    : own           ? own

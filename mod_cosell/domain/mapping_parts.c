@@ -1,4 +1,5 @@
-/* domain/mapping_parts.c: the small parts of a mapping: paths, columns, conditions, value tables. */
+/* domain/mapping_parts.c: the small parts of a mapping: paths, columns, conditions, value tables.
+ */
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
@@ -100,9 +101,8 @@ static int check_selectors(cs_load_t *l, const cs_pc_path_t *path, const char *p
             return 0;
         }
         if (array && !selects && i + 1 < path->steps->nelts) {
-            cs_load_error(l, ptr,
-                          "%s in \"%s\" is an array; allowed: [first], [type=X] behind it", bare,
-                          path->text);
+            cs_load_error(l, ptr, "%s in \"%s\" is an array; allowed: [first], [type=X] behind it",
+                          bare, path->text);
             return 0;
         }
     }

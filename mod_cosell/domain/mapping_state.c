@@ -181,11 +181,10 @@ static const cs_column_t *load_note(cs_load_t *l, const char *text, const char *
 
 static void load_reason(cs_load_t *l, cs_hear_t *row, const json_t *json, const char *ptr)
 {
-    static const cs_member_t members[] = {
-        {"crm", CS_J_TEXT, NULL},
-        {"values", CS_J_TEXT | CS_J_OBJECT, NULL},
-        {"note", CS_J_TEXT, NULL},
-        {NULL, 0, NULL}};
+    static const cs_member_t members[] = {{"crm", CS_J_TEXT, NULL},
+                                          {"values", CS_J_TEXT | CS_J_OBJECT, NULL},
+                                          {"note", CS_J_TEXT, NULL},
+                                          {NULL, 0, NULL}};
 
     if (!json || !cs_load_members(l, json, ptr, members)) {
         return;
@@ -239,15 +238,14 @@ static int load_stage(cs_load_t *l, const json_t *json, const char *ptr)
 
 static void load_hear(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json, const char *ptr)
 {
-    static const cs_member_t members[] = {
-        {"pc", CS_J_TEXT, NULL},
-        {"crm", CS_J_OBJECT, NULL},
-        {"do", CS_J_TEXT | CS_J_ARRAY, NULL},
-        {"reason", CS_J_OBJECT, NULL},
-        {"not_before", CS_J_TEXT, NULL},
-        {"say", CS_J_TEXT, NULL},
-        {"sales_stage", CS_J_INT, NULL},
-        {NULL, 0, NULL}};
+    static const cs_member_t members[] = {{"pc", CS_J_TEXT, NULL},
+                                          {"crm", CS_J_OBJECT, NULL},
+                                          {"do", CS_J_TEXT | CS_J_ARRAY, NULL},
+                                          {"reason", CS_J_OBJECT, NULL},
+                                          {"not_before", CS_J_TEXT, NULL},
+                                          {"say", CS_J_TEXT, NULL},
+                                          {"sales_stage", CS_J_INT, NULL},
+                                          {NULL, 0, NULL}};
     const char *text = cs_json_str(json, "not_before");
     cs_hear_t row;
 
@@ -272,8 +270,8 @@ static void load_hear(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json,
         cs_load_error(l, cs_load_ptr(l, ptr, "not_before"),
                       "\"%s\" is no time; allowed: \"90s\", \"5m\", \"72h\", \"7d\"", text);
     }
-    row.sales_stage = load_stage(l, cs_json_get(json, "sales_stage"),
-                                 cs_load_ptr(l, ptr, "sales_stage"));
+    row.sales_stage =
+        load_stage(l, cs_json_get(json, "sales_stage"), cs_load_ptr(l, ptr, "sales_stage"));
     APR_ARRAY_PUSH(kind->hear, cs_hear_t) = row;
 }
 
