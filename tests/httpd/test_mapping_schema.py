@@ -45,6 +45,11 @@ def test_there_are_files():
     (["find", "account", "none"], "guess"),
     (["values", "lost", "else", "to_crm"], {}),
     (["names", "sync"], 5),
+    (["records", "opportunity", "lines", "a/b"], {"pc": "/name", "crm": "a"}),
+    (["records", "opportunity", "lines", "name", "latch"], "yes"),
+    (["records", "opportunity", "lists"], {"team": {"pc": "/team", "key": "email", "crm": {"users": []}}}),
+    (["records", "opportunity", "becomes"], {"record": "lead", "via": "x", "on_accept_in_pc": "win"}),
+    (["extends"], "../dynamics365.json"),
 ])
 def test_bad(validator, pointer, value):
     mapping = copy.deepcopy(read(REPO + "/conf/mapping/dynamics365.json"))
@@ -53,3 +58,27 @@ def test_bad(validator, pointer, value):
         at = at[name]
     at[pointer[-1]] = value
     assert list(validator.iter_errors(mapping))
+
+
+@pytest.mark.parametrize("pointer", [
+    ["records", "lead"],
+    ["records", "opportunity", "lists"],
+    ["records", "opportunity", "lists", "team"],
+    ["records", "opportunity", "lines", "value", "to_crm"],
+    ["records", "opportunity", "tell", "audit", "max"],
+    ["find", "account", "within"],
+    ["values", "lost", "pairs", "ChoseAnotherVendor"],
+])
+def test_null_removes_in_an_overlay(validator, pointer):
+    overlay = at = {"extends": "dynamics365.json", "revision": "mine"}
+    for name in pointer[:-1]:
+        at = at.setdefault(name, {})
+    at[pointer[-1]] = None
+    assert [(list(e.absolute_path), e.message) for e in validator.iter_errors(overlay)] == []
+
+
+def test_the_shipped_overlay_changes_what_its_profile_has():
+    overlay, profile = read(REPO + "/conf/mapping/example-overlay.json"), read(REPO + "/conf/mapping/dynamics365.json")
+    assert overlay["extends"] == "dynamics365.json"
+    assert set(overlay["names"]) - {"$comment"} <= set(profile["names"])
+    assert "value" in profile["records"]["opportunity"]["lines"]
