@@ -6,6 +6,7 @@
 
 #include "../base/counter.h"
 #include "../base/crash.h"
+#include "../base/json.h"
 #include "../base/log.h"
 #include "batch.h"
 
@@ -18,6 +19,8 @@
 #define RETRY_FLOOR apr_time_from_msec(100)
 #define SAME_500_MAX 3
 #define PROBLEM_STALE "pc:stale"
+#define PROBLEM_UNTOLD "deal:untold"
+#define UNTOLD_MAX 2 /* looks in a row for the sake of what the seller reads */
 #define NEXT_LOOK apr_time_from_sec(900)
 #define NEXT_LOOK_MAX apr_time_from_sec(12 * 3600)
 
@@ -98,10 +101,9 @@ static int is_counterpart(const cs_item_t *item)
 /* This card is not for us; what is wrong with the sign-in itself says so by these names. */
 static int is_forbidden(const cs_result_t *res)
 {
-    return res->problem &&
-           (!strcmp(res->problem, "http:403") ||
-            (!strncmp(res->problem, "pc:", 3) && strcmp(res->problem, "pc:mfa") &&
-             strcmp(res->problem, "pc:unauthenticated")));
+    return res->problem && (!strcmp(res->problem, "http:403") ||
+                            (!strncmp(res->problem, "pc:", 3) && strcmp(res->problem, "pc:mfa") &&
+                             strcmp(res->problem, "pc:unauthenticated")));
 }
 
 /* A referral may be not yet visible to us; a CRM row that vanished under our write shows itself at
@@ -302,10 +304,28 @@ static int look_again_for_hint(cs_batch_t *b, cs_item_t *item)
     return 1;
 }
 
+/* What writing found out (a line that waits or was refused, or no longer is) the seller reads only
+ * after another look. */
+static int look_again_to_tell(cs_batch_t *b, cs_item_t *item)
+{
+    cs_work_t *work = item->work;
+    int times = work->problem && !strcmp(work->problem, PROBLEM_UNTOLD) ? work->attempts : 0;
+
+    if (!item->untold || times >= UNTOLD_MAX) {
+        return 0;
+    }
+    cs_result_set(&item->result, b->p, APR_SUCCESS, CS_CLASS_OK, PROBLEM_UNTOLD,
+                  "what this look found out is told by the next");
+    work->attempts = times + 1;
+    work->due = b->now;
+    work_later(b, item);
+    return 1;
+}
+
 /* A look done well, possibly on old news. */
 static void after_a_good_look(cs_batch_t *b, cs_item_t *item)
 {
-    if (!look_again_for_hint(b, item)) {
+    if (!look_again_for_hint(b, item) && !look_again_to_tell(b, item)) {
         work_done(b, item);
     }
 }
@@ -352,6 +372,22 @@ static int has_moved(const cs_item_t *item, const cs_deal_t *before)
            strcmp(item->deal->record_id, before->record_id);
 }
 
+/* {"<line>": why it waits or was refused} */
+static json_t *left_out(const cs_deal_t *deal, apr_pool_t *p)
+{
+    json_t *out = cs_json_own(json_object(), p), *image;
+    const char *line;
+
+    json_object_foreach(deal->images, line, image) {
+        json_t *note = json_object_get(image, "waits");
+        note = note ? note : json_object_get(image, "refused");
+        if (note) {
+            json_object_set(out, line, json_object_get(note, "why"));
+        }
+    }
+    return out;
+}
+
 static apr_status_t settle_deal(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
 {
     cs_deal_t before = *item->deal;
@@ -364,6 +400,7 @@ static apr_status_t settle_deal(cs_batch_t *b, cs_item_t *item, cs_result_t *res
         return rv;
     }
     item->deal->updated = b->now;
+    item->untold = !json_equal(left_out(&before, b->p), left_out(item->deal, b->p));
     cs_batch_change(b, CS_CHANGE_DEAL)->deal = item->deal;
     item->moved = has_moved(item, &before);
     return item->moved || newly_linked(item, &before) ? alias_record(b, item, res) : APR_SUCCESS;
