@@ -230,7 +230,8 @@ static void judge_pending(cs_planning_t *pl, const cs_line_t *line, cs_line_view
         judge_crm_moved(pl, line, view, s);
     }
     else {
-        cs_plan_line_first(pl, line, view, s);
+        cs_view_take(view, CS_VERDICT_SKIPPED, CS_REST_INTRODUCED,
+                     "filled in the CRM before it arrived; the next edit on either side decides");
     }
 }
 

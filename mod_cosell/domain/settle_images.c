@@ -167,6 +167,10 @@ static void settle_taken(cs_settling_t *s, const cs_line_t *line, const cs_line_
                    ? NULL
                    : CS_REST_INTRODUCED;
     }
+    if (!crm && !s->look->record && view->verdict != CS_VERDICT_SKIPPED) {
+        cs_settle_image(s, view->line, NULL, NULL, NULL); /* nobody has seen the new row yet */
+        return;
+    }
     if (!crm || !view->pc) {
         keep_image(s, view);
         return;
@@ -204,7 +208,8 @@ static void settle_line(cs_settling_t *s, const cs_line_t *line, const cs_line_v
         /* A hold counts once the seller was told, for the next edit ends it. */
         settle_taken(s, line, view);
     }
-    else if (!view->seen_pc && is_still_to_come(line, view) && created(s)) {
+    else if (!view->seen_pc && is_still_to_come(line, view) && !s->look->record &&
+             row_exists(s)) {
         cs_settle_image(s, view->line, NULL, left_empty(s, line), NULL);
     }
     else {
