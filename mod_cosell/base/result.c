@@ -83,6 +83,8 @@ void cs_result_copy(cs_result_t *to, const cs_result_t *from, apr_pool_t *p)
     copy.problem = apr_pstrdup(p, from->problem);
     copy.detail = apr_pstrdup(p, from->detail);
     copy.correlation = apr_pstrdup(p, from->correlation);
+    copy.said = apr_pstrdup(p, from->said);
+    copy.blames = apr_pstrdup(p, from->blames);
     *to = copy;
 }
 

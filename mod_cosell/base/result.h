@@ -38,11 +38,14 @@ typedef struct cs_result_t {
     const char *correlation; /* ids that find this call in the other system's logs; NULL if there
                                 was no call */
     apr_time_t retry_at; /* not before this time (cs_time_now() scale); 0 = the engine decides */
-    const char *blames;  /* DATA: the column or member that the answer names; NULL = it names none */
+    const char
+        *said; /* what the other end answered in its own words, for a seller; NULL = nothing */
+    const char *blames; /* DATA: the column or member that the answer names; NULL = it names none */
 } cs_result_t;
 
 /* Fills res (which may be NULL) and returns rv, so that `return cs_result_set(...)` reads
- * naturally. The members not named here become 0: set correlation, retry_at and blames afterwards. problem
+ * naturally. The members not named here become 0: set correlation, retry_at, said and blames
+ * afterwards. problem
  * is not copied and must be static or live in p; the formatted detail is allocated in p. */
 apr_status_t cs_result_set(cs_result_t *res, apr_pool_t *p, apr_status_t rv, cs_class_e cls,
                            const char *problem, const char *fmt, ...)

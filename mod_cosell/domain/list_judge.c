@@ -55,7 +55,7 @@ static int may_reach_crm(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *ite
     refused = cs_image_refused(pl, view->line, view->pc);
     if (refused) {
         cs_view_judge(view, CS_VERDICT_REFUSED,
-                      apr_psprintf(pl->p, "the CRM refused it: %s", refused));
+                      apr_psprintf(pl->p, "was refused by the CRM: %s", refused));
         return 0;
     }
     return 1;

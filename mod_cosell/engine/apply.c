@@ -87,7 +87,8 @@ void cs_lines_add(json_t **pobject, const char *line, const char *why, apr_pool_
 
 const char *cs_result_words(const cs_result_t *result)
 {
-    return result->detail    ? result->detail
+    return result->said      ? result->said
+           : result->detail  ? result->detail
            : result->problem ? result->problem
                              : "refused by the CRM";
 }

@@ -14,6 +14,7 @@ typedef struct cs_item_t {
     apr_int64_t covered; /* notices this look covers: added to work->done at settle */
     cs_deal_t *deal;     /* NULL until met */
     int fresh;           /* the deal was made in this batch: its row cannot exist yet */
+    int untold;          /* what writing found out has yet to be told */
     int notified;        /* the look covers a notice that no look has worked on yet */
     int by_mapping;      /* it is asked for by a changed mapping alone */
     int again;           /* it is a planned look at what waits or was refused, and nothing more */
@@ -22,7 +23,7 @@ typedef struct cs_item_t {
     cs_card_t *own, *microsoft;
     apr_array_header_t *others;   /* cs_card_t * */
     apr_array_header_t *siblings; /* cs_card_t *: other referrals of ours in the engagement */
-    apr_array_header_t *listed; /* cs_card_t *, the engagement; NULL = not listed */
+    apr_array_header_t *listed;   /* cs_card_t *, the engagement; NULL = not listed */
     apr_time_t
         unseen; /* the version a notice spoke of, when all that was read is older; 0 = none */
 
@@ -91,16 +92,19 @@ apr_status_t cs_batch_fetch(cs_batch_t *b, cs_result_t *res);
 void cs_batch_read_records(cs_batch_t *b);
 /* meet.c: names become deals, in one transaction. */
 apr_status_t cs_batch_meet(cs_batch_t *b, cs_result_t *res);
-/* chore.c: work that is no look: what an administrator asked for is done, the rest kept for later. */
+/* chore.c: work that is no look: what an administrator asked for is done, the rest kept for later.
+ */
 void cs_batch_chores(cs_batch_t *b, const apr_array_header_t *works);
-/* park.c: a record named by two referrals. The record that the meeting names belongs to another deal:
- * both are parked, or the two are one deal. *pparked != 0: the item's look is over. */
+/* park.c: a record named by two referrals. The record that the meeting names belongs to another
+ * deal: both are parked, or the two are one deal. *pparked != 0: the item's look is over. */
 apr_status_t cs_meet_holder(cs_batch_t *b, cs_item_t *item, int *pparked, cs_result_t *res);
-/* A parked deal with a history goes on when the other referral does not name its record any more. */
+/* A parked deal with a history goes on when the other referral does not name its record any more.
+ */
 apr_status_t cs_meet_parked(cs_batch_t *b, cs_item_t *item, cs_result_t *res);
 /* A parked deal goes on: the other one may too. */
 apr_status_t cs_meet_unparked(cs_batch_t *b, cs_item_t *item, cs_result_t *res);
-/* chore.c: a counterpart's card could not be read: the list of all referrals may tell what it is. */
+/* chore.c: a counterpart's card could not be read: the list of all referrals may tell what it is.
+ */
 void cs_batch_ask_for_list(cs_batch_t *b, cs_item_t *item);
 /* match.c: which existing rows could be those of deals that would be created; in one call per CRM,
  * and one more for rows they must point to. Before anything is stored. */

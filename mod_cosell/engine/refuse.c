@@ -248,7 +248,9 @@ static int state_is_blamed(const cs_refusal_t *r, const cs_result_t *result)
 
 static void leave_out(cs_refusal_t *r, const part_t *part, const cs_result_t *result)
 {
-    const char *words = result->detail ? result->detail : result->problem;
+    const char *words = result->said     ? result->said
+                        : result->detail ? result->detail
+                                         : result->problem;
 
     if (!r->refused) {
         r->refused = cs_json_own(json_object(), r->p);

@@ -115,7 +115,9 @@ static void take_twin(cs_batch_t *b, cs_symbol_t *s, const cs_crm_read_t *read)
     else if (read->result.cls == CS_CLASS_GONE) {
         cs_symbol_hold(s, apr_psprintf(b->p, "the CRM refuses another %s: %s",
                                        cs_symbol_words(s->lookup, b->p),
-                                       s->result.detail ? s->result.detail : "it has one already"));
+                                       s->result.said     ? s->result.said
+                                       : s->result.detail ? s->result.detail
+                                                          : "it has one already"));
     }
     else {
         s->result = read->result;

@@ -290,6 +290,7 @@ void cs_dyn_classify(cs_result_t *res, const cs_http_response_t *response,
                   cs_http_describe(response, request, message, p), advice_of(response, rule));
     res->retry_at = retry_at;
     res->correlation = response->correlation;
+    res->said = message && *message ? message : NULL;
     if (kind != CS_DYN_READ && response->status < 500 && response->status != 401 && code) {
         res->blames = cs_dyn_blamed(message, p);
     }
