@@ -18,7 +18,7 @@ def world(new_world):
     world.referrals = [world.partner.refer("Introduced %03d" % n, status="Active", substatus="Accepted", campaignId="Region %d" % (n % 3))
                        for n in range(DEALS)]
     for referral in world.referrals:
-        world.notify(referral)
+        world.notify(referral, name="referral-created", changed=referral["updatedDateTime"])
     world.settled(120)
     rows = world.crm.rows("opportunities")
     world.ids = {r["name"]: r["opportunityid"] for r in rows if r["name"].startswith("Introduced")}

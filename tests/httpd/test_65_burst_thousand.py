@@ -12,7 +12,7 @@ def world(new_world):
     world = new_world("thousand")
     world.start().ready()
     world.referrals = [world.partner.refer("Thousand %04d" % n, status="Active", substatus="Accepted") for n in range(DEALS)]
-    assert {r.status for r in storm(world.server.webhook, [(n, world.raw(Event("referral-created", r["id"])))
+    assert {r.status for r in storm(world.server.webhook, [(n, world.raw(Event("referral-created", r["id"], changed=r["updatedDateTime"])))
                                                             for n, r in enumerate(world.referrals)], 16)} == {200}
     world.settled(300)
     return world
@@ -23,7 +23,8 @@ def test_requests(world):
     for n, referral in enumerate(world.referrals):
         world.partner.edit(referral["id"], {"details": {"notes": "Changed %d" % n}})
     since = world.crm.last_request()
-    items = [(n, world.raw(Event("referral-updated", r["id"]))) for n, r in enumerate(world.referrals)]
+    changed = {r["id"]: r["updatedDateTime"] for r in world.partner.get("referrals")}
+    items = [(n, world.raw(Event("referral-updated", r["id"], changed=changed[r["id"]]))) for n, r in enumerate(world.referrals)]
     assert {r.status for r in storm(world.server.webhook, items, 16)} == {200}
     world.settled(300)
     rows = {r["name"]: r["description"] for r in world.crm.rows("opportunities") if r["name"].startswith("Thousand")}
