@@ -16,7 +16,7 @@
 #include "mod_cosell/domain/reconcile.h"
 #include "mod_cosell/domain/state.h"
 
-#define DEAL_PROFILE "conf/mapping/dynamics365.json"
+#define DEAL_PROFILE "tests/unit/mapping/deal-dynamics365.json"
 #define DEAL_REFERRAL "0f0a4b6e-1111-4222-8333-944455566677"
 #define DEAL_NOW apr_time_from_sec(1770000000) /* 2026-02-02 02:40 */
 
