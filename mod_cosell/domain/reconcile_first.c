@@ -100,11 +100,24 @@ static void copy_to_pc(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t 
     }
 }
 
+/* The look that made the row did not live to bring this value: what stands there is the CRM's own
+ * beginning. */
+static int is_unfinished(const cs_planning_t *pl, const cs_line_t *line, const cs_line_view_t *view)
+{
+    const cs_deal_t *deal = pl->look->deal;
+
+    return (json_is_null(view->crm) || json_is_false(view->crm)) && cs_intent_creates(deal) &&
+           cs_intent_value(deal, line->name, 0) && has_for_crm(pl, line, view->pc);
+}
+
 /* Which side counts: 1 = Partner Center's, -1 = the CRM's, 0 = neither. A latch is filled where it
  * is not set, and never taken back. */
 static int who_counts(const cs_planning_t *pl, const cs_line_t *line, const cs_line_view_t *view,
                       const cs_sides_t *s)
 {
+    if (s->to_crm.may && is_unfinished(pl, line, view)) {
+        return 1;
+    }
     if (line->introduce == CS_INTRODUCE_KEEP) {
         return 0;
     }

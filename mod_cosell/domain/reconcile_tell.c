@@ -121,6 +121,17 @@ static const char *conflict_words(const cs_planning_t *pl, const cs_line_view_t 
                         cs_value_words(view->crm, pl->p));
 }
 
+/* Why the CRM refused this very value when it was last sent: it is sent again, and until that has
+ * worked it is refused. */
+static const char *was_refused(const cs_planning_t *pl, const cs_line_view_t *view)
+{
+    const json_t *refused = cs_json_get(cs_json_get(pl->look->deal->images, view->line), "refused");
+    const json_t *pc = cs_json_get(refused, "pc");
+
+    return refused && view->pc && (!pc || json_equal(pc, view->pc)) ? cs_json_str(refused, "why")
+                                                                   : NULL;
+}
+
 static void read_line(const cs_planning_t *pl, const cs_line_view_t *view, news_t *news)
 {
     const char *waits = cs_image_waits(pl->look->deal, view->line, view->pc);
@@ -128,6 +139,13 @@ static void read_line(const cs_planning_t *pl, const cs_line_view_t *view, news_
     if (view->verdict == CS_VERDICT_TO_CRM && waits) {
         /* Tried again, but until that has worked it waits. */
         note(news->waits, apr_psprintf(pl->p, "Waiting for %s: %s", line_words(pl, view), waits));
+    }
+    else if (view->verdict == CS_VERDICT_TO_CRM && was_refused(pl, view)) {
+        note(news->lasts,
+             apr_psprintf(pl->p, "%s: %s: %s", line_words(pl, view),
+                          line_of(pl, view->line) ? "was refused by the CRM"
+                                                  : "the CRM refused it",
+                          was_refused(pl, view)));
     }
     else if (view->verdict == CS_VERDICT_HELD && view->rest) {
         note(news->conflicts, conflict_words(pl, view));

@@ -291,7 +291,7 @@ static void check_line(const referral_t *r, const row_t *row, const cs_line_view
         ok = !strcmp(view->line, "notes");
         break;
     case CS_VERDICT_REFUSED:
-        ok = touched != 0;
+        ok = touched || (view->pc && strstr(cs_json_print(view->pc, p), "REFUSE"));
         break;
     case CS_VERDICT_SKIPPED:
         ok = touched || by_value || !strcmp(view->line, "expires") || !strcmp(view->line, "stage") || !strcmp(view->line, "ext") ||
@@ -330,16 +330,20 @@ static void fill_cards(cs_look_t *look, const referral_t *r, apr_pool_t *p)
     look->others = others;
 }
 
-static int plan_is_currency_only(const cs_plan_t *plan, const json_t *doc)
+/* What the CRM could not find is asked for again at every look, and changes nothing. */
+static int plan_only_waits(const cs_plan_t *plan, const cs_deal_t *deal)
 {
-    const char *currency = cs_json_str(cs_json_get(doc, "details"), "currency");
-    int i, ok = currency && !strcmp(currency, "GBP");
+    int i, j;
 
-    for (i = 0; i < plan->lines->nelts; i++) {
-        const cs_line_view_t *view = APR_ARRAY_IDX(plan->lines, i, cs_line_view_t *);
-        ok = ok && (view->verdict != CS_VERDICT_TO_CRM || !strcmp(view->line, "value"));
+    for (i = 0; i < plan->steps->nelts; i++) {
+        const cs_step_t *step = APR_ARRAY_IDX(plan->steps, i, cs_step_t *);
+        for (j = 0; step->send && j < step->lines->nelts; j++) {
+            if (!cs_json_get(cs_json_get(deal->images, APR_ARRAY_IDX(step->lines, j, const char *)), "waits")) {
+                return 0;
+            }
+        }
     }
-    return ok;
+    return 1;
 }
 
 static void check_plan(checking_t *c, const referral_t *r, const row_t *row, const cs_deal_t *deal, const json_t *text)
@@ -363,8 +367,7 @@ static void check_plan(checking_t *c, const referral_t *r, const row_t *row, con
         violation("no plan for referral %s: %s", r->id, res.detail ? res.detail : "?");
         return;
     }
-    /* An amount in a currency that the CRM does not have is asked for again at every look. */
-    if (plan->what == CS_PLAN_STEPS && plan_is_currency_only(plan, look.own->doc)) {
+    if (plan->what == CS_PLAN_STEPS && plan_only_waits(plan, deal)) {
         return;
     }
     if (plan->what == CS_PLAN_STEPS || plan->what == CS_PLAN_GONE || plan->what == CS_PLAN_PARK) {

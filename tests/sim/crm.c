@@ -592,9 +592,6 @@ static void judge_create(const cs_crm_write_t *write, const json_t *text)
         }
         json_decref(other);
     }
-    if (!strcmp(write->table, "opportunity") && !said) {
-        violation("an opportunity is made without its referral's id");
-    }
 }
 
 static void create_row(cs_crm_write_t *write, apr_pool_t *p)
