@@ -41,7 +41,7 @@ json_t *cs_state_columns(const cs_mapping_kind_t *kind, const json_t *row, apr_p
 
 int cs_planning_writable(const cs_planning_t *pl)
 {
-    return pl->creating || pl->row_state <= 0 || pl->reopen;
+    return pl->creating || pl->row_state == 0 || pl->reopen;
 }
 
 static void judge(cs_planning_t *pl, cs_verdict_e verdict, int take, const char *why)
@@ -73,13 +73,25 @@ static json_t *missing(const cs_planning_t *pl, const json_t *set)
     return json_object_size(out) ? out : NULL;
 }
 
+/* What shows a state at Partner Center, choices by their labels resolved; *pwhy = why one is missing,
+ * NULL = none is. */
+static const cs_shown_t *shown_of(const cs_planning_t *pl, const char *state, const json_t *row,
+                                  const char **pwhy)
+{
+    const cs_shown_t *shown = cs_state_show(pl->kind, state, pl->look->own, row, pl->p);
+
+    *pwhy = shown ? cs_choices_resolve(shown->set, pl->look->metadata, pl->kind->table, pl->p)
+                  : NULL;
+    return shown;
+}
+
 /* ---- the referral moved ---- */
 
 /* A closed row is opened the way an accepted referral is shown. */
 static void reopen(cs_planning_t *pl)
 {
-    const cs_shown_t *active =
-        cs_state_show(pl->kind, "Active/Accepted", pl->look->own, pl->row, pl->p);
+    const char *why;
+    const cs_shown_t *active = shown_of(pl, "Active/Accepted", pl->row, &why);
 
     pl->reopen = 1;
     pl->reopen_set = active ? active->set : cs_json_own(json_object(), pl->p);
@@ -255,7 +267,8 @@ static int was_accepted(const cs_planning_t *pl)
 
 static void show_now(cs_planning_t *pl)
 {
-    const cs_shown_t *shown = cs_state_show(pl->kind, pl->pc_now, pl->look->own, pl->row, pl->p);
+    const char *why;
+    const cs_shown_t *shown = shown_of(pl, pl->pc_now, pl->row, &why);
 
     if (!strcmp(pl->pc_now, "Closed/Error") || (shown && shown->unlink)) {
         pl->unlink = 1;
@@ -270,6 +283,9 @@ static void show_now(cs_planning_t *pl)
               (!strcmp(shown->if_was, "New") && was_accepted(pl)))) {
         judge(pl, CS_VERDICT_SKIPPED, 1,
               apr_psprintf(pl->p, "%s is shown only after %s", pl->pc_now, shown->if_was));
+    }
+    else if (why) {
+        judge(pl, CS_VERDICT_HELD, 0, why);
     }
     else if (shown->call) {
         show_call(pl, shown);
@@ -347,8 +363,9 @@ static void hear_now(cs_planning_t *pl)
  * unanswered or active. */
 static void meet_row(cs_planning_t *pl)
 {
+    const char *why;
     const cs_shown_t *shown =
-        pl->terminal ? NULL : cs_state_show(pl->kind, pl->pc_now, pl->look->own, pl->row, pl->p);
+        pl->terminal ? NULL : shown_of(pl, pl->pc_now, pl->row, &why);
 
     if (shown && !shown->call && !shown->unlink && pl->row_state == 0) {
         show_set(pl, shown);
@@ -360,7 +377,8 @@ static void meet_row(cs_planning_t *pl)
 
 static void plan_created(cs_planning_t *pl)
 {
-    const cs_shown_t *shown = cs_state_show(pl->kind, pl->pc_now, pl->look->own, NULL, pl->p);
+    const char *why;
+    const cs_shown_t *shown = shown_of(pl, pl->pc_now, NULL, &why);
 
     if (shown && !shown->call && !shown->unlink) {
         pl->state_set = shown->set;

@@ -91,7 +91,7 @@ static void judge_resting(cs_planning_t *pl, const cs_line_t *line, cs_line_view
             apr_psprintf(pl->p, "the CRM made it %s; sent again when Partner Center's value moves",
                          cs_value_words(view->crm, pl->p)));
     }
-    else if (rest && !strcmp(rest, CS_REST_CUT)) {
+    else if (rest && !strcmp(rest, CS_REST_CUT) && line->to_crm.cut == CS_CUT_PROTECT) {
         cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_CUT, protected_words(pl, view));
     }
     else if (rest && !strcmp(rest, CS_REST_LATCHED)) {

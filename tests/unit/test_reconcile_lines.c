@@ -277,6 +277,28 @@ static void test_values_by_label(void **state)
     assert_why(c, "help", "acme_help has no choice \"Quotes Or Licensing\"; it has: Alpha, Beta");
 }
 
+static void test_a_state_by_label(void **state)
+{
+    static const char *const changes[] = { "/values/stage", "{\"match_by\":\"label\",\"pairs\":{\"IPCosell\":\"Co-sell\"},\"else\":{\"to_crm\":\"Other\"}}",
+                                           "/records/opportunity/state/show/Active", "{\"set\":{\"statuscode\":1,\"acme_stage\":{\"pc\":\"/referralProgram\",\"values\":\"stage\"}}}",
+                                           TOLD, NULL };
+    crm_t *c = crm_of(*state, changes);
+
+    deal_status(c->w, "New", "Pending");
+    deal_set(c->w, "/referralProgram", "\"IPCosell\"");
+    look(c);
+    quiet(c);
+    deal_status(c->w, "Active", "Accepted");
+    look(c);
+    assert_verdict(c->w, CS_LINE_STATE, CS_VERDICT_HELD);
+    assert_json(c->w, cs_json_get(c->w->row, "statuscode"), "2");
+    c->metadata = "{\"acme_stage\":{\"options\":[{\"value\":41,\"label\":\"Other\"},{\"value\":51,\"label\":\"Gemeinsam\",\"labels\":[\"CO-SELL \",\"Gemeinsam\"]}]}}";
+    look(c);
+    assert_json(c->w, column(c, "acme_stage"), "51");
+    assert_json(c->w, cs_json_get(c->w->row, "statuscode"), "1");
+    quiet(c);
+}
+
 /* ---- bounds and rights ---- */
 
 static const char *text_of(apr_pool_t *p, int n, const char *tail)
@@ -1097,6 +1119,7 @@ int main(void)
         UNIT_TEST(test_the_first_column_that_says_something),
         UNIT_TEST(test_countries),
         UNIT_TEST(test_values_by_label),
+        UNIT_TEST(test_a_state_by_label),
         UNIT_TEST(test_the_smaller_bound_counts),
         UNIT_TEST(test_money_as_its_column_shows_it),
         UNIT_TEST(test_what_the_crm_lets_nobody_do),
