@@ -1,0 +1,718 @@
+/* What holds after every look, whatever happened before. A violation ends the case.
+ */
+#ifndef CS_TESTS_PROPERTY_CHECKS_H
+#define CS_TESTS_PROPERTY_CHECKS_H
+
+#include <setjmp.h>
+#include <stdarg.h>
+
+#include "mod_cosell/domain/reconcile_internal.h"
+#include "world.h"
+
+typedef struct base_t {
+    const char *pc, *crm; /* as shown when last settled; NULL = not known */
+    int equal;            /* and the two said the same */
+} base_t;
+
+typedef struct checks_t {
+    jmp_buf out;
+    const char *name; /* of the violated property */
+    char words[2000];
+    base_t bases[SLOTS];
+    json_t *refused; /* {"<line>": {"pc", "mapping"}} */
+    int looks, writes, refusals, drops, creates, held, not_kept, lists, patches; /* for the summary */
+} checks_t;
+
+static void violate(world_t *w, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4), noreturn));
+static void violate(world_t *w, const char *name, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    vsnprintf(w->checks->words, sizeof(w->checks->words), fmt, args);
+    va_end(args);
+    w->checks->name = name;
+    longjmp(w->checks->out, 1);
+}
+
+/* ---- what stands at the ends of a line ---- */
+
+static const slot_t *slot_of(const char *line)
+{
+    size_t i;
+
+    for (i = 0; i < SLOTS; i++) {
+        if (!strcmp(slots[i].line, line)) {
+            return &slots[i];
+        }
+    }
+    return NULL;
+}
+
+static base_t *base_of(const world_t *w, const char *line)
+{
+    return &w->checks->bases[slot_of(line) - slots];
+}
+
+static const char *raw_pc(const world_t *w, const cs_line_t *line)
+{
+    json_t *doc = cs_doc_of_look(&w->look, w->p);
+    const char *out = cs_json_print(line->pc ? cs_path_get(line->pc, doc) : NULL, w->p);
+
+    if (line->type == CS_TYPE_LOOKUP && !line->pc) {
+        out = cs_json_print(json_object_get(doc, "customerProfile"), w->p);
+    }
+    return line->pc_currency ? apr_pstrcat(w->p, out, "|", cs_json_print(cs_path_get(line->pc_currency, doc), w->p), NULL) : out;
+}
+
+static const char *without_marks(const world_t *w, const cs_line_t *line, const char *text)
+{
+    const cs_tell_t *tell = &w->kind->tell;
+
+    if (tell->mark && !strcmp(line->crm->name, tell->mark)) {
+        while (!strncmp(text, tell->mark_ok, strlen(tell->mark_ok)) || !strncmp(text, tell->mark_failed, strlen(tell->mark_failed))) {
+            text += 2;
+        }
+    }
+    return text;
+}
+
+/* NULL = it cannot be read. */
+static const char *raw_column(const world_t *w, const cs_line_t *line, const cs_column_t *column, const json_t *row)
+{
+    const json_t *value = json_object_get(row, column->name);
+    const char *text = json_string_value(value);
+
+    if (!value) {
+        return NULL;
+    }
+    if (text) {
+        text = cs_text_canonical(without_marks(w, line, text), w->p);
+        return text ? text : "null";
+    }
+    return cs_json_print(value, w->p);
+}
+
+static const char *raw_crm(const world_t *w, const cs_line_t *line, const json_t *row)
+{
+    const char *out, *more;
+
+    if (!line->crm || !line->crm->text || !row) {
+        return NULL;
+    }
+    out = raw_column(w, line, line->crm, row);
+    if (line->crm_currency && out) {
+        more = raw_column(w, line, line->crm_currency, row);
+        out = more ? apr_pstrcat(w->p, out, "|", more, NULL) : NULL;
+    }
+    return out;
+}
+
+static int differ(const char *a, const char *b)
+{
+    return a && b && strcmp(a, b) != 0;
+}
+
+static const cs_line_t *line_at(const world_t *w, int i)
+{
+    return APR_ARRAY_IDX(w->kind->lines, i, cs_line_t *);
+}
+
+static cs_line_view_t *view_at(const world_t *w, int i)
+{
+    return APR_ARRAY_IDX(w->plan->lines, i, cs_line_view_t *);
+}
+
+static cs_step_t *step_at(const world_t *w, int i)
+{
+    return APR_ARRAY_IDX(w->plan->steps, i, cs_step_t *);
+}
+
+static cs_line_view_t *view_named(const world_t *w, const char *name)
+{
+    int i;
+
+    for (i = 0; i < w->plan->lines->nelts; i++) {
+        if (!strcmp(view_at(w, i)->line, name)) {
+            return view_at(w, i);
+        }
+    }
+    return NULL;
+}
+
+static int names(const cs_step_t *step, const char *line)
+{
+    int i;
+
+    for (i = 0; i < step->lines->nelts; i++) {
+        if (!strcmp(APR_ARRAY_IDX(step->lines, i, const char *), line)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int is_sent(const world_t *w, const char *line)
+{
+    int i;
+
+    for (i = 0; i < w->plan->steps->nelts; i++) {
+        if (step_at(w, i)->send && names(step_at(w, i), line)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* ---- lines ---- */
+
+static int is_intended(const world_t *w, const cs_line_t *line, const cs_line_view_t *view)
+{
+    cs_table_t table = {w->kind->table, w->look.metadata, w->look.record ? w->look.record->row : NULL};
+    const json_t *meant;
+    size_t i;
+
+    for (i = 0; (meant = cs_intent_value(&w->deal, line->name, i)) != NULL; i++) {
+        if (cs_line_same(line, &table, meant, view->crm, w->p)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int goes_both_ways(const cs_line_t *line)
+{
+    return line->to_crm.on && line->to_pc.on && (line->to_crm.events & CS_ON_UPDATE) && (line->to_pc.events & CS_ON_UPDATE);
+}
+
+/* A user's edit that nobody has seen yet is overwritten. By which rule? */
+static int may_overwrite(const world_t *w, const cs_line_t *line, const cs_line_view_t *view, int pc_edited)
+{
+    if (line->latch || line->group || line->enforce || is_intended(w, line, view)) {
+        return 1;
+    }
+    if (!view->seen_pc || !view->seen_crm) {
+        return json_is_null(view->crm) || json_is_false(view->crm) || line->introduce == CS_INTRODUCE_PC;
+    }
+    if (!pc_edited) {
+        return 0;
+    }
+    return !goes_both_ways(line) || line->conflict == CS_POLICY_PC || cs_state_is_terminal(pc_state(w));
+}
+
+static void check_overwriting(world_t *w, const cs_line_t *line, const cs_line_view_t *view)
+{
+    const base_t *base = base_of(w, line->name);
+    const char *pc = raw_pc(w, line), *crm = raw_crm(w, line, w->look.record ? w->look.record->row : NULL);
+    int crm_edited = differ(base->crm, crm), pc_edited = differ(base->pc, pc);
+
+    if (w->lags || !w->look.record) {
+        return;
+    }
+    if (view->to_crm && crm_edited && !may_overwrite(w, line, view, pc_edited)) {
+        violate(w, "nothing is overwritten without direction or policy", "%s: was %s, now %s, Partner Center was %s, now %s", line->name, base->crm, crm, base->pc, pc);
+    }
+    if (base->equal && crm_edited && base->pc && !pc_edited && view->to_crm && !line->latch && !line->group && !line->enforce && view->seen_pc) {
+        violate(w, "only the side that moved is copied", "%s: only the record moved, from %s to %s", line->name, base->crm, crm);
+    }
+    if (base->equal && pc_edited && base->crm && !crm_edited && goes_both_ways(line) && !line->group && !line->latch && view->seen_pc &&
+        (view->verdict == CS_VERDICT_ONE_WAY || view->verdict == CS_VERDICT_TO_PC || view->verdict == CS_VERDICT_NOT_KEPT || (view->verdict == CS_VERDICT_HELD && view->rest))) {
+        violate(w, "an edit at one side alone is no conflict", "%s: only Partner Center moved, from %s to %s: %s", line->name, base->pc, pc, cs_verdict_name(view->verdict));
+    }
+}
+
+static void check_group(world_t *w, const cs_line_t *line, const cs_line_view_t *view)
+{
+    int i;
+
+    for (i = 0; line->group && view->to_crm && i < w->kind->lines->nelts; i++) {
+        const cs_line_t *other = line_at(w, i);
+        const cs_line_view_t *partner = view_at(w, i);
+
+        if (other != line && !other->off && other->group && !strcmp(other->group, line->group) &&
+            (partner->verdict == CS_VERDICT_REFUSED || partner->verdict == CS_VERDICT_UNREADABLE || (partner->verdict == CS_VERDICT_HELD && partner->rest))) {
+            violate(w, "a group is never half", "%s goes while %s is %s", line->name, other->name, cs_verdict_name(partner->verdict));
+        }
+    }
+}
+
+static void check_refused_rest(world_t *w, const cs_line_view_t *view)
+{
+    const json_t *was = json_object_get(w->checks->refused, view->line);
+
+    if (!was) {
+        return;
+    }
+    if (!view->pc || !json_equal(json_object_get(was, "pc"), view->pc) || strcmp(cs_json_str(was, "mapping"), cs_mapping_digest(w->mapping)) || w->look.notified) {
+        return;
+    }
+    if (is_sent(w, view->line)) {
+        violate(w, "a refused line is not sent again by itself", "%s with %s", view->line, cs_json_print(view->pc, w->p));
+    }
+}
+
+static void check_lines(world_t *w)
+{
+    int i;
+
+    for (i = 0; i < w->kind->lines->nelts && w->plan->lines->nelts; i++) {
+        const cs_line_t *line = line_at(w, i);
+        const cs_line_view_t *view = view_at(w, i);
+
+        if (view->to_crm != is_sent(w, view->line)) {
+            violate(w, "a line is written when it is said so", "%s: said %d", view->line, view->to_crm);
+        }
+        if (view->verdict == CS_VERDICT_EQUAL && (view->to_crm || view->to_pc)) {
+            violate(w, "equal sides cause no call", "%s", view->line);
+        }
+        if (view->verdict == CS_VERDICT_HELD && view->rest && !goes_both_ways(line)) {
+            violate(w, "one-way lines never conflict", "%s", view->line);
+        }
+        if ((view->to_crm && !line->to_crm.on) || (view->to_pc && !line->to_pc.on)) {
+            violate(w, "no line goes where it has no direction", "%s", view->line);
+        }
+        if (line->off) {
+            continue;
+        }
+        check_overwriting(w, line, view);
+        check_group(w, line, view);
+        check_refused_rest(w, view);
+    }
+}
+
+/* ---- writes ---- */
+
+static int same_as_shown(const world_t *w, const json_t *now, const json_t *value)
+{
+    const char *number = cs_json_str(value, "$number"), *text = json_string_value(value), *shown = json_string_value(now);
+    const json_t *ref = json_object_get(value, "$ref");
+
+    if (!now) {
+        return 0;
+    }
+    if (number) {
+        return json_is_number(now) && json_number_value(now) == strtod(number, NULL);
+    }
+    if (ref) {
+        return json_is_object(now) && !strcmp(cs_json_str(now, "id"), cs_json_str(ref, "id"));
+    }
+    if (text && shown) {
+        text = cs_text_canonical(text, w->p);
+        shown = cs_text_canonical(shown, w->p);
+        return !differ(text ? text : "", shown ? shown : "");
+    }
+    if ((text && !*text && json_is_null(now)) || (shown && !*shown && json_is_null(value))) {
+        return 1;
+    }
+    return json_equal(now, value);
+}
+
+static void check_money(world_t *w, const cs_line_t *line, const json_t *row)
+{
+    const char *theirs = cs_json_str(json_object_get(w->row, line->crm_currency->name), "isocurrencycode");
+    json_t *doc = cs_doc_of_look(&w->look, w->p);
+    const char *ours = json_string_value(cs_path_get(line->pc_currency, doc));
+
+    if (json_object_get(row, line->crm_currency->name) && !json_object_get(row, line->crm->name)) {
+        violate(w, "money is never half", "%s: a currency alone", line->name);
+    }
+    if (json_object_get(row, line->crm->name) && !json_is_null(json_object_get(row, line->crm->name)) && !json_object_get(row, line->crm_currency->name) &&
+        (!theirs || !ours || strcasecmp(theirs, ours))) {
+        violate(w, "money is never half", "%s: an amount of %s into %s", line->name, ours, theirs ? theirs : "no currency");
+    }
+}
+
+static void check_latch(world_t *w, const cs_line_t *line, const json_t *row)
+{
+    const json_t *value = json_object_get(row, line->crm->name), *now = json_object_get(w->row, line->crm->name);
+
+    if (value && (json_is_null(value) || json_is_false(value)) && now && !json_is_null(now) && !json_is_false(now)) {
+        violate(w, "a latch never steps down", "%s: %s over %s", line->name, cs_json_print(value, w->p), cs_json_print(now, w->p));
+    }
+}
+
+static void check_record_write(world_t *w, const cs_step_t *step, const cs_crm_write_t *write)
+{
+    const char *column;
+    json_t *value;
+    int i, told = 1;
+
+    if (write->kind == CS_CRM_UPDATE && step->kind == CS_STEP_UPDATE && cs_json_int(w->row, "statecode", -1) != 0) {
+        violate(w, "a closed record is not written", "%s", cs_json_print(write->row, w->p));
+    }
+    json_object_foreach((json_t *)write->row, column, value) {
+        const json_t *now = w->row ? json_object_get(w->row, column) : NULL;
+        json_t *amount = NULL;
+
+        for (i = 0; i < w->kind->lines->nelts; i++) {
+            const cs_line_t *line = line_at(w, i);
+
+            if (line->type == CS_TYPE_MONEY && line->crm && (!strcmp(line->crm->name, column) || !strcmp(line->crm_currency->name, column))) {
+                amount = json_object_get(write->row, line->crm->name) ? json_object_get(write->row, line->crm_currency->name) : NULL;
+            }
+        }
+        told &= !strncmp(column, "c_syn", 5) || !strcmp(column, "c_status") || !strcmp(column, "c_problem") || !strcmp(column, "c_audit") || !strcmp(column, "c_link") ||
+                !strcmp(column, "c_explain") || !strcmp(column, "msft_id") || (!strcmp(column, "name") && !names(step, "name"));
+        if (write->kind == CS_CRM_UPDATE && step->kind != CS_STEP_CREATE && strcmp(column, "c_synced") && same_as_shown(w, now, value) && !amount) {
+            violate(w, "only what differs is written", "%s: %s over %s", column, cs_json_print(value, w->p), cs_json_print(now, w->p));
+        }
+    }
+    if (json_object_size(write->row) == 1 && json_object_get(write->row, "c_synced")) {
+        violate(w, "the time of a write is no reason for one", "%s", cs_json_print(write->row, w->p));
+    }
+    for (i = 0; i < w->kind->lines->nelts && write->kind != CS_CRM_CALL; i++) {
+        const cs_line_t *line = line_at(w, i);
+
+        if (line->off || !line->crm || !line->to_crm.on) {
+            continue;
+        }
+        if (line->type == CS_TYPE_MONEY && write->kind == CS_CRM_UPDATE) {
+            check_money(w, line, write->row);
+        }
+        if (line->latch && w->row) {
+            check_latch(w, line, write->row);
+        }
+    }
+    w->line_writes += !told;
+    w->checks->creates += write->kind == CS_CRM_CREATE;
+}
+
+static const cs_list_t *list_named(const world_t *w, const char *name)
+{
+    int i;
+
+    for (i = 0; i < w->kind->lists->nelts; i++) {
+        if (!strcmp(APR_ARRAY_IDX(w->kind->lists, i, cs_list_t *)->name, name)) {
+            return APR_ARRAY_IDX(w->kind->lists, i, cs_list_t *);
+        }
+    }
+    return NULL;
+}
+
+static int least_of(const world_t *w, const cs_list_t *list)
+{
+    const json_t *by_kind = cs_json_get(list->min_by_kind, cs_referral_kind(&w->own, w->look.microsoft, NULL, "own"));
+
+    return json_is_integer(by_kind) ? (int)json_integer_value(by_kind) : list->min;
+}
+
+static int array_has(const json_t *array, const char *member, const char *key)
+{
+    json_t *item;
+    size_t i;
+
+    json_array_foreach((json_t *)array, i, item) {
+        if (has_key(item, member, key)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* The record's own column holds one of the list, too. */
+static int has_owner(const world_t *w, const cs_list_t *list)
+{
+    int i;
+
+    for (i = 0; list->users && i < list->users->nelts; i++) {
+        const char *column = APR_ARRAY_IDX(list->users, i, cs_list_users_t).column;
+
+        if (column && json_is_object(json_object_get(w->row, column))) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Only a row that stood for an item of Partner Center's, which Partner Center has removed. */
+static void check_removal(world_t *w, const cs_step_t *step, const cs_crm_write_t *write)
+{
+    const cs_list_t *list = list_named(w, step->list);
+    const char *line = APR_ARRAY_IDX(step->lines, 0, const char *), *key = strchr(line, '/') + 1;
+    const json_t *image = json_object_get(w->deal.images, line);
+    json_t *entry, *array;
+    size_t at;
+
+    entry = entry_of(w, step->list, write->id, &at);
+    array = cs_path_get(list->pc, w->doc);
+    if (!list->to_crm || list->to_crm_add_only) {
+        violate(w, "a list removes only where it may", "%s", line);
+    }
+    if (!entry_has(entry, key)) {
+        violate(w, "a row the other side cannot represent stays", "%s removes %s", line, cs_json_print(entry, w->p));
+    }
+    if (array_has(array, list->key, key)) {
+        violate(w, "an item that Partner Center has stays", "%s", line);
+    }
+    if (!json_is_object(json_object_get(image, "pc")) && !w->deal.intent) {
+        violate(w, "only what both sides had is removed", "%s: %s", line, cs_json_print(image, w->p));
+    }
+    if ((int)json_array_size(list_of(w, step->list)) + has_owner(w, list) <= least_of(w, list)) {
+        violate(w, "the last one stays", "%s: %d of %d", line, (int)json_array_size(list_of(w, step->list)), least_of(w, list));
+    }
+}
+
+static void saw_write(world_t *w, const cs_step_t *step, const cs_crm_write_t *write)
+{
+    w->checks->writes++;
+    if (!step->list) {
+        check_record_write(w, step, write);
+        return;
+    }
+    w->checks->lists++;
+    if (write->kind == CS_CRM_DELETE) {
+        check_removal(w, step, write);
+    }
+    if (write->kind == CS_CRM_UPDATE && !json_object_size(write->row)) {
+        violate(w, "only what differs is written", "%s: nothing", APR_ARRAY_IDX(step->lines, 0, const char *));
+    }
+}
+
+/* ---- what is shown for Partner Center ---- */
+
+static const cs_list_t *list_of_path(const world_t *w, const char *path)
+{
+    int i;
+
+    for (i = 0; i < w->kind->lists->nelts; i++) {
+        const cs_list_t *list = APR_ARRAY_IDX(w->kind->lists, i, cs_list_t *);
+
+        if (!list->off && !strcmp(list->pc->text, path)) {
+            return list;
+        }
+    }
+    return NULL;
+}
+
+static int keeps_members(const json_t *before, const json_t *after)
+{
+    return !json_object_get(before, "solutionType") || json_equal(json_object_get(before, "solutionType"), json_object_get(after, "solutionType"));
+}
+
+static void check_array(world_t *w, const cs_list_t *list, const json_t *array)
+{
+    json_t *before = cs_path_get(list->pc, w->doc), *item, *other;
+    size_t i, j, had = json_array_size(before), least = (size_t)least_of(w, list);
+
+    json_array_foreach(before, i, item) {
+        const char *key = cs_json_str(item, list->key);
+        int found = 0;
+
+        json_array_foreach((json_t *)array, j, other) {
+            found |= key ? has_key(other, list->key, apr_pstrdup(w->p, cs_text_canonical(key, w->p))) : json_equal(item, other);
+            if (key && has_key(other, list->key, key) && !keeps_members(item, other)) {
+                violate(w, "members the other side cannot represent stay", "%s of %s", key, list->name);
+            }
+        }
+        if (!key && !found) {
+            violate(w, "items the other side cannot represent stay", "%s of %s", cs_json_print(item, w->p), list->name);
+        }
+    }
+    if (json_array_size(array) < least && json_array_size(array) < had) {
+        violate(w, "the last one stays", "%d of %s at Partner Center", (int)json_array_size(array), list->name);
+    }
+    if (!list->to_pc) {
+        violate(w, "no list goes where it has no direction", "%s", list->name);
+    }
+}
+
+static void check_patches(world_t *w)
+{
+    int i;
+    size_t k;
+
+    for (i = 0; i < w->plan->steps->nelts; i++) {
+        const cs_step_t *step = step_at(w, i);
+        json_t *op;
+
+        if (step->kind != CS_STEP_PATCH_PC) {
+            continue;
+        }
+        w->checks->patches++;
+        if (step->send) {
+            violate(w, "nothing is sent to Partner Center", "step %d", i);
+        }
+        json_array_foreach(step->columns, k, op) {
+            const cs_list_t *list = list_of_path(w, cs_json_str(op, "path"));
+
+            if (list) {
+                check_array(w, list, json_object_get(op, "value"));
+            }
+        }
+    }
+}
+
+/* As if a person had typed it there. */
+static void apply_patches(world_t *w)
+{
+    json_t *op;
+    size_t k;
+    int i;
+
+    for (i = 0; i < w->plan->steps->nelts; i++) {
+        const cs_step_t *step = step_at(w, i);
+
+        if (step->kind != CS_STEP_PATCH_PC) {
+            continue;
+        }
+        json_array_foreach(step->columns, k, op) {
+            pc_set(w, cs_json_str(op, "path"), json_deep_copy(json_object_get(op, "value")));
+        }
+    }
+}
+
+static void check_plan(world_t *w)
+{
+    w->checks->looks++;
+    check_lines(w);
+    check_patches(w);
+}
+
+/* ---- after a look ---- */
+
+static void remember_refused(world_t *w)
+{
+    json_t *why, *was;
+    const char *line;
+    void *next;
+    int i;
+
+    json_object_foreach_safe(w->checks->refused, next, line, was) {
+        const cs_line_view_t *view = view_named(w, line);
+
+        if (view && view->pc && !json_equal(view->pc, json_object_get(was, "pc"))) {
+            json_object_del(w->checks->refused, line);
+        }
+    }
+    for (i = 0; i < w->plan->steps->nelts; i++) {
+        json_object_foreach(w->applied[i].refused, line, why) {
+            const cs_line_view_t *view = view_named(w, line);
+
+            w->checks->refusals++;
+            if (view && view->pc) {
+                json_object_set_new(w->checks->refused, line, json_pack("{s:O,s:s}", "pc", view->pc, "mapping", cs_mapping_digest(w->mapping)));
+            }
+        }
+        w->checks->drops += w->applied[i].dropped != NULL;
+    }
+}
+
+static int is_done(const world_t *w)
+{
+    int i;
+
+    for (i = 0; i < w->plan->steps->nelts; i++) {
+        if (step_at(w, i)->send && !w->applied[i].done && !(w->applied[i].tried && w->applied[i].result.cls == CS_CLASS_OK)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static void learn_bases(world_t *w)
+{
+    const json_t *row = w->look.record ? w->look.record->row : NULL;
+    int i;
+
+    for (i = 0; i < w->kind->lines->nelts && w->plan->lines->nelts; i++) {
+        const cs_line_t *line = line_at(w, i);
+        const cs_line_view_t *view = view_at(w, i);
+        base_t *base = base_of(w, line->name);
+
+        base->equal = 0;
+        if (w->lags) {
+            base->pc = base->crm = NULL;
+        }
+        else if (view->to_crm && is_done(w)) {
+            base->pc = raw_pc(w, line);
+            base->crm = w->silent ? NULL : raw_crm(w, line, visible_row(w, w->row));
+            base->equal = quirk_of(w, line->crm->name) == QUIRK_KEEPS && base->crm != NULL;
+        }
+        else if (view->to_crm) {
+            base->crm = NULL;
+        }
+        else if (view->take && (is_done(w) || view->verdict != CS_VERDICT_HELD)) {
+            base->pc = raw_pc(w, line);
+            base->crm = raw_crm(w, line, row);
+            base->equal = view->verdict == CS_VERDICT_EQUAL && json_object_get(w->deal.images, line->name);
+        }
+    }
+    w->checks->held += w->plan->what == CS_PLAN_HOLD;
+}
+
+static void forget_bases(world_t *w)
+{
+    memset(w->checks->bases, 0, sizeof(w->checks->bases));
+}
+
+static int item_exists(world_t *w, const cs_list_t *list, const char *key)
+{
+    json_t *array = cs_path_get(list->pc, w->doc), *rows = list_of(w, list->name), *entry;
+    size_t i;
+
+    if (array_has(array, list->key, key) || has_key(json_object_get(w->row, "parentcontactid"), "email1", key) || has_key(json_object_get(w->row, "ownerid"), "mail", key)) {
+        return 1;
+    }
+    json_array_foreach(rows, i, entry) {
+        if (entry_has(entry, key)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Nothing is remembered of what is not there. */
+static void check_images(world_t *w)
+{
+    const char *name;
+    json_t *image;
+
+    json_object_foreach(w->deal.images, name, image) {
+        const char *slash = strchr(name, '/');
+        const cs_list_t *list = slash ? cs_list_of_line(w->kind, name) : NULL;
+
+        if (strlen(cs_json_print(image, w->p)) > 4000) {
+            violate(w, "images stay bounded", "%s", name);
+        }
+        if (list && !list->off && w->plan->lines->nelts && !item_exists(w, list, slash + 1)) {
+            violate(w, "an item that neither side has is forgotten", "%s: %s", name, cs_json_print(image, w->p));
+        }
+        if (!slash && strcmp(name, CS_LINE_STATE) && !slot_of(name)) {
+            violate(w, "images stay bounded", "%s is no line", name);
+        }
+    }
+}
+
+static void check_truth(world_t *w)
+{
+    int i;
+
+    for (i = 0; i < w->kind->lines->nelts && w->plan->lines->nelts; i++) {
+        const cs_line_t *line = line_at(w, i);
+        const cs_line_view_t *view = view_at(w, i);
+        const char *pc, *crm;
+
+        if (line->off || view->verdict != CS_VERDICT_EQUAL || line->type != CS_TYPE_TEXT || line->to_crm.max || line->to_pc.max || line->to_crm.constant ||
+            line->to_pc.constant || line->to_crm.dflt || line->to_pc.dflt || line->crm_more || line->crm->of || !w->look.record ||
+            (w->look.metadata && cs_json_int(cs_json_pointer(w->metadata, apr_psprintf(w->p, "/tables/opportunity/columns/%s", line->crm->name)), "max", 0))) {
+            continue;
+        }
+        pc = cs_scalar_text(cs_path_get(line->pc, cs_doc_of_look(&w->look, w->p)), w->p);
+        pc = pc ? cs_text_canonical(pc, w->p) : NULL;
+        crm = raw_crm(w, line, w->look.record->row);
+        if (strcmp(pc ? pc : "null", crm)) {
+            violate(w, "equal is equal", "%s: %s and %s", line->name, pc, crm);
+        }
+    }
+}
+
+static void check_settled(world_t *w)
+{
+    remember_refused(w);
+    learn_bases(w);
+    if (is_done(w) && w->plan->lines->nelts && w->deal.intent) {
+        violate(w, "no intent outlives its look", "%s", cs_json_print(w->deal.intent, w->p));
+    }
+}
+
+#endif
