@@ -48,8 +48,7 @@ static int may_reach_crm(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *ite
     if (!condition_holds(pl, l, view)) {
         return 0;
     }
-    if (!cs_planning_writable(pl)) {
-        cs_view_judge(view, CS_VERDICT_CLOSED, "the record is closed in the CRM");
+    if (cs_view_shut(pl, view)) {
         return 0;
     }
     refused = cs_image_refused(pl, view->line, view->pc);

@@ -431,9 +431,9 @@ static void step_create(cs_planning_t *pl)
     add_lines(pl, columns, step->lines, parts);
     cs_list_columns(pl, columns, step->lines, parts);
     cs_tell_columns(pl, told, columns);
-    cs_tell_travels(pl, told);
     merge(columns, told);
     put_parts(pl, step, parts, start, told);
+    step->travels = cs_tell_travels(pl, columns);
     name_line(step, CS_LINE_STATE);
     name_line(step, CS_LINE_TELL);
 }
@@ -459,7 +459,7 @@ static int step_update(cs_planning_t *pl, int after)
     apr_array_header_t *names = apr_array_make(pl->p, 4, sizeof(const char *));
     const char *why = "only what the seller reads";
     cs_step_t *step;
-    int i, travels;
+    int i;
 
     if (!cs_planning_writable(pl)) {
         return after;
@@ -482,11 +482,10 @@ static int step_update(cs_planning_t *pl, int after)
     if (!json_object_size(columns) && !json_object_size(told)) {
         return after;
     }
-    travels = json_object_size(told) != 0;
-    cs_tell_travels(pl, told);
     merge(columns, told);
     step = add_step(pl, CS_STEP_UPDATE, columns, why);
     put_parts(pl, step, parts, start, told);
+    step->travels = cs_tell_travels(pl, columns);
     step->guard = pl->look->record->version;
     step->after = after;
     for (i = 0; i < names->nelts; i++) {
@@ -495,7 +494,7 @@ static int step_update(cs_planning_t *pl, int after)
     if (pl->state_set) {
         name_line(step, CS_LINE_STATE);
     }
-    if (travels) {
+    if (json_object_size(told)) {
         name_line(step, CS_LINE_TELL);
     }
     return pl->plan->steps->nelts - 1;

@@ -167,8 +167,9 @@ static void copy_all(const group_t *g, int from_pc)
         member_t *m = member_at(g, i);
         const cs_travel_t *way = from_pc ? &m->s.to_crm : &m->s.to_pc;
 
-        if (!m->differs || !way->may || (from_pc ? m->view->to_crm : m->view->to_pc)) {
-            continue; /* a line that does not go that way was judged alone */
+        if (!m->differs || !way->may || m->view->verdict == CS_VERDICT_NOT_KEPT ||
+            (from_pc ? m->view->to_crm : m->view->to_pc)) {
+            continue; /* a line that does not go that way, or not again, was judged alone */
         }
         if (way->holds != 1) {
             cs_view_judge(m->view, CS_VERDICT_SKIPPED, way->why);

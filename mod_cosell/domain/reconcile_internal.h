@@ -49,7 +49,7 @@ typedef struct cs_planning_t {
     apr_array_header_t *lists; /* cs_listing_t *: what cs_plan_lists() read and decided */
 } cs_planning_t;
 
-/* 1 while the row takes writes, if need be after a reopening. */
+/* 1 while the row takes writes, if need be after a reopening; not while it hides its state. */
 int cs_planning_writable(const cs_planning_t *pl);
 
 /* Image of a line as stored: a side, or its "rest". NULL = none. Borrowed. */
@@ -113,6 +113,8 @@ int cs_view_to_crm(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *vie
                    const char *why);
 int cs_view_to_pc(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view, const char *bad,
                   const char *why);
+/* 1 = the row takes no writes now, which the view says. */
+int cs_view_shut(const cs_planning_t *pl, cs_line_view_t *view);
 /* 1 when the CRM computes the line's column: nothing is ever written there. */
 int cs_line_computed(const cs_planning_t *pl, const cs_line_t *line);
 /* 1 when a record that was settled is looked at under another mapping. */
@@ -189,8 +191,8 @@ const char *cs_column_label(const json_t *metadata, const char *table, const cha
 void cs_plan_tell(cs_planning_t *pl);
 /* written = the columns that lines bring in the same write: a name among them gets its mark. */
 void cs_tell_columns(const cs_planning_t *pl, json_t *columns, const json_t *written);
-/* What travels only in a write made for another reason: the time of it. */
-void cs_tell_travels(const cs_planning_t *pl, json_t *columns);
+/* What travels only in a write made for another reason: the time of it. The column, NULL = none. */
+const char *cs_tell_travels(const cs_planning_t *pl, json_t *columns);
 /* The row without the mark before its name (row itself when there is none); *pmark = the mark it
  * shows or NULL. In p. */
 const json_t *cs_row_unmarked(const cs_mapping_kind_t *kind, const json_t *row, const char **pmark,

@@ -530,13 +530,15 @@ static void tell_mark(const cs_planning_t *pl, json_t *columns, const json_t *wr
     }
 }
 
-void cs_tell_travels(const cs_planning_t *pl, json_t *columns)
+const char *cs_tell_travels(const cs_planning_t *pl, json_t *columns)
 {
     const char *column = pl->kind->tell.synced;
 
-    if (column && (pl->creating || cs_json_get(pl->row, column))) {
-        json_object_set_new(columns, column, json_string(cs_time_format(pl->look->now, pl->ptemp)));
+    if (!column || (!pl->creating && !cs_json_get(pl->row, column))) {
+        return NULL;
     }
+    json_object_set_new(columns, column, json_string(cs_time_format(pl->look->now, pl->ptemp)));
+    return column;
 }
 
 void cs_tell_columns(const cs_planning_t *pl, json_t *columns, const json_t *written)

@@ -95,6 +95,20 @@ int cs_planning_remapped(const cs_planning_t *pl)
 
 /* ---- may it go that way? ---- */
 
+int cs_view_shut(const cs_planning_t *pl, cs_line_view_t *view)
+{
+    if (cs_planning_writable(pl)) {
+        return 0;
+    }
+    if (pl->row_state < 0) {
+        cs_view_judge(view, CS_VERDICT_UNREADABLE, "the CRM did not show whether the record is open");
+    }
+    else {
+        cs_view_judge(view, CS_VERDICT_CLOSED, "the record is closed in the CRM");
+    }
+    return 1;
+}
+
 cs_travel_t cs_travel(const cs_planning_t *pl, const cs_line_t *line, const cs_way_t *way,
                       int events)
 {
@@ -207,11 +221,7 @@ static int crm_may(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *vie
                       apr_psprintf(pl->p, "was refused by the CRM: %s", refused));
         return 0;
     }
-    if (!cs_planning_writable(pl)) {
-        cs_view_judge(view, CS_VERDICT_CLOSED, "the record is closed in the CRM");
-        return 0;
-    }
-    return 1;
+    return !cs_view_shut(pl, view);
 }
 
 int cs_view_to_crm(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view, const char *bad,

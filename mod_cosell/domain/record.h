@@ -209,6 +209,8 @@ typedef struct cs_step_t {
      * leaving out one leaves out all. Columns of no line (state, what the seller reads, constants)
      * are named under CS_LINE_STATE, CS_LINE_TELL, "$start". NULL for steps of one line. */
     json_t *parts;
+    const char *travels; /* one of columns that is no reason for a write: of no part, and left out
+                            with the rest when every other one is; NULL = none */
     const char *list; /* the step is about a row of this list; NULL = about the record itself */
     int after;                 /* index of the step that must have succeeded first, -1 = none */
     const char *why;           /* for people: "Partner Center moved to Closed/Won" */

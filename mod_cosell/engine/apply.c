@@ -199,6 +199,14 @@ static void hold_record(round_t *r, cs_turn_t *turn, const cs_unresolved_t *bad)
     cs_turn_fail(turn, &result);
 }
 
+/* Nothing is left, or only what is no reason for a write. */
+static int is_nothing(const cs_turn_t *turn)
+{
+    const char *travels = turn->step->travels;
+
+    return json_object_size(turn->row) == (travels && json_object_get(turn->row, travels));
+}
+
 /* A line that is held, or whose row the CRM refused to make, leaves the rest to be written. */
 static void resolve_record(round_t *r, cs_turn_t *turn)
 {
@@ -221,7 +229,7 @@ static void resolve_record(round_t *r, cs_turn_t *turn)
     if (bad.lookup) {
         hold_record(r, turn, &bad);
     }
-    else if (turn->step->kind == CS_STEP_UPDATE && !json_object_size(turn->row)) {
+    else if (turn->step->kind == CS_STEP_UPDATE && is_nothing(turn)) {
         cs_turn_done_already(turn, turn->item->record);
     }
 }

@@ -473,6 +473,9 @@ cs_refusal_t *cs_refusal_begin(const cs_step_t *step, const cs_crm_write_t *writ
     }
     r->sending = r->parts;
     r->with_state = 1;
+    if (step->travels) {
+        json_object_del(r->state, step->travels);
+    }
     refused(r, &write->result);
     return r;
 }
