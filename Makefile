@@ -3,6 +3,8 @@
 SHELL = /bin/bash
 B = build
 VERSION = 0.1.0
+# Where installed profiles are: an overlay finds the one it extends there.
+MAPPING_DIR = /usr/share/cosell/mapping
 
 BUILD_PACKAGES = gcc make pkg-config apache2-bin apache2-dev libapr1-dev libaprutil1-dev libjansson-dev libcurl4-openssl-dev \
                  libssl-dev libsqlite3-dev
@@ -22,7 +24,7 @@ CC = gcc
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla
 WERROR = $(if $(CI),-Werror)
 CFLAGS = -O2 -g -fstack-protector-strong
-CSTD = -std=gnu11 -fPIC -pthread -D_GNU_SOURCE -DCS_VERSION='"$(VERSION)"'
+CSTD = -std=gnu11 -fPIC -pthread -D_GNU_SOURCE -DCS_VERSION='"$(VERSION)"' -DCS_MAPPING_DIR='"$(MAPPING_DIR)"'
 SAN = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 
 LIB_SRC := $(sort $(foreach r,base domain remote store engine,$(shell find mod_cosell/$(r) -name '*.c' 2>/dev/null)))
@@ -156,7 +158,8 @@ SHAREDIR = $(DESTDIR)/usr/share/cosell
 ETC = $(DESTDIR)/etc/apache2
 install: all
 	install -D -m 0644 $(B)/mod_cosell.so $(MODDIR)/mod_cosell.so
-	install -D -m 0644 conf/mapping/dynamics365.json $(SHAREDIR)/mapping/dynamics365.json
+	install -D -m 0644 conf/mapping/dynamics365.json $(DESTDIR)$(MAPPING_DIR)/dynamics365.json
+	install -D -m 0644 conf/mapping/example-overlay.json $(DESTDIR)$(MAPPING_DIR)/example-overlay.json
 	install -D -m 0644 conf/mapping.schema.json $(SHAREDIR)/mapping.schema.json
 	install -D -m 0644 conf/cosell.conf $(SHAREDIR)/cosell.conf
 	install -D -m 0644 conf/example-minimal.conf $(SHAREDIR)/example-minimal.conf

@@ -19,8 +19,8 @@ typedef struct cs_mapping_kind_t cs_mapping_kind_t; /* one member of "records" *
 /* Loads and checks path. crm = type the file must be for ("dynamics365").
  * CS_EPARSE with res->detail = first mistake as "file:line:column: /json/pointer: what was wrong
  * with which value and what is allowed"; all mistakes (at most 50), in that form, in *perrors
- * (const char *, in p; may be NULL). What a later version brings is refused by its name ("lists are
- * not supported by this version"). An overlay ("extends": file name of the shipped profile, looked
+ * (const char *, in p; may be NULL). What a later version brings is refused by its name ("named
+ * zones are not supported by this version"). An overlay ("extends": file name of the shipped profile, looked
  * for beside the overlay and then among the shipped profiles) is merged over its profile: objects
  * member by member, everything else replaced, null removes; line, column and pointer of a mistake
  * are those of the file it stands in. */
