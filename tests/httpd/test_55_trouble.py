@@ -81,6 +81,7 @@ def test_a_forbidden_referral_stops_nobody_else(world):
 
 
 def test_sign_in_in_trouble_is_not_stormed(world):
+    world.server.log.announce("CS2080")  # the breaker opens and says so
     world.partner.fault(method="POST", path="token", fault="status", status=503)
     world.partner.post("tokens", {"revoke": "access"})
     referrals = [world.refer() for _ in range(20)]
@@ -98,6 +99,7 @@ def test_sign_in_in_trouble_is_not_stormed(world):
 def test_refused_connections_cost_attempts(new_world):
     """Nothing reached the other end, and still each deal waits longer every time."""
     world = new_world("refused").start().ready()
+    world.server.log.announce("CS2080")
     referral = world.refer()
     world.own.remove(world.partner)
     world.partner.stop()
