@@ -167,8 +167,15 @@ static void settle_taken(cs_settling_t *s, const cs_line_t *line, const cs_line_
                    ? NULL
                    : CS_REST_INTRODUCED;
     }
-    if (!crm && !s->look->record && view->verdict != CS_VERDICT_SKIPPED) {
-        cs_settle_image(s, view->line, NULL, NULL, NULL); /* nobody has seen the new row yet */
+    if (!crm && !s->look->record) {
+        /* Nobody has seen the new row yet; what is not written at creation is empty there. */
+        int skipped = view->verdict == CS_VERDICT_SKIPPED;
+
+        cs_settle_image(s, view->line, skipped ? view->pc : NULL,
+                        !skipped                      ? NULL
+                        : line->type == CS_TYPE_FLAG ? json_false()
+                                                     : json_null(),
+                        skipped ? CS_REST_INTRODUCED : NULL);
         return;
     }
     if (!crm || !view->pc) {

@@ -804,13 +804,19 @@ static void test_enforce(void **state)
 
 static void test_constants_and_defaults(void **state)
 {
-    static const char *const changes[] = { LINE "const", "{\"const\":\"fixed\",\"crm\":\"acme_const\",\"direction\":\"to_crm\"}", LINE "default",
+    static const char *const changes[] = { LINE "const", "{\"const\":\"fixed\",\"crm\":\"acme_const\",\"direction\":\"to_crm\"}", LINE "source",
+                                           "{\"const\":8,\"crm\":\"acme_source\",\"direction\":\"to_crm\",\"enforce\":true}", LINE "default",
                                            "{\"pc\":\"/campaignId\",\"crm\":\"acme_default\",\"direction\":\"to_crm\",\"default\":\"none\"}", LINE "once",
                                            "{\"pc\":\"/salesStage\",\"crm\":\"acme_once\",\"direction\":\"to_crm\",\"only_if_empty\":true}", TOLD, NULL };
     crm_t *c = settled(*state, changes, NULL);
 
     assert_json(c->w, cs_json_get(c->w->row, "acme_const"), "\"fixed\"");
     assert_json(c->w, cs_json_get(c->w->row, "acme_default"), "\"none\"");
+    assert_json(c->w, cs_json_get(c->w->row, "acme_source"), "8");
+    assert_verdict(c->w, "source", CS_VERDICT_EQUAL);
+    deal_edit(c->w, "acme_source", "9");
+    look(c);
+    assert_json(c->w, cs_json_get(c->w->row, "acme_source"), "8");
     deal_set(c->w, "/campaignId", "\"Spring\"");
     deal_set(c->w, "/salesStage", "\"20\"");
     look(c);
