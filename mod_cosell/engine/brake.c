@@ -1,14 +1,15 @@
-/* engine/brake.c: a cause that would change many deals at once is paused before it does. (design 6)
+/* engine/brake.c: a cause that would change many deals at once is paused before it does. (design
+ * 6)
  *
- * Bulk causes are a changed mapping, and a side that suddenly reads as missing. All plans of a batch
- * are made first; then those that only such a cause makes are counted, together with what the cause
- * has changed before; beyond max(20, 5 % of the site's deals) none of them is written. Their work
- * waits under a pseudo-upstream that nobody probes. A deal's own notice wakes that deal, another
- * mapping or a person ends the pause. Deals with causes of their own go on in the same batch.
+ * Bulk causes are a changed mapping, and a side that suddenly reads as missing. All plans of a
+ * batch are made first; then those that only such a cause makes are counted, together with what
+ * the cause has changed before; beyond max(20, 5 % of the site's deals) none of them is written.
+ * Their work waits under a pseudo-upstream that nobody probes. A deal's own notice wakes that
+ * deal, another mapping or a person ends the pause. Deals with causes of their own go on in the
+ * same batch.
  *
- * And one deal: more than 12 writes within an hour, each after somebody else had changed the record,
- * are a quarrel that we leave for an hour.
- */
+ * And one deal: more than 12 writes within an hour, each after somebody else had changed the
+ * record, are a quarrel that we leave for an hour. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -305,8 +306,9 @@ static void pause_items(cs_batch_t *b, belongs_fn *belongs, int upstream, const 
 static int may_change(cs_batch_t *b, cs_lane_brake_t *brake, const char *fact, const char *name,
                       int n, apr_int64_t limit)
 {
-    int released = brake->released && (strcmp(name, CS_BRAKE_MAPPING) == 0 ||
-                                       (b->now >= brake->released && b->now - brake->released < HOUR));
+    apr_interval_time_t ago = b->now - brake->released;
+    int released = brake->released &&
+                   (!strcmp(name, CS_BRAKE_MAPPING) || (ago >= 0 && ago < HOUR));
 
     if (!released && (brake->changed + n > limit || cs_lane_suspension(b->lane, name))) {
         return 0;

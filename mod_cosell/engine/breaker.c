@@ -1,10 +1,10 @@
-/* engine/breaker.c: an upstream that does not work at all is left alone, so that no deal's patience is
- * used up by it. (design 6)
+/* engine/breaker.c: an upstream that does not work at all is left alone, so that no deal's
+ * patience is used up by it. (design 6)
  *
- * Closed: every batch says what it met. Open: the lane claims nothing that needs the upstream, so no
- * attempt is burnt and the work stays due; a probe after 5 s, then after pauses that double up to 5
- * minutes, closes it. A problem that the other end names by a code of its own is an answer.
- */
+ * Closed: every batch says what it met. Open: the lane claims nothing that needs the upstream,
+ * so no attempt is burnt and the work stays due; a probe after 5 s, then after pauses that
+ * double up to 5 minutes, closes it. A problem that the other end names by a code of its own is
+ * an answer. */
 #include <string.h>
 
 #include <apr_strings.h>

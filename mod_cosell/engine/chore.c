@@ -1,9 +1,8 @@
 /* engine/chore.c: work that is no look at a deal.
  *
- * A person's wish comes in as work of kind "job" whose name says what and who (httpd/admin.c); it is
- * durable before it is answered, and done by whoever has the lane. Kinds that this version accepts
- * and does not do stay outstanding and are shown.
- */
+ * A person's wish comes in as work of kind "job" whose name says what and who (httpd/control.c);
+ * it is durable before it is answered, and done by whoever has the lane. Kinds that this version
+ * accepts and does not do stay outstanding and are shown. */
 #include <string.h>
 
 #include <apr_strings.h>

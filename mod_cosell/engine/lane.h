@@ -144,8 +144,8 @@ void cs_lane_lease_drop(cs_lane_t *lane);
 /* cs_may_write_fn: the lease outlives a write that takes at most timeout. */
 int cs_lane_may_write(void *lane, apr_interval_time_t timeout);
 
-/* Facts of the store that the lane keeps in memory: organisation, suspensions, brakes, breakers, how
- * far a changed mapping has come. Idempotent. */
+/* Facts of the store that the lane keeps in memory: organisation, suspensions, brakes, breakers,
+ * how far a changed mapping has come. Idempotent. */
 apr_status_t cs_lane_facts_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *res);
 /* After a transaction that failed: what memory says must be what the store says. The next batch
  * loads again. */

@@ -1,10 +1,9 @@
 /* engine/match.c: before a record is created: is there one already? (deals 1, 4)
  *
- * The row that carries our referral's id is the deal's. Rows found by other keys are candidates: the
- * plan shows them to a person and makes nothing. Nothing is made here either, not even a row that a
- * candidate would have to point to. All questions of a batch go to a CRM in one call, after one more
- * for the rows that others must point to.
- */
+ * The row that carries our referral's id is the deal's. Rows found by other keys are candidates:
+ * the plan shows them to a person and makes nothing. Nothing is made here either, not even a row
+ * that a candidate would have to point to. All questions of a batch go to a CRM in one call,
+ * after one more for the rows that others must point to. */
 #include <string.h>
 
 #include <apr_strings.h>

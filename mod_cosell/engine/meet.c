@@ -179,8 +179,8 @@ static apr_status_t decide(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
         return rv;
     }
     if (meeting->what == CS_MEET_CREATE || meeting->what == CS_MEET_LINK) {
-        /* An identity once reserved with an intent stays, whatever the user wrote meanwhile; one that
-         * came with the record's own deal is there already. */
+        /* An identity once reserved with an intent stays, whatever the user wrote meanwhile; one
+         * that came with the record's own deal is there already. */
         if (!item->deal->intent && item->deal->state != CS_DEAL_LINKED) {
             reserve(b, item, meeting);
         }
@@ -249,8 +249,8 @@ static void fold(cs_batch_t *b, cs_item_t *item, cs_deal_t *deal)
     change->work = item->work;
 }
 
-/* Microsoft's card belongs to the deal that met it first; what a notice says about it concerns every
- * referral of ours in the engagement. */
+/* Microsoft's card belongs to the deal that met it first; what a notice says about it concerns
+ * every referral of ours in the engagement. */
 static void wake_siblings(cs_batch_t *b, cs_item_t *item)
 {
     int i;
@@ -396,7 +396,8 @@ static void without_own(cs_batch_t *b, cs_item_t *item)
            APR_ARRAY_IDX(item->journal, 0, cs_journal_t *)->why);
 }
 
-/* The outcome of one item's question to the store: a row that cannot be read ends that item alone. */
+/* The outcome of one item's question to the store: a row that cannot be read ends that item
+ * alone. */
 static apr_status_t end_damaged(cs_batch_t *b, cs_item_t *item, apr_status_t rv, cs_result_t *res)
 {
     cs_result_t result = {0};

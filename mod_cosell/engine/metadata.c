@@ -1,10 +1,9 @@
-/* engine/metadata.c: what a CRM says about its tables: read now and then, kept by the lane, compared
- * with the mapping. (crm-apis.md A17)
+/* engine/metadata.c: what a CRM says about its tables: read now and then, kept by the lane,
+ * compared with the mapping. (crm-apis.md A17)
  *
- * The document lives in a pool of its own that is swapped as a whole between two batches: nothing
- * of a batch outlives it, so nobody holds on to the former one. Looks go on without it: a value by
- * label waits then, everything else does not need it.
- */
+ * The document lives in a pool of its own that is swapped as a whole between two batches:
+ * nothing of a batch outlives it, so nobody holds on to the former one. Looks go on without it:
+ * a value by label waits then, everything else does not need it. */
 #include <string.h>
 
 #include <apr_strings.h>

@@ -1,10 +1,9 @@
-/* engine/planned.c: looks that no notice asks for: deals whose next look is due, and all deals of a
- * CRM whose mapping has changed.
+/* engine/planned.c: looks that no notice asks for: deals whose next look is due, and all deals
+ * of a CRM whose mapping has changed.
  *
- * Both go into the work table in portions, and only while nothing else is due, so that a live edit
- * waits for one portion at most. A portion and how far it came are one transaction: a runner that is
- * killed, or stopped for a week, goes on where it was.
- */
+ * Both go into the work table in portions, and only while nothing else is due, so that a live
+ * edit waits for one portion at most. A portion and how far it came are one transaction: a
+ * runner that is killed, or stopped for a week, goes on where it was. */
 #include <string.h>
 
 #include <apr_strings.h>

@@ -211,8 +211,8 @@ static void check_pair(check_t *ck, const char *where, const char *certificate,
         return;
     }
     if (!cs_cert_has_key(pem, len, key_pem, key_len)) {
-        mistake(ck, where, "CosellCrm: key=%s is not the private key (PEM, without a passphrase) of "
-                "certificate=\"%s\"", key->ref, certificate);
+        mistake(ck, where, "CosellCrm: key=%s is not the private key (PEM, without a passphrase) "
+                "of certificate=\"%s\"", key->ref, certificate);
     }
 }
 
@@ -523,8 +523,9 @@ static const char *upstream_text(const cs_upstream_t *up, apr_pool_t *p)
 static const char *crm_text(const cs_site_crm_t *crm, apr_pool_t *p)
 {
     return apr_psprintf(p, "CosellCrm %s %s %s mapping=%s tenant=%s client-id=%s client-secret=%s "
-                        "certificate=%s key=%s organization=%s token-url=%s\n%s", crm->cfg.name, crm->cfg.type,
-                        crm->cfg.url, crm->mapping_path, text_of(crm->cfg.tenant),
+                        "certificate=%s key=%s organization=%s token-url=%s\n%s",
+                        crm->cfg.name, crm->cfg.type, crm->cfg.url, crm->mapping_path,
+                        text_of(crm->cfg.tenant),
                         text_of(crm->cfg.client_id),
                         crm->cfg.client_secret ? crm->cfg.client_secret->ref : "-",
                         text_of(crm->cfg.certificate), crm->cfg.key ? crm->cfg.key->ref : "-",
@@ -687,7 +688,8 @@ static void check_switch(check_t *ck, const cosell_conf_t *main_conf, int hosts)
         || !says_something(ck->conf, is_main ? &nothing : main_conf)) {
         return;
     }
-    notice(ck, NULL, "this host has Cosell directives and no CosellEngine on: they do nothing here");
+    notice(ck, NULL,
+           "this host has Cosell directives and no CosellEngine on: they do nothing here");
 }
 
 int cosell_config_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s)

@@ -397,9 +397,9 @@ static apr_status_t set_pragmas(cs_sqlite_t *sq)
     return rv;
 }
 
-/* Names and values of customers are nobody else's, whatever the umask was. SQLite gives its log the
- * mode of the database; files of an earlier version are set right. What cannot be changed belongs to
- * somebody else, and then it is his. */
+/* Names and values of customers are nobody else's, whatever the umask was. SQLite gives its log
+ * the mode of the database; files of an earlier version are set right. What cannot be changed
+ * belongs to somebody else, and then it is his. */
 static void keep_private(const cs_sqlite_t *sq, const struct stat *st)
 {
     const char *shm;

@@ -37,8 +37,8 @@
 #define CS_SQLITE_DEAL_COLUMNS                                                                     \
     "id,site,state,crm,kind,referral_id,engagement_id,tbl,record_id,title,status,problem,pc_"      \
     "version,pc_status,"                                                                           \
-    "crm_version,mapping,images,intent,told,explain,next_look,created,updated,planned,crossed,"     \
-    "crossed_since"
+    "crm_version,mapping,images,intent,told,explain,next_look,created,updated,"                   \
+    "planned,crossed,crossed_since"
 #define CS_SQLITE_JOURNAL_COLUMNS                                                                  \
     "id,deal,at,direction,action,line,old,new,outcome,why,calls,took,correlation,mapping"
 

@@ -178,8 +178,8 @@ apr_status_t cs_sqlite_schema_create(cs_sqlite_t *sq, apr_pool_t *ptemp)
     }
     rv = run_creation(sq, tmp);
     if (rv == APR_SUCCESS && chmod(tmp, 0600)) {
-        rv = cs_sqlite_say(sq, cs_store_status_of_errno(errno), "could not keep %s private: %s", tmp,
-                           strerror(errno));
+        rv = cs_sqlite_say(sq, cs_store_status_of_errno(errno), "could not keep %s private: %s",
+                           tmp, strerror(errno));
     }
     if (rv == APR_SUCCESS) {
         rv = sync_path(sq, tmp);
@@ -242,7 +242,8 @@ apr_status_t cs_sqlite_schema_check(cs_sqlite_t *sq)
                              "install that version again or put a copy of before in its place",
                              sq->db_path, text, SCHEMA_MAJOR);
     }
-    /* Whoever opens for writing, or writes, is in the queue and raises; others use what is there. */
+    /* Whoever opens for writing, or writes, is in the queue and raises; others use what is
+     * there. */
     if (minor_no >= SCHEMA_MINOR || !sq->locked) {
         return APR_SUCCESS;
     }

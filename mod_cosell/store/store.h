@@ -83,9 +83,9 @@ typedef struct cs_notice_t {
     apr_time_t hint;    /* the version the notice speaks of; 0 = unknown */
 } cs_notice_t;
 
-/* One durable transaction for all n notices: appends a delivery per notice and, per name, upserts
- * its work row: wanted + 1, hint = newest, and when the row was dead, held by a brake or had nothing
- * outstanding: due = received, attempts = 0, problem cleared. All or nothing. */
+/* One durable transaction for all n notices: appends a delivery per notice and, per name,
+ * upserts its work row: wanted + 1, hint = newest, and when the row was dead, held by a brake or
+ * had nothing outstanding: due = received, attempts = 0, problem cleared. All or nothing. */
 apr_status_t cs_store_accept(cs_store_t *store, const cs_notice_t *const *notices, int n,
                              apr_pool_t *ptemp, cs_result_t *res);
 
@@ -114,8 +114,8 @@ apr_status_t cs_store_lease_release(cs_store_t *store, const cs_lease_t *lease, 
 
 typedef enum { CS_WORK_READY = 0, CS_WORK_DEAD, CS_WORK_SUSPENDED } cs_work_state_e;
 
-/* Members of `hints` that name no system: why a look is asked for though no notice came in. A notice
- * that does come in removes them (design 6: never the deals' own notices). */
+/* Members of `hints` that name no system: why a look is asked for though no notice came in. A
+ * notice that does come in removes them (design 6: never the deals' own notices). */
 #define CS_CAUSE "cause:"
 #define CS_CAUSE_MAPPING CS_CAUSE "mapping" /* the mapping changed */
 #define CS_CAUSE_AGAIN CS_CAUSE "again"     /* a planned look at what waits or was refused */
@@ -137,9 +137,9 @@ typedef struct cs_work_t {
     const char *problem_class, *problem, *detail; /* of the last attempt; NULL = none */
 } cs_work_t;
 
-/* For each of the site names: does it have ready work, or a deal's next look, due at `now`? *pnext
- * (may be NULL) = earliest due time over all of them, 0 = none. Returned in p: const char * of the sites with due work,
- * oldest due first. */
+/* For each of the site names: does it have ready work, or a deal's next look, due at `now`?
+ * *pnext (may be NULL) = earliest due time over all of them, 0 = none. Returned in p: const char
+ * * of the sites with due work, oldest due first. */
 apr_status_t cs_store_sites_due(cs_store_t *store, const apr_array_header_t *sites, apr_time_t now,
                                 apr_array_header_t **pdue, apr_time_t *pnext, apr_pool_t *p,
                                 cs_result_t *res);
@@ -151,8 +151,8 @@ apr_status_t cs_store_sites_due(cs_store_t *store, const apr_array_header_t *sit
  * p. Nothing is marked: the lease is the mark. */
 apr_status_t cs_store_claim(cs_store_t *store, const cs_lease_t *lease, apr_time_t now, int max,
                             apr_array_header_t **pworks, apr_pool_t *p, cs_result_t *res);
-/* Reads wanted, seen, first and hints of these rows again (a plain read): what has come in since the
- * claim. Rows gone keep their values. */
+/* Reads wanted, seen, first and hints of these rows again (a plain read): what has come in since
+ * the claim. Rows gone keep their values. */
 apr_status_t cs_store_refresh(cs_store_t *store, apr_array_header_t *works, apr_pool_t *p,
                               cs_result_t *res);
 
@@ -161,8 +161,8 @@ int cs_work_notified(const cs_work_t *work);
 
 /* ---- deals ---- */
 
-/* A deal whose documents cannot be read is CS_EPARSE with the reason, and no sign of a damaged file:
- * only this deal waits for a person. */
+/* A deal whose documents cannot be read is CS_EPARSE with the reason, and no sign of a damaged
+ * file: only this deal waits for a person. */
 /* The deal with this external id, or *pdeal = NULL. */
 apr_status_t cs_store_deal_find(cs_store_t *store, const char *site, const char *system,
                                 const char *external_id, cs_deal_t **pdeal, apr_pool_t *p,
@@ -170,10 +170,10 @@ apr_status_t cs_store_deal_find(cs_store_t *store, const char *site, const char 
 apr_status_t cs_store_deal_load(cs_store_t *store, const char *site, apr_int64_t id,
                                 cs_deal_t **pdeal, apr_pool_t *p, cs_result_t *res);
 
-/* Deals of CRM `crm`, or of none yet, that were last looked at under another mapping than `digest` and
- * may still change (not closed, unlinked or gone): ids (apr_int64_t) above *pafter in their order, at
- * most max, from a bounded number of rows. *pafter moves to the last row that was looked at; *pleft
- * != 0 while there are rows behind it. */
+/* Deals of CRM `crm`, or of none yet, that were last looked at under another mapping than
+ * `digest` and may still change (not closed, unlinked or gone): ids (apr_int64_t) above *pafter
+ * in their order, at most max, from a bounded number of rows. *pafter moves to the last row that
+ * was looked at; *pleft != 0 while there are rows behind it. */
 apr_status_t cs_store_deals_of_mapping(cs_store_t *store, const char *site, const char *crm,
                                        const char *digest, int max, apr_int64_t *pafter,
                                        apr_array_header_t **pids, int *pleft, apr_pool_t *p,
@@ -194,9 +194,9 @@ typedef enum {
     CS_CHANGE_WORK_DONE, /* work, value = done: sets done; attempts 0, problem cleared; the row goes
                             when done >= wanted; else due = `at` */
     CS_CHANGE_WORK_LATER, /* work, at = due, result: attempts, state, problem from work; done
-                             unchanged, except that value > done sets it; seen rises to work's. A row that has
-                             nothing outstanding then is claimed at `at` all the same; a row that
-                             is not there is stored: nothing is lost */
+                             unchanged, except that value > done sets it; seen rises to work's.
+                             A row that has nothing outstanding then is claimed at `at` all the
+                             same; a row that is not there is stored: nothing is lost */
     CS_CHANGE_WORK_ADD, /* work: upsert of (site, kind, name) with wanted + 1 and due = the earlier
                            of both; for polls, timers, next looks. It counts as seen: it is no
                            notice. A row that was dead wakes up and keeps its problem */
@@ -205,8 +205,8 @@ typedef enum {
     CS_CHANGE_RESUME,   /* system = upstream: its suspended work becomes ready and due at `at` */
     CS_CHANGE_META,     /* name, text: per-site fact ("organization"); text NULL removes */
     CS_CHANGE_NEXT_LOOK, /* value = id of a deal, at = its next look, 0 = none */
-    CS_CHANGE_MERGE /* deal survives, value = id of the deal that goes: its aliases, journal and work
-                       are the survivor's from now on */
+    CS_CHANGE_MERGE      /* deal survives, value = id of the deal that goes: its aliases, journal
+                            and work are the survivor's from now on */
 } cs_change_e;
 
 typedef struct cs_change_t {
