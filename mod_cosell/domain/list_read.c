@@ -7,6 +7,7 @@
 #include <apr_strings.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "list_internal.h"
 
@@ -56,11 +57,11 @@ static void read_pc(cs_planning_t *pl, cs_listing_t *l)
         const char *shown = cs_item_key(cs_json_get(member, l->list->key), pl->p);
         cs_list_item_t *item = shown ? item_of(pl, l, cs_item_fold(shown, pl->p), shown) : NULL;
 
-        if (item && !item->pc_item) {
-            item->pc_item = member;
-        }
-        else {
+        if (!item) {
             l->pc_other++;
+        }
+        else if (!item->pc_item) {
+            item->pc_item = member; /* a twin goes with it */
         }
     }
 }
@@ -128,6 +129,15 @@ static void read_child(cs_planning_t *pl, cs_listing_t *l, const json_t *entry)
                own ? cs_column_get(own, row) : key_of_found(found, list->key_column), NULL);
 }
 
+/* Ourselves: whoever makes a record owns it unless somebody else is named, and is no member of a
+ * team. */
+static int is_caller(const cs_planning_t *pl, const char *id)
+{
+    const char *caller = cs_json_str(pl->look->metadata, "user");
+
+    return id && caller && !strcasecmp(id, caller);
+}
+
 /* A row of a child table has the table's column that names the user; a user has not. */
 static void read_user(cs_planning_t *pl, cs_listing_t *l, const json_t *entry)
 {
@@ -145,7 +155,9 @@ static void read_user(cs_planning_t *pl, cs_listing_t *l, const json_t *entry)
         }
         team = place->team ? place : team;
     }
-    take_child(pl, l, NULL, row, cs_json_get(row, l->list->key_column), team);
+    if (!is_caller(pl, cs_json_str(entry, "id"))) {
+        take_child(pl, l, NULL, row, cs_json_get(row, l->list->key_column), team);
+    }
 }
 
 static void read_related(cs_planning_t *pl, cs_listing_t *l)
@@ -176,6 +188,9 @@ static void read_own(cs_planning_t *pl, cs_listing_t *l, const char *name,
     int first = 0;
 
     l->occupied = json_is_object(found);
+    if (is_caller(pl, cs_json_str(found, "id"))) {
+        return;
+    }
     if (!found ||
         (l->occupied && !take_row(pl, l, cs_json_get(found, l->list->key_column), &item, &first))) {
         l->owner_unread = "the CRM did not show whom the record names";

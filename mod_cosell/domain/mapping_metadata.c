@@ -38,6 +38,21 @@ static int is_boundless(const cs_line_t *line)
     return line->type == CS_TYPE_TEXT && line->to_crm.on && line->crm && !line->to_crm.max;
 }
 
+/* Who we are is told with the metadata. */
+static int lists_users(const cs_mapping_kind_t *kind)
+{
+    int i;
+
+    for (i = 0; i < kind->lists->nelts; i++) {
+        const cs_list_t *list = APR_ARRAY_IDX(kind->lists, i, cs_list_t *);
+
+        if (!list->off && list->shape == CS_LIST_USERS) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static int kind_wants(const cs_mapping_kind_t *kind)
 {
     int i;
@@ -49,7 +64,7 @@ static int kind_wants(const cs_mapping_kind_t *kind)
             return 1;
         }
     }
-    return kind->tell.status || kind->tell.problem || state_by_label(kind);
+    return kind->tell.status || kind->tell.problem || state_by_label(kind) || lists_users(kind);
 }
 
 int cs_mapping_wants_metadata(const cs_mapping_t *mapping)

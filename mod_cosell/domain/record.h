@@ -16,8 +16,8 @@
  * cannot say; each is an object with exactly one member:
  *
  *   {"$number": "50000.00"}   a decimal, printed digit by digit
- *   {"$choice": "Out-Sold"}   a choice by its label; the planner resolves it by the metadata, so that
- *                             a CRM client never sees one
+ *   {"$choice": "Out-Sold"}   a choice by its label; the planner resolves it by the metadata, so
+ * that a CRM client never sees one
  *   {"$lookup": {...}}        symbolic, to be resolved in apply (deals 2); needs no mapping:
  *       "find"     its name, for messages and caches
  *       "table"    where to look
@@ -65,17 +65,18 @@ typedef struct cs_record_t {
     const char *version; /* opaque; equality only; the guard of a write */
     apr_time_t modified; /* 0 when unknown */
     json_t *row;         /* neutral row */
-    /* Rows that belong to it: {"<list>": [{"id", "version", "row": neutral row}, ...]}, in the order
-     * of their ids. A list that was asked for and could not be read is absent (unreadable, deals 2).
-     * NULL = none was asked for. A row of a record team has no version, its id is the user's. */
+    /* Rows that belong to it: {"<list>": [{"id", "version", "row": neutral row}, ...]}, in the
+     * order of their ids. A list that was asked for and could not be read is absent (unreadable,
+     * deals 2). NULL = none was asked for. A row of a record team has no version, its id is the
+     * user's. */
     json_t *related;
 } cs_record_t;
 
 /* Which related rows are read with a record. Made by the mapping, used by a CRM client. */
 typedef struct cs_related_t {
-    const char *list;   /* the list's name, the member of cs_record_t.related */
-    const char *table;  /* child table; NULL = the users of a record team */
-    const char *parent; /* its look-up column that points to the record */
+    const char *list;                  /* the list's name, the member of cs_record_t.related */
+    const char *table;                 /* child table; NULL = the users of a record team */
+    const char *parent;                /* its look-up column that points to the record */
     const json_t *where;               /* object column -> constant, or NULL */
     const apr_array_header_t *columns; /* const char *: at most one '/'; of a team: of its users */
     const char *team;                  /* record team: the name of its template */
@@ -83,16 +84,13 @@ typedef struct cs_related_t {
 
 /* Metadata of a CRM: what it says about its tables, as one document. (crm-apis.md A17, B8)
  *
- *   {"language": 1033, "tables": {"opportunity": {"label": "Opportunity", "key": "opportunityid",
- *     "name": "name",
- *     "keys": [{"columns": ["new_referralid"], "active": true}]   alternate keys; active false =
- *                                 its index is not built (yet): uniqueness is not enforced
- *     "columns": {"<column>": {
- *       "label": "Topic"          in the organisation's language; absent = none
- *       "type": "text" | "memo" | "integer" | "decimal" | "money" | "choice" | "choices" | "flag" |
- *               "date" | "instant" | "look-up" | "id" | "other"
- *       "max": 300                longest text in UTF-16 units
- *       "precision": 2            digits after the point of a number; absent = unknown
+ *   {"language": 1033, "user": "<id of the caller's own user>", "tables": {"opportunity": {"label":
+ * "Opportunity", "key": "opportunityid", "name": "name", "keys": [{"columns": ["new_referralid"],
+ * "active": true}]   alternate keys; active false = its index is not built (yet): uniqueness is not
+ * enforced "columns": {"<column>": { "label": "Topic"          in the organisation's language;
+ * absent = none "type": "text" | "memo" | "integer" | "decimal" | "money" | "choice" | "choices" |
+ * "flag" | "date" | "instant" | "look-up" | "id" | "other" "max": 300                longest text
+ * in UTF-16 units "precision": 2            digits after the point of a number; absent = unknown
  *       "create", "update", "read": true | false    what the caller may do
  *       "calculated": true        the CRM computes it; absent = false
  *       "targets": ["account"]    of a look-up
@@ -178,18 +176,18 @@ typedef struct cs_journal_t {
 
 /* The steps of a plan, in the order in which they must be applied. (deals 2) */
 typedef enum {
-    CS_STEP_CREATE,  /* make the row `table`(`id`) unless it exists */
-    CS_STEP_UPDATE,  /* change columns of the row, only if its version is still `guard` */
-    CS_STEP_REOPEN,  /* as UPDATE, of a closed row */
-    CS_STEP_CALL,    /* an action of the CRM: "WinOpportunity" with parameters */
+    CS_STEP_CREATE,   /* make the row `table`(`id`) unless it exists */
+    CS_STEP_UPDATE,   /* change columns of the row, only if its version is still `guard` */
+    CS_STEP_REOPEN,   /* as UPDATE, of a closed row */
+    CS_STEP_CALL,     /* an action of the CRM: "WinOpportunity" with parameters */
     CS_STEP_PATCH_PC, /* JSON Patch of a referral: planned and shown; `send` says whether it is sent
-                      */
-    CS_STEP_DELETE, /* remove the row of a list, only if its version is still `guard`; done when
-                       there is none */
-    CS_STEP_JOIN,   /* make a user a member of the record team `call` of row `table`(`id`): columns =
-                       {"user": look-up}; done when the user is one already */
-    CS_STEP_ENSURE  /* the row which the look-up columns = {"row": look-up} finds exists afterwards;
-                       nothing is written when it does already */
+                       */
+    CS_STEP_DELETE,   /* remove the row of a list, only if its version is still `guard`; done when
+                         there is none */
+    CS_STEP_JOIN,  /* make a user a member of the record team `call` of row `table`(`id`): columns =
+                      {"user": look-up}; done when the user is one already */
+    CS_STEP_ENSURE /* the row which the look-up columns = {"row": look-up} finds exists afterwards;
+                      nothing is written when it does already */
 } cs_step_kind_e;
 const char *cs_step_kind_name(cs_step_kind_e kind);
 
@@ -204,16 +202,17 @@ typedef struct cs_step_t {
     const char *call;  /* CALL: action name */
     json_t *columns;   /* neutral row to write; CALL: parameters; PATCH_PC: array of operations */
     apr_array_header_t *lines; /* const char *: the mapping lines this step writes */
-    /* {"<line>": ["<column>", ...]}: the columns each line brought, so that a refused line can be left
-     * out and the rest sent (deals 2). Lines of a group are one part, under the first of them, and
-     * leaving out one leaves out all. Columns of no line (state, what the seller reads, constants)
-     * are named under CS_LINE_STATE, CS_LINE_TELL, "$start". NULL for steps of one line. */
+    /* {"<line>": ["<column>", ...]}: the columns each line brought, so that a refused line can be
+     * left out and the rest sent (deals 2). Lines of a group are one part, under the first of them,
+     * and leaving out one leaves out all. Columns of no line (state, what the seller reads,
+     * constants) are named under CS_LINE_STATE, CS_LINE_TELL, "$start". NULL for steps of one line.
+     */
     json_t *parts;
     const char *travels; /* one of columns that is no reason for a write: of no part, and left out
                             with the rest when every other one is; NULL = none */
-    const char *list; /* the step is about a row of this list; NULL = about the record itself */
-    int after;                 /* index of the step that must have succeeded first, -1 = none */
-    const char *why;           /* for people: "Partner Center moved to Closed/Won" */
+    const char *list;    /* the step is about a row of this list; NULL = about the record itself */
+    int after;           /* index of the step that must have succeeded first, -1 = none */
+    const char *why;     /* for people: "Partner Center moved to Closed/Won" */
 } cs_step_t;
 
 #endif

@@ -63,7 +63,7 @@ typedef struct subject_t {
 } subject_t;
 
 typedef struct run_t {
-    json_t *organization;
+    json_t *organization, *caller;
     apr_int64_t language; /* 0 = not known */
     cs_result_t trouble;  /* passing: nothing is told, for it would be kept */
     int calls;
@@ -145,8 +145,9 @@ static apr_status_t ask_all(cs_crm_t *crm, run_t *run, subject_t *subjects, int 
     apr_status_t rv;
     int i, j;
 
-    cs_dyn_batch_init(&batch, crm, n * ASK_COUNT + 1, p);
+    cs_dyn_batch_init(&batch, crm, n * ASK_COUNT + 2, p);
     ask(&batch, run, &run->organization, "the organisation", "organizations?$select=languagecode");
+    ask(&batch, run, &run->caller, "the caller", "WhoAmI");
     for (i = 0; i < n; i++) {
         for (j = 0; j < ASK_COUNT; j++) {
             ask(&batch, run, &subjects[i].answers[j], subjects[i].name,
@@ -514,6 +515,9 @@ static json_t *document_of(cs_crm_t *crm, run_t *run, const subject_t *subjects,
     run->language = language_of(run, subjects, n);
     if (run->language) {
         json_object_set_new(document, "language", json_integer(run->language));
+    }
+    if (cs_json_str(run->caller, "UserId")) {
+        json_object_set_new(document, "user", json_string(cs_json_str(run->caller, "UserId")));
     }
     for (i = 0; i < n; i++) {
         table = table_of(run, &subjects[i]);
