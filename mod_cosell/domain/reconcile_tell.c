@@ -129,7 +129,7 @@ static const char *was_refused(const cs_planning_t *pl, const cs_line_view_t *vi
     const json_t *pc = cs_json_get(refused, "pc");
 
     return refused && view->pc && (!pc || json_equal(pc, view->pc)) ? cs_json_str(refused, "why")
-                                                                   : NULL;
+                                                                    : NULL;
 }
 
 static void read_line(const cs_planning_t *pl, const cs_line_view_t *view, news_t *news)
@@ -141,11 +141,8 @@ static void read_line(const cs_planning_t *pl, const cs_line_view_t *view, news_
         note(news->waits, apr_psprintf(pl->p, "Waiting for %s: %s", line_words(pl, view), waits));
     }
     else if (view->verdict == CS_VERDICT_TO_CRM && was_refused(pl, view)) {
-        note(news->lasts,
-             apr_psprintf(pl->p, "%s: %s: %s", line_words(pl, view),
-                          line_of(pl, view->line) ? "was refused by the CRM"
-                                                  : "the CRM refused it",
-                          was_refused(pl, view)));
+        note(news->lasts, apr_psprintf(pl->p, "%s: %s: %s", line_words(pl, view),
+                                       "was refused by the CRM", was_refused(pl, view)));
     }
     else if (view->verdict == CS_VERDICT_HELD && view->rest) {
         note(news->conflicts, conflict_words(pl, view));
@@ -381,10 +378,23 @@ void cs_plan_tell(cs_planning_t *pl)
 
 /* ---- columns ---- */
 
+/* The CRM makes `shown` of this very text. What a write that showed nothing, or was refused, left
+ * behind is seen now. */
+static int is_kept(json_t *kept, const char *text, const char *shown)
+{
+    if (!kept || differs(cs_json_str(kept, "wrote"), text)) {
+        return 0;
+    }
+    if (!cs_json_get(kept, "read")) {
+        json_object_set_new(kept, "read", shown ? json_string(shown) : json_null());
+    }
+    return !differs(cs_json_str(kept, "read"), shown);
+}
+
 static void tell_column(const cs_planning_t *pl, json_t *columns, const char *column,
                         const char *text)
 {
-    const json_t *kept = column ? cs_json_get(cs_json_get(pl->plan->told, "kept"), column) : NULL;
+    json_t *kept = column ? cs_json_get(cs_json_get(pl->plan->told, "kept"), column) : NULL;
     const char *shown = shown_text(pl, column),
                *canonical = text ? cs_text_canonical(text, pl->p) : NULL;
 
@@ -394,8 +404,7 @@ static void tell_column(const cs_planning_t *pl, json_t *columns, const char *co
     if (!differs(canonical, shown)) {
         return;
     }
-    if (kept && !differs(cs_json_str(kept, "wrote"), canonical) &&
-        !differs(cs_json_str(kept, "read"), shown)) {
+    if (is_kept(kept, canonical, shown)) {
         return; /* the CRM does not keep it as written; the same again would end the same */
     }
     json_object_set_new(columns, column, canonical ? json_string(canonical) : json_null());
@@ -506,10 +515,7 @@ static const char *marked_name(const cs_planning_t *pl, const char *mark, const 
 /* The CRM made something else of this very mark; the same again would end the same. */
 static int mark_not_kept(const cs_planning_t *pl, const char *mark)
 {
-    const json_t *kept = cs_json_get(cs_json_get(pl->plan->told, "kept"), SHOWN_MARK);
-
-    return kept && !differs(cs_json_str(kept, "wrote"), mark) &&
-           !differs(cs_json_str(kept, "read"), pl->marked);
+    return is_kept(cs_json_get(cs_json_get(pl->plan->told, "kept"), SHOWN_MARK), mark, pl->marked);
 }
 
 static void tell_mark(const cs_planning_t *pl, json_t *columns, const json_t *written)
@@ -575,7 +581,11 @@ static void keep_mark(json_t *kept, const cs_mapping_kind_t *kind, const json_t 
 {
     const char *name = kind->tell.mark ? cs_json_str(wrote, kind->tell.mark) : NULL, *mark = NULL;
 
-    if (name && cs_json_get(after, kind->tell.mark)) {
+    if (name && !after) {
+        after_marks(&kind->tell, name, &mark);
+        json_object_set_new(kept, SHOWN_MARK, json_pack("{s:s?}", "wrote", mark));
+    }
+    else if (name && cs_json_get(after, kind->tell.mark)) {
         after_marks(&kind->tell, name, &mark);
         keep_text(kept, SHOWN_MARK, mark, cs_json_str(after, SHOWN_MARK));
     }
@@ -598,7 +608,11 @@ void cs_tell_keep(json_t *told, const cs_mapping_kind_t *kind, const json_t *wro
         const json_t *value = columns[i] ? cs_json_get(after, columns[i]) : NULL;
         const char *shown;
 
-        if (!columns[i] || !cs_json_get(wrote, columns[i]) || !value) {
+        if (!columns[i] || !cs_json_get(wrote, columns[i]) || (after && !value)) {
+            continue;
+        }
+        if (!after) {
+            json_object_set_new(kept, columns[i], json_pack("{s:s?}", "wrote", meant));
             continue;
         }
         shown = json_is_string(value) ? cs_text_canonical(json_string_value(value), ptemp) : NULL;
