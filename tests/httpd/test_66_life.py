@@ -64,7 +64,7 @@ def test_lead_becomes_a_crm_lead(world):
     assert deal["state"] == "linked" and deal["kind"] == "lead", (deal, world.work(referral))
     record = world.crm.row("leads", deal["record_id"])
     assert record["subject"] == referral["name"] and record["companyname"] == referral["customerProfile"]["name"]
-    assert record["lastname"] == "Example" and record["emailaddress1"] == "ada@customer.example"
+    assert record["lastname"] == "Example" and record["emailaddress1"] == referral["customerProfile"]["team"][0]["email"]
     since = world.crm.last_request()
     world.looked(referral)
     assert writes(world, since) == []

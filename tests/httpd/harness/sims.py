@@ -5,10 +5,13 @@ import os
 import select
 import subprocess
 import time
+import uuid
 
 import requests
 
 from .paths import BUILD, PYTHON, SANDBOX
+
+WRITING = ("PATCH", "POST", "DELETE", "PUT")
 
 
 class Simulator:
@@ -80,6 +83,15 @@ class Simulator:
             query["method"] = method
         return self.get("requests", **query)
 
+    def writes(self, since=0, path=None):
+        """Requests that change something: lone ones and operations inside batches, never a batch's envelope nor signing in."""
+        return [r for r in self.requests(path, since=since) if r["method"] in WRITING and "/oauth2/" not in r["path"]
+                and not r["path"].endswith("/$batch")]
+
+    def round_trips(self, since=0):
+        """HTTP requests but for signing in: a batch is one, whatever is in it."""
+        return [r for r in self.requests(since=since) if "/oauth2/" not in r["path"] and not r.get("batch")]
+
     def last_request(self):
         entries = self.get("requests", limit=1)
         return entries[-1]["n"] if entries else 0
@@ -150,6 +162,7 @@ class Dynamics(Simulator):
 
 
 def referral(name, **members):
+    """Complete; its contact is nobody else's, since Dynamics' own duplicate rules go by e-mail."""
     document = {
         "name": name, "type": "Shared", "qualification": "SalesQualified", "direction": "Incoming", "status": "New",
         "substatus": "Pending",
@@ -157,7 +170,7 @@ def referral(name, **members):
                             "address": {"addressLine1": "1 Main Street", "addressLine2": "", "city": "Redmond", "state": "WA",
                                         "postalCode": "98052", "country": "US"},
                             "team": [{"firstName": "Ada", "lastName": "Example", "phoneNumber": "+1 425 555 0100",
-                                      "email": "ada@customer.example"}]},
+                                      "email": "ada.%s@customer.example" % uuid.uuid4().hex[:12]}]},
         "consent": {"consentToToShareInfoWithOthers": True, "consentToContact": True,
                     "consentToShareReferralWithMicrosoftSellers": True},
         "details": {"notes": "Notes of " + name, "dealValue": 50000.0, "currency": "USD",

@@ -189,6 +189,15 @@ class World:
         self.settled(deadline)
         return self.deal(referral)
 
+    def advanced(self, condition, step=120, deadline=30, what=None):
+        """Moves the module's clock on in steps until the condition holds: for what waits minutes or hours."""
+        def check():
+            value = condition()
+            if not value:
+                self.server.clock(advance=step)
+            return value
+        return wait_for(check, deadline, what, every=1.2)
+
     def journal(self, referral=None):
         if referral is None:
             return self.server.sql("SELECT * FROM journal ORDER BY id")
