@@ -336,6 +336,7 @@ static void test_describe_is_one_bounded_line_without_secrets(void **state)
     big[5000] = '\0';
     text = cs_http_describe(&r, &get, big, p);
     assert_in_range(strlen(text), 300, 350);
+    assert_string_equal(text + strlen(text) - 4, "x\xe2\x80\xa6"); /* and says that it was cut */
     /* cut inside a character of two bytes */
     for (int i = 0; i < 5000; i += 2) {
         memcpy(big + i, "\xc3\xbc", 2);
@@ -344,8 +345,7 @@ static void test_describe_is_one_bounded_line_without_secrets(void **state)
     big[1] = 'y';
     memmove(big + 1, big + 2, 4999);
     text = cs_http_describe(&r, &get, big, p);
-    assert_int_equal((unsigned char)text[strlen(text) - 1] & 0xc0, 0x80);
-    assert_int_equal((unsigned char)text[strlen(text) - 2], 0xc3);
+    assert_string_equal(text + strlen(text) - 5, "\xc3\xbc\xe2\x80\xa6");
     assert_has_not(cs_http_describe(&r, &get, "client_secret=hunter2 refused", p), "hunter2");
 }
 
