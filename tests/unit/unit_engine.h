@@ -280,7 +280,7 @@ static inline row_t *put_row(const char *table, const char *id, const char *colu
     row->table = apr_pstrdup(W->p, table);
     row->id = apr_pstrdup(W->p, id);
     row->version = 1;
-    row->row = json_incref(js(W->p, columns));
+    row->row = js(W->p, columns);
     return row;
 }
 
@@ -456,7 +456,7 @@ static void write_one(cs_crm_write_t *write, apr_pool_t *p)
         cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_CONFLICT, "http:412", "it was changed");
         return;
     }
-    json_object_update(row->row, json_deep_copy(write->row));
+    json_object_update(row->row, cs_json_own(json_deep_copy(write->row), W->p));
     row->version++;
     W->rows_written += !strcmp(write->table, "opportunity");
     write->record = write->columns ? record_of(row, write->columns, p) : NULL;
