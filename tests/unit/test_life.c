@@ -3,7 +3,7 @@
 
 #include "mod_cosell/domain/reconcile_internal.h"
 
-#define PROFILE "conf/mapping/dynamics365-full.json"
+#define PROFILE "conf/mapping/dynamics365.json"
 #define NEW_ID "33333333-0000-4000-8000-000000000003"
 
 /* A CRM of several tables around one referral. */
