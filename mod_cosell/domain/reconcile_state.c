@@ -414,10 +414,25 @@ static int moved(const char *was, const char *now)
     return strncmp(was, now, len) || (was[len] != '/' && was[len] != '\0');
 }
 
-void cs_plan_state(cs_planning_t *pl)
+/* A row that we made and did not hear of was open: who found it closed since is a person. */
+static const json_t *seen_state(const cs_planning_t *pl, const json_t *now)
 {
     const json_t *seen = cs_image_side(pl->look->deal, CS_LINE_STATE, "crm");
+    json_t *open;
+
+    if (seen || pl->creating || pl->first || pl->row_state <= 0 || !now ||
+        !cs_intent_creates(pl->look->deal)) {
+        return seen;
+    }
+    open = cs_json_own(json_deep_copy(now), pl->p);
+    json_object_set_new(open, state_column(pl), json_integer(0));
+    return open;
+}
+
+void cs_plan_state(cs_planning_t *pl)
+{
     json_t *now = pl->creating ? NULL : cs_state_columns(pl->kind, pl->row, pl->p);
+    const json_t *seen = seen_state(pl, now);
     int pc_moved = moved(pl->pc_was, pl->pc_now);
     int crm_moved = seen && now && !json_equal(seen, now);
 

@@ -368,8 +368,8 @@ static apr_status_t alias_record(cs_batch_t *b, cs_item_t *item, cs_result_t *re
 /* The record has turned into another: the former one's alias stays. */
 static int has_moved(const cs_item_t *item, const cs_deal_t *before)
 {
-    return item->deal->record_id && before->record_id && before->state != CS_DEAL_NEW &&
-           strcmp(item->deal->record_id, before->record_id);
+    return item->deal->record_id && before->record_id && before->kind && item->deal->kind &&
+           strcmp(item->deal->kind, before->kind) != 0;
 }
 
 /* {"<line>": why it waits or was refused} */

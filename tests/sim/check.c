@@ -294,7 +294,8 @@ static void check_line(const referral_t *r, const row_t *row, const cs_line_view
         ok = touched || (view->pc && strstr(cs_json_print(view->pc, p), "REFUSE"));
         break;
     case CS_VERDICT_SKIPPED:
-        ok = touched || by_value || !strcmp(view->line, "expires") || !strcmp(view->line, "stage") || !strcmp(view->line, "ext") ||
+        /* A user who closes a row that was made by halves keeps its flag at the CRM's own beginning. */
+        ok = touched || by_value || (!strcmp(view->line, "visible") && (row->touched & TOUCHED_STATE)) || !strcmp(view->line, "expires") || !strcmp(view->line, "stage") || !strcmp(view->line, "ext") ||
              (!strcmp(view->line, "$state") && !strcmp(cs_json_str(doc, "status"), "Closed"));
         break;
     default:

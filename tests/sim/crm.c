@@ -169,6 +169,28 @@ cs_record_t *record_of(const row_t *row, const apr_array_header_t *columns, cons
     return record;
 }
 
+/* ---- what becomes of a lead ---- */
+
+static row_t *qualify_row(row_t *lead, json_t *text, const char *by)
+{
+    char id[40];
+    json_t *made;
+    row_t *row;
+
+    make_guid(id);
+    row = row_new("opportunity", id);
+    made = json_pack("{s:i, s:i, s:b, s:O?, s:b}", "statecode", 0, "statuscode", 1, "isrevenuesystemcalculated", 0, "name",
+                     json_object_get(text, "subject"), "cosell_sync", 0);
+    store_row(row, made);
+    json_decref(made);
+    json_object_set_new(text, "statecode", json_integer(1));
+    json_object_set_new(text, "statuscode", json_integer(3));
+    json_object_set_new(text, "qualifyingopportunityid", json_pack("{s:s, s:s}", "table", "opportunity", "id", id));
+    S->qualified++;
+    trace("crm: lead %s is qualified %s: opportunity %s", lead->id, by, id);
+    return row;
+}
+
 /* ---- what users do ---- */
 
 static void user_value(json_t *text)
@@ -267,6 +289,36 @@ static unsigned user_edits(json_t *text)
         return TOUCHED_STATE;
     }
     return user_closes(text);
+}
+
+/* What a seller does on purpose. 0 = the row does not allow it. */
+int user_does(row_t *row, act_e act)
+{
+    json_t *text = parse(row->text);
+    int state = (int)json_integer_value(cs_json_get(text, "statecode")), lead = !strcmp(row->table, "lead");
+    int open = act == ACT_OPEN, ok = state == 0 || open || act == ACT_DELETE;
+
+    ok = ok && !(lead && (act == ACT_HOLD || (open && state == 0)));
+    if (ok && act == ACT_DELETE) {
+        row->exists = 0;
+        row->deleted = 1;
+    }
+    else if (ok && lead && act == ACT_WIN) {
+        qualify_row(row, text, "by hand");
+    }
+    else if (ok && act == ACT_EDIT) {
+        json_object_set_new(text, "description", json_string("edited by the seller"));
+    }
+    else if (ok) {
+        json_object_set_new(text, "statecode", json_integer(act == ACT_WIN ? 1 : act == ACT_LOSE ? 2 : 0));
+        json_object_set_new(text, "statuscode", json_integer(act == ACT_WIN ? 3 : act == ACT_LOSE ? 4 : act == ACT_HOLD ? 2 : 1));
+    }
+    if (ok) {
+        store_row(row, text);
+        trace("user: act %d on %s %s: %s", (int)act, row->table, row->id, row->text);
+    }
+    json_decref(text);
+    return ok;
 }
 
 static row_t *some_opportunity(void)
@@ -519,6 +571,9 @@ static int put_column(json_t *text, const char *column, const json_t *value, apr
         violation("a write sends %s for column %s", cs_json_print(value, p), column);
         return 0;
     }
+    if (S->no_hold && !strcmp(column, "statuscode") && json_integer_value(value) == 2) {
+        return 1; /* the organisation has a rule of its own against it */
+    }
     *pwhy = "the value was refused";
     if (json_is_string(value) && strstr(json_string_value(value), "REFUSE")) {
         return 0;
@@ -633,7 +688,7 @@ static void judge_changes(const cs_crm_write_t *write, const json_t *before, con
     json_object_foreach((json_t *)write->row, column, value) {
         int same = json_equal(cs_json_get(before, column), cs_json_get(after, column)) ||
                    (!cs_json_get(before, column) && json_is_null(cs_json_get(after, column)));
-        changed += !same;
+        changed += !same || (S->no_hold && !strcmp(column, "statuscode"));
         (void)value;
     }
     if (!changed) {
@@ -660,7 +715,7 @@ static int may_update(cs_crm_write_t *write, const row_t *row, const json_t *tex
         violation("a closed row is written to: %s %s", row->id, json_dumps(write->row, JSON_COMPACT));
         return 0;
     }
-    if (json_is_integer(state) && json_integer_value(state) != 0) {
+    if (json_is_integer(state) && json_integer_value(state) != 0 && strcmp(row->table, "lead")) {
         violation("a row is closed by an update: %s", json_dumps(write->row, JSON_COMPACT));
         return 0;
     }
@@ -705,6 +760,13 @@ static void call_action(cs_crm_write_t *write, apr_pool_t *p)
     text = cs_json_own(parse(row->text), p);
     if (json_integer_value(cs_json_get(text, "statecode")) != 0) {
         fail(&write->result, p, CS_CLASS_REFUSED, "http:400", "the opportunity is closed already");
+        return;
+    }
+    if (!strcmp(write->call, "QualifyLead")) {
+        const row_t *made = qualify_row(row, text, "by us");
+        write->created = cs_json_own(json_pack("[{s:s, s:s}]", "table", "opportunity", "id", made->id), p);
+        store_row(row, text);
+        S->crm_writes++;
         return;
     }
     status = status == -1 ? (win ? 3 : 4) : status;

@@ -215,13 +215,13 @@ void interfere(void)
 }
 
 /* The child's exit: 0 it ended by itself, 1 it was killed, -1 something is wrong. */
-int runner_life(int batches, int may_die)
+int runner_life_until(int batches, long instants)
 {
     pid_t pid;
     int status;
 
     S->lives++;
-    S->crash_left = may_die ? 1 + pick(chance(700) ? 10 : 40) : 0;
+    S->crash_left = instants;
     pid = fork();
     if (pid == 0) {
         alarm(LIFE_SECONDS);
@@ -233,7 +233,7 @@ int runner_life(int batches, int may_die)
         return -1;
     }
     S->crash_left = 0;
-    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && may_die) {
+    if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && instants) {
         S->kills++;
         return 1;
     }
@@ -242,6 +242,11 @@ int runner_life(int batches, int may_die)
         return -1;
     }
     return *S->violation ? -1 : 0;
+}
+
+int runner_life(int batches, int may_die)
+{
+    return runner_life_until(batches, may_die ? 1 + pick(chance(700) ? 10 : 40) : 0);
 }
 
 /* ---- is there anything to do? ---- */

@@ -1,5 +1,6 @@
 /* tests/sim/main.c: rounds of chaos, healing and checking.
  *
+ *   sim walk | walk-quickly       every path of a referral instead (walk.c)
  *   sim [--seed N] [--steps N] [--rounds N] [--worlds N] [--seconds N] [--mapping FILE] [--state DIR] [--verbose]
  */
 #include <stddef.h>
@@ -26,7 +27,7 @@ cs_node_config_t node_config;
 
 static cs_upstream_t pc_upstream = { .name = CS_UPSTREAM_PC }, crm_upstream = { .name = CRM };
 static const char *mapping_path = "tests/sim/mapping.json", *state_root;
-static int steps = 100, rounds = 6, worlds = 1, seconds;
+static int steps = 100, rounds = 6, worlds = 1, seconds, walk;
 static unsigned long long first_seed;
 static char state_dir[400];
 
@@ -121,7 +122,7 @@ static void jump(void)
     }
 }
 
-static void accept_here(void)
+void accept_here(void)
 {
     cs_store_t *store;
     apr_pool_t *p;
@@ -169,7 +170,7 @@ static void step(void)
 
 /* ---- healing ---- */
 
-static void heal(void)
+void heal(void)
 {
     int left = HEAL_BATCHES, batches;
 
@@ -259,9 +260,14 @@ static void one_round(void)
 
 /* ---- worlds ---- */
 
-static void begin_world(unsigned long long seed)
+void begin_world(unsigned long long seed)
 {
-    memset(S, 0, offsetof(sim_t, trace) + 1);
+    /* What no world has used yet is zero. */
+    memset(S->referral, 0, sizeof(referral_t) * (size_t)S->referrals);
+    memset(S->row, 0, sizeof(row_t) * (size_t)S->rows);
+    memset(S->event, 0, sizeof(S->event));
+    memset(S, 0, offsetof(sim_t, referral));
+    S->trace[0] = '\0';
     S->seed = seed;
     S->random = seed * 0x2545F4914F6CDD1Dull + 1;
     S->boot = 1000000000;
@@ -312,6 +318,11 @@ static void read_arguments(int argc, char **argv)
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (!strcmp(name, "--verbose")) {
             verbose = 1;
+            continue;
+        }
+        if (!strcmp(name, "walk") || !strcmp(name, "walk-quickly")) {
+            walk = strcmp(name, "walk") ? 2 : 1;
+            mapping_path = "tests/sim/walk.json";
             continue;
         }
         i++;
@@ -386,7 +397,11 @@ int main(int argc, char **argv)
     find_place();
     configure(p);
     cs_log_set(log_line, log_wanted, NULL);
-    for (i = 0; (i < worlds || (seconds && time(NULL) - began < seconds)) && !bad; i++) {
+    if (walk) {
+        good = walk_all(walk == 2);
+        bad = !good;
+    }
+    for (i = 0; !walk && (i < worlds || (seconds && time(NULL) - began < seconds)) && !bad; i++) {
         if (run_world(first_seed + (unsigned long long)i)) {
             good++;
         }

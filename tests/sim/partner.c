@@ -196,6 +196,9 @@ static void set_state(referral_t *r, json_t *doc, const char *status, const char
     if (!strcmp(status, "Closed")) {
         stamp(doc, "closedDateTime", their_time());
     }
+    if (!strcmp(status, "Active")) {
+        stamp(doc, "acceptedDateTime", their_time());
+    }
     r->moved_at = S->boot;
 }
 
@@ -319,6 +322,38 @@ void referral_new(void)
         announce(other);
     }
     announce(own);
+}
+
+/* ---- one path of the machine ---- */
+
+referral_t *referral_walk(int lead, const char *status, const char *substatus)
+{
+    referral_t *r = add_referral(ORG_OWN, NULL, 0);
+    json_t *doc = first_doc(r, 1);
+
+    json_object_set_new(doc, "name", json_string("Deal"));
+    json_object_set_new(cs_json_get(doc, "details"), "notes", json_string("Notes"));
+    json_object_set_new(cs_json_get(doc, "details"), "dealValue", json_integer(50000));
+    json_object_set_new(cs_json_get(doc, "details"), "currency", json_string("USD"));
+    json_object_set_new(doc, "salesStage", json_string("20"));
+    if (lead) {
+        json_object_set_new(doc, "type", json_string("Independent"));
+        json_object_set_new(doc, "qualification", json_string("Direct"));
+    }
+    set_state(r, doc, status, substatus);
+    add_version(r, doc);
+    json_decref(doc);
+    return r;
+}
+
+void referral_moves(referral_t *r, const char *status, const char *substatus)
+{
+    json_t *doc = referral_doc(r);
+
+    set_state(r, doc, status, substatus);
+    add_version(r, doc);
+    json_decref(doc);
+    trace("portal: %s is %s/%s", r->id, status, substatus);
 }
 
 static void move_state(referral_t *r, json_t *doc)

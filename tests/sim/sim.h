@@ -105,6 +105,8 @@ typedef struct sim_t {
     int serial;
     int referrals, rows, names;
     long pc_reads, crm_reads, crm_writes, creates, kills, lives, accepts, nested, conflicts, unguarded_calls, steps;
+    int no_hold;                 /* the CRM does not keep an opportunity on hold */
+    int qualified;               /* leads that became opportunities */
     apr_int64_t told;            /* the newest journal line that was traced */
     char violation[1000];
     size_t traced;
@@ -113,6 +115,9 @@ typedef struct sim_t {
     event_t event[EVENTS_MAX];
     char trace[TRACE_MAX];
 } sim_t;
+
+/* What a seller does in a walk. */
+typedef enum { ACT_NONE, ACT_HOLD, ACT_OPEN, ACT_WIN, ACT_LOSE, ACT_DELETE, ACT_EDIT, ACTS } act_e;
 
 extern sim_t *S;
 extern cs_site_config_t site_config;
@@ -137,6 +142,8 @@ void referral_edit(int hot);
 json_t *referral_doc(const referral_t *r);      /* the newest; new reference */
 cs_card_t *card_of(json_t *doc, apr_pool_t *p);
 referral_t *referral_by_id(const char *id);
+referral_t *referral_walk(int lead, const char *status, const char *substatus);
+void referral_moves(referral_t *r, const char *status, const char *substatus);
 int customer_is_ambiguous(int customer);
 const char *customer_name(int customer);
 const char *customer_postal(int customer);
@@ -147,6 +154,7 @@ apr_time_t events_next(void);
 /* crm.c: the CRM */
 void crm_seed(void);
 void crm_edit(void);
+int user_does(row_t *row, act_e act);
 row_t *row_by_id(const char *table, const char *id);
 cs_record_t *record_of(const row_t *row, const apr_array_header_t *columns, const apr_array_header_t *lookups, int expand, apr_pool_t *p);
 int crm_overtaken(void *http);
@@ -155,10 +163,19 @@ int crm_overtaken(void *http);
 void accept_events(cs_store_t *store, int max, int lossy);
 void interfere(void);            /* somebody else acts while a call is under way */
 int runner_life(int batches, int may_die);
+int runner_life_until(int batches, long instants);   /* dies at that instant; 0 = lives on */
 void run_nested(void);
 int nested_now(void);
 int work_is_due(void);
 apr_time_t work_next(void);      /* earliest due time on the wall clock, 0 = none */
+
+/* main.c */
+void begin_world(unsigned long long seed);
+void accept_here(void);
+void heal(void);
+
+/* walk.c: every path of Partner Center's machine. 1 = all of them end as they should. */
+int walk_all(int quick);
 
 /* check.c */
 void check_world(void);

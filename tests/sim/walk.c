@@ -1,0 +1,566 @@
+/* tests/sim/walk.c: every path of a referral through Partner Center's machine, times what its seller does meanwhile in the CRM, times a death at every instant of every look.
+ *
+ * A path is a sequence of states; at some of them a notice makes the engine look, so that a deal is first met at each state and states go by unseen. What must be true at the end follows from
+ * the path alone, and is said here a second time, in other words than the mapping's.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mod_cosell/base/pool.h"
+#include "sim.h"
+
+#define STATES_MAX 4
+#define PACE apr_time_from_sec(30)
+#define SEED 20261122
+
+typedef struct state_t {
+    const char *status, *substatus;
+} state_t;
+
+#define NEW_PENDING { "New", "Pending" }
+#define NEW_RECEIVED { "New", "Received" }
+
+static const state_t accepted = { "Active", "Accepted" };
+static const char *const ends[] = { "Won", "Lost", "Declined", "Expired", "Error" };
+#define ENDS ((int)(sizeof(ends) / sizeof(ends[0])))
+
+typedef struct path_t {
+    state_t state[STATES_MAX];
+    int states;
+    unsigned looked;             /* bit i: a notice at state i; the last one always */
+    int lead, no_hold;
+    act_e act;
+    int at;                      /* the act comes after the look at this state */
+    int crash_look;              /* the look that dies, -1 = none */
+    long crash_at;               /* at its nth instant */
+    int late;                    /* the dead runner comes back only for the next notice */
+} path_t;
+
+static const char *only_path;   /* WALK: the one to run */
+static long paths, points, bad;
+static int quick;
+
+static const char *const acts[] = { "nothing", "puts it on hold", "goes on with it", "wins it", "loses it", "deletes it", "edits it" };
+
+static void describe(char *out, size_t size, const path_t *path)
+{
+    size_t n = 0;
+    int i;
+
+    n += (size_t)snprintf(out + n, size - n, "%s%s:", path->lead ? "lead" : "opportunity", path->no_hold ? " that cannot be held" : "");
+    for (i = 0; i < path->states; i++) {
+        n += (size_t)snprintf(out + n, size - n, " %s/%s%s", path->state[i].status, path->state[i].substatus, path->looked & (1u << i) ? "" : " (unseen)");
+        if (path->act && path->at == i) {
+            n += (size_t)snprintf(out + n, size - n, ", the seller %s,", acts[path->act]);
+        }
+    }
+    if (path->crash_look >= 0) {
+        snprintf(out + n, size - n, "; look %d dies at instant %ld%s", path->crash_look + 1, path->crash_at, path->late ? " and comes back late" : "");
+    }
+}
+
+/* ---- one walk ---- */
+
+typedef struct walk_t {
+    const path_t *path;
+    referral_t *referral;
+    int crashed, acted;          /* the look died; the seller could do it */
+    act_e on_lead;               /* what was done was done to a lead */
+    int made_by_hand;            /* the seller qualified the lead */
+} walk_t;
+
+static row_t *only(const char *table)
+{
+    row_t *found = NULL;
+    int i;
+
+    for (i = 0; i < S->rows; i++) {
+        if (!strcmp(S->row[i].table, table)) {
+            if (found) {
+                violation("there are two rows of table %s: %s and %s", table, found->id, S->row[i].id);
+            }
+            found = &S->row[i];
+        }
+    }
+    return found;
+}
+
+static row_t *current(void)
+{
+    row_t *opportunity = only("opportunity");
+
+    return opportunity ? opportunity : only("lead");
+}
+
+static void look_here(walk_t *w, int number)
+{
+    const path_t *path = w->path;
+    int last = number + 1 == __builtin_popcount(path->looked);
+
+    event_push((int)(w->referral - S->referral), 0, 0);
+    accept_here();
+    if (number == path->crash_look) {
+        w->crashed = runner_life_until(20, path->crash_at) == 1;
+        if (w->crashed && path->late && !last) {
+            return;
+        }
+    }
+    heal();
+}
+
+static void act_here(walk_t *w)
+{
+    row_t *row = current();
+
+    if (row && row->exists) {
+        w->on_lead = !strcmp(row->table, "lead") ? w->path->act : ACT_NONE;
+        w->acted = user_does(row, w->path->act);
+        w->made_by_hand = w->acted && w->on_lead == ACT_WIN;
+    }
+}
+
+static void go(walk_t *w)
+{
+    const path_t *path = w->path;
+    int i, looks = 0;
+
+    for (i = 0; i < path->states && !*S->violation; i++) {
+        if (i) {
+            referral_moves(w->referral, path->state[i].status, path->state[i].substatus);
+        }
+        pass(PACE);
+        if (path->looked & (1u << i)) {
+            look_here(w, looks++);
+        }
+        if (path->act && path->at == i && !*S->violation) {
+            act_here(w);
+            pass(PACE);
+        }
+    }
+}
+
+static void touch(walk_t *w)
+{
+    event_push((int)(w->referral - S->referral), 0, 0);
+    accept_here();
+    heal();
+}
+
+/* ---- what must be true ---- */
+
+static int seen(const path_t *path, const char *status)
+{
+    int i;
+
+    for (i = 0; i < path->states; i++) {
+        if (!strcmp(path->state[i].status, status)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static const state_t *end_of(const path_t *path)
+{
+    return &path->state[path->states - 1];
+}
+
+static int acted_while(const walk_t *w, const char *status)
+{
+    return w->acted && !strcmp(w->path->state[w->path->at].status, status);
+}
+
+/* 0 open, 1 won, 2 lost, -1 = any: what the seller leaves behind where Partner Center does not say. */
+static int left_by_seller(const walk_t *w)
+{
+    act_e act = w->acted && !w->on_lead ? w->path->act : ACT_NONE;
+
+    return act == ACT_WIN ? 1 : act == ACT_LOSE ? 2 : 0;
+}
+
+static int wanted_state(const walk_t *w)
+{
+    const state_t *end = end_of(w->path);
+
+    if (strcmp(end->status, "Closed")) {
+        return left_by_seller(w);
+    }
+    if (w->acted && w->path->at == w->path->states - 1 && (w->made_by_hand || (!w->on_lead && w->path->act == ACT_OPEN))) {
+        return 0; /* opened again by the seller, who is told */
+    }
+    if (!strcmp(end->substatus, "Won")) {
+        return 1;
+    }
+    if (!strcmp(end->substatus, "Error") || (!strcmp(end->substatus, "Expired") && seen(w->path, "Active"))) {
+        return left_by_seller(w);
+    }
+    return 2;
+}
+
+static void expect(const row_t *row, const char *column, int want)
+{
+    json_t *text = parse(row->text);
+    int is = (int)cs_json_int(text, column, -1);
+
+    json_decref(text);
+    if (is != want) {
+        violation("%s of the %s is %d and should be %d", column, row->table, is, want);
+    }
+}
+
+/* An open row: on hold while nobody has answered, in progress afterwards, unless the seller chose. */
+static void check_reason(const walk_t *w, const row_t *row)
+{
+    const path_t *path = w->path;
+    const char *status = end_of(path)->status;
+    act_e act = w->acted && !w->on_lead ? path->act : ACT_NONE;
+
+    if (!strcmp(status, "New")) {
+        int free = act == ACT_OPEN || w->made_by_hand || path->no_hold;
+        expect(row, "statuscode", act == ACT_HOLD && !path->no_hold ? 2 : act == ACT_HOLD ? 2 : free ? 1 : 2);
+    }
+    else if (!strcmp(status, "Active")) {
+        expect(row, "statuscode", act == ACT_HOLD && acted_while(w, "Active") ? 2 : 1);
+    }
+}
+
+static void check_opportunity(const walk_t *w, const row_t *row)
+{
+    int want = wanted_state(w);
+    json_t *text;
+
+    if (w->acted && !w->on_lead && w->path->act == ACT_DELETE) {
+        /* Of a row that a dead look made nobody knows that it was deleted. */
+        if (row->exists && !(w->crashed && w->path->late)) {
+            violation("the opportunity was deleted and is there again");
+        }
+        return;
+    }
+    expect(row, "statecode", want);
+    if (want == 0) {
+        check_reason(w, row);
+    }
+    text = parse(row->text);
+    if (w->acted && !w->on_lead && w->path->act == ACT_EDIT && strcmp(cs_json_str(text, "description"), "edited by the seller")) {
+        violation("what the seller wrote is gone: %s", row->text);
+    }
+    json_decref(text);
+}
+
+/* 1 when the lead should have become an opportunity by the end. */
+static int should_qualify(const walk_t *w)
+{
+    const path_t *path = w->path;
+    int i, gone = w->acted && w->on_lead && (w->on_lead == ACT_DELETE || w->on_lead == ACT_LOSE);
+
+    for (i = 0; i < path->states; i++) {
+        int looked = (path->looked >> i) & 1;
+        if (looked && !strcmp(path->state[i].status, "Active")) {
+            return !(gone && path->at < i);
+        }
+    }
+    return 0;
+}
+
+static void check_lead(const walk_t *w, const row_t *lead, const row_t *opportunity)
+{
+    const state_t *end = end_of(w->path);
+    int deleted = w->acted && w->on_lead == ACT_DELETE, want = 2;
+
+    if (deleted) {
+        if ((lead->exists || opportunity) && !(w->crashed && w->path->late)) {
+            violation("the lead was deleted, and there is %s", lead->exists ? "a lead" : "an opportunity");
+        }
+        return;
+    }
+    if (S->qualified > 1) {
+        violation("the lead was qualified %d times", S->qualified);
+    }
+    if (opportunity) {
+        expect(lead, "statecode", 1);
+        check_opportunity(w, opportunity);
+        return;
+    }
+    if (w->acted && w->on_lead == ACT_LOSE) {
+        expect(lead, "statecode", 2);
+        return;
+    }
+    if (strcmp(end->status, "Closed") || !strcmp(end->substatus, "Won") || !strcmp(end->substatus, "Error") ||
+        (!strcmp(end->substatus, "Expired") && seen(w->path, "Active")) || (w->acted && w->path->act == ACT_OPEN)) {
+        want = 0;
+    }
+    expect(lead, "statecode", want);
+}
+
+/* The first look that was heard to its end, or could have been, met it alive. */
+static int met_alive(const walk_t *w)
+{
+    const path_t *path = w->path;
+    int i, looks = 0;
+
+    for (i = 0; i < path->states; i++) {
+        if (!((path->looked >> i) & 1)) {
+            continue;
+        }
+        if (strcmp(path->state[i].status, "Closed")) {
+            /* A look that died and came back late may have left nothing. */
+            if (!(w->crashed && path->late && looks == path->crash_look)) {
+                return 1;
+            }
+        }
+        looks++;
+    }
+    return 0;
+}
+
+/* ---- what was written down ---- */
+
+typedef struct record_t {
+    cs_deal_t *deal;
+    apr_array_header_t *journal;
+    cs_store_t *store;
+    apr_pool_t *p;
+} record_t;
+
+static int open_record(record_t *r, const walk_t *w)
+{
+    cs_pool_create_own(&r->p, NULL, 0, "sim-walk");
+    if (cs_store_open(&r->store, &node_config.store, CS_STORE_WRITER, r->p, NULL) != APR_SUCCESS ||
+        cs_store_deal_find(r->store, SITE, CS_SYSTEM_PC, w->referral->id, &r->deal, r->p, NULL) != APR_SUCCESS ||
+        cs_store_journal_list(r->store, SITE, 0, 1000, &r->journal, r->p, NULL) != APR_SUCCESS || !r->deal) {
+        violation("no deal knows the referral");
+        return 0;
+    }
+    return 1;
+}
+
+static int written(const record_t *r, const char *action, const char *word)
+{
+    int i, n = 0;
+
+    for (i = 0; i < r->journal->nelts; i++) {
+        const cs_journal_t *j = APR_ARRAY_IDX(r->journal, i, cs_journal_t *);
+        const char *to = j->to ? cs_json_print(j->to, r->p) : "";
+        n += !strcmp(j->action, action) && (!word || strstr(to, word));
+    }
+    return n;
+}
+
+/* Accepted is what a seller accepted, and nothing else. */
+static void check_record(const walk_t *w, const row_t *row)
+{
+    const path_t *path = w->path;
+    const state_t *end = end_of(path);
+    int answered = w->acted && acted_while(w, "New") && (path->act == ACT_OPEN || path->act == ACT_WIN);
+    record_t r = {0};
+
+    if (!open_record(&r, w)) {
+        return;
+    }
+    if (written(&r, "planned", "\"Active\"") && !answered) {
+        violation("it would accept, and nobody has accepted");
+    }
+    if (path->no_hold && !path->lead && !w->crashed && !strcmp(path->state[0].status, "New") && (path->looked & 1) && written(&r, "not-kept", NULL) != 1) {
+        violation("that the record is not on hold was said %d times", written(&r, "not-kept", NULL));
+    }
+    if (row && !strcmp(end->substatus, "Error") && row->exists && r.deal->state != CS_DEAL_UNLINKED) {
+        violation("the deal is %s after an error", cs_deal_state_name(r.deal->state));
+    }
+    if (row && !strcmp(end->status, "Closed") && strcmp(end->substatus, "Error") && row->exists && r.deal->state != CS_DEAL_CLOSED) {
+        violation("the deal is %s after its end", cs_deal_state_name(r.deal->state));
+    }
+    if (r.deal->record_id && row && strcmp(end->substatus, "Error") && strcmp(r.deal->record_id, row->id)) {
+        violation("the deal names the record %s, and it is %s", r.deal->record_id, row->id);
+    }
+    if (path->lead && strcmp(end->substatus, "Error") && only("opportunity") && row && row->exists && (written(&r, "move", NULL) != 1 || strcmp(r.deal->kind, "opportunity"))) {
+        violation("the deal is of kind %s and moved %d times", r.deal->kind, written(&r, "move", NULL));
+    }
+    if (r.deal->intent) {
+        violation("the deal is at rest with an intent");
+    }
+    cs_store_close(r.store);
+    apr_pool_destroy(r.p);
+}
+
+static void check_end(const walk_t *w)
+{
+    const row_t *lead = only("lead"), *opportunity = only("opportunity"), *row = current();
+
+    if (!row) {
+        if (met_alive(w)) {
+            violation("there is no record");
+        }
+        return;
+    }
+    if (w->path->lead && should_qualify(w) && !opportunity && met_alive(w) && !w->path->late) {
+        violation("the accepted lead did not become an opportunity");
+    }
+    if (lead) {
+        check_lead(w, lead, opportunity);
+    }
+    else {
+        check_opportunity(w, opportunity);
+    }
+    if (!*S->violation) {
+        check_record(w, row);
+    }
+}
+
+static void check_rest(walk_t *w)
+{
+    long writes = S->crm_writes, lines = journal_lines();
+
+    touch(w);
+    if (S->crm_writes != writes || journal_lines() != lines) {
+        violation("it does not rest: %ld more writes, %ld more lines in the journal", S->crm_writes - writes, journal_lines() - lines);
+    }
+}
+
+/* 1 = the look died, so that there may be a later instant. */
+static int run(const path_t *path)
+{
+    walk_t w = { .path = path };
+    char name[600];
+
+    describe(name, sizeof(name), path);
+    if (only_path && strcmp(only_path, name)) {
+        return 0;
+    }
+    begin_world(SEED);
+    S->no_hold = path->no_hold;
+    w.referral = referral_walk(path->lead, path->state[0].status, path->state[0].substatus);
+    go(&w);
+    if (!*S->violation) {
+        /* What the seller did last is seen, too. */
+        touch(&w);
+    }
+    if (!*S->violation) {
+        check_end(&w);
+    }
+    if (!*S->violation) {
+        check_rest(&w);
+    }
+    if (*S->violation) {
+        if (verbose) {
+            fputs(S->trace, stdout);
+        }
+        printf("walk: %s: %s\n", name, S->violation);
+        bad++;
+    }
+    return w.crashed;
+}
+
+/* ---- all of them ---- */
+
+static void crash_everywhere(path_t *path)
+{
+    int looks = __builtin_popcount(path->looked);
+
+    for (path->late = 0; path->late < (quick ? 1 : 2); path->late++) {
+        for (path->crash_look = 0; path->crash_look < looks - path->late; path->crash_look++) {
+            for (path->crash_at = 1; (run(path) || (only_path && path->crash_at < 60)) && bad < 10; path->crash_at++) {
+                points++;
+            }
+        }
+    }
+    path->crash_look = -1;
+    path->late = 0;
+}
+
+/* Where every instant is a last one: substatuses of New make no difference there, and what goes by unseen or cannot be held is tried with an idle seller. */
+static int dies(const path_t *path)
+{
+    int all = path->looked == (1u << path->states) - 1, idle = !path->act;
+
+    if (strcmp(path->state[0].substatus, "Pending") || !strcmp(path->state[1].substatus ? path->state[1].substatus : "", "Received")) {
+        return 0;
+    }
+    if (quick) {
+        return all && idle && !path->no_hold && path->states == 3 && strcmp(end_of(path)->substatus, "Lost") && strcmp(end_of(path)->substatus, "Declined");
+    }
+    return idle || (all && !path->no_hold);
+}
+
+static void with_act(path_t *path, act_e act, int at)
+{
+    path->act = act;
+    path->at = at;
+    path->crash_look = -1;
+    paths++;
+    run(path);
+    if (dies(path)) {
+        crash_everywhere(path);
+    }
+}
+
+static void with_acts(path_t *path)
+{
+    int act, at;
+
+    with_act(path, ACT_NONE, 0);
+    for (at = 0; at < path->states && bad < 10; at++) {
+        for (act = ACT_NONE + 1; !(quick && path->state[0].substatus[0] == 'R') && (path->looked & (1u << at)) && act < ACTS; act++) {
+            with_act(path, (act_e)act, at);
+        }
+    }
+}
+
+/* Each set of states at which somebody looks; at the last one always. */
+static void with_looks(path_t *path)
+{
+    unsigned last = 1u << (path->states - 1), early;
+
+    for (early = 0; early < last && bad < 10; early++) {
+        path->looked = early | last;
+        if (quick && path->states > 2 && early && early != last - 1) {
+            continue; /* seen from some state on, or all of it */
+        }
+        for (path->lead = 0; path->lead < 2; path->lead++) {
+            path->no_hold = 0;
+            with_acts(path);
+        }
+        path->lead = 0;
+        if (!strcmp(path->state[0].status, "New")) {
+            path->no_hold = 1;
+            with_acts(path);
+            path->no_hold = 0;
+        }
+    }
+}
+
+static void from(path_t *path)
+{
+    int n = path->states, i;
+
+    with_looks(path);
+    for (i = 0; i < ENDS; i++) {
+        path->state[n] = (state_t){ "Closed", ends[i] };
+        path->states = n + 1;
+        with_looks(path);
+    }
+    path->states = n;
+}
+
+int walk_all(int is_quick)
+{
+    static const struct {
+        state_t state[2];
+        int states;
+    } beginnings[] = { { { NEW_PENDING }, 1 }, { { NEW_RECEIVED }, 1 }, { { NEW_PENDING, NEW_RECEIVED }, 2 } };
+    path_t path;
+    size_t i;
+
+    quick = is_quick;
+    only_path = getenv("WALK");
+    for (i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]) && bad < 10; i++) {
+        memset(&path, 0, sizeof(path));
+        memcpy(path.state, beginnings[i].state, sizeof(beginnings[i].state));
+        path.states = beginnings[i].states;
+        from(&path);
+        path.state[path.states++] = accepted;
+        from(&path);
+    }
+    printf("walk: %ld paths, %ld of their instants were the last of a life, %ld ended wrongly\n", paths, points, bad);
+    return bad == 0;
+}
