@@ -8,26 +8,21 @@ import pytest
 from harness import wait_for
 
 WRITES = ("PATCH", "POST", "DELETE", "PUT")
-COLUMNS = [{"name": "acme_Status", "type": "text", "max": 100}, {"name": "acme_Problem", "type": "text", "max": 2000},
-           {"name": "acme_Expires", "type": "date"}, {"name": "acme_MsState", "type": "text", "max": 100},
-           {"name": "acme_MsReason", "type": "text", "max": 200}, {"name": "acme_Registration", "type": "text", "max": 100},
-           {"name": "acme_Synced", "type": "text", "max": 40}, {"name": "acme_Explain", "type": "text", "max": 400},
-           {"name": "acme_Sellers", "type": "text", "max": 200}]
-
-
 def names(document):
-    document["names"].update(status="acme_status", problem="acme_problem", expires="acme_expires", ms_state="acme_msstate",
-                             ms_reason="acme_msreason", registration="acme_registration", synced="acme_synced")
+    document["names"].update(status="acme_status", problem="acme_problem", expires="acme_expires", microsoft_status="acme_msstate",
+                             microsoft_reason="acme_msreason", microsoft_seller="acme_sellers", registration_status="acme_registration",
+                             synced="acme_synced")
     opportunity = document["records"]["opportunity"]
     opportunity["tell"]["explain"] = {"column": "acme_explain", "text": "https://cosell.example/explain/{id}"}
     opportunity["tell"]["mark"] = {"column": "name", "ok": "✔ ", "failed": "✘ ", "enabled": True}
-    opportunity["lines"]["ms_seller"] = {"pc": "microsoft:/team[first]/email", "crm": "acme_sellers", "direction": "to_crm"}
 
 
 @pytest.fixture(scope="module")
 def world(world_of):
     world = world_of("life")
-    world.crm.post("columns", {"table": "opportunity", "columns": COLUMNS})
+    world.crm.columns("opportunity", acme_Status=("text", {"max": 100}), acme_Problem=("memo", {"max": 2000}), acme_Expires="date",
+                      acme_MsState=("text", {"max": 100}), acme_MsReason=("text", {"max": 200}), acme_Registration=("text", {"max": 100}),
+                      acme_Synced=("text", {"max": 40}), acme_Explain=("text", {"max": 400}), acme_Sellers=("text", {"max": 200}))
     world.edit_mapping(names)
     return world.start().ready()
 
@@ -92,7 +87,9 @@ def test_accepted_lead_becomes_an_opportunity_with_its_history(world):
 
 def test_lead_qualified_in_the_crm_is_followed_and_never_put_on_hold(world):
     referral, deal = lead(world)
-    opportunity = world.crm.post("leads/%s/qualify" % deal["record_id"], {})
+    opportunity = world.crm.post("opportunities", {"name": referral["name"], "originatingleadid": {"table": "lead", "id": deal["record_id"]}})
+    world.crm.edit("leads", deal["record_id"], {"statecode": 1, "statuscode": 3,
+                                                "qualifyingopportunityid": {"table": "opportunity", "id": opportunity["opportunityid"]}})
     deal = world.looked(referral)
     wait_for(lambda: world.deal(referral)["kind"] == "opportunity", 20)
     world.settled()
@@ -240,7 +237,7 @@ def test_deleted_stays_deleted_and_undelete_resumes(world):
     deal = world.looked(referral)
     assert deal["state"] == "gone"
     assert [r for r in world.crm.rows("opportunities") if r["opportunityid"] == deal["record_id"]] == []
-    world.crm.post("restore/opportunities/" + kept["opportunityid"])
+    world.crm.post("restore", {"table": "opportunity", "id": kept["opportunityid"]})
     deal = world.looked(referral)
     assert deal["state"] == "linked" and row(world, deal)["description"] == "after the deletion"
 
@@ -251,6 +248,6 @@ def test_merged_account_is_followed(world):
     survivor = world.crm.post("accounts", {"name": customer + " Holding", "address1_postalcode": "98052"})
     first, deal = met(world, customerProfile={"name": customer})
     assert row(world, deal)["_parentaccountid_value"] == loser["accountid"]
-    world.crm.post("merge/accounts", {"target": survivor["accountid"], "subordinate": loser["accountid"]})
+    world.crm.post("merge", {"table": "account", "target": survivor["accountid"], "subordinate": loser["accountid"]})
     world.looked(first)
     assert row(world, deal)["_parentaccountid_value"] == survivor["accountid"], "look-ups follow the survivor"
