@@ -135,7 +135,12 @@ static const char *was_refused(const cs_planning_t *pl, const cs_line_view_t *vi
 static void read_line(const cs_planning_t *pl, const cs_line_view_t *view, news_t *news)
 {
     const char *waits = cs_image_waits(pl->look->deal, view->line, view->pc);
+    const cs_list_t *list = waits ? cs_list_of_line(pl->kind, view->line) : NULL;
 
+    if (view->verdict == CS_VERDICT_TO_CRM && list && list->find &&
+        list->find->none == CS_NONE_SKIP) {
+        return; /* the CRM need not have it */
+    }
     if (view->verdict == CS_VERDICT_TO_CRM && waits) {
         /* Tried again, but until that has worked it waits. */
         note(news->waits, apr_psprintf(pl->p, "Waiting for %s: %s", line_words(pl, view), waits));
@@ -522,8 +527,8 @@ static void tell_mark(const cs_planning_t *pl, json_t *columns, const json_t *wr
 {
     const char *column = pl->kind->tell.mark, *mark = wanted_mark(pl), *name, *now;
 
-    if (!column || !mark) {
-        return;
+    if (!column || !mark || json_is_null(cs_json_get(written, column))) {
+        return; /* there is no name to stand before */
     }
     name = cs_json_str(written, column);
     now = pl->creating ? NULL : cs_json_str(pl->row, column);

@@ -134,13 +134,13 @@ typedef struct cs_deal_t {
     const char *mapping; /* digest of the mapping that was in force */
     /* {"<line>": {"pc": value, "crm": value, "rest": why they may differ, "waits": {"pc": value,
      * "why": text}}}: a side is absent while it has no image, "rest" while they agree, "waits"
-     * unless apply left the line out. "$state" = the state of both sides. An item of a list is the
-     * line "<list>/<key>", its value the canonical item or null = not in the list; an item that
-     * neither side has (any more) has no image. "refused": {"pc": value, "why": text, "mapping":
-     * digest} while the CRM refuses what the line brings: not sent again until the value, the
-     * mapping or a new notice moves (deals 2). "as": how the line read its sides; an image of a
-     * line that reads other places, or in another zone, is none. An image without "pc" is of a line
-     * that the row was made without and that is still to come. */
+     * unless apply left the line out ("idle": true in it = nobody has to act). "$state" = the state
+     * of both sides. An item of a list is the line "<list>/<key>", its value the canonical item or
+     * null = not in the list; an item that neither side has (any more) has no image. "refused":
+     * {"pc": value, "why": text, "mapping": digest} while the CRM refuses what the line brings: not
+     * sent again until the value, the mapping or a new notice moves (deals 2). "as": how the line
+     * read its sides; an image of a line that reads other places, or in another zone, is none. An
+     * image without "pc" is of a line that the row was made without and that is still to come. */
     json_t *images;
     /* NULL, or {"steps":[...],"at":...}: written before the first write of a look, cleared at
      * settle. */

@@ -149,6 +149,7 @@ static void settle_written(cs_settling_t *s, const cs_line_t *line, const cs_lin
     cs_settle_image(s, view->line, view->value, crm,
                     !kept                                                 ? CS_REST_NOT_KEPT
                     : cs_line_cut(line, &s->table, view->value, s->ptemp) ? CS_REST_CUT
+                    : !back.value                                         ? CS_REST_UNSEEN
                                                                           : NULL);
 }
 
@@ -172,7 +173,7 @@ static void settle_taken(cs_settling_t *s, const cs_line_t *line, const cs_line_
         int skipped = view->verdict == CS_VERDICT_SKIPPED;
 
         cs_settle_image(s, view->line, skipped ? view->pc : NULL,
-                        !skipped                      ? NULL
+                        !skipped                     ? NULL
                         : line->type == CS_TYPE_FLAG ? json_false()
                                                      : json_null(),
                         skipped ? CS_REST_INTRODUCED : NULL);
@@ -215,8 +216,7 @@ static void settle_line(cs_settling_t *s, const cs_line_t *line, const cs_line_v
         /* A hold counts once the seller was told, for the next edit ends it. */
         settle_taken(s, line, view);
     }
-    else if (!view->seen_pc && is_still_to_come(line, view) && !s->look->record &&
-             row_exists(s)) {
+    else if (!view->seen_pc && is_still_to_come(line, view) && !s->look->record && row_exists(s)) {
         cs_settle_image(s, view->line, NULL, left_empty(s, line), NULL);
     }
     else {
@@ -234,6 +234,11 @@ static void settle_item(cs_settling_t *s, const cs_list_t *list, const cs_line_v
 
     if (no || waits) {
         settle_left_out(s, view, no ? "refused" : "waits", no ? no : waits);
+        if (!no && list->find && list->find->none == CS_NONE_SKIP) {
+            /* Somebody whom the CRM need not have: nobody has to do anything about it. */
+            json_object_set_new(cs_json_get(cs_json_get(s->deal->images, view->line), "waits"),
+                                "idle", json_true());
+        }
         return;
     }
     switch (cs_list_settled(list, view, at < 0 ? -1 : done, s->all_done,

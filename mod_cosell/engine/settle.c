@@ -372,6 +372,16 @@ static int has_moved(const cs_item_t *item, const cs_deal_t *before)
            strcmp(item->deal->kind, before->kind) != 0;
 }
 
+/* Why a line waits or was refused, when somebody can do something about it; NULL = it does not. */
+static json_t *note_of(const json_t *image)
+{
+    json_t *waits = json_object_get(image, "waits");
+
+    return waits && !json_is_true(json_object_get(waits, "idle"))
+               ? waits
+               : json_object_get(image, "refused");
+}
+
 /* {"<line>": why it waits or was refused} */
 static json_t *left_out(const cs_deal_t *deal, apr_pool_t *p)
 {
@@ -379,8 +389,7 @@ static json_t *left_out(const cs_deal_t *deal, apr_pool_t *p)
     const char *line;
 
     json_object_foreach(deal->images, line, image) {
-        json_t *note = json_object_get(image, "waits");
-        note = note ? note : json_object_get(image, "refused");
+        json_t *note = note_of(image);
         if (note) {
             json_object_set(out, line, json_object_get(note, "why"));
         }
@@ -414,7 +423,7 @@ static int waits_or_refused(const cs_deal_t *deal)
     json_t *image;
 
     json_object_foreach(deal->images, line, image) {
-        if (json_object_get(image, "waits") || json_object_get(image, "refused")) {
+        if (note_of(image)) {
             return 1;
         }
     }
