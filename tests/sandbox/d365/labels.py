@@ -18,13 +18,20 @@ TEXTS = {
     "Proof Of Concept Or Demo": "Machbarkeitsstudie oder Demo", "Quotes Or Licensing": "Angebote oder Lizenzierung",
     "Post Sales Customer Success": "Kundenerfolg nach dem Verkauf", "General Or Other": "Allgemein oder Sonstiges",
     "Advertisement": "Werbung", "Partner": "Partner", "Web": "Web", "Other": "Sonstige",
-    "Name": "Name", "Description": "Beschreibung", "Estimatedvalue": "Geschätzter Umsatz", "Statecode": "Status",
-    "Statuscode": "Statusgrund", "Sync With Partner Center": "Mit Partner Center synchronisieren",
+    "Name": "Name", "Description": "Beschreibung", "Est. Revenue": "Geschätzter Umsatz", "Status": "Status",
+    "Status Reason": "Statusgrund", "Sync With Partner Center": "Mit Partner Center synchronisieren",
     "Referral Identifier": "Empfehlungs-ID", "Referral Link": "Empfehlungslink",
     "How Can Microsoft Help": "Wie kann Microsoft helfen", "Referral Visibility": "Sichtbarkeit der Empfehlung",
     "Audit": "Überwachung", "Referral Program": "Empfehlungsprogramm", "Visible to Microsoft sellers":
     "Für Microsoft-Verkäufer sichtbar", "Not visible": "Nicht sichtbar",
 }
+
+# What the forms call columns whose names say something else.
+NAMES = {"statecode": "Status", "statuscode": "Status Reason", "estimatedvalue": "Est. Revenue", "estimatedclosedate": "Est. Close Date",
+         "transactioncurrencyid": "Currency", "parentaccountid": "Account", "parentcontactid": "Contact", "ownerid": "Owner",
+         "parentcustomerid": "Company Name", "emailaddress1": "Email", "telephone1": "Business Phone", "jobtitle": "Job Title",
+         "firstname": "First Name", "lastname": "Last Name", "companyname": "Company Name", "subject": "Topic",
+         "actualrevenue": "Actual Revenue", "actualend": "Actual End"}
 
 
 def in_language(text, language, translations=None):

@@ -1,7 +1,7 @@
 """Tables and columns, and making them out of their JSON form."""
 from decimal import Decimal
 
-from .labels import in_language
+from .labels import NAMES, in_language
 
 LOOKUPS = ("lookup", "owner", "customer")
 TRILLION = Decimal("1000000000000")
@@ -22,7 +22,7 @@ class Column:
         self.name = name
         self.type = type
         self.schema_name = more.get("schema_name") or name[:1].upper() + name[1:]
-        self.label = more.get("label") or name.replace("_", " ").capitalize()
+        self.label = more.get("label") or NAMES.get(name) or name.replace("_", " ").capitalize()
         self.min = more.get("min")
         self.max = more.get("max")
         self.precision = more.get("precision", 2 if type in ("money", "decimal") else None)
