@@ -117,6 +117,7 @@ test: packages-test
 
 sim: packages-test
 	@$(MAKE) --no-print-directory -j$$(nproc) $(B)/sim/sim
+	@$(B)/sim/sim walk
 	@$(B)/sim/sim $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(STEPS),--steps $(STEPS)) --seconds $(or $(SECONDS_EACH),120)
 
 crash: packages-test

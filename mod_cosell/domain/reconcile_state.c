@@ -238,11 +238,24 @@ const char *cs_qualified_row(const cs_mapping_kind_t *kind, const cs_step_t *ste
     return NULL;
 }
 
+/* The state that the lead was made with by a look that was not heard to its end. */
+static const char *first_meant(const cs_deal_t *deal)
+{
+    const json_t *value, *last = NULL;
+    size_t i;
+
+    for (i = 0; (value = cs_intent_value(deal, CS_LINE_STATE, i)) != NULL; i++) {
+        last = value;
+    }
+    return json_string_value(last);
+}
+
 void cs_settle_move(cs_deal_t *deal, const cs_plan_t *plan, const cs_look_t *look, apr_pool_t *p)
 {
     /* What happened to the referral since the lead was last looked at is still to be shown. */
-    const char *state = deal->pc_status ? deal->pc_status : cs_state_of_card(look->own, p);
+    const char *state = deal->pc_status ? deal->pc_status : first_meant(look->deal);
 
+    state = state ? apr_pstrdup(p, state) : cs_state_of_card(look->own, p);
     deal->kind = apr_pstrdup(p, plan->moved_kind);
     deal->table = apr_pstrdup(p, plan->moved_table);
     deal->record_id = apr_pstrdup(p, plan->moved_id);

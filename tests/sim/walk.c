@@ -453,6 +453,11 @@ static int run(const path_t *path)
 
 /* ---- all of them ---- */
 
+static int dies_here(const path_t *path)
+{
+    return !strcmp(path->state[0].substatus, "Pending") && (path->states == 1 || strcmp(path->state[1].substatus, "Received"));
+}
+
 static void crash_everywhere(path_t *path)
 {
     int looks = __builtin_popcount(path->looked);
@@ -473,7 +478,7 @@ static int dies(const path_t *path)
 {
     int all = path->looked == (1u << path->states) - 1, idle = !path->act;
 
-    if (strcmp(path->state[0].substatus, "Pending") || !strcmp(path->state[1].substatus ? path->state[1].substatus : "", "Received")) {
+    if (!dies_here(path)) {
         return 0;
     }
     if (quick) {
@@ -494,13 +499,19 @@ static void with_act(path_t *path, act_e act, int at)
     }
 }
 
+/* In a hurry sellers act only where everything is seen and New has no two forms. */
+static int is_spared(const path_t *path)
+{
+    return quick && (path->looked != (1u << path->states) - 1 || path->no_hold || !dies_here(path));
+}
+
 static void with_acts(path_t *path)
 {
     int act, at;
 
     with_act(path, ACT_NONE, 0);
     for (at = 0; at < path->states && bad < 10; at++) {
-        for (act = ACT_NONE + 1; !(quick && path->state[0].substatus[0] == 'R') && (path->looked & (1u << at)) && act < ACTS; act++) {
+        for (act = ACT_NONE + 1; !is_spared(path) && (path->looked & (1u << at)) && act < ACTS; act++) {
             with_act(path, (act_e)act, at);
         }
     }
@@ -513,8 +524,8 @@ static void with_looks(path_t *path)
 
     for (early = 0; early < last && bad < 10; early++) {
         path->looked = early | last;
-        if (quick && path->states > 2 && early && early != last - 1) {
-            continue; /* seen from some state on, or all of it */
+        if (quick && early != last - 1 && (early || !dies_here(path))) {
+            continue; /* seen at its end only, or all of it */
         }
         for (path->lead = 0; path->lead < 2; path->lead++) {
             path->no_hold = 0;
