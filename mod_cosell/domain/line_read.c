@@ -207,7 +207,13 @@ static void read_one(cs_side_t *side, const cs_line_t *line, const json_t *json,
         side->value = cs_json_own(json_deep_copy(json), p);
         break;
     default:
-        read_text(side, json, p);
+        if (line->to_crm.constant && !json_is_string(line->to_crm.constant) &&
+            (json_is_number(json) || json_is_boolean(json))) {
+            side->value = cs_json_own(json_deep_copy(json), p); /* as the constant is compared */
+        }
+        else {
+            read_text(side, json, p);
+        }
         break;
     }
 }
@@ -339,7 +345,7 @@ void cs_line_read_crm(cs_side_t *side, const cs_line_t *line, const cs_table_t *
     const json_t *value;
 
     memset(side, 0, sizeof(*side));
-    if (line->to_pc.on && line->to_pc.constant) {
+    if (line->to_pc.on && line->to_pc.constant && !line->to_crm.on) {
         side->value = cs_json_own(json_deep_copy(line->to_pc.constant), p);
         return;
     }

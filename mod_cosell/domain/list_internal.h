@@ -81,7 +81,9 @@ void cs_item_decide(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item);
 /* Its last part for an item that the CRM lacks: TO_CRM, or why not. */
 void cs_item_add_to_crm(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item, const char *why);
 
-/* reconcile_list.c: 1 = the new record's owner is one of this list's people. */
+/* reconcile_list.c: how many items a side keeps at least. */
+int cs_list_least(const cs_planning_t *pl, const cs_list_t *list);
+/* 1 = the new record's owner is one of this list's people. */
 int cs_list_gives_owner(const cs_planning_t *pl, const cs_list_t *list);
 
 #endif

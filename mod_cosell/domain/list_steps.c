@@ -332,6 +332,46 @@ static void step_join(cs_planning_t *pl, const cs_listing_t *l, const cs_list_it
     json_object_set(step->columns, "user", item->lookup);
 }
 
+/* How many may go before another has come. */
+static int spare(const cs_planning_t *pl, const cs_listing_t *l)
+{
+    int n = l->crm_other, i;
+
+    for (i = 0; i < l->items->nelts; i++) {
+        n += item_at(l, i)->in_crm;
+    }
+    return n - cs_list_least(pl, l->list);
+}
+
+/* The next step from *pat on that brings an item; last = the first step behind them. */
+static int next_coming(const cs_planning_t *pl, int *pat, int last)
+{
+    while (*pat < last) {
+        cs_step_kind_e kind = APR_ARRAY_IDX(pl->plan->steps, (*pat)++, cs_step_t *)->kind;
+
+        if (kind == CS_STEP_CREATE || kind == CS_STEP_JOIN) {
+            return *pat - 1;
+        }
+    }
+    return -1;
+}
+
+/* What has to stay until another is there waits for one that comes: that one may be refused. */
+static void removals_wait(cs_planning_t *pl, const cs_listing_t *l, int from)
+{
+    int left = spare(pl, l), at = from, last = pl->plan->steps->nelts, i;
+
+    for (i = from; i < last; i++) {
+        cs_step_t *step = APR_ARRAY_IDX(pl->plan->steps, i, cs_step_t *);
+
+        if (step->kind == CS_STEP_DELETE && left-- <= 0) {
+            int coming = next_coming(pl, &at, last);
+
+            step->after = coming >= 0 ? coming : step->after;
+        }
+    }
+}
+
 /* What comes, before what goes: a list is not empty in between. */
 static void list_steps(cs_planning_t *pl, const cs_listing_t *l, int after)
 {
@@ -343,8 +383,8 @@ static void list_steps(cs_planning_t *pl, const cs_listing_t *l, int after)
                  {CS_HOW_ENSURE, step_ensure},
                  {CS_HOW_JOIN, step_join},
                  {CS_HOW_REMOVE, step_remove}};
+    int i, from = pl->plan->steps->nelts;
     size_t k;
-    int i;
 
     for (k = 0; k < sizeof(steps) / sizeof(steps[0]); k++) {
         for (i = 0; i < l->items->nelts; i++) {
@@ -353,6 +393,7 @@ static void list_steps(cs_planning_t *pl, const cs_listing_t *l, int after)
             }
         }
     }
+    removals_wait(pl, l, from);
 }
 
 void cs_list_steps(cs_planning_t *pl, int after)

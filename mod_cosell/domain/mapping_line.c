@@ -132,6 +132,13 @@ static void load_ways(cs_load_t *l, cs_line_t *line, const json_t *json, const c
                       "a constant or default needs one direction; write it into \"to_pc\" or "
                       "\"to_crm\", or give the line a \"direction\"");
     }
+    else if (ways == CS_WAY_BOTH &&
+             (line->to_crm.constant ||
+              (line->to_pc.constant && (line->to_pc.events & CS_ON_UPDATE)))) {
+        cs_load_error(l, ptr,
+                      "a constant is no side that changes; allowed: with a \"direction\", or in "
+                      "\"to_pc\" with \"events\": [\"create\"]");
+    }
 }
 
 static const cs_column_t *line_column(cs_load_t *l, cs_line_t *line, const char *text,

@@ -16,6 +16,7 @@
 #define CS_REST_LATCHED "latched"
 #define CS_REST_STAYS "stays"
 #define CS_REST_QUALIFIED "qualified" /* of the state: the record came from a lead */
+#define CS_REST_UNSEEN "unseen" /* written, and the CRM did not show what became of it */
 #define CS_REST_CUT "cut" /* the CRM has the head of a text that is too long for it */
 
 typedef struct cs_planning_t {
@@ -197,7 +198,8 @@ const char *cs_tell_travels(const cs_planning_t *pl, json_t *columns);
  * shows or NULL. In p. */
 const json_t *cs_row_unmarked(const cs_mapping_kind_t *kind, const json_t *row, const char **pmark,
                               apr_pool_t *p);
-/* Remembers in told what the CRM made of the texts it was given. */
+/* Remembers in told what the CRM made of the texts it was given; after NULL = what it shows at the
+ * next look. */
 void cs_tell_keep(json_t *told, const cs_mapping_kind_t *kind, const json_t *wrote,
                   const json_t *after, apr_pool_t *ptemp);
 

@@ -84,7 +84,7 @@ static cs_list_item_t *item_at(const cs_listing_t *l, int i)
     return APR_ARRAY_IDX(l->items, i, cs_list_item_t *);
 }
 
-static int least(const cs_planning_t *pl, const cs_list_t *list)
+int cs_list_least(const cs_planning_t *pl, const cs_list_t *list)
 {
     const json_t *by_kind = cs_json_get(list->min_by_kind, pl->world.kind);
 
@@ -113,7 +113,7 @@ static int count_with_new(const cs_listing_t *l, cs_verdict_e way)
 /* The last one stays until there is another. */
 static void keep_least(cs_planning_t *pl, cs_listing_t *l, cs_verdict_e way)
 {
-    int left = count_with_new(l, way), min = least(pl, l->list), i;
+    int left = count_with_new(l, way), min = cs_list_least(pl, l->list), i;
 
     for (i = 0; i < l->items->nelts; i++) {
         cs_list_item_t *item = item_at(l, i);
@@ -234,7 +234,7 @@ static void share_column(cs_planning_t *pl, cs_listing_t *l)
             apr_psprintf(pl->p, "%s takes its place", cs_list_words(l->list, next->view, pl->p)));
         left->how = CS_HOW_NONE;
     }
-    else if (left && least(pl, l->list) > 0) {
+    else if (left && cs_list_least(pl, l->list) > 0) {
         cs_view_judge(left->view, CS_VERDICT_STAYS,
                       "the record must have one; it goes when another comes");
         left->how = CS_HOW_NONE;

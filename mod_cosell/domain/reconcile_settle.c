@@ -106,6 +106,16 @@ int cs_settle_is_over(const cs_step_t *step, const cs_applied_t *applied)
     return applied->tried && step->lines->nelts > 0;
 }
 
+/* An item that goes when another has come, which was left out: it stays. */
+static int waits_for_left_out(const cs_plan_t *plan, const cs_applied_t *applied, int at)
+{
+    int after = APR_ARRAY_IDX(plan->steps, at, cs_step_t *)->after;
+    const cs_step_t *first = after < 0 ? NULL : APR_ARRAY_IDX(plan->steps, after, cs_step_t *);
+
+    return first && first->list && !applied[at].tried && !applied[after].done &&
+           cs_settle_is_over(first, &applied[after]);
+}
+
 int cs_settle_is_record(const cs_step_t *step)
 {
     return step->send && !step->list && step->kind != CS_STEP_PATCH_PC;
@@ -170,12 +180,22 @@ static void report_unkept(cs_settling_t *s, int at, const json_t *state)
     }
 }
 
+/* What only an intent said of the row is written down, for the intent goes. */
+static void keep_state(cs_settling_t *s, const cs_line_view_t *view)
+{
+    if (!s->deal->pc_status && view->seen_pc && s->all_done) {
+        cs_settle_image(s, CS_LINE_STATE, view->seen_pc, view->seen_crm, NULL);
+        s->deal->pc_status = apr_pstrdup(s->p, json_string_value(view->seen_pc));
+    }
+}
+
 static void settle_state(cs_settling_t *s, const cs_line_view_t *view)
 {
     json_t *state;
     int done, at = cs_settle_writer(s, CS_LINE_STATE, &done);
 
     if (view->verdict == CS_VERDICT_TO_CRM ? !(at >= 0 && done) : !view->take) {
+        keep_state(s, view);
         return; /* the referral's move is still to be shown, or the record's to be told */
     }
     state = at >= 0 ? state_after(s, at) : view->crm;
@@ -198,9 +218,12 @@ static void settle_told(cs_settling_t *s)
     s->deal->told = cs_json_own(told ? told : json_object(), s->p);
     s->deal->status = apr_pstrdup(s->p, s->plan->status);
     s->deal->problem = apr_pstrdup(s->p, s->plan->problem);
-    if (at >= 0 && s->applied[at].after) {
+    if (at >= 0) {
+        const cs_record_t *after =
+            cs_settle_refused(s, CS_LINE_TELL) ? NULL : s->applied[at].after;
+
         cs_tell_keep(s->deal->told, s->kind, cs_settle_step(s, at)->columns,
-                     s->applied[at].after->row, s->ptemp);
+                     after ? after->row : NULL, s->ptemp);
     }
 }
 
@@ -333,7 +356,8 @@ apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
     int i, lead;
 
     for (i = 0; i < plan->steps->nelts; i++) {
-        s.all_done &= cs_settle_is_over(APR_ARRAY_IDX(plan->steps, i, cs_step_t *), &applied[i]);
+        s.all_done &= cs_settle_is_over(APR_ARRAY_IDX(plan->steps, i, cs_step_t *), &applied[i]) ||
+                      waits_for_left_out(plan, applied, i);
     }
     if (plan->lines->nelts) {
         s.kind = deal->kind ? cs_mapping_kind(look->mapping, deal->kind)

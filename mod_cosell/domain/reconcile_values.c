@@ -33,6 +33,22 @@ static const char *fixed_words(const cs_planning_t *pl, const cs_line_t *line,
 
 #define LATCH_WORDS "can be set and never taken back"
 
+static void judge_not_kept(cs_planning_t *pl, cs_line_view_t *view)
+{
+    cs_view_take(view, CS_VERDICT_NOT_KEPT, CS_REST_NOT_KEPT,
+                 apr_psprintf(pl->p,
+                              "the CRM made it %s; sent again when Partner Center's value moves",
+                              cs_value_words(view->crm, pl->p)));
+}
+
+/* What became of the last write is seen only now: it is not undone as if a user had made it. */
+static int was_unseen(const cs_planning_t *pl, const cs_line_view_t *view)
+{
+    const char *rest = cs_image_rest(pl->look->deal, view->line);
+
+    return rest && !strcmp(rest, CS_REST_UNSEEN);
+}
+
 static void judge_target(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
                          const cs_sides_t *s, int back_to_crm)
 {
@@ -40,6 +56,9 @@ static void judge_target(cs_planning_t *pl, const cs_line_t *line, cs_line_view_
 
     if (s->shortened) {
         cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_CUT, protected_words(pl, view));
+    }
+    else if (back_to_crm && back->may && line->enforce && was_unseen(pl, view)) {
+        judge_not_kept(pl, view);
     }
     else if (line->enforce && back->may && back->holds == 1) {
         if (back_to_crm) {
@@ -86,10 +105,7 @@ static void judge_resting(cs_planning_t *pl, const cs_line_t *line, cs_line_view
                      "both sides changed; the next edit on either side decides");
     }
     else if (rest && !strcmp(rest, CS_REST_NOT_KEPT)) {
-        cs_view_take(
-            view, CS_VERDICT_NOT_KEPT, CS_REST_NOT_KEPT,
-            apr_psprintf(pl->p, "the CRM made it %s; sent again when Partner Center's value moves",
-                         cs_value_words(view->crm, pl->p)));
+        judge_not_kept(pl, view);
     }
     else if (rest && !strcmp(rest, CS_REST_CUT) && line->to_crm.cut == CS_CUT_PROTECT) {
         cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_CUT, protected_words(pl, view));
@@ -173,6 +189,9 @@ static void judge_latch(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t
 
     if (!s->pc_moved && !s->crm_moved) {
         judge_resting(pl, line, view, s);
+    }
+    else if (pc_is_set && !s->pc_moved && was_unseen(pl, view)) {
+        judge_not_kept(pl, view);
     }
     else if (!up->may) {
         cs_view_take(view, fell ? CS_VERDICT_LATCHED : CS_VERDICT_ONE_WAY,

@@ -192,6 +192,17 @@ static int lookup_may(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *
     return 1;
 }
 
+/* Whatever else the line's rules say, what is set is not taken back. */
+static int latch_may(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view)
+{
+    if (!line->latch || pl->creating || !cs_line_level(line, view->crm, 0, pl->ptemp) ||
+        cs_line_level(line, view->pc, 1, pl->ptemp)) {
+        return 1;
+    }
+    cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY, "set in the CRM, and never taken back");
+    return 0;
+}
+
 /* Emptiness is not copied over what must be there. */
 static int required_may(const cs_way_t *way, const cs_conv_t *conv, cs_line_view_t *view,
                         const char *why)
@@ -233,7 +244,7 @@ int cs_view_to_crm(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *vie
         cs_view_judge(view, CS_VERDICT_REFUSED, no_good(pl, bad));
         return 0;
     }
-    if (!money_may(line, view) || !lookup_may(pl, line, view)) {
+    if (!money_may(line, view) || !lookup_may(pl, line, view) || !latch_may(pl, line, view)) {
         return 0;
     }
     if (line->to_crm.only_if_empty && !pl->creating && !json_is_null(view->crm)) {

@@ -101,7 +101,7 @@ static const char *raw_crm(const world_t *w, const cs_line_t *line, const json_t
         return NULL;
     }
     out = raw_column(w, line, line->crm, row);
-    if (line->crm_currency && out) {
+    if (line->crm_currency && out && strcmp(out, "null")) {
         more = raw_column(w, line, line->crm_currency, row);
         out = more ? apr_pstrcat(w->p, out, "|", more, NULL) : NULL;
     }
@@ -164,6 +164,18 @@ static int is_sent(const world_t *w, const char *line)
     return 0;
 }
 
+static const cs_line_t *line_named(const world_t *w, const char *name)
+{
+    int i;
+
+    for (i = 0; i < w->kind->lines->nelts; i++) {
+        if (!strcmp(line_at(w, i)->name, name)) {
+            return line_at(w, i);
+        }
+    }
+    return NULL;
+}
+
 /* ---- lines ---- */
 
 static int is_intended(const world_t *w, const cs_line_t *line, const cs_line_view_t *view)
@@ -197,6 +209,9 @@ static int may_overwrite(const world_t *w, const cs_line_t *line, const cs_line_
     if (!pc_edited) {
         return 0;
     }
+    if (line->to_crm.cut == CS_CUT_PROTECT && cs_image_rest(&w->deal, line->name) && !strcmp(cs_image_rest(&w->deal, line->name), CS_REST_CUT)) {
+        return 1; /* the record shows the head of a text */
+    }
     return !goes_both_ways(line) || line->conflict == CS_POLICY_PC || cs_state_is_terminal(pc_state(w));
 }
 
@@ -215,7 +230,7 @@ static void check_overwriting(world_t *w, const cs_line_t *line, const cs_line_v
     if (base->equal && crm_edited && base->pc && !pc_edited && view->to_crm && !line->latch && !line->group && !line->enforce && view->seen_pc) {
         violate(w, "only the side that moved is copied", "%s: only the record moved, from %s to %s", line->name, base->crm, crm);
     }
-    if (base->equal && pc_edited && base->crm && !crm_edited && goes_both_ways(line) && !line->group && !line->latch && view->seen_pc &&
+    if (base->equal && pc_edited && base->crm && !crm_edited && goes_both_ways(line) && !line->group && quirk_of(w, line->crm->name) != QUIRK_CALCULATES && !line->latch && view->seen_pc &&
         (view->verdict == CS_VERDICT_ONE_WAY || view->verdict == CS_VERDICT_TO_PC || view->verdict == CS_VERDICT_NOT_KEPT || (view->verdict == CS_VERDICT_HELD && view->rest))) {
         violate(w, "an edit at one side alone is no conflict", "%s: only Partner Center moved, from %s to %s: %s", line->name, base->pc, pc, cs_verdict_name(view->verdict));
     }
@@ -239,8 +254,10 @@ static void check_group(world_t *w, const cs_line_t *line, const cs_line_view_t 
 static void check_refused_rest(world_t *w, const cs_line_view_t *view)
 {
     const json_t *was = json_object_get(w->checks->refused, view->line);
+    const cs_line_t *line = cs_list_of_line(w->kind, view->line) ? NULL : line_named(w, view->line);
 
-    if (!was) {
+    /* With its group it goes again, and what waits for a row was tried with it. */
+    if (!was || (line && line->group) || json_object_get(json_object_get(w->deal.images, view->line), "waits")) {
         return;
     }
     if (!view->pc || !json_equal(json_object_get(was, "pc"), view->pc) || strcmp(cs_json_str(was, "mapping"), cs_mapping_digest(w->mapping)) || w->look.notified) {
@@ -276,7 +293,9 @@ static void check_lines(world_t *w)
         }
         check_overwriting(w, line, view);
         check_group(w, line, view);
-        check_refused_rest(w, view);
+    }
+    for (i = 0; i < w->plan->lines->nelts; i++) {
+        check_refused_rest(w, view_at(w, i));
     }
 }
 
@@ -331,6 +350,14 @@ static void check_latch(world_t *w, const cs_line_t *line, const json_t *row)
     }
 }
 
+/* A name that begins like our mark cannot be told from a marked one. */
+static int has_marks(const world_t *w, const char *column, const json_t *value)
+{
+    const char *text = json_string_value(value);
+
+    return text && w->kind->tell.mark && !strcmp(column, w->kind->tell.mark) && (!strncmp(text, "+ + ", 4) || !strncmp(text, "! + ", 4) || !strncmp(text, "+ B", 3));
+}
+
 static void check_record_write(world_t *w, const cs_step_t *step, const cs_crm_write_t *write)
 {
     const char *column;
@@ -353,7 +380,8 @@ static void check_record_write(world_t *w, const cs_step_t *step, const cs_crm_w
         }
         told &= !strncmp(column, "c_syn", 5) || !strcmp(column, "c_status") || !strcmp(column, "c_problem") || !strcmp(column, "c_audit") || !strcmp(column, "c_link") ||
                 !strcmp(column, "c_explain") || !strcmp(column, "msft_id") || (!strcmp(column, "name") && !names(step, "name"));
-        if (write->kind == CS_CRM_UPDATE && step->kind != CS_STEP_CREATE && strcmp(column, "c_synced") && same_as_shown(w, now, value) && !amount) {
+        if (write->kind == CS_CRM_UPDATE && !w->refusing && strcmp(column, "c_synced") && !has_marks(w, column, value) &&
+            same_as_shown(w, now, value) && !amount) {
             violate(w, "only what differs is written", "%s: %s over %s", column, cs_json_print(value, w->p), cs_json_print(now, w->p));
         }
     }
@@ -609,6 +637,24 @@ static int is_done(const world_t *w)
     return 1;
 }
 
+/* With its group. */
+static int is_left_out(const world_t *w, const cs_line_t *line)
+{
+    int i, k;
+
+    for (i = 0; i < w->plan->steps->nelts; i++) {
+        for (k = 0; k < w->kind->lines->nelts; k++) {
+            const cs_line_t *other = line_at(w, k);
+
+            if ((other == line || (line->group && other->group)) &&
+                (json_object_get(w->applied[i].dropped, other->name) || json_object_get(w->applied[i].refused, other->name))) {
+                return 1;
+            }
+        }
+    }
+    return 0;
+}
+
 static void learn_bases(world_t *w)
 {
     const json_t *row = w->look.record ? w->look.record->row : NULL;
@@ -620,6 +666,9 @@ static void learn_bases(world_t *w)
         base_t *base = base_of(w, line->name);
 
         base->equal = 0;
+        if (is_left_out(w, line)) {
+            continue; /* as if nobody had looked */
+        }
         if (w->lags) {
             base->pc = base->crm = NULL;
         }

@@ -138,8 +138,9 @@ static inline json_t *gen_way(dice_t *d, const slot_t *slot, int to_crm)
     if (slot->type == SLOT_CHOICE && to_crm && roll(d, 8) == 0) {
         json_object_set_new(way, "default", json_integer(3));
     }
-    if (slot->type == SLOT_TEXT && !strcmp(slot->line, "prog") && roll(d, 16) == 0) {
+    if (slot->type == SLOT_TEXT && !to_crm && roll(d, 8) == 0) {
         put_text(way, "const", "Fixed");
+        json_object_set_new(way, "events", json_pack("[s]", "create"));
     }
     return way;
 }

@@ -87,6 +87,7 @@ typedef struct world_t {
     int writes;      /* requests that wrote something, in this look */
     int line_writes; /* of them: with more than what the seller reads */
     const cs_step_t *writing;
+    int refusing; /* a step is sent in parts */
     void (*saw)(struct world_t *w, const cs_step_t *step, const cs_crm_write_t *write); /* each write that takes effect, before it does */
     struct checks_t *checks;
 } world_t;
@@ -1045,11 +1046,13 @@ static void apply_refused(world_t *w, const cs_step_t *step, cs_applied_t *appli
         applied->result = write->result;
         return;
     }
+    w->refusing = 1;
     while (cs_refusal_next(refusal, write)) {
         crm_write(w, write, step);
         applied->calls++;
         cs_refusal_take(refusal, write);
     }
+    w->refusing = 0;
     cs_refusal_end(refusal, &end);
     json_object_foreach(end.refused, line, words) {
         note_line(w, &applied->refused, line, json_string_value(words));
@@ -1163,7 +1166,7 @@ static void world_apply(world_t *w, fate_e fate)
 {
     int i, over = 0, steps = 0;
 
-    w->writes = w->line_writes = 0;
+    w->writes = w->line_writes = w->refusing = 0;
     w->applied = apr_pcalloc(w->p, sizeof(cs_applied_t) * (size_t)(w->plan->steps->nelts + 1));
     if (w->plan->intent) {
         w->deal.intent = w->plan->intent;

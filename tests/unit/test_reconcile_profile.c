@@ -222,8 +222,8 @@ static void check_group(prop_world_t *world, apr_uint64_t seed)
     a = deal_view(w->plan, "notes");
     b = deal_view(w->plan, "program");
     check(!(a->to_crm && b->to_pc) && !(a->to_pc && b->to_crm));
-    check(!a->to_crm || b->to_crm || b->verdict == CS_VERDICT_EQUAL);
-    check(!b->to_crm || a->to_crm || a->verdict == CS_VERDICT_EQUAL);
+    check(!a->to_crm || b->to_crm || b->verdict == CS_VERDICT_EQUAL || b->verdict == CS_VERDICT_NOT_KEPT);
+    check(!b->to_crm || a->to_crm || a->verdict == CS_VERDICT_EQUAL || a->verdict == CS_VERDICT_NOT_KEPT);
     if (a->verdict == CS_VERDICT_HELD && a->rest && !cs_json_get(cs_json_get(w->deal.images, "notes"), "rest")) {
         check(b->verdict == CS_VERDICT_EQUAL || b->verdict == CS_VERDICT_HELD);
     }
@@ -331,14 +331,14 @@ static int left_out(const deal_world_t *w)
     return n;
 }
 
-/* What waited is told as waiting until it has arrived, which the next look sees. */
+/* What waited or was refused is told so until it has arrived, which the next look sees. */
 static int waited(const deal_world_t *w)
 {
     const char *line;
     json_t *image;
 
     json_object_foreach(w->deal.images, line, image) {
-        if (cs_json_get(image, "waits")) {
+        if (cs_json_get(image, "waits") || cs_json_get(image, "refused")) {
             return 1;
         }
     }

@@ -343,6 +343,7 @@ static void tell_violation(const case_t *c, const char *name, apr_uint64_t pair_
             w->round, (int)fate_of(w), w->quiet, w->lags, w->silent, w->look.notified, w->plan ? cs_json_pretty(w->plan->explain, w->p) : "", with_state(w, w->row), with_state(w, w->lists),
             with_state(w, w->doc), with_state(w, w->ms), with_state(w, w->deal.images), with_state(w, w->deal.intent), with_state(w, w->deal.told),
             w->look.metadata ? "known" : "not known");
+    fprintf(stderr, "read: %s\n", w->look.record ? with_state(w, w->look.record->row) : "nothing");
     for (i = 0; i < SLOTS; i++) {
         if (quirk_of(w, slots[i].col)) {
             fprintf(stderr, "habit of %s: %d\n", slots[i].col, (int)quirk_of(w, slots[i].col));
