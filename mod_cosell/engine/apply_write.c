@@ -260,6 +260,7 @@ static void end_refusal(cs_batch_t *b, cs_turn_t *turn)
         cs_lines_add(&turn->applied->refused, line, json_string_value(words), b->p);
     }
     if (end.result.cls != CS_CLASS_OK) {
+        turn->item->made |= end.made;
         cs_turn_fail(turn, &end.result);
     }
     else if (end.after) {

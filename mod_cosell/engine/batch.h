@@ -48,6 +48,7 @@ typedef struct cs_item_t {
     cs_result_t result;   /* cls OK = fine */
     const char *upstream; /* whose answer result is */
     int moved;            /* the deal has another record now: it is looked at again at once */
+    int made;             /* its new record is there, though not all of it could be written */
     int recalled;         /* a look-up's row was found in an earlier batch */
     int calls;
     apr_interval_time_t took;

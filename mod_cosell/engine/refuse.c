@@ -504,6 +504,7 @@ void cs_refusal_end(const cs_refusal_t *r, cs_refusal_end_t *end)
     end->result = r->result;
     end->after = r->after;
     end->refused = r->refused;
+    end->made = creates(r) && r->passed;
     if (r->phase == SEND_OVER) {
         return;
     }

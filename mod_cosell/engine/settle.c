@@ -397,6 +397,22 @@ static json_t *left_out(const cs_deal_t *deal, apr_pool_t *p)
     return out;
 }
 
+/* A record that was made by halves is there all the same: should somebody delete it before the rest
+ * is written, it is not made again. Its intent stays, for the rest is still ours to write. */
+static void keep_made(cs_batch_t *b, cs_item_t *item)
+{
+    cs_journal_t *j;
+
+    if (!item->made || item->deal->state != CS_DEAL_NEW) {
+        return;
+    }
+    item->deal->state = CS_DEAL_LINKED;
+    j = cs_item_journal(b, item, "create", "done", "made, but not all of it could be written yet");
+    j->direction = "to_crm";
+    j->to = cs_json_own(
+        json_pack("{s:s*, s:s*}", "table", item->deal->table, "id", item->deal->record_id), b->p);
+}
+
 static apr_status_t settle_deal(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
 {
     cs_deal_t before = *item->deal;
@@ -408,6 +424,7 @@ static apr_status_t settle_deal(cs_batch_t *b, cs_item_t *item, cs_result_t *res
     if (rv != APR_SUCCESS) {
         return rv;
     }
+    keep_made(b, item);
     item->deal->updated = b->now;
     item->untold = !json_equal(left_out(&before, b->p), left_out(item->deal, b->p));
     cs_batch_change(b, CS_CHANGE_DEAL)->deal = item->deal;

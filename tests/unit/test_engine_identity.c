@@ -187,6 +187,58 @@ static void test_record_that_comes_back_goes_on(void **state)
     assert_string_equal(cs_json_str(row->row, "name"), "Undeleted");
 }
 
+/* The CRM took a new record by halves only, and somebody deleted it before all halves were written. */
+static void test_record_deleted_while_it_is_made_is_not_made_again(void **state)
+{
+    apr_pool_t *p = *state;
+    referral_t *r;
+
+    new_world(p);
+    W->site.crms[0].mapping = make_mapping(p, "1", "", NOTES_LINE);
+    W->refuses = "description";
+    W->mute = W->deletes_made = 1;
+    begin_lane();
+    r = new_referral();
+    notify(r);
+    work();
+    assert_int_equal(W->creates, 1);
+    assert_int_equal(deal_of(r)->state, CS_DEAL_GONE);
+    assert_int_equal(journal_lines("create"), 2); /* the account, too */
+    notify(r);
+    work();
+    assert_int_equal(W->creates, 1);
+    assert_int_equal(count_rows("opportunity"), 0);
+}
+
+/* What is left of it is written by later looks. */
+static void test_record_made_by_halves_is_finished(void **state)
+{
+    apr_pool_t *p = *state;
+    referral_t *r;
+    row_t *row;
+
+    new_world(p);
+    W->site.crms[0].mapping = make_mapping(p, "1", "", NOTES_LINE);
+    W->refuses = "description";
+    W->mute = W->fails_updates = 1;
+    begin_lane();
+    r = new_referral();
+    notify(r);
+    one_batch();
+    assert_int_equal(deal_of(r)->state, CS_DEAL_LINKED);
+    row = row_by_id("opportunity", deal_of(r)->record_id);
+    assert_non_null(row);
+    assert_null(cs_json_str(row->row, "name"));
+    W->fails_updates = W->mute = 0;
+    W->refuses = NULL;
+    pass_seconds(400);
+    work();
+    assert_string_equal(cs_json_str(row->row, "name"), "Deal 0");
+    assert_string_equal(cs_json_str(row->row, "description"), "Notes 0");
+    assert_int_equal(W->creates, 1);
+    assert_int_equal(counts_of(W->store, SITE, p).outstanding, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -198,6 +250,8 @@ int main(void)
         UNIT_TEST(test_two_referrals_of_one_record_are_both_parked),
         UNIT_TEST(test_shared_card_wakes_both),
         UNIT_TEST(test_record_that_comes_back_goes_on),
+        UNIT_TEST(test_record_deleted_while_it_is_made_is_not_made_again),
+        UNIT_TEST(test_record_made_by_halves_is_finished),
     };
 
     return clock_setup() ? 2 : UNIT_RUN(tests);

@@ -78,6 +78,9 @@ typedef struct world_t {
     const char *pc_problem;
     int crm_blind;       /* every row reads as deleted */
     const char *refuses; /* a column whose value is refused */
+    int mute;            /* the answer does not name it */
+    int fails_updates;   /* of records: the CRM is down for them */
+    int deletes_made;    /* somebody deletes a new record at once */
     json_t *metadata;    /* what describe tells; NULL = it fails */
     int gets, lists, pc_probes, reads, writes, rows_written, creates, finds, find_calls, whoamis, describes;
 } world_t;
@@ -427,7 +430,7 @@ static int refuses(cs_crm_write_t *write, apr_pool_t *p)
         return 0;
     }
     cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_DATA, "data:value", "the value of %s is not good", W->refuses);
-    write->result.blames = W->refuses;
+    write->result.blames = W->mute ? NULL : W->refuses;
     return 1;
 }
 
@@ -438,6 +441,10 @@ static void write_one(cs_crm_write_t *write, apr_pool_t *p)
     W->writes++;
     write->calls = 1;
     if (crm_fails(&write->result, p) || refuses(write, p)) {
+        return;
+    }
+    if (W->fails_updates && write->kind == CS_CRM_UPDATE) {
+        cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_RETRY, "http:503", "the CRM is down");
         return;
     }
     if (write->kind == CS_CRM_CREATE && row) {
@@ -460,6 +467,9 @@ static void write_one(cs_crm_write_t *write, apr_pool_t *p)
     row->version++;
     W->rows_written += !strcmp(write->table, "opportunity");
     write->record = write->columns ? record_of(row, write->columns, p) : NULL;
+    if (W->deletes_made && write->kind == CS_CRM_CREATE && !strcmp(write->table, "opportunity")) {
+        row->row = NULL;
+    }
 }
 
 static apr_status_t fake_write(cs_crm_t *crm, cs_crm_write_t *writes, int n, apr_interval_time_t deadline, apr_pool_t *p)
