@@ -407,6 +407,10 @@ static void tell_column(const cs_planning_t *pl, json_t *columns, const char *co
         return; /* not told, or not readable: then nobody knows whether it differs */
     }
     if (!differs(canonical, shown)) {
+        if (kept) {
+            /* It was kept after all: what it shows later is somebody else's doing. */
+            json_object_del(cs_json_get(pl->plan->told, "kept"), column);
+        }
         return;
     }
     if (is_kept(kept, canonical, shown)) {
