@@ -16,7 +16,7 @@ typedef struct cs_item_t {
     int fresh;           /* the deal was made in this batch: its row cannot exist yet */
     int untold;          /* what writing found out has yet to be told */
     int notified;        /* the look covers a notice that no look has worked on yet */
-    int by_mapping;      /* it is asked for by a changed mapping alone */
+    int by_mapping;      /* no notice asks for it, and it is the deal's first under its mapping */
     int again;           /* it is a planned look at what waits or was refused, and nothing more */
 
     cs_card_t *asked_card; /* what GET of `asked` showed */

@@ -1,12 +1,12 @@
 /* engine/brake.c: a cause that would change many deals at once is paused before it does. (design
  * 6)
  *
- * Bulk causes are a changed mapping, and a side that suddenly reads as missing. All plans of a
- * batch are made first; then those that only such a cause makes are counted, together with what
- * the cause has changed before; beyond max(20, 5 % of the site's deals) none of them is written.
- * Their work waits under a pseudo-upstream that nobody probes. A deal's own notice wakes that
- * deal, another mapping or a person ends the pause. Deals with causes of their own go on in the
- * same batch.
+ * Bulk causes are a changed mapping, and a side that suddenly reads as missing. A deal's first look
+ * under a mapping is by that mapping unless a notice asks for it. All plans of a batch are made
+ * first; then those that only such a cause makes are counted, together with what the cause has
+ * changed before; beyond max(20, 5 % of the site's deals) none of them is written. Their work waits
+ * under a pseudo-upstream that nobody probes. A deal's own notice wakes that deal, another mapping
+ * or a person ends the pause. Deals with causes of their own go on in the same batch.
  *
  * And one deal: more than 12 writes within an hour, each after somebody else had changed the
  * record, are a quarrel that we leave for an hour. */
@@ -175,8 +175,7 @@ static int sends(const cs_item_t *item)
 
 static int is_by_mapping(const cs_item_t *item, int crm)
 {
-    return !item->over && item->work && item->crm == crm && item->by_mapping && !item->notified &&
-           sends(item);
+    return !item->over && item->work && item->crm == crm && item->by_mapping && sends(item);
 }
 
 /* The record of a linked deal, or a deal's own referral. */

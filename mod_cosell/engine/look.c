@@ -322,15 +322,31 @@ static void fill_look(cs_batch_t *b, cs_item_t *item)
     item->look.now = b->now;
 }
 
-/* Why it is looked at: after meeting, when the deal's row carries the notices of all its names. */
-static void find_cause(cs_item_t *item)
+/* No look was settled under the mapping in force. A deal that was never settled at all counts when
+ * the mapping is why it is looked at. */
+static int is_under_another(const cs_batch_t *b, const cs_item_t *item, int asked)
 {
+    const cs_mapping_t *mapping =
+        item->crm >= 0 ? b->lane->site->crms[item->crm].mapping : NULL;
+
+    return mapping && (item->deal->mapping
+                           ? strcmp(item->deal->mapping, cs_mapping_digest(mapping)) != 0
+                           : asked);
+}
+
+/* Why it is looked at: after meeting, when the deal's row carries the notices of all its names. The
+ * first look under a changed mapping is by that mapping, whatever else no notice asked for. */
+static void find_cause(const cs_batch_t *b, cs_item_t *item)
+{
+    int asked;
+
     if (item->over || !item->work) {
         return;
     }
+    asked = json_object_get(item->work->hints, CS_CAUSE_MAPPING) != NULL;
     item->notified = cs_work_notified(item->work);
-    item->by_mapping = json_object_get(item->work->hints, CS_CAUSE_MAPPING) != NULL;
-    item->again = !item->by_mapping && json_object_get(item->work->hints, CS_CAUSE_AGAIN);
+    item->by_mapping = !item->notified && is_under_another(b, item, asked);
+    item->again = !asked && json_object_get(item->work->hints, CS_CAUSE_AGAIN);
 }
 
 static void plan_item(cs_batch_t *b, cs_item_t *item)
@@ -419,7 +435,7 @@ static apr_status_t look_at_items(cs_batch_t *b, cs_result_t *res)
     }
     for (i = 0; i < b->items->nelts; ++i) {
         find_kind(b, APR_ARRAY_IDX(b->items, i, cs_item_t *));
-        find_cause(APR_ARRAY_IDX(b->items, i, cs_item_t *));
+        find_cause(b, APR_ARRAY_IDX(b->items, i, cs_item_t *));
     }
     wait_for_crms(b);
     cs_batch_read_records(b);

@@ -162,6 +162,50 @@ static void test_person_releases_the_brake(void **state)
     assert_int_equal(journal_lines("release"), 2);
 }
 
+/* Deals that wait are looked at without being asked; under a wrong mapping that is no reason of their own. */
+static void test_planned_looks_do_not_go_around_the_brake(void **state)
+{
+    apr_pool_t *p = *state;
+    int i;
+
+    new_world(p);
+    W->site.crms[0].mapping = make_mapping(p, "1", "", NOTES_LINE);
+    W->refuses = "description";
+    W->pc_upstream.rate = 0.5; /* ten deals a batch */
+    live_with(60);
+    W->refuses = NULL;
+    pass_seconds(901); /* every deal's next look is due when the mapping changes */
+    for (i = 0; i < W->rows->nelts; i++) {
+        assert_null(cs_json_str(APR_ARRAY_IDX(W->rows, i, row_t).row, "cosell_mark"));
+    }
+    change_mapping("2", NOTES_LINE ",'mark':{'pc':'/name','crm':'cosell_mark','type':'text','max':300,'direction':'to_crm','introduce':'partner-center'}");
+    work();
+    assert_true(count_set("cosell_mark") <= 20);
+    assert_non_null(suspended(CS_BRAKE_MAPPING));
+}
+
+/* What failed and is repeated was counted when it was planned first. */
+static void test_repeats_are_counted_once_by_the_brake(void **state)
+{
+    apr_pool_t *p = *state;
+    int i;
+
+    new_world(p);
+    live_with(15);
+    change_mapping("2", NOTES_LINE);
+    W->fails_updates = 1;
+    for (i = 0; i < 3; i++) {
+        work();
+        pass_seconds(400);
+    }
+    W->fails_updates = 0;
+    work();
+    pass_seconds(400);
+    work();
+    assert_null(suspended(CS_BRAKE_MAPPING));
+    assert_int_equal(count_set("description"), 15);
+}
+
 static void test_side_that_reads_as_missing_is_no_deletion(void **state)
 {
     apr_pool_t *p = *state;
@@ -307,6 +351,8 @@ int main(void)
         UNIT_TEST(test_own_notice_goes_through_the_brake),
         UNIT_TEST(test_another_mapping_releases_the_brake),
         UNIT_TEST(test_person_releases_the_brake),
+        UNIT_TEST(test_planned_looks_do_not_go_around_the_brake),
+        UNIT_TEST(test_repeats_are_counted_once_by_the_brake),
         UNIT_TEST(test_side_that_reads_as_missing_is_no_deletion),
         UNIT_TEST(test_few_that_are_missing_are_believed),
         UNIT_TEST(test_refused_line_is_tried_again_ever_more_rarely),
