@@ -34,7 +34,7 @@ UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNITS := $(UNIT_SRC:tests/unit/%.c=%)
 PRELOADS := $(patsubst tests/preload/%.c,$(B)/preload/%.so,$(wildcard tests/preload/*.c))
 
-.PHONY: all install clean demo test lint sim bench crash soak reload valgrind sanitize fuzz sandbox unit unit-asan test-build preload \
+.PHONY: all install clean demo test lint sim property bench crash soak reload valgrind sanitize fuzz sandbox unit unit-asan test-build preload \
         packages-build packages-demo packages-test packages-bench packages-lint
 
 all: $(B)/mod_cosell.so
@@ -119,6 +119,11 @@ sim: packages-test
 	@$(MAKE) --no-print-directory -j$$(nproc) $(B)/sim/sim
 	@$(B)/sim/sim walk
 	@$(B)/sim/sim $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(STEPS),--steps $(STEPS)) --seconds $(or $(SECONDS_EACH),120)
+
+# A million deals under random mappings: CASES, SEED.
+property: packages-test
+	@$(MAKE) --no-print-directory -j$$(nproc) $(B)/unit/test_reconcile_properties
+	@tests/property/run $(B)/unit/test_reconcile_properties $(or $(CASES),1000000) $(SEED)
 
 crash: packages-test
 	@$(MAKE) --no-print-directory -j$$(nproc) test-build

@@ -475,7 +475,7 @@ static void check_removal(world_t *w, const cs_step_t *step, const cs_crm_write_
     if (!json_is_object(json_object_get(image, "pc")) && !w->deal.intent) {
         violate(w, "only what both sides had is removed", "%s: %s", line, cs_json_print(image, w->p));
     }
-    if ((int)json_array_size(list_of(w, step->list)) + has_owner(w, list) <= least_of(w, list)) {
+    if ((int)json_array_size(list_of(w, step->list)) + has_owner(w, list) <= least_of(w, list) && !w->lags) {
         violate(w, "the last one stays", "%s: %d of %d", line, (int)json_array_size(list_of(w, step->list)), least_of(w, list));
     }
 }
@@ -524,13 +524,16 @@ static void check_array(world_t *w, const cs_list_t *list, const json_t *array)
 
     json_array_foreach(before, i, item) {
         const char *key = cs_json_str(item, list->key);
-        int found = 0;
+        int found = 0, kept_all = 0;
 
         json_array_foreach((json_t *)array, j, other) {
-            found |= key ? has_key(other, list->key, apr_pstrdup(w->p, cs_text_canonical(key, w->p))) : json_equal(item, other);
-            if (key && has_key(other, list->key, key) && !keeps_members(item, other)) {
-                violate(w, "members the other side cannot represent stay", "%s of %s", key, list->name);
-            }
+            int same = key ? has_key(other, list->key, apr_pstrdup(w->p, cs_text_canonical(key, w->p))) : json_equal(item, other);
+
+            found |= same;
+            kept_all |= same && keeps_members(item, other);
+        }
+        if (found && !kept_all) {
+            violate(w, "members the other side cannot represent stay", "%s of %s", key, list->name);
         }
         if (!key && !found) {
             violate(w, "items the other side cannot represent stay", "%s of %s", cs_json_print(item, w->p), list->name);
@@ -608,7 +611,7 @@ static void remember_refused(world_t *w)
     json_object_foreach_safe(w->checks->refused, next, line, was) {
         const cs_line_view_t *view = view_named(w, line);
 
-        if (view && view->pc && !json_equal(view->pc, json_object_get(was, "pc"))) {
+        if (view && view->pc && (!json_equal(view->pc, json_object_get(was, "pc")) || view->verdict == CS_VERDICT_EQUAL)) {
             json_object_del(w->checks->refused, line);
         }
     }
@@ -680,7 +683,7 @@ static void learn_bases(world_t *w)
         else if (view->to_crm) {
             base->crm = NULL;
         }
-        else if (view->take && (is_done(w) || view->verdict != CS_VERDICT_HELD)) {
+        else if (view->take && (is_done(w) || view->verdict != CS_VERDICT_HELD || !view->rest)) {
             base->pc = raw_pc(w, line);
             base->crm = raw_crm(w, line, row);
             base->equal = view->verdict == CS_VERDICT_EQUAL && json_object_get(w->deal.images, line->name);
