@@ -63,7 +63,76 @@ static const char *line_words(const cs_planning_t *pl, const cs_line_view_t *vie
                                                                       : view->line;
 }
 
+/* ---- values in words ---- */
+
+/* A choice or a flag as the CRM's forms call it; NULL = they do not say. */
+static const char *choice_words(const cs_planning_t *pl, const cs_line_t *line, const json_t *value)
+{
+    return value && line->crm && !line->crm->of
+               ? cs_label_of_choice(pl->look->metadata, pl->kind->table, line->crm->name, value)
+               : NULL;
+}
+
+/* What a row is found by: "Contoso, 10115". */
+static const char *key_words(const json_t *key, apr_pool_t *p)
+{
+    const char *name, *out = NULL;
+    json_t *value;
+
+    json_object_foreach((json_t *)key, name, value) {
+        const char *text = strcmp(name, "id") ? cs_scalar_text(value, p) : NULL;
+
+        if (text) {
+            out = out ? apr_pstrcat(p, out, ", ", text, NULL) : text;
+        }
+    }
+    return out ? cs_value_words(cs_json_own(json_string(out), p), p) : cs_value_words(key, p);
+}
+
+/* One side's value of a line. */
+static const char *side_words(const cs_planning_t *pl, const cs_line_view_t *view, int at_pc)
+{
+    const cs_line_t *line = line_of(pl, view->line);
+    const json_t *value = at_pc ? view->pc : view->crm;
+    const char *words = NULL;
+    cs_conv_t conv;
+
+    if (line && json_is_object(value) && line->type == CS_TYPE_LOOKUP) {
+        return key_words(value, pl->p);
+    }
+    if (!line || !value || (line->type != CS_TYPE_CHOICE && line->type != CS_TYPE_FLAG)) {
+        return cs_value_words(value, pl->p);
+    }
+    if (at_pc && line->values) {
+        cs_line_to_crm(&conv, line, &pl->table, value, pl->p);
+        if (conv.what == CS_CONV_OK && json_is_null(conv.value)) {
+            return cs_value_words(conv.value, pl->p); /* nothing was chosen */
+        }
+        words = conv.what == CS_CONV_OK ? choice_words(pl, line, conv.value) : NULL;
+    }
+    else {
+        words = choice_words(pl, line, value);
+    }
+    return words ? words : cs_value_words(value, pl->p);
+}
+
+/* "Partner Center USD 5, here USD 6" */
+static const char *both_words(const cs_planning_t *pl, const cs_line_view_t *view)
+{
+    return apr_psprintf(pl->p, "Partner Center %s, here %s", side_words(pl, view, 1),
+                        side_words(pl, view, 0));
+}
+
 /* ---- status ---- */
+
+/* Edited here, and a rule keeps the edit from travelling. What a condition keeps back is as the
+ * mapping's author wants it. */
+static int not_sent(const cs_line_t *line, const cs_line_view_t *view)
+{
+    return !line->off && !line->when && !line->to_pc.when && !view->rest && view->pc && view->crm &&
+           view->seen_pc && view->seen_crm && cs_line_unchanged(line, view->seen_pc, view->pc) &&
+           !cs_line_unchanged(line, view->seen_crm, view->crm);
+}
 
 /* Lines whose difference the seller can do something about. */
 static const char *lasting(const cs_planning_t *pl, const cs_line_view_t *view)
@@ -79,23 +148,31 @@ static const char *lasting(const cs_planning_t *pl, const cs_line_view_t *view)
         /* What this look restores is no difference any more. */
         return view->to_crm
                    ? NULL
-                   : apr_psprintf(pl->p, "%s cannot be taken back: Partner Center %s, here %s",
-                                  words, cs_value_words(view->pc, pl->p),
-                                  cs_value_words(view->crm, pl->p));
+                   : apr_psprintf(pl->p, "%s cannot be taken back: %s", words,
+                                  both_words(pl, view));
     case CS_VERDICT_ONE_WAY:
+        if (both && view->rest && !strcmp(view->rest, CS_REST_CUT)) {
+            return apr_psprintf(pl->p,
+                                "%s: Partner Center's text is too long for here; what is written "
+                                "here stays here",
+                                words);
+        }
         return both ? apr_psprintf(pl->p, "%s cannot change in Partner Center; stays %s", words,
-                                   cs_value_words(view->pc, pl->p))
+                                   side_words(pl, view, 1))
                     : NULL;
     case CS_VERDICT_TO_PC:
         return both ? apr_psprintf(
                           pl->p, "%s stays %s in Partner Center; this version does not write there",
-                          words, cs_value_words(view->pc, pl->p))
+                          words, side_words(pl, view, 1))
                     : NULL;
     case CS_VERDICT_SKIPPED:
+        if (both && not_sent(line, view)) {
+            return apr_psprintf(pl->p, "%s stays %s in Partner Center: %s", words,
+                                side_words(pl, view, 1), view->why);
+        }
         return both && view->rest
-                   ? apr_psprintf(pl->p, "%s: Partner Center %s, here %s; retype the right one",
-                                  words, cs_value_words(view->pc, pl->p),
-                                  cs_value_words(view->crm, pl->p))
+                   ? apr_psprintf(pl->p, "%s: %s; retype the right one", words,
+                                  both_words(pl, view))
                    : NULL;
     default:
         return NULL;
@@ -116,9 +193,8 @@ static void note(apr_array_header_t *texts, const char *text)
 
 static const char *conflict_words(const cs_planning_t *pl, const cs_line_view_t *view)
 {
-    return apr_psprintf(pl->p, "Conflict in %s: Partner Center %s, here %s; retype the right one",
-                        line_words(pl, view), cs_value_words(view->pc, pl->p),
-                        cs_value_words(view->crm, pl->p));
+    return apr_psprintf(pl->p, "Conflict in %s: %s; retype the right one", line_words(pl, view),
+                        both_words(pl, view));
 }
 
 /* Why the CRM refused this very value when it was last sent: it is sent again, and until that has
@@ -130,6 +206,25 @@ static const char *was_refused(const cs_planning_t *pl, const cs_line_view_t *vi
 
     return refused && view->pc && (!pc || json_equal(pc, view->pc)) ? cs_json_str(refused, "why")
                                                                     : NULL;
+}
+
+/* What the record asks of a referral, which somebody has to do there. */
+static const char *asked_words(const cs_planning_t *pl)
+{
+    const char *to = pl->state->verdict == CS_VERDICT_TO_PC ? json_string_value(pl->state->value)
+                                                            : NULL;
+    const char *sub = to ? strchr(to, '/') : NULL;
+
+    if (!sub) {
+        return NULL;
+    }
+    return cs_state_is_terminal(to)
+               ? apr_psprintf(pl->p,
+                              "%s here; close it in Partner Center, too: this version does not "
+                              "write there",
+                              sub + 1)
+               : "accepted here; accept it in Partner Center, too: this version does not write "
+                 "there";
 }
 
 static void read_line(const cs_planning_t *pl, const cs_line_view_t *view, news_t *news)
@@ -229,11 +324,25 @@ static const char *unanswered_words(const cs_planning_t *pl)
     const char *when = expires && cs_time_parse(&at, expires) == APR_SUCCESS
                            ? apr_pstrcat(pl->p, "Expires ", cs_time_format_day(at, pl->p), NULL)
                            : NULL;
-    const char *how = column && pl->look->metadata && !pl->kind->becomes
+    const char *asked = asked_words(pl);
+    const char *how = asked ? asked
+                      : column && pl->look->metadata && !pl->kind->becomes
                           ? apr_psprintf(pl->p, "change %s to accept", column)
                           : NULL;
 
     return when && how ? apr_pstrcat(pl->p, when, "; ", how, NULL) : when ? when : how;
+}
+
+/* Before what only differs. */
+static void put_first(news_t *news, const char *text)
+{
+    apr_array_header_t *lasts = news->lasts;
+
+    if (text) {
+        news->lasts = apr_array_make(lasts->pool, lasts->nelts + 1, sizeof(const char *));
+        note(news->lasts, text);
+        apr_array_cat(news->lasts, lasts);
+    }
 }
 
 static void decide_status(cs_planning_t *pl)
@@ -258,9 +367,12 @@ static void decide_status(cs_planning_t *pl)
     }
     else if (!strncmp(pl->pc_now, "New", 3)) {
         plan->status = "Not accepted";
-        plan->problem = plan->problem ? plan->problem : unanswered_words(pl);
+        put_first(&news, unanswered_words(pl));
+        plan->problem = all_words(pl, NULL, &news);
     }
     else {
+        put_first(&news, asked_words(pl));
+        plan->problem = all_words(pl, NULL, &news);
         plan->status = news.lasts->nelts ? "In sync, not all" : "In sync";
     }
 }

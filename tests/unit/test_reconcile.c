@@ -626,7 +626,11 @@ static void test_accepted_in_the_crm(void **state)
     deal_look(w);
     deal_edit(w, "statuscode", "1");
     deal_look(w);
-    assert_int_equal(deal_sent(w->plan), 0);
+    /* Nothing but what the seller reads: it is not accepted yet. */
+    assert_int_equal(deal_sent(w->plan), 1);
+    assert_null(cs_json_get(deal_find_step(w->plan, CS_STEP_UPDATE)->parts, "$state"));
+    assert_string_equal(w->deal.status, "Not accepted");
+    assert_has(w->deal.problem, "accepted here; accept it in Partner Center, too");
     assert_has(cs_json_print(deal_find_step(w->plan, CS_STEP_PATCH_PC)->columns, w->p), "\"value\":\"Active\"");
     journal = w->journal->nelts;
     deal_look(w);
