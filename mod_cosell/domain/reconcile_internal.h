@@ -16,8 +16,8 @@
 #define CS_REST_LATCHED "latched"
 #define CS_REST_STAYS "stays"
 #define CS_REST_QUALIFIED "qualified" /* of the state: the record came from a lead */
-#define CS_REST_UNSEEN "unseen" /* written, and the CRM did not show what became of it */
-#define CS_REST_CUT "cut" /* the CRM has the head of a text that is too long for it */
+#define CS_REST_UNSEEN "unseen"       /* written, and the CRM did not show what became of it */
+#define CS_REST_CUT "cut"             /* the CRM has the head of a text that is too long for it */
 
 typedef struct cs_planning_t {
     const cs_look_t *look;
@@ -32,10 +32,10 @@ typedef struct cs_planning_t {
     const char *pc_now; /* "Active/Accepted" */
     const char *pc_was; /* when last settled; NULL = never */
     int creating;
-    int first;     /* an existing row, met for the first time (or one that a lead became) */
+    int first;          /* an existing row, met for the first time (or one that a lead became) */
     const char *marked; /* the mark before the name, as the row shows it; NULL = none */
-    int terminal;  /* at Partner Center */
-    int row_state; /* 0 open, 1 won, 2 lost, -1 unreadable */
+    int terminal;       /* at Partner Center */
+    int row_state;      /* 0 open, 1 won, 2 lost, -1 unreadable */
     /* what the state asks for (reconcile_state.c) */
     cs_line_view_t *state;
     int reopen; /* the row must be opened before anything else */
@@ -45,8 +45,8 @@ typedef struct cs_planning_t {
     json_t *call_set;
     int call_state; /* what the row is after it */
     int unlink;
-    const cs_heard_t *heard; /* actions for Partner Center; NULL = none */
-    const char *say;         /* refused: for people */
+    const cs_heard_t *heard;   /* actions for Partner Center; NULL = none */
+    const char *say;           /* refused: for people */
     apr_array_header_t *lists; /* cs_listing_t *: what cs_plan_lists() read and decided */
 } cs_planning_t;
 
@@ -105,8 +105,8 @@ typedef struct cs_sides_t {
     int shortened; /* the record shows the head of a text, and edits of it stay there */
 } cs_sides_t;
 
-/* Says what becomes of the line, and nothing else: whatever was said before is forgotten. take makes
- * what both sides show the images. */
+/* Says what becomes of the line, and nothing else: whatever was said before is forgotten. take
+ * makes what both sides show the images. */
 void cs_view_judge(cs_line_view_t *view, cs_verdict_e verdict, const char *why);
 void cs_view_take(cs_line_view_t *view, cs_verdict_e verdict, const char *rest, const char *why);
 /* Brings a side's value to the other side, if it can travel; else says why not. 1 = it goes. */
@@ -135,13 +135,30 @@ void cs_view_missing(const cs_line_t *line, cs_line_view_t *view);
 /* A value in words, at most some 60 characters. */
 const char *cs_value_words(const json_t *value, apr_pool_t *p);
 
-/* Why the CRM refused what the line brings when Partner Center showed this very value under this very
- * mapping; NULL = it did not, or a new notice wakes it. (deals 2) */
+/* Why the CRM refused what the line brings when Partner Center showed this very value under this
+ * very mapping; NULL = it did not, or a new notice wakes it. (deals 2) */
 const char *cs_image_refused(const cs_planning_t *pl, const char *line, const json_t *pc);
 
-/* reconcile_list.c: lists, item by item. An item is a line named "<list>/<key>" whose values are the
- * canonical item (an object of its mapped members) or null = not in the list. The key is trimmed and
- * folded in the name and as it is written in the item. */
+/* The id of the row that is made for a referral: UUIDv5, so that a repeated create finds itself
+ * (deals 1). In p. */
+const char *cs_deal_row_id(const cs_look_t *look, const char *referral, const char *table,
+                           apr_pool_t *p);
+/* The stored intent's step that makes the row; NULL = none. */
+const json_t *cs_intended_create(const cs_deal_t *deal);
+/* 1 for a step of a stored intent that makes a row. */
+int cs_intent_is_create(const json_t *step);
+
+/* reconcile_steps.c: the steps of everything that was judged, in order. */
+void cs_plan_steps(cs_planning_t *pl);
+/* reconcile_sum.c: what the plan is and the state after it; the intent to be stored; the whole of
+ * it in words. */
+void cs_plan_decide(cs_planning_t *pl);
+void cs_plan_intent(cs_planning_t *pl);
+void cs_plan_explain(cs_plan_t *plan, const cs_look_t *look, apr_pool_t *p);
+
+/* reconcile_list.c: lists, item by item. An item is a line named "<list>/<key>" whose values are
+ * the canonical item (an object of its mapped members) or null = not in the list. The key is
+ * trimmed and folded in the name and as it is written in the item. */
 
 /* Appends the view of every item that either side or an image knows, list by list in mapping order,
  * items in the order of their keys, to pl->plan->lines: a reordered array changes nothing that the
@@ -158,8 +175,8 @@ void cs_list_steps(cs_planning_t *pl, int after);
 void cs_list_operations(cs_planning_t *pl, json_t *ops, apr_array_header_t *names);
 /* What the images of an item are after the look. written: 1 = the step that writes it is done, 0 =
  * it was not sent, failed or was left out, -1 = no step writes it; all_done as in settle. Returns 1
- * with both images and rest (NULL = they agree), 0 = the image stays as it was, -1 = it has none any
- * more. */
+ * with both images and rest (NULL = they agree), 0 = the image stays as it was, -1 = it has none
+ * any more. */
 int cs_list_settled(const cs_list_t *list, const cs_line_view_t *view, int written, int all_done,
                     const cs_applied_t *applied, json_t **ppc, json_t **pcrm, const char **prest,
                     apr_pool_t *p);
@@ -170,14 +187,14 @@ const cs_list_t *cs_list_of_line(const cs_mapping_kind_t *kind, const char *line
 
 /* The own card's document, with Microsoft's under CS_DOC_MICROSOFT; in p. (mapping_apply.c) */
 json_t *cs_doc_of_look(const cs_look_t *look, apr_pool_t *p);
-/* A "find" as the "$lookup" of domain/record.h. item = the list's item or NULL; value = what "." is,
- * or NULL; line NULL = it stands for no line, else the caller adds "columns". create 0 = never makes
- * a row ("none" becomes "hold"). NULL when no key is complete, or none of what it is within. In p.
- * (lookup.c) */
+/* A "find" as the "$lookup" of domain/record.h. item = the list's item or NULL; value = what "."
+ * is, or NULL; line NULL = it stands for no line, else the caller adds "columns". create 0 = never
+ * makes a row ("none" becomes "hold"). NULL when no key is complete, or none of what it is within.
+ * In p. (lookup.c) */
 json_t *cs_find_lookup(const cs_find_t *find, const json_t *doc, const json_t *item,
                        const char *value, const char *line, int create, apr_pool_t *p);
-/* The value of a choice by its label in the metadata, any language, folded; NULL = unknown. Borrowed.
- * And the other way round. (lookup.c) */
+/* The value of a choice by its label in the metadata, any language, folded; NULL = unknown.
+ * Borrowed. And the other way round. (lookup.c) */
 const json_t *cs_choice_of_label(const json_t *metadata, const char *table, const char *column,
                                  const char *label);
 const char *cs_label_of_choice(const json_t *metadata, const char *table, const char *column,
