@@ -97,8 +97,12 @@ apr_status_t cs_batch_meet(cs_batch_t *b, cs_result_t *res);
  */
 void cs_batch_chores(cs_batch_t *b, const apr_array_header_t *works);
 /* park.c: a record named by two referrals. The record that the meeting names belongs to another
- * deal: both are parked, or the two are one deal. *pparked != 0: the item's look is over. */
+ * deal: both are parked, or the two are one deal; is it about to, this one is met again once it
+ * has it. *pparked != 0: the item's look is over. */
 apr_status_t cs_meet_holder(cs_batch_t *b, cs_item_t *item, int *pparked, cs_result_t *res);
+/* The same of the record that the item's deal has after its look: *pparked != 0 when somebody else
+ * has it. */
+apr_status_t cs_settle_holder(cs_batch_t *b, cs_item_t *item, int *pparked, cs_result_t *res);
 /* A parked deal with a history goes on when the other referral does not name its record any more.
  */
 apr_status_t cs_meet_parked(cs_batch_t *b, cs_item_t *item, cs_result_t *res);

@@ -75,17 +75,48 @@ static void park_holder(cs_batch_t *b, cs_deal_t *holder, const cs_deal_t *claim
 static void park_both(cs_batch_t *b, cs_item_t *item, cs_deal_t *holder)
 {
     const char *why =
-        apr_psprintf(b->p, "the record is linked to referral %s already", holder->referral_id);
+        apr_psprintf(b->p, "the record is linked to referral %s already",
+                     holder->referral_id ? holder->referral_id : "(none)");
 
     if (park(item->deal, why)) {
         cs_item_journal(b, item, "park", "held", why);
     }
-    if (holder->state != CS_DEAL_UNLINKED && holder->state != CS_DEAL_GONE) {
+    if (holder->referral_id && holder->state != CS_DEAL_UNLINKED && holder->state != CS_DEAL_GONE) {
         park_holder(b, holder, item->deal);
         cs_lane_fact(fact_of(b, holder->referral_id), item->deal->referral_id, b->changes);
         cs_lane_fact(fact_of(b, item->deal->referral_id), holder->referral_id, b->changes);
     }
     cs_item_finish(item);
+}
+
+static cs_deal_t *taker_of(const cs_batch_t *b, const cs_deal_t *deal, const char *id)
+{
+    int i;
+
+    for (i = 0; i < b->changes->nelts; ++i) {
+        const cs_change_t *change = &APR_ARRAY_IDX(b->changes, i, cs_change_t);
+        if (change->kind == CS_CHANGE_ALIAS && change->deal != deal &&
+            !strcmp(change->system, deal->crm) && !strcmp(change->name, id)) {
+            return (cs_deal_t *)change->deal;
+        }
+    }
+    return NULL;
+}
+
+apr_status_t cs_settle_holder(cs_batch_t *b, cs_item_t *item, int *pparked, cs_result_t *res)
+{
+    cs_deal_t *deal = item->deal, *holder = taker_of(b, deal, deal->record_id);
+    apr_status_t rv = APR_SUCCESS;
+
+    if (!holder) {
+        rv = cs_store_deal_find(b->lane->store, b->lane->site->name, deal->crm, deal->record_id,
+                                &holder, b->p, res);
+    }
+    *pparked = rv == APR_SUCCESS && holder && holder->id != deal->id;
+    if (*pparked) {
+        park_both(b, item, holder);
+    }
+    return rv;
 }
 
 /* ---- two that are one ---- */
@@ -113,15 +144,48 @@ static void merge(cs_batch_t *b, cs_item_t *item, cs_deal_t *holder)
     cs_item_journal(b, item, "merge", "done", "the record's deal and the referral's are one");
 }
 
+/* ---- who has it ---- */
+
+static int same(const char *a, const char *b)
+{
+    return a && b && !strcmp(a, b);
+}
+
+/* Another referral that is met in this very batch takes the record, and nobody has it yet. */
+static int is_taken_now(const cs_batch_t *b, const cs_item_t *item)
+{
+    int i;
+
+    for (i = 0; i < b->items->nelts; ++i) {
+        const cs_item_t *other = APR_ARRAY_IDX(b->items, i, cs_item_t *);
+        if (other == item) {
+            return 0;
+        }
+        if (!other->over && other->deal && other->deal != item->deal && other->crm == item->crm &&
+            same(other->deal->record_id, item->meeting.record_id)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 apr_status_t cs_meet_holder(cs_batch_t *b, cs_item_t *item, int *pparked, cs_result_t *res)
 {
     cs_deal_t *holder = NULL;
+    cs_result_t later = {0};
     apr_status_t rv;
 
     *pparked = 0;
     rv = cs_store_deal_find(b->lane->store, b->lane->site->name,
                             b->lane->site->crms[item->crm].cfg.name, item->meeting.record_id,
                             &holder, b->p, res);
+    if (rv == APR_SUCCESS && !holder && is_taken_now(b, item)) {
+        cs_result_set(&later, b->p, CS_ESTALE, CS_CLASS_CONFLICT, "deal:record",
+                      "another referral takes the record %s at this moment",
+                      item->meeting.record_id);
+        cs_item_fail(item, cs_lane_upstream(b->lane, item->crm), &later);
+        *pparked = 1;
+    }
     if (rv != APR_SUCCESS || !holder || holder->id == item->deal->id) {
         return rv;
     }

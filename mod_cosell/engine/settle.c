@@ -338,25 +338,29 @@ static int newly_linked(const cs_item_t *item, const cs_deal_t *before)
            (item->deal->state == CS_DEAL_LINKED || item->deal->state == CS_DEAL_CLOSED);
 }
 
+/* What was read of a record that is not this deal's is no image of it: it is met again. */
+static void forget_record(cs_batch_t *b, cs_deal_t *deal)
+{
+    deal->images = cs_json_own(json_object(), b->p);
+    deal->intent = NULL;
+    deal->told = NULL;
+    deal->crm_version = deal->pc_status = NULL;
+}
+
 static apr_status_t alias_record(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
 {
-    cs_deal_t *holder = NULL;
     cs_change_t *change;
-    apr_status_t rv;
+    int parked;
+    apr_status_t rv = cs_settle_holder(b, item, &parked, res);
 
-    rv = cs_store_deal_find(b->lane->store, b->lane->site->name, item->deal->crm,
-                            item->deal->record_id, &holder, b->p, res);
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    if ((holder && holder->id != item->deal->id) ||
-        cs_batch_alias_taken(b, item->deal, item->deal->crm, item->deal->record_id)) {
-        item->deal->state = CS_DEAL_PARKED;
-        item->deal->problem =
-            apr_psprintf(b->p, "the record is linked to referral %s already",
-                         holder && holder->referral_id ? holder->referral_id : "met just before");
-        cs_item_journal(b, item, "park", "held", item->deal->problem);
-        return APR_SUCCESS;
+    if (parked && !item->moved) {
+        forget_record(b, item->deal);
+    }
+    if (parked) {
+        return rv;
     }
     change = cs_batch_change(b, CS_CHANGE_ALIAS);
     change->deal = item->deal;
@@ -425,6 +429,11 @@ static apr_status_t settle_deal(cs_batch_t *b, cs_item_t *item, cs_result_t *res
         return rv;
     }
     keep_made(b, item);
+    if (before.state == CS_DEAL_PARKED) {
+        /* By the look of another deal that was settled just before. */
+        item->deal->state = CS_DEAL_PARKED;
+        item->deal->problem = before.problem;
+    }
     item->deal->updated = b->now;
     item->untold = !json_equal(left_out(&before, b->p), left_out(item->deal, b->p));
     cs_batch_change(b, CS_CHANGE_DEAL)->deal = item->deal;

@@ -134,6 +134,80 @@ static void test_two_referrals_of_one_record_are_both_parked(void **state)
     assert_int_equal(counts_of(W->store, SITE, p).outstanding, 0);
 }
 
+/* Both are new and come in one batch: neither has the record yet. */
+static void test_two_new_referrals_of_one_record_are_both_parked(void **state)
+{
+    apr_pool_t *p = *state;
+    referral_t *first, *second;
+    int i;
+
+    new_world(p);
+    begin_lane();
+    put_row("opportunity", ROW1, "{'name':'Deal','statecode':0,'statuscode':1}");
+    first = new_referral();
+    second = new_referral();
+    set_member(first, "/externalReferenceId", "'" ROW1 "'");
+    set_member(second, "/externalReferenceId", "'" ROW1 "'");
+    notify(first);
+    notify(second);
+    work();
+    assert_int_equal(deal_of(first)->state, CS_DEAL_PARKED);
+    assert_int_equal(deal_of(second)->state, CS_DEAL_PARKED);
+    assert_has(deal_of(first)->problem, second->id);
+    assert_has(deal_of(second)->problem, first->id);
+    assert_int_equal(journal_lines("park"), 2);
+    assert_string_not_equal(cs_json_str(row_by_id("opportunity", ROW1)->row, "cosell_referral"), second->id);
+    for (i = 0; i < 2; i++) {
+        notify(first);
+        notify(second);
+        work();
+    }
+    assert_int_equal(journal_lines("park"), 2);
+    set_member(second, "/externalReferenceId", "null");
+    notify(second);
+    work();
+    assert_int_equal(deal_of(second)->state, CS_DEAL_LINKED);
+    assert_int_equal(deal_of(first)->state, CS_DEAL_LINKED);
+    assert_string_equal(deal_of(first)->record_id, ROW1);
+    assert_string_not_equal(deal_of(second)->record_id, ROW1);
+    assert_int_equal(counts_of(W->store, SITE, p).outstanding, 0);
+}
+
+/* The first one's look came to nothing before it had the record. */
+static void test_record_taken_meanwhile_parks_both(void **state)
+{
+    apr_pool_t *p = *state;
+    referral_t *first, *second, *late;
+
+    new_world(p);
+    begin_lane();
+    put_row("opportunity", ROW1, "{'name':'Deal','statecode':0,'statuscode':1}");
+    first = new_referral();
+    second = new_referral();
+    set_member(first, "/externalReferenceId", "'" ROW1 "'");
+    notify(first);
+    W->crm_fails = CS_CLASS_RETRY;
+    one_batch();
+    assert_int_equal(deal_of(first)->state, CS_DEAL_NEW);
+    W->crm_fails = CS_CLASS_OK;
+    set_member(second, "/externalReferenceId", "'" ROW1 "'");
+    notify(second);
+    work();
+    pass_seconds(400);
+    work();
+    assert_int_equal(deal_of(first)->state, CS_DEAL_PARKED);
+    assert_int_equal(deal_of(second)->state, CS_DEAL_PARKED);
+    assert_int_equal(journal_lines("park"), 2);
+    late = strstr(deal_of(first)->problem, "already") ? first : second; /* whoever came second */
+    set_member(late, "/externalReferenceId", "null");
+    notify(late);
+    work();
+    assert_int_equal(deal_of(first)->state, CS_DEAL_LINKED);
+    assert_int_equal(deal_of(second)->state, CS_DEAL_LINKED);
+    assert_string_not_equal(deal_of(late)->record_id, ROW1);
+    assert_int_equal(count_rows("opportunity"), 2);
+}
+
 static void test_shared_card_wakes_both(void **state)
 {
     apr_pool_t *p = *state;
@@ -248,6 +322,8 @@ int main(void)
         UNIT_TEST(test_matches_of_a_batch_cost_two_calls),
         UNIT_TEST(test_match_that_cannot_be_asked_makes_nothing),
         UNIT_TEST(test_two_referrals_of_one_record_are_both_parked),
+        UNIT_TEST(test_two_new_referrals_of_one_record_are_both_parked),
+        UNIT_TEST(test_record_taken_meanwhile_parks_both),
         UNIT_TEST(test_shared_card_wakes_both),
         UNIT_TEST(test_record_that_comes_back_goes_on),
         UNIT_TEST(test_record_deleted_while_it_is_made_is_not_made_again),
