@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The first sync, to watch: signed events of a Partner Center simulator become opportunities in a Dynamics 365 simulator.
+"""The whole deal, to watch: signed events of a Partner Center simulator become opportunities and leads in a Dynamics 365 simulator.
 
 Everything is private to this checkout and listens on 127.0.0.1 only. KEEP=1 leaves all of it running and prints the addresses.
 """
@@ -17,7 +17,10 @@ sys.path.insert(0, os.path.join(HERE, "..", "httpd"))
 
 from harness import BUILD, Event, World, wait_for
 
-COLUMNS = ("name", "estimatedvalue", "estimatedclosedate", "description", "statecode", "statuscode", "actualvalue")
+COLUMNS = ("name", "estimatedvalue", "estimatedclosedate", "description", "statecode", "statuscode", "actualvalue", "acme_cosellstatus")
+SOLUTIONS = ("Fabrikam Analytics", "Fabrikam Backup", "Fabrikam Governance")
+SELLERS = (("Ada", "Seller", "ada.seller@contoso.example"), ("Ben", "Partner", "ben.partner@contoso.example"))
+NOTES = "Lift and shift of 260 servers; lease ends in June."
 KEEP = os.environ.get("KEEP", "") not in ("", "0")
 STATES = {0: "open", 1: "won", 2: "lost"}
 
@@ -28,8 +31,9 @@ def say(text=""):
 
 def title(number, text):
     say()
-    say("%d. %s" % (number, text))
-    say("-" * (len(text) + 3))
+    line = "%d. %s" % (number, text)
+    say(line)
+    say("-" * len(line))
 
 
 class Wrong(Exception):
@@ -58,26 +62,42 @@ DEALS = [
 ]
 
 
+def person(first, last, email):
+    return {"firstName": first, "lastName": last, "email": email, "phoneNumber": "+1 425 555 0100"}
+
+
+def customer(name, *people):
+    return {"name": name, "address": {"addressLine1": "1 Main Street", "city": "Redmond", "state": "WA", "postalCode": "98052", "country": "US"},
+            "team": list(people)}
+
+
 class Demo:
     def __init__(self):
         module = os.environ.get("COSELL_MODULE", os.path.join(BUILD, "mod_cosell.so"))
         self.world = World("demo", module=module, detached=KEEP)
         self.referrals = []
+        self.lead = None
 
     def run(self):
         title(1, "Start")
         self.start()
         title(2, "Three referrals are created; Partner Center's signed events arrive")
         self.create()
-        title(3, "One referral changes: only the changed columns are sent")
+        title(3, "Everything that came with the first one")
+        self.whole_deal()
+        title(4, "One referral changes: only the changed columns are sent")
         self.update()
-        title(4, "One referral is won")
+        title(5, "The CRM refuses one field: the others arrive, and the seller reads why")
+        self.refuse_field()
+        title(6, "A lead of Microsoft's, and what becomes of it")
+        self.qualify()
+        title(7, "One referral is won")
         self.win()
-        title(5, "An event with a wrong signature")
+        title(8, "An event with a wrong signature")
         self.refuse()
-        title(6, "The opportunities as the CRM has them")
+        title(9, "The opportunities as the CRM has them")
         self.read_back()
-        title(7, "The journal")
+        title(10, "The journal")
         self.journal()
         self.write_result()
         unexpected = self.world.server.log.unexpected()
@@ -85,6 +105,10 @@ class Demo:
 
     def start(self):
         world = self.world
+        # What this organisation has otherwise than the shipped profile: two columns for what the seller reads, one for Microsoft's answer.
+        world.crm.columns("opportunity", acme_CosellStatus=("text", {"max": 100}), acme_CosellProblem=("memo", {"max": 2000}))
+        world.edit_mapping(lambda document: document["names"].update(
+            status="acme_cosellstatus", problem="acme_cosellproblem", microsoft_status="acme_microsoftstatus"))
         world.start().ready()
         say("   Partner Center (simulated)  %s" % world.partner.base)
         say("   Dynamics 365 (simulated)    %s" % world.crm.base)
@@ -96,13 +120,17 @@ class Demo:
 
     def create(self):
         world = self.world
-        for name, customer, value, currency, notes in DEALS:
+        for number, (name, company, value, currency, notes) in enumerate(DEALS):
+            word = company.split()[0].lower().replace("ä", "ae")
             referral = world.partner.post("referrals", {
                 "name": name, "direction": "Incoming", "status": "Active", "substatus": "Accepted", "type": "Shared",
-                "qualification": "SalesQualified", "microsoft": True,
-                "customerProfile": {"name": customer, "address": {"addressLine1": "1 Main Street", "city": "Redmond",
-                                                                  "state": "WA", "postalCode": "98052", "country": "US"}},
-                "details": {"notes": notes, "dealValue": value, "currency": currency, "closingDateTime": "2027-06-30T12:00:00Z"}})
+                "qualification": "SalesQualified",
+                "microsoft": {"status": "Active", "substatus": "Accepted", "trackingInfo": {"microsoftMsxId": "7-DEMO%d" % number}},
+                "customerProfile": customer(company, person("Chris", "Chief", "chris@%s.example" % word)),
+                "team": [person(*seller) for seller in SELLERS],
+                "details": {"notes": notes, "dealValue": value, "currency": currency, "closingDateTime": "2027-06-30T12:00:00Z",
+                            "requirements": {"solutions": [{"type": "Name", "id": "SOL-%05d-DEM" % (n + 1), "name": solution}
+                                                           for n, solution in enumerate(SOLUTIONS[:len(DEALS) - number])]}}})
             self.referrals.append(referral)
             say("   referral %s  %s" % (referral["id"], name))
         for referral in self.referrals:
@@ -113,10 +141,34 @@ class Demo:
             expect(len(rows) == 1, "%d opportunities are named \"%s\" instead of one" % (len(rows), referral["name"]))
             say("   => opportunity %s  %s" % (rows[0]["opportunityid"], rows[0]["name"]))
 
+    def whole_deal(self):
+        """Account, contact, solutions, owner, team, Microsoft's side."""
+        crm, record = self.world.crm, self.world.record(self.referrals[0])
+        account = crm.row("accounts", record["_parentaccountid_value"])
+        contact = crm.row("contacts", record["_parentcontactid_value"])
+        details = {d["msft_microsoftsolutiondetailid"]: d for d in crm.rows("msft_microsoftsolutiondetails")}
+        solutions = sorted(details[s["_msft_solutiondetailid_value"]]["msft_solutionname"] for s in crm.rows("msft_microsoftsolutions")
+                           if s["_msft_opportunityid_value"] == record["opportunityid"])
+        users = {u["systemuserid"]: u for u in crm.rows("systemusers")}
+        owner = users[record["_ownerid_value"]]["internalemailaddress"]
+        teams = {t["teamid"] for t in crm.rows("teams") if t.get("_regardingobjectid_value") == record["opportunityid"]}
+        team = sorted(users[m["systemuserid"]]["internalemailaddress"] for m in crm.rows("teammemberships") if m["teamid"] in teams)
+        for name, value in (("account", "%s, %s" % (account["name"], account["address1_city"])),
+                            ("contact", "%s %s, %s" % (contact["firstname"], contact["lastname"], contact["emailaddress1"])),
+                            ("solution rows", ", ".join(solutions)), ("owner", owner), ("sales team", ", ".join(team) or "-"),
+                            ("Microsoft says", record["acme_microsoftstatus"]), ("Microsoft's number", record["msft_microsoftcrmidentifier"]),
+                            ("status", record["acme_cosellstatus"]), ("link", record["msft_referrallink"])):
+            say("      %-20s %s" % (name, value))
+        expect(solutions == sorted(SOLUTIONS), "the solution rows are %s" % solutions)
+        expect(contact["_parentcustomerid_value"] == account["accountid"], "the contact is not the account's")
+        expect({owner, *team} >= {seller[2] for seller in SELLERS}, "owner and team are %s and %s" % (owner, team))
+        expect(record["acme_microsoftstatus"] == "Accepted" and record["msft_microsoftcrmidentifier"] == "7-DEMO0", "Microsoft's side did not arrive")
+        expect(record["acme_cosellstatus"] == "In sync", "the status is %s: %s" % (record["acme_cosellstatus"], record["acme_cosellproblem"]))
+
     def update(self):
         world, referral = self.world, self.referrals[0]
         since = world.crm.last_request()
-        world.partner.edit(referral["id"], {"details": {"notes": "Lift and shift of 260 servers; lease ends in June."}}, silent=False)
+        world.partner.edit(referral["id"], {"details": {"notes": NOTES}}, silent=False)
         say("   Partner Center: the notes of \"%s\" change" % referral["name"])
         wait_for(lambda: "260 servers" in (world.record(referral)["description"] or ""), 30, "the new notes in the CRM")
         world.settled()
@@ -127,6 +179,53 @@ class Demo:
         say("      " + json.dumps(body, ensure_ascii=False))
         expect("description" in body, "the PATCH does not carry the description")
         expect(not set(body) & {"name", "estimatedvalue", "estimatedclosedate"}, "the PATCH carries columns that did not change")
+
+    def refuse_field(self):
+        world, referral = self.world, self.referrals[0]
+        quirk = world.crm.quirk("opportunity", "description", "refuse-unnamed", code="0x80040203", values=["Free of charge for a year."],
+                                message="Free offers need the approval of the sales desk.")
+        say("   the CRM has a rule of its own now: \"Free offers need the approval of the sales desk.\"")
+        world.partner.edit(referral["id"], {"details": {"notes": "Free of charge for a year.", "dealValue": 190000}}, silent=False)
+        say("   Partner Center: notes and value change")
+        record = wait_for(lambda: (lambda r: r if r["estimatedvalue"] == 190000 and r["acme_cosellproblem"] else None)(world.record(referral)), 30,
+                          "the value, and what the seller reads")
+        world.settled()
+        record = world.record(referral)
+        say("   => the value arrived: %s; the description stays: %s" % (record["estimatedvalue"], record["description"]))
+        say("      status   %s" % record["acme_cosellstatus"])
+        say("      problem  %s" % record["acme_cosellproblem"])
+        expect(record["description"] == NOTES, "the description is %r" % record["description"])
+        expect("Free offers need the approval" in record["acme_cosellproblem"], "the seller does not read the CRM's reason")
+        world.crm.remove_quirks(quirk)
+        say("   the sales desk lifts its rule; the next event tries again")
+        world.notify(referral)
+        wait_for(lambda: world.record(referral)["description"] == "Free of charge for a year.", 30, "the refused notes")
+        world.settled()
+        record = world.record(referral)
+        say("   => %s: %s" % (record["acme_cosellstatus"], record["description"]))
+        expect(record["acme_cosellstatus"] == "In sync" and not record["acme_cosellproblem"], "the problem is still told: %s" % record["acme_cosellproblem"])
+
+    def qualify(self):
+        world = self.world
+        referral = self.lead = world.partner.post("referrals", {
+            "name": "Tailspin cost review", "kind": "qualified-lead", "status": "New", "substatus": "Pending",
+            "customerProfile": customer("Tailspin Toys", person("Toni", "Toymaker", "toni@tailspin.example")), "team": [person(*SELLERS[0])],
+            "details": {"notes": "Wants a review of its bill.", "dealValue": 15000, "currency": "USD", "closingDateTime": "2027-06-30T12:00:00Z"}})
+        say("   lead     %s  %s" % (referral["id"], referral["name"]))
+        deal = wait_for(lambda: (lambda d: d if d and d["record_id"] else None)(world.deal(referral)), 30, "the lead")
+        world.settled()
+        row = world.crm.row("leads", deal["record_id"])
+        say("   => lead %s: %s, %s %s of %s" % (row["leadid"], row["subject"], row["firstname"], row["lastname"], row["companyname"]))
+        expect(deal["kind"] == "lead", "it became a %s" % deal["kind"])
+        world.partner.edit(referral["id"], {"status": "Active", "substatus": "Accepted"}, silent=False)
+        say("   Partner Center: the lead is accepted")
+        wait_for(lambda: world.deal(referral)["kind"] == "opportunity", 30, "the opportunity of the lead")
+        world.settled()
+        record = world.record(referral)
+        say("   => POST QualifyLead; opportunity %s, made from lead %s" % (record["opportunityid"], record["_originatingleadid_value"]))
+        expect(record["_originatingleadid_value"] == row["leadid"], "the opportunity does not come from the lead")
+        expect(world.crm.row("leads", row["leadid"])["statecode"] == 1, "the lead is not qualified")
+        expect(world.crm.requests("QualifyLead"), "QualifyLead was not called")
 
     def win(self):
         world, referral = self.world, self.referrals[1]
@@ -149,7 +248,7 @@ class Demo:
         say("   => answered %d, nothing stored" % answer.status)
 
     def read_back(self):
-        for referral in self.referrals:
+        for referral in self.referrals + [self.lead]:
             record = self.world.record(referral)
             say("   %s" % record["opportunityid"])
             account = self.world.crm.row("accounts", record["_parentaccountid_value"])
@@ -158,18 +257,18 @@ class Demo:
 
     def journal(self):
         world = self.world
-        names = {world.deal(r)["id"]: r["name"] for r in self.referrals}
+        names = {world.deal(r)["id"]: r["name"] for r in self.referrals + [self.lead]}
         for entry in world.journal():
             when = time.strftime("%H:%M:%S", time.gmtime(entry["at"] / 1e6))
             what = "%s%s" % (entry["action"], " of " + entry["line"] if entry["line"] else "")
-            say("   %s  %-31s %-20s %-8s %s" % (when, names.get(entry["deal"], "-")[:31], what, entry["outcome"] or "",
+            say("   %s  %-30s %-42s %-8s %s" % (when, names.get(entry["deal"], "-")[:30], what, entry["outcome"] or "",
                                                (entry["why"] or "")[:60]))
-        for referral in self.referrals:
+        for referral in self.referrals + [self.lead]:
             expect(world.journal(referral), "the journal says nothing about \"%s\"" % referral["name"])
 
     def write_result(self):
         deals = []
-        for referral in self.referrals:
+        for referral in self.referrals + [self.lead]:
             deal = self.world.deal(referral)
             deals.append({"referral": referral["id"], "record": deal["record_id"], "status": deal["status"] or deal["state"],
                           "journal": len(self.world.journal(referral))})
