@@ -242,6 +242,9 @@ static void judge_pending(cs_planning_t *pl, const cs_line_t *line, cs_line_view
     else if (!s->to_pc.may && line->enforce) {
         judge_target(pl, line, view, s, 1);
     }
+    else if (!s->to_pc.may && line->enforce) {
+        judge_target(pl, line, view, s, 1);
+    }
     else if (!s->to_pc.may) {
         cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY, "filled in the CRM by hand");
     }

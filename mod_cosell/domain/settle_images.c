@@ -148,8 +148,8 @@ static void settle_written(cs_settling_t *s, const cs_line_t *line, const cs_lin
     }
     cs_settle_image(s, view->line, view->value, crm,
                     !kept                                                 ? CS_REST_NOT_KEPT
+                    : !back.value && (line->enforce || line->latch)       ? CS_REST_UNSEEN
                     : cs_line_cut(line, &s->table, view->value, s->ptemp) ? CS_REST_CUT
-                    : !back.value                                         ? CS_REST_UNSEEN
                                                                           : NULL);
 }
 
