@@ -230,6 +230,10 @@ static void check_overwriting(world_t *w, const cs_line_t *line, const cs_line_v
     if (base->equal && crm_edited && base->pc && !pc_edited && view->to_crm && !line->latch && !line->group && !line->enforce && view->seen_pc) {
         violate(w, "only the side that moved is copied", "%s: only the record moved, from %s to %s", line->name, base->crm, crm);
     }
+    if (view->verdict == CS_VERDICT_HELD && view->rest && !line->group && !(w->touched >> (slot_of(line->name) - slots) & 1) &&
+        quirk_of(w, line->crm->name) == QUIRK_KEEPS && trait(w, "lags", NULL, 4) && !w->which && !line->crm_more) {
+        violate(w, "a write of ours is no edit", "%s: %s", line->name, crm);
+    }
     if (base->equal && pc_edited && base->crm && !crm_edited && goes_both_ways(line) && !line->group && quirk_of(w, line->crm->name) != QUIRK_CALCULATES && !line->latch && view->seen_pc &&
         (view->verdict == CS_VERDICT_ONE_WAY || view->verdict == CS_VERDICT_TO_PC || view->verdict == CS_VERDICT_NOT_KEPT || (view->verdict == CS_VERDICT_HELD && view->rest))) {
         violate(w, "an edit at one side alone is no conflict", "%s: only Partner Center moved, from %s to %s: %s", line->name, base->pc, pc, cs_verdict_name(view->verdict));
@@ -290,6 +294,9 @@ static void check_lines(world_t *w)
         }
         if (line->off) {
             continue;
+        }
+        if (line->latch && view->to_pc && cs_line_level(line, view->pc, 1, w->p) && !cs_line_level(line, view->crm, 0, w->p)) {
+            violate(w, "a latch never steps down", "%s at Partner Center", view->line);
         }
         check_overwriting(w, line, view);
         check_group(w, line, view);
@@ -687,6 +694,9 @@ static void learn_bases(world_t *w)
             base->pc = raw_pc(w, line);
             base->crm = raw_crm(w, line, row);
             base->equal = view->verdict == CS_VERDICT_EQUAL && json_object_get(w->deal.images, line->name);
+        }
+        if (base->equal) {
+            w->touched &= ~(1u << (slot_of(line->name) - slots));
         }
     }
     w->checks->held += w->plan->what == CS_PLAN_HOLD;

@@ -89,6 +89,7 @@ typedef struct world_t {
     const cs_step_t *writing;
     int refusing; /* a step is sent in parts */
     void (*saw)(struct world_t *w, const cs_step_t *step, const cs_crm_write_t *write); /* each write that takes effect, before it does */
+    unsigned touched; /* bits: slots whose columns somebody else may have written since both sides agreed */
     struct checks_t *checks;
 } world_t;
 
@@ -503,6 +504,7 @@ static void user_edits_slot(world_t *w, const slot_t *slot)
 {
     json_t *value = drawn(w, &crm_pools[slot->type], "crm-value", slot->line);
 
+    w->touched |= 1u << (slot - slots);
     edit_column(w, slot->col, value);
     if (slot->type == SLOT_MONEY && (json_is_null(json_object_get(w->row, slot->col2)) || chance(w, "crm-money2", slot->line, 3) == 0)) {
         static const pool_t currencies = POOL(crm_currencies);

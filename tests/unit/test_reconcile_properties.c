@@ -83,7 +83,7 @@ static int is_dead(const world_t *w)
     for (i = 0; i < w->plan->steps->nelts; i++) {
         cs_class_e cls = w->applied[i].result.cls;
 
-        if (step_at(w, i)->send && !w->applied[i].done && w->applied[i].tried && !w->applied[i].refused &&
+        if (step_at(w, i)->send && !w->applied[i].done && w->applied[i].tried && (!step_at(w, i)->list || !w->applied[i].refused) &&
             (cls == CS_CLASS_DATA || cls == CS_CLASS_REFUSED || cls == CS_CLASS_CONFLICT || cls == CS_CLASS_DUPLICATE)) {
             return 1;
         }
@@ -141,6 +141,10 @@ static void calm_down(world_t *w)
     }
     before = w->journal->nelts;
     look(w, 0, FATE_GOOD);
+    if (is_dead(w)) {
+        w->quiet = 0;
+        return;
+    }
     if (w->writes) {
         violate(w, "looks come to an end", "after two looks without a write");
     }
