@@ -513,6 +513,55 @@ static void test_an_answer_for_the_whole_batch(void **state)
     }
 }
 
+static apr_interval_time_t longest_write;
+
+static int note_timeout(void *baton, apr_interval_time_t timeout)
+{
+    (void)baton;
+    longest_write = timeout > longest_write ? timeout : longest_write;
+    return 1;
+}
+
+/* Where parts are numbered their place says nothing, and one without a number is nobody's. */
+static void test_parts_in_another_order(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig(environment, p);
+    cs_crm_write_t *writes = make_writes(3, p);
+
+    r->server->batch = whole_answer;
+    r->server->baton =
+        "200 OK\r\nContent-Type: " TYPE "\r\n\r\n" DELIM PART
+        "\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n" DELIM PART
+        "Content-ID: 2\r\n\r\nHTTP/1.1 204 No Content\r\n\r\n\r\n" DELIM PART
+        "Content-ID: 1\r\n\r\nHTTP/1.1 412 Precondition Failed\r\n\r\n"
+        "{\"error\":{\"code\":\"0x80060892\",\"message\":\"x\"}}\r\n--batchresponse_1--\r\n";
+    assert_ok(r->impl->write(r->crm, writes, 3, 0, p));
+    assert_int_equal(writes[0].result.cls, CS_CLASS_DUPLICATE);
+    assert_int_equal(writes[1].result.cls, CS_CLASS_OK);
+    assert_int_equal(writes[2].result.cls, CS_CLASS_UNKNOWN);
+    canned_stop(r->server);
+}
+
+/* The lane's lease, 90 s and renewed every 15 s, must outlive the largest batch. */
+static void test_no_batch_takes_longer_than_a_lease(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig(environment, p);
+    cs_crm_write_t *writes = make_writes(100, p);
+    int i;
+
+    cs_http_guard(r->http, note_timeout, NULL);
+    for (i = 1; i <= 60; i += 59) {
+        longest_write = 0;
+        memset(&r->limiter, 0, sizeof(r->limiter)); /* a part of each is throttled */
+        r->up.timeout = apr_time_from_sec(i);
+        assert_ok(r->impl->write(r->crm, writes, 100, 0, p));
+        assert_in_range(longest_write, apr_time_from_sec(i == 1 ? 26 : 60), apr_time_from_sec(70));
+    }
+    canned_stop(r->server);
+}
+
 static void test_a_refused_batch_goes_one_by_one(void **state)
 {
     static const char *const answers[] = {
@@ -623,6 +672,8 @@ int main(void)
         UNIT_TEST(test_200_reads_are_2_requests),
         UNIT_TEST(test_writes_are_judged_one_by_one),
         UNIT_TEST(test_parts_that_are_missing),
+        UNIT_TEST(test_parts_in_another_order),
+        UNIT_TEST(test_no_batch_takes_longer_than_a_lease),
         UNIT_TEST(test_an_answer_for_the_whole_batch),
         UNIT_TEST(test_a_refused_batch_goes_one_by_one),
         UNIT_TEST(test_slow_servers_get_smaller_batches),

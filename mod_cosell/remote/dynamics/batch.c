@@ -15,8 +15,10 @@
 #define MAX_BODY ((apr_size_t)4 * 1024 * 1024)
 #define MAX_ANSWER ((apr_size_t)32 * 1024 * 1024)
 #define TIMEOUT apr_time_from_sec(30)
-/* Operations are done one after the other. A write's time must end before a fresh lease does. */
+/* Operations are done one after the other. A write's time must end before the lane's lease does,
+ * which has at least this left while it is renewed. */
 #define EACH_WRITE apr_time_from_msec(250)
+#define MOST_WRITE apr_time_from_sec(70)
 #define FAST apr_time_from_sec(10)
 /* A gateway that lets no batch through is asked again after this. */
 #define REFUSED_PAUSE apr_time_from_sec(600)
@@ -125,7 +127,11 @@ static apr_interval_time_t timeout_of(const cs_crm_t *crm, int n, int write)
     apr_interval_time_t timeout = crm->cfg.upstream->timeout;
 
     timeout = timeout > 0 ? timeout : TIMEOUT;
-    return write ? timeout + EACH_WRITE * n : timeout;
+    if (write) {
+        timeout += EACH_WRITE * n;
+        timeout = timeout > MOST_WRITE ? MOST_WRITE : timeout;
+    }
+    return timeout;
 }
 
 static void make_request(const cs_dyn_batch_t *batch, const bundle_t *bundle,
@@ -199,10 +205,18 @@ static void take_part(const cs_dyn_batch_t *batch, int at, const cs_dyn_part_t *
     response->retry_after = cs_http_retry_after(response, cs_time_now());
 }
 
-/* Which operation a part answers: its Content-ID says so, else its place does. */
-static int place_of(const cs_dyn_part_t *part, int at, int n)
+/* Which operation a part answers: its Content-ID says so; where none has one, its place does.
+ * -1 = nobody knows. */
+static int place_of(const apr_array_header_t *parts, int at, int n)
 {
-    return part->id >= 1 && part->id <= n ? part->id - 1 : at;
+    int id = APR_ARRAY_IDX(parts, at, cs_dyn_part_t).id, i;
+
+    for (i = 0; i < parts->nelts; i++) {
+        if (APR_ARRAY_IDX(parts, i, cs_dyn_part_t).id) {
+            return id >= 1 && id <= n ? id - 1 : -1;
+        }
+    }
+    return at;
 }
 
 /* Every operation has what the whole answer says until its part says better. */
@@ -235,8 +249,8 @@ static void take_parts(const cs_dyn_batch_t *batch, const bundle_t *bundle,
     for (i = 0; i < parts->nelts; i++) {
         const cs_dyn_part_t *part = &APR_ARRAY_IDX(parts, i, cs_dyn_part_t);
 
-        at = place_of(part, i, bundle->n);
-        if (!taken[at]) {
+        at = place_of(parts, i, bundle->n);
+        if (at >= 0 && !taken[at]) {
             taken[at] = 1;
             take_part(batch, bundle->first + at, part);
         }
