@@ -48,6 +48,19 @@ static int respond(request_rec *r, int status, json_t *out)
     return OK;
 }
 
+/* What a client wrote, perhaps cut in the midst of a letter, as text that JSON can hold: one line. */
+static const char *clean(char *text)
+{
+    json_t *json = json_string(text);
+    char *c;
+
+    for (c = text; *c; c++) {
+        *c = apr_iscntrl(*c) || (!json && (unsigned char)*c >= 0x80) ? '?' : *c;
+    }
+    json_decref(json);
+    return text;
+}
+
 static int refuse(request_rec *r, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 static int refuse(request_rec *r, int status, const char *fmt, ...)
@@ -56,7 +69,7 @@ static int refuse(request_rec *r, int status, const char *fmt, ...)
     va_list ap;
 
     va_start(ap, fmt);
-    why = apr_pvsprintf(r->pool, fmt, ap);
+    why = clean(apr_pvsprintf(r->pool, fmt, ap));
     va_end(ap);
     ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, CSLOGNO(1060) "cosell-admin answered %d: %s",
                   status, cs_log_redact(why, 500, r->pool));
@@ -118,12 +131,7 @@ static int check_request(request_rec *r)
 /* A name in the journal and in the store: one line, bounded. */
 static const char *user_of(const request_rec *r)
 {
-    char *user = apr_pstrndup(r->pool, r->user, USER_MAX), *c;
-
-    for (c = user; *c; c++) {
-        *c = apr_iscntrl(*c) ? '?' : *c;
-    }
-    return user;
+    return clean(apr_pstrndup(r->pool, r->user, USER_MAX));
 }
 
 /* ---- what is asked ---- */
