@@ -5,6 +5,8 @@ import json
 import os
 import uuid
 
+import requests
+
 from .events import Event, Pki
 from .paths import REPO
 from .server import Server
@@ -107,8 +109,16 @@ class World:
     def notify(self, referral, name="referral-updated", **members):
         """A signed callback for this referral that must be accepted."""
         identity = referral["id"] if isinstance(referral, dict) else referral
+        members.setdefault("changed", self.version(identity))
         answer = self.send(Event(name, identity, **members))
         assert answer.status == 200, "callback answered %d %r" % (answer.status, answer.body[:300])
+
+    def version(self, identity):
+        """When the referral changed last: what a notice speaks of can be read, or the look would wait for it. None = nobody can say."""
+        try:
+            return self.partner.referral(identity)["updatedDateTime"]
+        except (AssertionError, requests.RequestException):
+            return None
 
     def raw(self, event):
         """The event as the bytes of a whole request, for storms."""
