@@ -84,7 +84,7 @@ void cs_values_to_crm(cs_conv_t *conv, const cs_values_t *values, const json_t *
 
 /* A label becomes the choice that has it. */
 static void resolve(cs_conv_t *conv, const cs_values_t *values, const json_t *facts,
-                    const cs_column_t *column, apr_pool_t *p)
+                    apr_pool_t *p)
 {
     const char *label = json_string_value(conv->value);
     const json_t *choice;
@@ -101,8 +101,7 @@ static void resolve(cs_conv_t *conv, const cs_values_t *values, const json_t *fa
     }
     else {
         refuse(conv, CS_CONV_REFUSE,
-               apr_psprintf(p, "%s has no choice \"%s\"; it has: %s",
-                            column ? column->text : "the column", label,
+               apr_psprintf(p, "the CRM has no choice \"%s\" here; it has: %s", label,
                             cs_facts_labels(facts, p)));
     }
 }
@@ -213,7 +212,7 @@ void cs_line_to_crm(cs_conv_t *conv, const cs_line_t *line, const cs_table_t *ta
     }
     if (line->type == CS_TYPE_CHOICE && line->values && !line->to_crm.constant) {
         cs_values_to_crm(conv, line->values, pc, p);
-        resolve(conv, line->values, facts, line->crm, p);
+        resolve(conv, line->values, facts, p);
     }
     else {
         done(conv, cs_json_own(json_deep_copy(pc), p));

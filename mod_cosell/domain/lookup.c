@@ -282,9 +282,11 @@ const char *cs_choices_resolve(json_t *columns, const json_t *metadata, const ch
             json_object_set_new(columns, column, json_deep_copy(choice));
         }
         else if (label) {
-            why = facts ? apr_psprintf(p, "%s has no choice \"%s\"; it has: %s", column, label,
+            const char *name = cs_column_label(metadata, table, column);
+
+            why = facts ? apr_psprintf(p, "%s has no choice \"%s\"; it has: %s", name, label,
                                        cs_facts_labels(facts, p))
-                        : apr_psprintf(p, "the choices of %s are not known yet", column);
+                        : apr_psprintf(p, "the choices of %s are not known yet", name);
             json_object_del(columns, column);
         }
     }

@@ -134,6 +134,21 @@ static int not_sent(const cs_line_t *line, const cs_line_view_t *view)
            !cs_line_unchanged(line, view->seen_crm, view->crm);
 }
 
+/* An item that was added, changed or removed here. Who works on a record is the CRM's own business.
+ */
+static const char *item_words(const cs_planning_t *pl, const cs_line_view_t *view)
+{
+    const cs_list_t *list = cs_list_of_line(pl->kind, view->line);
+    const char *words = cs_list_words(list, view, pl->p);
+    int here = json_is_object(view->crm), there = json_is_object(view->pc);
+
+    if (list->shape == CS_LIST_USERS || !list->to_crm) {
+        return NULL;
+    }
+    return apr_psprintf(pl->p, "%s %s Partner Center; this version does not write there", words,
+                        !there ? "is not in" : here ? "stays as it was in" : "stays in");
+}
+
 /* Lines whose difference the seller can do something about. */
 static const char *lasting(const cs_planning_t *pl, const cs_line_view_t *view)
 {
@@ -161,6 +176,9 @@ static const char *lasting(const cs_planning_t *pl, const cs_line_view_t *view)
                                    side_words(pl, view, 1))
                     : NULL;
     case CS_VERDICT_TO_PC:
+        if (!line && strcmp(view->line, CS_LINE_STATE)) {
+            return item_words(pl, view);
+        }
         return both ? apr_psprintf(
                           pl->p, "%s stays %s in Partner Center; this version does not write there",
                           words, side_words(pl, view, 1))

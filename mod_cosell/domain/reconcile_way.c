@@ -135,7 +135,7 @@ int cs_line_computed(const cs_planning_t *pl, const cs_line_t *line)
 
 static const char *no_good(const cs_planning_t *pl, const char *bad)
 {
-    return apr_psprintf(pl->p, "cannot travel: %s", bad);
+    return apr_psprintf(pl->p, "not copied: %s", bad);
 }
 
 static int judge_conv(cs_planning_t *pl, cs_line_view_t *view, const cs_conv_t *conv)
@@ -223,7 +223,7 @@ static int crm_may(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *vie
     if (!cs_json_bool(facts, pl->creating ? "create" : "update", 1)) {
         cs_view_judge(
             view, CS_VERDICT_REFUSED,
-            apr_psprintf(pl->p, "the CRM lets nobody of our rights write %s",
+            apr_psprintf(pl->p, "the CRM does not let mod_cosell's user write %s",
                          cs_column_label(pl->look->metadata, pl->kind->table, line->crm->name)));
         return 0;
     }

@@ -274,7 +274,7 @@ static void test_values_by_label(void **state)
     deal_set(c->w, "/campaignId", "\"QuotesOrLicensing\"");
     plan(c);
     assert_verdict(c->w, "help", CS_VERDICT_REFUSED);
-    assert_why(c, "help", "acme_help has no choice \"Quotes Or Licensing\"; it has: Alpha, Beta");
+    assert_why(c, "help", "the CRM has no choice \"Quotes Or Licensing\" here; it has: Alpha, Beta");
 }
 
 static void test_a_state_by_label(void **state)
@@ -358,7 +358,7 @@ static void test_what_the_crm_lets_nobody_do(void **state)
     deal_edit(c->w, "msft_referralprogram", "null");
     look(c);
     assert_verdict(c->w, "notes", CS_VERDICT_REFUSED);
-    assert_why(c, "notes", "lets nobody of our rights write Notes");
+    assert_why(c, "notes", "does not let mod_cosell's user write Notes");
     assert_verdict(c->w, "value", CS_VERDICT_ONE_WAY);
     assert_why(c, "value", "the CRM computes it");
     assert_verdict(c->w, "program", CS_VERDICT_UNREADABLE);
