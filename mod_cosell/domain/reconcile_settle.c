@@ -323,6 +323,51 @@ static int waits_uncompared(const cs_plan_t *plan)
     return !plan->lines->nelts && (plan->what == CS_PLAN_HOLD || plan->what == CS_PLAN_PARK);
 }
 
+/* The CRM did not show it, or by labels that are not known: it may yet prove to be ours. */
+static int is_uncompared(const cs_settling_t *s, const char *name)
+{
+    const cs_line_t *line = cs_settle_line_of(s, name);
+    int i;
+
+    for (i = 0; i < s->plan->lines->nelts; i++) {
+        const cs_line_view_t *view = APR_ARRAY_IDX(s->plan->lines, i, cs_line_view_t *);
+
+        if (!strcmp(view->line, name)) {
+            return strcmp(name, CS_LINE_STATE) &&
+                   (!view->crm || (line && !cs_line_labels_known(line, &s->table)));
+        }
+    }
+    return 0;
+}
+
+/* Of what earlier looks meant, the lines that nobody could look at now; NULL = none. */
+static json_t *still_meant(const cs_settling_t *s)
+{
+    const json_t *earlier = cs_json_get(s->look->deal->intent, "steps");
+    json_t *steps = json_array(), *value;
+    const char *name;
+    size_t i;
+
+    for (i = 0; s->look->record && i < json_array_size(earlier); i++) {
+        json_t *lines = json_object();
+
+        json_object_foreach(cs_json_get(json_array_get(earlier, i), "lines"), name, value) {
+            if (is_uncompared(s, name)) {
+                json_object_set_new(lines, name, json_deep_copy(value));
+            }
+        }
+        if (json_object_size(lines)) {
+            json_array_append_new(steps, json_pack("{s:s,s:O}", "kind", "update", "lines", lines));
+        }
+        json_decref(lines);
+    }
+    if (!json_array_size(steps)) {
+        json_decref(steps);
+        return NULL;
+    }
+    return cs_json_own(json_pack("{s:o}", "steps", steps), s->p);
+}
+
 /* What was read back, names without their mark. */
 static const cs_applied_t *unmarked(const cs_settling_t *s)
 {
@@ -386,7 +431,7 @@ apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
     deal->explain = cs_json_own(json_deep_copy(plan->explain), p);
     deal->mapping = apr_pstrdup(p, cs_mapping_digest(look->mapping));
     if (s.all_done && !waits_uncompared(plan)) {
-        deal->intent = NULL;
+        deal->intent = plan->lines->nelts ? still_meant(&s) : NULL;
     }
     else if (plan->intent) {
         deal->intent = cs_json_own(json_deep_copy(plan->intent), p);

@@ -94,7 +94,8 @@ void cs_refusal_take(cs_refusal_t *r, const cs_crm_write_t *write);
 
 typedef struct cs_refusal_end_t {
     cs_result_t result;       /* cls OK = the step took effect without what was refused */
-    const cs_record_t *after; /* of the last write; NULL = nothing had to be written */
+    int wrote;                /* something was written */
+    const cs_record_t *after; /* of the last write; NULL = none, or it showed nothing */
     json_t *refused;          /* {"<line>": the CRM's words}; NULL = none */
     int made;                 /* a new record is there, whatever became of its other lines */
     apr_array_header_t *left; /* const char *: lines that were not sent, for there were too many

@@ -263,7 +263,7 @@ static void end_refusal(cs_batch_t *b, cs_turn_t *turn)
         turn->item->made |= end.made;
         cs_turn_fail(turn, &end.result);
     }
-    else if (end.after) {
+    else if (end.wrote) {
         cs_turn_done(b, turn, end.after);
     }
     else {

@@ -502,6 +502,7 @@ void cs_refusal_end(const cs_refusal_t *r, cs_refusal_end_t *end)
 {
     memset(end, 0, sizeof(*end));
     end->result = r->result;
+    end->wrote = r->passed;
     end->after = r->after;
     end->refused = r->refused;
     end->made = creates(r) && r->passed;
