@@ -599,9 +599,22 @@ static void apply_patches(world_t *w)
     }
 }
 
+/* Deleted in the CRM is deleted. */
+static void check_tombstone(world_t *w)
+{
+    int i;
+
+    for (i = 0; i < w->plan->steps->nelts; i++) {
+        if (step_at(w, i)->send && w->deal.state == CS_DEAL_GONE && !w->look.record) {
+            violate(w, "a deleted record is never made again", "%s", cs_step_kind_name(step_at(w, i)->kind));
+        }
+    }
+}
+
 static void check_plan(world_t *w)
 {
     w->checks->looks++;
+    check_tombstone(w);
     check_lines(w);
     check_patches(w);
 }
@@ -772,7 +785,7 @@ static void check_settled(world_t *w)
 {
     remember_refused(w);
     learn_bases(w);
-    if (is_done(w) && w->plan->lines->nelts && w->deal.intent) {
+    if (is_done(w) && w->plan->lines->nelts && w->quiet && w->look.metadata && w->deal.intent) {
         violate(w, "no intent outlives its look", "%s", cs_json_print(w->deal.intent, w->p));
     }
 }

@@ -43,7 +43,7 @@ typedef enum { FATE_GOOD = 0, FATE_FAILS, FATE_UNANSWERED, FATE_DIES_BEFORE, FAT
 
 /* What is left out of a case, to make it smaller. */
 typedef struct knobs_t {
-    int no_quirks, no_lag, no_mask, no_fates, no_switch, no_metadata_gaps, no_notices, no_state_moves, no_lists_edits, no_meeting, no_applied_patches;
+    int no_quirks, no_lag, no_mask, no_fates, no_switch, no_metadata_gaps, no_notices, no_state_moves, no_lists_edits, no_meeting, no_applied_patches, no_deletes;
     int rounds; /* at most; 0 = all */
     unsigned pc_mute[ROUNDS_MOST], crm_mute[ROUNDS_MOST]; /* bits: slots */
 } knobs_t;
@@ -67,6 +67,7 @@ typedef struct world_t {
     const cs_mapping_kind_t *kind;
     json_t *doc, *ms; /* the own card; Microsoft's, NULL = none */
     json_t *row;      /* NULL = no such row */
+    json_t *deleted;  /* the row while it is deleted; NULL = it is not */
     json_t *lists;    /* {"<list>": [{"id","version","row"}]} */
     json_t *tables;   /* {"<table>": [row]}: what look-ups find */
     int version, made;
@@ -671,6 +672,23 @@ static void user_edits(world_t *w)
     }
 }
 
+/* The record is deleted, or comes back as it was. 1 = it was or did. */
+static int user_deletes(world_t *w)
+{
+    if (w->row && chance(w, "deletes", NULL, 30) == 0) {
+        w->deleted = w->row;
+        w->row = NULL;
+        return 1;
+    }
+    if (w->deleted && chance(w, "undeletes", NULL, 2) == 0) {
+        w->row = w->row ? w->row : w->deleted;
+        w->deleted = NULL;
+        w->version++;
+        return 1;
+    }
+    return 0;
+}
+
 /* ---- writes ---- */
 
 static const char *version_text(const world_t *w, int version)
@@ -1064,7 +1082,7 @@ static void apply_refused(world_t *w, const cs_step_t *step, cs_applied_t *appli
     }
     applied->done = end.result.cls == CS_CLASS_OK;
     applied->result = end.result;
-    applied->after = end.after ? end.after : w->look.record;
+    applied->after = end.wrote ? end.after : w->look.record;
 }
 
 /* About the record itself. 0 = the item is over. */
@@ -1322,6 +1340,9 @@ static void add_facts(world_t *w, json_t *columns, const slot_t *slot)
     }
     if (quirk_of(w, slot->col) == QUIRK_CALCULATES && trait(w, "facts-calculated", slot->line, 2)) {
         json_object_set_new(facts, "calculated", json_true());
+    }
+    if (trait(w, "facts-create", slot->line, 24) == 0) {
+        json_object_set_new(facts, "create", json_false());
     }
     if (trait(w, "facts-update", slot->line, 24) == 0) {
         json_object_set_new(facts, "update", json_false());

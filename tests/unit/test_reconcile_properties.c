@@ -111,7 +111,10 @@ static int writes_unconditionally(const world_t *w)
     for (i = 0; i < w->kind->lines->nelts && w->plan->lines->nelts; i++) {
         const cs_line_t *line = line_at(w, i);
 
-        if (view_at(w, i)->to_crm && !line->when && !line->to_crm.when && !line->group) {
+        json_t *facts = cs_json_pointer(w->metadata, apr_psprintf(w->p, "/tables/opportunity/columns/%s/create", line->crm ? line->crm->name : ""));
+
+        /* Nor what may not be written when a record is made. */
+        if (view_at(w, i)->to_crm && !line->when && !line->to_crm.when && !line->group && !json_is_false(facts)) {
             return 1;
         }
     }
@@ -172,6 +175,10 @@ static void live(world_t *w)
         if (w->round) {
             pc_edits(w);
             user_edits(w);
+        }
+        if (w->round && !w->knobs->no_deletes && user_deletes(w)) {
+            forget_bases(w);
+            w->touched = ~0u;
         }
         if (w->round && !w->which && chance(w, "switch", NULL, 5) == 0 && !w->knobs->no_switch) {
             use_mapping(w, 1);
@@ -241,7 +248,7 @@ static void shrink_knobs(case_t *c, const char *name, apr_pool_t *p)
 {
     knobs_t *k = &c->knobs;
     int *all[] = {&k->no_quirks,  &k->no_lag,         &k->no_mask,        &k->no_fates,   &k->no_switch,         &k->no_metadata_gaps,
-                  &k->no_notices, &k->no_state_moves, &k->no_lists_edits, &k->no_meeting, &k->no_applied_patches};
+                  &k->no_notices, &k->no_state_moves, &k->no_lists_edits, &k->no_meeting, &k->no_applied_patches, &k->no_deletes};
     size_t i, r;
 
     for (k->rounds = 1; k->rounds < ROUNDS_MOST && !still_fails(c, name, p); k->rounds++) {
