@@ -286,6 +286,10 @@ apr_status_t cs_batch_fetch(cs_batch_t *b, cs_result_t *res)
             sort_cards(b, item);
             judge_freshness(item, claimed[i]);
         }
+        else if (!item->deal) {
+            /* It was read before the notices were counted again. */
+            item->covered = claimed[i];
+        }
     }
     return APR_SUCCESS;
 }

@@ -216,6 +216,7 @@ static void give_up(cs_batch_t *b, cs_item_t *item)
 
     item->work->state = CS_WORK_DEAD;
     item->work->due = b->now;
+    mark_seen(item);
     if (said) {
         /* A look that nobody asked for found it as it was. */
         work_later(b, item);
@@ -235,6 +236,9 @@ static void wait_for_upstream(cs_batch_t *b, cs_item_t *item)
     item->work->state = CS_WORK_SUSPENDED;
     item->work->upstream = item->upstream;
     item->work->due = b->now;
+    if (!strncmp(item->upstream, CS_BRAKE, sizeof(CS_BRAKE) - 1)) {
+        mark_seen(item);
+    }
     cs_lane_suspend(b->lane, item->upstream, &item->result, b->changes, b->p);
     work_later(b, item);
 }

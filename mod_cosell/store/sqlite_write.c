@@ -153,6 +153,12 @@ static apr_status_t change_later(write_t *w, const cs_change_t *c)
     row->upstream = row->state == CS_WORK_SUSPENDED ? c->work->upstream : NULL;
     row->due = c->at;
     copy_problem(row, c);
+    if ((row->state == CS_WORK_DEAD || cs_store_is_braked(row)) && cs_work_notified(row)) {
+        /* A notice that came in meanwhile: what ended the look is not about it. */
+        row->state = CS_WORK_READY;
+        row->upstream = NULL;
+        row->attempts = 0;
+    }
     return cs_sqlite_work_put(w->sq, row, w->p);
 }
 

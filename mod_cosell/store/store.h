@@ -195,6 +195,8 @@ typedef enum {
                             when done >= wanted; else due = `at` */
     CS_CHANGE_WORK_LATER, /* work, at = due, result: attempts, state, problem from work; done
                              unchanged, except that value > done sets it; seen rises to work's.
+                             A row that would be dead or held by a brake is ready if notices came in
+                             that are not seen.
                              A row that has nothing outstanding then is claimed at `at` all the
                              same; a row that is not there is stored: nothing is lost */
     CS_CHANGE_WORK_ADD, /* work: upsert of (site, kind, name) with wanted + 1 and due = the earlier

@@ -162,6 +162,35 @@ static void tamper(const char *sql)
     sqlite3_close(db);
 }
 
+static void good_again(void)
+{
+    W->pc_fails = CS_CLASS_OK;
+    notify(&W->referral[0]);
+}
+
+/* What is given up is what the look knew: a notice that came in meanwhile is looked at. */
+static void test_notice_during_the_last_look_is_not_given_up(void **state)
+{
+    apr_pool_t *p = *state;
+
+    new_world(p);
+    begin_lane();
+    new_referral();
+    W->pc_fails = CS_CLASS_REFUSED;
+    W->meanwhile = good_again;
+    notify(&W->referral[0]);
+    work();
+    assert_int_equal(journal_lines("dead"), 1);
+    assert_non_null(deal_of(&W->referral[0]));
+    assert_int_equal(deal_of(&W->referral[0])->state, CS_DEAL_LINKED);
+    assert_int_equal(counts_of(W->store, SITE, p).outstanding, 0);
+    /* and without one it is */
+    W->pc_fails = CS_CLASS_REFUSED;
+    notify(&W->referral[0]);
+    work();
+    assert_int_equal(work_of(&W->referral[0])->state, CS_WORK_DEAD);
+}
+
 static void test_damaged_rows_end_only_their_own_look(void **state)
 {
     apr_pool_t *p = *state;
@@ -302,6 +331,7 @@ int main(void)
         UNIT_TEST(test_one_bad_deal_opens_nothing),
         UNIT_TEST(test_three_failed_batches_open),
         UNIT_TEST(test_related_card_that_is_not_ours),
+        UNIT_TEST(test_notice_during_the_last_look_is_not_given_up),
         UNIT_TEST(test_damaged_rows_end_only_their_own_look),
         UNIT_TEST(test_damaged_hints_are_dead_with_the_reason),
         UNIT_TEST(test_metadata_is_read_now_and_then),

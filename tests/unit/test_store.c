@@ -120,6 +120,7 @@ static void later(cs_store_t *store, const cs_lease_t *lease, cs_work_t *work, a
     cs_result_set(&why, p, CS_EREMOTE, CS_CLASS_RETRY, "http:503", "busy over there");
     work->attempts = attempts;
     work->state = state;
+    work->seen = state == CS_WORK_DEAD ? work->wanted : work->seen; /* given up is what a look knew */
     work->upstream = state == CS_WORK_SUSPENDED ? "crm" : NULL;
     c->work = work;
     c->at = at;
@@ -1225,6 +1226,41 @@ static void test_reader_sees_and_does_not_touch(void **state)
     assert_int_equal(list(writer, -1, p)->nelts, 2);
 }
 
+/* Between the claim and the settling of the look that gives up, or that a brake holds. */
+static void test_what_stops_does_not_stop_newer_notices(void **state)
+{
+    apr_pool_t *p = *state;
+    cs_store_t *store = new_store(p);
+    cs_lease_t lease = take(store, NODE, T0, p);
+    apr_array_header_t *changes;
+    cs_work_t *known, *work;
+    cs_change_t *c;
+    int brake;
+
+    for (brake = 0; brake < 2; brake++) {
+        const char *name = brake ? "pc:b" : "pc:a";
+        notice(store, name, T0, p);
+        known = row(store, name, p);
+        notice(store, name, T0 + SEC, p);
+        known->state = brake ? CS_WORK_SUSPENDED : CS_WORK_DEAD;
+        known->upstream = brake ? CS_BRAKE "mapping" : NULL;
+        known->seen = known->wanted;
+        known->attempts = 7;
+        changes = changes_new(p);
+        c = add(changes, CS_CHANGE_WORK_LATER);
+        c->work = known;
+        c->at = T0 + 2 * SEC;
+        write_ok(store, &lease, changes, p);
+        work = row(store, name, p);
+        assert_int_equal(work->state, CS_WORK_READY);
+        assert_null(work->upstream);
+        assert_int_equal(work->attempts, 0);
+        assert_int_equal(work->wanted, 2);
+        assert_true(cs_work_notified(work));
+    }
+    assert_int_equal(claim(store, &lease, T0 + 3 * SEC, 10, p)->nelts, 2);
+}
+
 static void test_lists_are_limited_and_most_urgent_first(void **state)
 {
     apr_pool_t *p = *state;
@@ -1383,6 +1419,7 @@ int main(void)
         UNIT_TEST(test_secret_is_compared_and_swapped),
         UNIT_TEST(test_prune_removes_old_rows_in_chunks),
         UNIT_TEST(test_reader_sees_and_does_not_touch),
+        UNIT_TEST(test_what_stops_does_not_stop_newer_notices),
         UNIT_TEST(test_lists_are_limited_and_most_urgent_first),
         UNIT_TEST(test_processes_share_the_store),
         UNIT_TEST(test_threads_share_the_store),

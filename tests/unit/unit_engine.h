@@ -76,6 +76,7 @@ typedef struct world_t {
     apr_array_header_t *rows; /* row_t */
     cs_class_e pc_fails, crm_fails; /* every call; OK = none */
     const char *pc_problem;
+    void (*meanwhile)(void); /* happens once while a card is read */
     int crm_blind;       /* every row reads as deleted */
     const char *refuses; /* a column whose value is refused */
     int mute;            /* the answer does not name it */
@@ -211,6 +212,16 @@ static inline int pc_fails(cs_result_t *res, apr_pool_t *p)
     return 1;
 }
 
+static inline void happen(void)
+{
+    void (*what)(void) = W->meanwhile;
+
+    W->meanwhile = NULL;
+    if (what) {
+        what();
+    }
+}
+
 apr_status_t cs_pc_get(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_interval_time_t deadline, apr_pool_t *p)
 {
     int i;
@@ -221,6 +232,7 @@ apr_status_t cs_pc_get(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_interval_tim
         W->gets++;
         reads[i].calls = 1;
         if (pc_fails(&reads[i].result, p)) {
+            happen();
             continue;
         }
         if (!r || r->hidden) {
@@ -229,6 +241,7 @@ apr_status_t cs_pc_get(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_interval_tim
             continue;
         }
         reads[i].card = card_of(r, p);
+        happen();
     }
     return APR_SUCCESS;
 }
