@@ -22,6 +22,7 @@ struct cs_crm_t {
     json_t *down;  /* {"<table>": 1}: writes of it are to be repeated */
     json_t *columns_of; /* what a row of a table shows at least: {"<table>": {column: value}} */
     int writes;
+    int silent; /* writes show nothing */
 };
 
 static const char *key_of(cs_crm_t *crm, const char *table, const char *id)
@@ -132,7 +133,7 @@ static void write_one(cs_crm_t *crm, cs_crm_write_t *write)
         json_object_set_new(row, column, as_shown(crm, value));
     }
     json_object_set_new(row, "$version", json_integer(cs_json_int(row, "$version", 0) + 1));
-    write->record = write->columns ? shown(crm, write->table, write->id) : NULL;
+    write->record = write->columns && !crm->silent ? shown(crm, write->table, write->id) : NULL;
 }
 
 static apr_status_t fake_write(cs_crm_t *crm, cs_crm_write_t *writes, int n, apr_interval_time_t deadline, apr_pool_t *p)
@@ -419,6 +420,23 @@ static void test_failed_with_refused(void **state)
     assert_null(w->deal.intent);
 }
 
+/* The row that was read says nothing of a write that showed nothing. */
+static void test_refused_and_not_shown(void **state)
+{
+    world_t *w = new_world(*state);
+
+    look(w);
+    json_object_set_new(json_object_get(w->doc, "details"), "notes", json_string("Second call"));
+    json_object_set_new(w->doc, "referralProgram", json_string("Autumn"));
+    bad_column(w, "description");
+    w->crm.silent = 1;
+    look(w);
+    assert_int_equal(applied_to(w, "program")->done, 1);
+    assert_null(applied_to(w, "program")->after);
+    assert_string_equal(json_string_value(note_of(w, "program", "crm")), "Autumn");
+    assert_null(note_of(w, "program", "rest"));
+}
+
 /* What the seller reads may be refused, too: nothing is sent again and again. */
 static void test_told_is_refused(void **state)
 {
@@ -556,6 +574,7 @@ static void test_time_is_no_reason(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {UNIT_TEST(test_all_is_done),     UNIT_TEST(test_done_with_refused_and_dropped), UNIT_TEST(test_failed_with_refused),
+                                       UNIT_TEST(test_refused_and_not_shown),
                                        UNIT_TEST(test_told_is_refused), UNIT_TEST(test_start_columns),                 UNIT_TEST(test_list_step_held),
                                        UNIT_TEST(test_list_step_refused), UNIT_TEST(test_list_step_fails),             UNIT_TEST(test_time_is_no_reason)};
 

@@ -225,6 +225,9 @@ static inline void deal_step(deal_world_t *w, const cs_step_t *step, cs_applied_
         return;
     }
     applied->done = 1;
+    if (step->list) {
+        return; /* rows of lists are the test's own */
+    }
     if (step->kind == CS_STEP_CALL) {
         json_object_set_new(w->row, "statecode", json_integer(!strcmp(step->call, "WinOpportunity") ? 1 : 2));
         json_object_set_new(w->row, "statuscode", json_deep_copy(cs_json_get(step->columns, "Status")));
