@@ -384,6 +384,13 @@ static void recall(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *vie
     }
 }
 
+/* Microsoft's card never goes: without it the engagement was not shown completely. */
+static int is_hidden(const cs_planning_t *pl, const cs_line_t *line, const cs_line_view_t *view)
+{
+    return line->pc && line->pc->root == CS_ROOT_MICROSOFT && !pl->look->microsoft &&
+           view->seen_pc && !json_is_null(view->seen_pc);
+}
+
 static int is_own_key(const cs_planning_t *pl, const cs_line_t *line)
 {
     return line->crm && line->crm->text && !line->crm->of &&
@@ -415,5 +422,6 @@ void cs_plan_line(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view
         return;
     }
     recall(pl, line, view);
+    view->pc = is_hidden(pl, line, view) ? NULL : view->pc;
     judge_known(pl, line, view, &pc, &crm);
 }
