@@ -276,6 +276,22 @@ static inline int list_fits(const json_t *key, const json_t *row)
     return 1;
 }
 
+/* The constants a look-up asks for, where the row says anything. */
+static inline int list_stands(const json_t *where, const json_t *row)
+{
+    const char *column;
+    json_t *value;
+
+    json_object_foreach((json_t *)where, column, value) {
+        const json_t *now = cs_json_get(row, column);
+
+        if (now && !json_equal(now, value)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 /* The id a look-up ends at. NULL with *pwhy: held; NULL without: skipped. */
 static inline const char *list_resolve(list_world_t *l, const json_t *lookup, const char **pwhy)
 {
@@ -289,7 +305,7 @@ static inline const char *list_resolve(list_world_t *l, const json_t *lookup, co
         int n = 0;
 
         json_array_foreach(list_table(l, table), j, entry) {
-            if (list_fits(key, cs_json_get(entry, "row"))) {
+            if (list_fits(key, cs_json_get(entry, "row")) && list_stands(cs_json_get(lookup, "where"), cs_json_get(entry, "row"))) {
                 found = cs_json_str(entry, "id");
                 n++;
             }
