@@ -482,7 +482,7 @@ static int dies(const path_t *path)
         return 0;
     }
     if (quick) {
-        return all && idle && !path->no_hold && path->states == 3 && strcmp(end_of(path)->substatus, "Lost") && strcmp(end_of(path)->substatus, "Declined");
+        return all && idle && !path->no_hold && path->states == 3 && (!strcmp(end_of(path)->substatus, "Won") || !strcmp(end_of(path)->substatus, "Error"));
     }
     return idle || (all && !path->no_hold);
 }
@@ -502,7 +502,7 @@ static void with_act(path_t *path, act_e act, int at)
 /* In a hurry sellers act only where everything is seen and New has no two forms. */
 static int is_spared(const path_t *path)
 {
-    return quick && (path->looked != (1u << path->states) - 1 || path->no_hold || !dies_here(path));
+    return quick && (path->looked != (1u << path->states) - 1 || path->no_hold || !dies_here(path) || !strcmp(end_of(path)->substatus, "Lost"));
 }
 
 static void with_acts(path_t *path)
@@ -572,6 +572,6 @@ int walk_all(int is_quick)
         path.state[path.states++] = accepted;
         from(&path);
     }
-    printf("walk: %ld paths, %ld of their instants were the last of a life, %ld ended wrongly\n", paths, points, bad);
+    printf("walk: %ld paths, %ld crash points, %ld ended wrongly\n", paths, points, bad);
     return bad == 0;
 }
