@@ -101,7 +101,7 @@ void cs_batch_chores(cs_batch_t *b, const apr_array_header_t *works);
  * has it. *pparked != 0: the item's look is over. */
 apr_status_t cs_meet_holder(cs_batch_t *b, cs_item_t *item, int *pparked, cs_result_t *res);
 /* The same of the record that the item's deal has after its look: *pparked != 0 when somebody else
- * has it. */
+ * has it; this deal alone is parked when its own record became that one. */
 apr_status_t cs_settle_holder(cs_batch_t *b, cs_item_t *item, int *pparked, cs_result_t *res);
 /* A parked deal with a history goes on when the other referral does not name its record any more.
  */

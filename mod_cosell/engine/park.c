@@ -51,6 +51,7 @@ static void park_holder(cs_batch_t *b, cs_deal_t *holder, const cs_deal_t *claim
     const char *why = apr_psprintf(b->p, "referral %s names this deal's record as its own",
                                    claimant->referral_id);
     cs_journal_t *journal;
+    cs_change_t *change;
 
     if (!park(deal, why)) {
         return;
@@ -62,31 +63,33 @@ static void park_holder(cs_batch_t *b, cs_deal_t *holder, const cs_deal_t *claim
     journal->action = "park";
     journal->outcome = "held";
     journal->why = why;
-    {
-        cs_change_t *change = cs_batch_change(b, CS_CHANGE_JOURNAL);
-        change->journal = journal;
-        change->deal = deal;
-    }
+    change = cs_batch_change(b, CS_CHANGE_JOURNAL);
+    change->journal = journal;
+    change->deal = deal;
     if (item && !item->over) {
         cs_item_finish(item);
     }
 }
 
-static void park_both(cs_batch_t *b, cs_item_t *item, cs_deal_t *holder)
+static void park_claimant(cs_batch_t *b, cs_item_t *item, const cs_deal_t *holder)
 {
-    const char *why =
-        apr_psprintf(b->p, "the record is linked to referral %s already",
-                     holder->referral_id ? holder->referral_id : "(none)");
+    const char *why = apr_psprintf(b->p, "the record is linked to referral %s already",
+                                   holder->referral_id ? holder->referral_id : "(none)");
 
     if (park(item->deal, why)) {
         cs_item_journal(b, item, "park", "held", why);
     }
+    cs_item_finish(item);
+}
+
+static void park_both(cs_batch_t *b, cs_item_t *item, cs_deal_t *holder)
+{
+    park_claimant(b, item, holder);
     if (holder->referral_id && holder->state != CS_DEAL_UNLINKED && holder->state != CS_DEAL_GONE) {
         park_holder(b, holder, item->deal);
         cs_lane_fact(fact_of(b, holder->referral_id), item->deal->referral_id, b->changes);
         cs_lane_fact(fact_of(b, item->deal->referral_id), holder->referral_id, b->changes);
     }
-    cs_item_finish(item);
 }
 
 static cs_deal_t *taker_of(const cs_batch_t *b, const cs_deal_t *deal, const char *id)
@@ -113,7 +116,12 @@ apr_status_t cs_settle_holder(cs_batch_t *b, cs_item_t *item, int *pparked, cs_r
                                 &holder, b->p, res);
     }
     *pparked = rv == APR_SUCCESS && holder && holder->id != deal->id;
-    if (*pparked) {
+    if (*pparked && item->moved) {
+        /* It is not named by this referral: a person joined them in the CRM, and the other one has
+         * done nothing to be stopped for. */
+        park_claimant(b, item, holder);
+    }
+    else if (*pparked) {
         park_both(b, item, holder);
     }
     return rv;
