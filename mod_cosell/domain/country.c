@@ -37,7 +37,7 @@ static const country_t countries[] = {
     {"BD", "BGD", "Bangladesh", "peoples republic of bangladesh"},
     {"BB", "BRB", "Barbados", NULL},
     {"BY", "BLR", "Belarus", "republic of belarus"},
-    {"BE", "BEL", "Belgium", "kingdom of belgium|belgie|belgique"},
+    {"BE", "BEL", "Belgium", "kingdom of belgium|belgie|belgique|belgien"},
     {"BZ", "BLZ", "Belize", NULL},
     {"BJ", "BEN", "Benin", "republic of benin"},
     {"BM", "BMU", "Bermuda", NULL},
@@ -77,8 +77,8 @@ static const country_t countries[] = {
     {"CU", "CUB", "Cuba", "republic of cuba"},
     {"CW", "CUW", "Cura\xC3\xA7" "ao", NULL},
     {"CY", "CYP", "Cyprus", "republic of cyprus"},
-    {"CZ", "CZE", "Czechia", "czech republic|ceska republika|cesko"},
-    {"DK", "DNK", "Denmark", "kingdom of denmark|danmark"},
+    {"CZ", "CZE", "Czechia", "czech republic|ceska republika|cesko|tschechien"},
+    {"DK", "DNK", "Denmark", "kingdom of denmark|danmark|danemark"},
     {"DJ", "DJI", "Djibouti", "republic of djibouti"},
     {"DM", "DMA", "Dominica", "commonwealth of dominica"},
     {"DO", "DOM", "Dominican Republic", NULL},
@@ -93,8 +93,8 @@ static const country_t countries[] = {
     {"FK", "FLK", "Falkland Islands (Malvinas)", "falkland islands|malvinas"},
     {"FO", "FRO", "Faroe Islands", "faeroe islands"},
     {"FJ", "FJI", "Fiji", "republic of fiji"},
-    {"FI", "FIN", "Finland", "republic of finland|suomi"},
-    {"FR", "FRA", "France", "french republic"},
+    {"FI", "FIN", "Finland", "republic of finland|suomi|finnland"},
+    {"FR", "FRA", "France", "french republic|frankreich"},
     {"GF", "GUF", "French Guiana", NULL},
     {"PF", "PYF", "French Polynesia", NULL},
     {"TF", "ATF", "French Southern Territories", NULL},
@@ -104,7 +104,7 @@ static const country_t countries[] = {
     {"DE", "DEU", "Germany", "federal republic of germany|deutschland|bundesrepublik deutschland"},
     {"GH", "GHA", "Ghana", "republic of ghana"},
     {"GI", "GIB", "Gibraltar", NULL},
-    {"GR", "GRC", "Greece", "hellenic republic|hellas"},
+    {"GR", "GRC", "Greece", "hellenic republic|hellas|griechenland"},
     {"GL", "GRL", "Greenland", NULL},
     {"GD", "GRD", "Grenada", NULL},
     {"GP", "GLP", "Guadeloupe", NULL},
@@ -119,16 +119,16 @@ static const country_t countries[] = {
     {"VA", "VAT", "Holy See", "vatican|vatican city|vatican city state"},
     {"HN", "HND", "Honduras", "republic of honduras"},
     {"HK", "HKG", "Hong Kong", "hong kong sar|hong kong sar china|hong kong china|hongkong"},
-    {"HU", "HUN", "Hungary", "magyarorszag"},
+    {"HU", "HUN", "Hungary", "magyarorszag|ungarn"},
     {"IS", "ISL", "Iceland", "republic of iceland|island"},
     {"IN", "IND", "India", "republic of india|bharat"},
     {"ID", "IDN", "Indonesia", "republic of indonesia"},
     {"IR", "IRN", "Iran (Islamic Republic of)", "iran|islamic republic of iran"},
     {"IQ", "IRQ", "Iraq", "republic of iraq"},
-    {"IE", "IRL", "Ireland", "republic of ireland|eire"},
+    {"IE", "IRL", "Ireland", "republic of ireland|eire|irland"},
     {"IM", "IMN", "Isle of Man", NULL},
     {"IL", "ISR", "Israel", "state of israel"},
-    {"IT", "ITA", "Italy", "italian republic|italia"},
+    {"IT", "ITA", "Italy", "italian republic|italia|italien"},
     {"JM", "JAM", "Jamaica", NULL},
     {"JP", "JPN", "Japan", "nippon"},
     {"JE", "JEY", "Jersey", "bailiwick of jersey"},
@@ -176,7 +176,7 @@ static const country_t countries[] = {
     {"NR", "NRU", "Nauru", "republic of nauru"},
     {"NP", "NPL", "Nepal", "federal democratic republic of nepal"},
     {"NL", "NLD", "Netherlands",
-     "kingdom of the netherlands|nederland|holland|netherlands kingdom of the"},
+     "kingdom of the netherlands|nederland|holland|netherlands kingdom of the|niederlande"},
     {"NC", "NCL", "New Caledonia", NULL},
     {"NZ", "NZL", "New Zealand", "aotearoa"},
     {"NI", "NIC", "Nicaragua", "republic of nicaragua"},
@@ -186,7 +186,7 @@ static const country_t countries[] = {
     {"NF", "NFK", "Norfolk Island", NULL},
     {"MK", "MKD", "North Macedonia", "republic of north macedonia|macedonia|fyrom"},
     {"MP", "MNP", "Northern Mariana Islands", "commonwealth of the northern mariana islands"},
-    {"NO", "NOR", "Norway", "kingdom of norway|norge"},
+    {"NO", "NOR", "Norway", "kingdom of norway|norge|norwegen"},
     {"OM", "OMN", "Oman", "sultanate of oman"},
     {"PK", "PAK", "Pakistan", "islamic republic of pakistan"},
     {"PW", "PLW", "Palau", "republic of palau"},
@@ -198,7 +198,7 @@ static const country_t countries[] = {
     {"PE", "PER", "Peru", "republic of peru"},
     {"PH", "PHL", "Philippines", "republic of the philippines"},
     {"PN", "PCN", "Pitcairn", "pitcairn islands"},
-    {"PL", "POL", "Poland", "republic of poland|polska"},
+    {"PL", "POL", "Poland", "republic of poland|polska|polen"},
     {"PT", "PRT", "Portugal", "portuguese republic"},
     {"PR", "PRI", "Puerto Rico", NULL},
     {"QA", "QAT", "Qatar", "state of qatar"},
@@ -231,12 +231,12 @@ static const country_t countries[] = {
     {"ZA", "ZAF", "South Africa", "republic of south africa"},
     {"GS", "SGS", "South Georgia and the South Sandwich Islands", "south georgia"},
     {"SS", "SSD", "South Sudan", "republic of south sudan"},
-    {"ES", "ESP", "Spain", "kingdom of spain|espana"},
+    {"ES", "ESP", "Spain", "kingdom of spain|espana|spanien"},
     {"LK", "LKA", "Sri Lanka", "democratic socialist republic of sri lanka"},
     {"SD", "SDN", "Sudan", "republic of the sudan"},
     {"SR", "SUR", "Suriname", "republic of suriname"},
     {"SJ", "SJM", "Svalbard and Jan Mayen", "svalbard"},
-    {"SE", "SWE", "Sweden", "kingdom of sweden|sverige"},
+    {"SE", "SWE", "Sweden", "kingdom of sweden|sverige|schweden"},
     {"CH", "CHE", "Switzerland", "swiss confederation|schweiz|suisse|svizzera"},
     {"SY", "SYR", "Syrian Arab Republic", "syria"},
     {"TW", "TWN", "Taiwan, Province of China", "taiwan|taiwan roc"},
@@ -249,7 +249,7 @@ static const country_t countries[] = {
     {"TO", "TON", "Tonga", "kingdom of tonga"},
     {"TT", "TTO", "Trinidad and Tobago", "republic of trinidad and tobago|trinidad"},
     {"TN", "TUN", "Tunisia", "republic of tunisia"},
-    {"TR", "TUR", "T\xC3\xBCrkiye", "turkey|republic of turkey|republic of turkiye"},
+    {"TR", "TUR", "T\xC3\xBCrkiye", "turkey|republic of turkey|republic of turkiye|turkei"},
     {"TM", "TKM", "Turkmenistan", NULL},
     {"TC", "TCA", "Turks and Caicos Islands", NULL},
     {"TV", "TUV", "Tuvalu", NULL},
@@ -257,8 +257,10 @@ static const country_t countries[] = {
     {"UA", "UKR", "Ukraine", NULL},
     {"AE", "ARE", "United Arab Emirates", "uae|emirates"},
     {"GB", "GBR", "United Kingdom of Great Britain and Northern Ireland",
-     "united kingdom|uk|great britain|britain|england|scotland|wales|northern ireland"},
-    {"US", "USA", "United States of America", "united states|us of america|u s a|america"},
+     "united kingdom|uk|great britain|britain|england|scotland|wales|northern ireland"
+     "|vereinigtes konigreich"},
+    {"US", "USA", "United States of America",
+     "united states|us of america|u s a|america|vereinigte staaten"},
     {"UM", "UMI", "United States Minor Outlying Islands", "us minor outlying islands"},
     {"UY", "URY", "Uruguay", "eastern republic of uruguay"},
     {"UZ", "UZB", "Uzbekistan", "republic of uzbekistan"},
@@ -281,6 +283,10 @@ static const country_t countries[] = {
 /* The letters of U+00C0 to U+00FF without their marks; '*' = it stands for two letters or none. */
 static const char latin[] = "aaaaaa*ceeeeiiiidnooooo ouuuuy**aaaaaa*ceeeeiiiidnooooo ouuuuy*y";
 
+/* And those of U+0100 to U+017F. */
+static const char latin_a[] = "aaaaaaccccccccddddeeeeeeeeeegggggggghhhhiiiiiiiiii**jjkk*lllllll"
+                              "lllnnnnnn***oooooo**rrrrrrssssssssttttttuuuuuuuuuuuuwwyyyzzzzzzs";
+
 /* One letter of the plain form at *ptext, which moves on: 0 = none (a mark, an apostrophe), ' ' =
  * a gap. -1 = a letter that is in no name. */
 static int plain_letter(const unsigned char **ptext)
@@ -300,6 +306,12 @@ static int plain_letter(const unsigned char **ptext)
     if (*s == 0xC3 && s[1] >= 0x80 && s[1] <= 0xBF) {
         *ptext = s + 2;
         return latin[s[1] - 0x80] == '*' ? -1 : latin[s[1] - 0x80];
+    }
+    if ((*s == 0xC4 || *s == 0xC5) && s[1] >= 0x80 && s[1] <= 0xBF) {
+        char c = latin_a[(*s - 0xC4) * 64 + s[1] - 0x80];
+
+        *ptext = s + 2;
+        return c == '*' ? -1 : c;
     }
     if ((*s == 0xCC && s[1] >= 0x80 && s[1] <= 0xBF) ||
         (*s == 0xCD && s[1] >= 0x80 && s[1] <= 0xAF)) {
