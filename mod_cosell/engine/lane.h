@@ -144,6 +144,8 @@ void cs_lane_lease_drop(cs_lane_t *lane);
 /* cs_may_write_fn: the lease outlives a write that takes at most timeout. */
 int cs_lane_may_write(void *lane, apr_interval_time_t timeout);
 
+/* ---- facts.c ---- */
+
 /* Facts of the store that the lane keeps in memory: organisation, suspensions, brakes, breakers,
  * how far a changed mapping has come. Idempotent. */
 apr_status_t cs_lane_facts_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *res);
@@ -171,6 +173,8 @@ const char *cs_lane_learn(cs_lane_t *lane, const char *organization);
 apr_time_t cs_lane_next_probe(const cs_lane_t *lane);
 /* Asks each suspended upstream whose probe is due; resumes or postpones it in the store. */
 apr_status_t cs_lane_probe(cs_lane_t *lane, apr_time_t now, apr_pool_t *ptemp);
+
+/* ---- site.c ---- */
 
 /* Look-ups of a kind in the CRM's form. */
 const apr_array_header_t *cs_lane_lookups(const cs_mapping_kind_t *kind, apr_pool_t *p);

@@ -142,6 +142,10 @@ extern cosell_node_t *cosell_node;
 
 /* Hook: finds every mistake in the settings and makes the node. */
 int cosell_config_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, server_rec *s);
+/* Everything that makes one site differ from another, one setting a line, and the name of the first
+ * line in which two such texts differ, without its values. (config_text.c) */
+const char *cosell_settings_text(const cs_site_config_t *cfg, apr_pool_t *p);
+const char *cosell_settings_difference(const char *a, const char *b, apr_pool_t *p);
 /* Wakes the runner; any process and thread, never blocks. */
 void cosell_wake(void *unused);
 void cosell_wake_certificates(void);

@@ -1,0 +1,333 @@
+/* engine/facts.c: what the store says about a site and its lane keeps in memory: the organisation,
+ * suspended upstreams and the brakes among them. */
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "../base/log.h"
+#include "lane.h"
+
+#define PROBE_FIRST apr_time_from_sec(60)
+#define PROBE_MAX apr_time_from_sec(900)
+#define RELAPSE apr_time_from_sec(3600)
+
+static int is_brake(const char *upstream)
+{
+    return !strncmp(upstream, CS_BRAKE, sizeof(CS_BRAKE) - 1);
+}
+
+/* Few; each is kept once. */
+static const char *brake_name(cs_lane_t *lane, const char *upstream)
+{
+    int i;
+
+    for (i = 0; i < lane->brakes->nelts; ++i) {
+        if (!strcmp(APR_ARRAY_IDX(lane->brakes, i, const char *), upstream)) {
+            return APR_ARRAY_IDX(lane->brakes, i, const char *);
+        }
+    }
+    return APR_ARRAY_PUSH(lane->brakes, const char *) = apr_pstrdup(lane->pool, upstream);
+}
+
+/* Names of configured upstreams outlive the lane, so that nothing is copied into its pool again and
+ * again. */
+static const char *configured_name(cs_lane_t *lane, const char *upstream)
+{
+    int crm = cs_lane_crm_index(lane, upstream);
+
+    if (is_brake(upstream)) {
+        return brake_name(lane, upstream);
+    }
+    return crm >= 0 ? lane->site->crms[crm].cfg.name : CS_UPSTREAM_PC;
+}
+
+static void suspension_put(cs_lane_t *lane, const char *upstream, apr_time_t probe)
+{
+    cs_lane_suspension_t *s = cs_lane_suspension(lane, upstream);
+
+    if (!s) {
+        s = apr_array_push(lane->suspended);
+        s->upstream = configured_name(lane, upstream);
+        s->failures = 0;
+        s->problem[0] = '\0';
+    }
+    s->probe = probe;
+}
+
+static void suspension_remove(cs_lane_t *lane, cs_lane_suspension_t *s)
+{
+    cs_lane_suspension_t *last = apr_array_pop(lane->suspended);
+
+    if (last != s) {
+        *s = *last;
+    }
+}
+
+apr_status_t cs_lane_facts_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *res)
+{
+    apr_array_header_t *list;
+    const char *organization;
+    apr_status_t rv;
+    int i;
+
+    if (lane->facts_loaded) {
+        return APR_SUCCESS;
+    }
+    rv =
+        cs_store_meta_get(lane->store, lane->site->name, "organization", &organization, ptemp, res);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    if (!lane->organization && organization) {
+        cs_lane_learn(lane, organization);
+    }
+    rv = cs_store_suspended(lane->store, lane->site->name, &list, ptemp, res);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    /* A new runner may have new secrets: ask at once whether what was suspended works again. */
+    for (i = 0; i < list->nelts; ++i) {
+        const char *upstream = APR_ARRAY_IDX(list, i, cs_suspended_t).upstream;
+        suspension_put(lane, upstream, is_brake(upstream) ? 0 : cs_time_now());
+    }
+    rv = cs_breaker_load(lane, ptemp, res);
+    if (rv == APR_SUCCESS) {
+        rv = cs_brake_load(lane, ptemp, res);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = cs_planned_load(lane, ptemp, res);
+    }
+    lane->facts_loaded = rv == APR_SUCCESS;
+    return rv;
+}
+
+void cs_lane_facts_forget(cs_lane_t *lane)
+{
+    int i;
+
+    lane->facts_loaded = 0;
+    lane->organization = lane->site->pc.organization;
+    apr_array_clear(lane->suspended);
+    for (i = 0; i < lane->site->ncrms; ++i) {
+        lane->metadata[i].misfits = NULL;
+        lane->metadata[i].doubted = 1;
+    }
+}
+
+const char *cs_lane_learn(cs_lane_t *lane, const char *organization)
+{
+    apr_cpystrn(lane->learnt, organization, sizeof(lane->learnt));
+    lane->organization = lane->learnt;
+    return lane->organization;
+}
+
+cs_lane_suspension_t *cs_lane_suspension(cs_lane_t *lane, const char *upstream)
+{
+    int i;
+
+    for (i = 0; i < lane->suspended->nelts; ++i) {
+        cs_lane_suspension_t *s = &APR_ARRAY_IDX(lane->suspended, i, cs_lane_suspension_t);
+        if (!strcmp(s->upstream, upstream)) {
+            return s;
+        }
+    }
+    return NULL;
+}
+
+static void suspend_change(cs_lane_t *lane, const char *upstream, const cs_result_t *why,
+                           apr_time_t probe, apr_array_header_t *changes)
+{
+    cs_change_t *change = apr_array_push(changes);
+
+    memset(change, 0, sizeof(*change));
+    change->kind = CS_CHANGE_SUSPEND;
+    change->system = upstream;
+    change->result = why;
+    change->at = probe;
+    suspension_put(lane, upstream, probe);
+}
+
+static cs_lane_relapse_t *relapse_of(cs_lane_t *lane, const char *upstream)
+{
+    cs_lane_relapse_t *r;
+    int i;
+
+    for (i = 0; i < lane->relapses->nelts; ++i) {
+        r = &APR_ARRAY_IDX(lane->relapses, i, cs_lane_relapse_t);
+        if (!strcmp(r->upstream, upstream)) {
+            return r;
+        }
+    }
+    r = apr_array_push(lane->relapses);
+    memset(r, 0, sizeof(*r));
+    r->upstream = configured_name(lane, upstream);
+    return r;
+}
+
+/* How often in a row this upstream stopped for the same reason soon after its probe had been good.
+ */
+static int count_relapse(cs_lane_t *lane, const char *upstream, const char *problem)
+{
+    cs_lane_relapse_t *r = relapse_of(lane, upstream);
+    int same = r->resumed && cs_time_now() - r->resumed < RELAPSE && !strcmp(r->problem, problem);
+
+    r->times = same ? r->times + 1 : 0;
+    return r->times;
+}
+
+static apr_interval_time_t probe_wait(int failures)
+{
+    apr_interval_time_t wait = PROBE_FIRST << (failures < 4 ? failures : 4);
+
+    return wait < PROBE_MAX ? wait : PROBE_MAX;
+}
+
+void cs_lane_suspend(cs_lane_t *lane, const char *upstream, const cs_result_t *why,
+                     apr_array_header_t *changes, apr_pool_t *p)
+{
+    cs_result_t *kept;
+    int relapses;
+
+    if (cs_lane_suspension(lane, upstream)) {
+        return;
+    }
+    kept = apr_pcalloc(p, sizeof(*kept));
+    cs_result_copy(kept, why, p);
+    if (is_brake(upstream)) {
+        suspend_change(lane, brake_name(lane, upstream), kept, 0, changes);
+        cs_log(CS_LOG_ERR, 0, lane->site->name, CSLOGNO(2005) "%s: %s", upstream,
+               kept->detail ? kept->detail : "no detail");
+        return;
+    }
+    relapses = count_relapse(lane, upstream, kept->problem ? kept->problem : "?");
+    suspend_change(lane, upstream, kept, cs_time_now() + probe_wait(relapses), changes);
+    apr_cpystrn(cs_lane_suspension(lane, upstream)->problem, kept->problem ? kept->problem : "?",
+                sizeof(cs_lane_suspension(lane, upstream)->problem));
+    cs_log(relapses ? CS_LOG_INFO : CS_LOG_ERR, 0, lane->site->name,
+           CSLOGNO(2003) "%s is suspended: %s (%s); it is asked again every minute or so and "
+                         "resumes by itself",
+           upstream, kept->detail ? kept->detail : "no detail",
+           kept->problem ? kept->problem : "?");
+}
+
+apr_time_t cs_lane_next_probe(const cs_lane_t *lane)
+{
+    apr_time_t next = 0;
+    int i;
+
+    for (i = 0; i < lane->suspended->nelts; ++i) {
+        apr_time_t probe = APR_ARRAY_IDX(lane->suspended, i, cs_lane_suspension_t).probe;
+        if (probe && (!next || probe < next)) {
+            next = probe;
+        }
+    }
+    return next;
+}
+
+const char *cs_lane_upstream(const cs_lane_t *lane, int index)
+{
+    return index == CS_LANE_PC ? CS_UPSTREAM_PC : lane->site->crms[index].cfg.name;
+}
+
+int cs_lane_upstream_index(const cs_lane_t *lane, const char *name)
+{
+    return name && !strcmp(name, CS_UPSTREAM_PC) ? CS_LANE_PC : cs_lane_crm_index(lane, name);
+}
+
+apr_status_t cs_lane_ask(cs_lane_t *lane, int upstream, apr_pool_t *ptemp, cs_result_t *res)
+{
+    apr_interval_time_t deadline = cs_time_mono() + apr_time_from_sec(30);
+    cs_crm_whoami_t who;
+
+    if (upstream != CS_LANE_PC) {
+        return lane->crm_impl[upstream]->whoami(lane->crm[upstream], &who, deadline, ptemp, res);
+    }
+    return cs_pc_probe(lane->pc, deadline, ptemp, res);
+}
+
+void cs_lane_fact(const char *name, const char *text, apr_array_header_t *changes)
+{
+    cs_change_t *change = apr_array_push(changes);
+
+    memset(change, 0, sizeof(*change));
+    change->kind = CS_CHANGE_META;
+    change->name = name;
+    change->text = text;
+}
+
+void cs_lane_resume(cs_lane_t *lane, const char *upstream, apr_array_header_t *changes,
+                    apr_pool_t *p)
+{
+    cs_lane_suspension_t *s = cs_lane_suspension(lane, upstream);
+    cs_change_t *change;
+
+    if (!s) {
+        return;
+    }
+    change = apr_array_push(changes);
+    memset(change, 0, sizeof(*change));
+    change->kind = CS_CHANGE_RESUME;
+    change->system = apr_pstrdup(p, upstream);
+    change->at = cs_time_now();
+    suspension_remove(lane, s);
+}
+
+static void resume(cs_lane_t *lane, cs_lane_suspension_t *s, apr_time_t now,
+                   apr_array_header_t *changes, apr_pool_t *ptemp)
+{
+    cs_change_t *change = apr_array_push(changes);
+    cs_lane_relapse_t *r = relapse_of(lane, s->upstream);
+
+    memset(change, 0, sizeof(*change));
+    change->kind = CS_CHANGE_RESUME;
+    change->system = apr_pstrdup(ptemp, s->upstream);
+    change->at = now;
+    apr_cpystrn(r->problem, s->problem, sizeof(r->problem));
+    r->resumed = now;
+    cs_log(r->times ? CS_LOG_INFO : CS_LOG_NOTICE, 0, lane->site->name,
+           CSLOGNO(2004) "%s works again; its work resumes", s->upstream);
+    suspension_remove(lane, s);
+}
+
+static void postpone(cs_lane_t *lane, cs_lane_suspension_t *s, apr_time_t now,
+                     const cs_result_t *why, apr_array_header_t *changes)
+{
+    apr_interval_time_t wait = probe_wait(s->failures);
+
+    ++s->failures;
+    suspend_change(lane, s->upstream, why, now + wait / 2 + cs_backoff(0, wait / 2, wait / 2, 0),
+                   changes);
+}
+
+apr_status_t cs_lane_probe(cs_lane_t *lane, apr_time_t now, apr_pool_t *ptemp)
+{
+    apr_array_header_t *changes = apr_array_make(ptemp, 2, sizeof(cs_change_t));
+    cs_lease_t lease = cs_lane_lease(lane);
+    apr_status_t rv;
+    int i;
+
+    for (i = lane->suspended->nelts - 1; i >= 0; --i) {
+        cs_lane_suspension_t *s = &APR_ARRAY_IDX(lane->suspended, i, cs_lane_suspension_t);
+        cs_result_t *why = apr_pcalloc(ptemp, sizeof(*why));
+        int upstream = cs_lane_upstream_index(lane, s->upstream);
+        if (!s->probe || s->probe > now) {
+            continue;
+        }
+        /* One that is not configured any more has nobody to ask: Partner Center stands for it. */
+        rv = cs_lane_ask(lane, upstream >= 0 ? upstream : CS_LANE_PC, ptemp, why);
+        if (rv == APR_SUCCESS) {
+            resume(lane, s, now, changes, ptemp);
+        }
+        else {
+            postpone(lane, s, now, why, changes);
+        }
+    }
+    if (!changes->nelts) {
+        return APR_SUCCESS;
+    }
+    rv = cs_store_write(lane->store, &lease, changes, ptemp, NULL);
+    if (rv != APR_SUCCESS) {
+        cs_lane_facts_forget(lane);
+    }
+    return rv;
+}
