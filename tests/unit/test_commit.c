@@ -485,6 +485,26 @@ static void test_stop_does_not_wait_for_a_hung_disk(void **state)
     WAIT_UNTIL(stored(f, p).deliveries == f->base + 1);
 }
 
+/* Somebody is expected who never comes: each group waits half a millisecond, and a stop for nobody. */
+static void test_who_never_comes_holds_up_nobody(void **state)
+{
+    apr_pool_t *p = *state;
+    fixture_t *f = start(p, 8);
+    apr_interval_time_t began, took, fastest = LONG;
+    int i;
+
+    cs_committer_expect(f->c);
+    for (i = 0; i < 50; i++) {
+        began = cs_time_mono();
+        submit_ok(f, make_notice(p, "pc:a", T0), p);
+        took = cs_time_mono() - began;
+        fastest = took < fastest ? took : fastest;
+    }
+    assert_true(fastest < apr_time_from_msec(100));
+    assert_int_equal(stored(f, p).deliveries, 50);
+    assert_ok(cs_committer_stop(f->c, BUDGET));
+}
+
 static void test_stop_of_an_idle_committer_is_quick(void **state)
 {
     apr_pool_t *p = *state;
@@ -514,6 +534,7 @@ int main(void)
         UNIT_TEST(test_a_lock_held_by_another_process_ends_in_time),
         UNIT_TEST(test_stop_writes_what_waits),
         UNIT_TEST(test_stop_does_not_wait_for_a_hung_disk),
+        UNIT_TEST(test_who_never_comes_holds_up_nobody),
         UNIT_TEST(test_stop_of_an_idle_committer_is_quick),
     };
 
