@@ -169,6 +169,27 @@ static const char *lacks(const cs_list_t *list, const cs_line_view_t *view)
     return NULL;
 }
 
+/* A member as the forms call the column it is kept in. */
+static const char *member_words(const cs_planning_t *pl, const cs_list_t *list, const char *member)
+{
+    const apr_array_header_t *kept[] = {list->item, list->fields};
+    const char *const tables[] = {list->find ? list->find->table : NULL, list->table};
+    int i, j;
+
+    for (i = 0; i < 2; i++) {
+        for (j = 0; tables[i] && kept[i] && j < kept[i]->nelts; j++) {
+            const cs_member_column_t *m = &APR_ARRAY_IDX(kept[i], j, cs_member_column_t);
+            const char *name = m->column->name,
+                       *label = cs_column_label(pl->look->metadata, tables[i], name);
+
+            if (!strcmp(m->member, member)) {
+                return strcmp(label, name) ? label : member;
+            }
+        }
+    }
+    return member;
+}
+
 static void send_to_pc(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item, const char *why)
 {
     cs_line_view_t *view = item->view;
@@ -178,7 +199,8 @@ static void send_to_pc(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item,
         return;
     }
     if (missing) {
-        cs_view_judge(view, CS_VERDICT_HELD, apr_psprintf(pl->p, "%s is missing", missing));
+        cs_view_judge(view, CS_VERDICT_HELD,
+                      apr_psprintf(pl->p, "%s is missing", member_words(pl, l->list, missing)));
         return;
     }
     cs_view_judge(view, CS_VERDICT_TO_PC, why);
@@ -249,7 +271,8 @@ static void judge_same(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
     else if (member) {
         cs_view_take(
             view, CS_VERDICT_STAYS, CS_REST_STAYS,
-            apr_psprintf(pl->p, "%s differs; a row that others use, too, is not changed", member));
+            apr_psprintf(pl->p, "%s differs; a row that others use, too, is not changed",
+                         member_words(pl, l->list, member)));
     }
     else {
         cs_view_take(view, CS_VERDICT_EQUAL, NULL,

@@ -381,6 +381,20 @@ static void test_people(void **state)
     assert_reads(l, "In sync", "");
 }
 
+static void test_a_contact_without_a_phone(void **state)
+{
+    list_world_t *l = story(*state, NULL);
+
+    assert_ok(cs_json_pointer_set(meta, "/tables/contact/columns/telephone1", json_incref(deal_json(l->p, "{\"label\":\"Business Phone\",\"type\":\"text\"}"))));
+    deal_set(l->w, LIST_CONTACTS, "[]");
+    go(l);
+    rest(l);
+    list_add(l, "contact", "bob", "{\"firstname\":\"Bob\",\"lastname\":\"Example\",\"emailaddress1\":\"bob@x.example\",\"telephone1\":null}");
+    json_object_set_new(l->w->row, "parentcontactid", list_expanded(l, "contact", "bob"));
+    rest(l);
+    assert_reads(l, "Waiting", "Waiting for contact Bob Example (bob@x.example): Business Phone is missing");
+}
+
 /* ---- the mapping ---- */
 
 static void test_a_line_that_moves_to_another_column(void **state)
@@ -434,6 +448,7 @@ int main(void)
         UNIT_TEST(test_enforced_against_a_seller_who_insists),
         UNIT_TEST(test_solutions_come_and_go),
         UNIT_TEST(test_people),
+        UNIT_TEST(test_a_contact_without_a_phone),
         UNIT_TEST(test_a_line_that_moves_to_another_column),
         UNIT_TEST(test_names_that_are_null),
     };
