@@ -406,7 +406,7 @@ static int report(case_t *c, apr_pool_t *pp)
 static void test_properties(void **state)
 {
     const char *cases = getenv("CASES"), *from = getenv("SEED"), *most = getenv("FAILURES");
-    unsigned long count = cases ? strtoul(cases, NULL, 10) : 4000, n, failures = 0, limit = most ? strtoul(most, NULL, 10) : 1;
+    unsigned long count = cases ? strtoul(cases, NULL, 10) : 2000, n, failures = 0, limit = most ? strtoul(most, NULL, 10) : 1;
     apr_uint64_t seed = from ? strtoull(from, NULL, 10) : (apr_uint64_t)apr_time_now() % 1000000000000ull, pair_seed = 0;
     apr_pool_t *p, *pp;
     case_t c;
