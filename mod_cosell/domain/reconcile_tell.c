@@ -373,7 +373,9 @@ static void decide_status(cs_planning_t *pl)
         plan->status = "Closed";
         plan->problem =
             pl->say ? apr_psprintf(pl->p, "%s: Partner Center stays %s", pl->say, pl->pc_now)
-                    : NULL;
+            : pl->unlink
+                ? "Partner Center closed the referral as an error; this record goes on without it"
+                : NULL;
         return;
     }
     plan->problem = all_words(pl, pl->say, &news);

@@ -116,7 +116,9 @@ static void judge_resting(cs_planning_t *pl, const cs_line_t *line, cs_line_view
     else if (held || (rest && !strcmp(rest, CS_REST_ONE_WAY))) {
         if (!enforces_now(pl, line, view, s)) {
             cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY,
-                         "changed at the target of a one-way line");
+                         line->to_crm.on && line->to_pc.on
+                             ? fixed_words(pl, line, view)
+                             : "changed at the target of a one-way line");
         }
     }
     else {

@@ -232,7 +232,7 @@ static void test_an_error_loses_nothing(void **state)
     assert_shows(l, "statecode", "0");
     assert_shows(l, "description", "\"First call\"");
     assert_int_equal(l->w->deal.state, CS_DEAL_UNLINKED);
-    assert_has(cs_json_str(l->w->row, "msft_audit"), "Closed (Error)");
+    assert_has(cs_json_str(l->w->row, "msft_audit"), "Closed (Error): Partner Center closed the referral as an error; this record goes on without it");
 }
 
 /* ---- values ---- */
@@ -257,6 +257,16 @@ static void test_choices_and_flags_are_named_as_in_the_form(void **state)
     assert_has(l->w->deal.problem, "How can Microsoft help?: not copied: the CRM has no choice \"Proof Of Concept Or Demo\" here; it has: "
                                    "Workload Specific Value Proposition, General Or Other");
     assert_null(strstr(l->w->deal.problem, "msft_"));
+}
+
+static void test_a_name_changed_here(void **state)
+{
+    list_world_t *l = settled(*state, NULL);
+
+    deal_edit(l->w, "name", "\"Mine\"");
+    rest(l);
+    assert_reads(l, "In sync, not all", "Topic cannot change in Partner Center; stays \"Contoso migration\"");
+    assert_string_equal(deal_view(l->w->plan, "name")->why, "cannot change in Partner Center; stays \"Contoso migration\"");
 }
 
 static void test_an_amount_that_was_emptied_here(void **state)
@@ -441,6 +451,7 @@ int main(void)
         UNIT_TEST(test_won_while_on_hold_with_an_edit),
         UNIT_TEST(test_an_error_loses_nothing),
         UNIT_TEST(test_choices_and_flags_are_named_as_in_the_form),
+        UNIT_TEST(test_a_name_changed_here),
         UNIT_TEST(test_an_amount_that_was_emptied_here),
         UNIT_TEST(test_texts_too_long),
         UNIT_TEST(test_microsofts_card_is_not_shown),
