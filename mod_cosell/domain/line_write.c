@@ -299,6 +299,10 @@ int cs_line_same(const cs_line_t *line, const cs_table_t *table, const json_t *p
     if (line->type == CS_TYPE_LOOKUP && !line->to_crm.constant) {
         return json_is_null(pc) ? json_is_null(crm) : key_matches(pc, crm);
     }
+    if (line->type == CS_TYPE_TEXT && json_is_string(pc) && !line->to_crm.constant &&
+        json_equal(pc, crm)) {
+        return 1; /* also where it would not fit today */
+    }
     if (line->to_crm.on) {
         cs_line_to_crm(&conv, line, table, pc, ptemp);
         if (conv.what == CS_CONV_OK && says_same(line, conv.value, crm, ptemp)) {

@@ -52,7 +52,7 @@ int cs_intent_is_create(const json_t *step)
 {
     const char *kind = cs_json_str(step, "kind");
 
-    return kind && !strcmp(kind, cs_step_kind_name(CS_STEP_CREATE));
+    return kind && !strcmp(kind, cs_step_kind_name(CS_STEP_CREATE)) && !cs_json_get(step, "list");
 }
 
 const json_t *cs_intended_create(const cs_deal_t *deal)

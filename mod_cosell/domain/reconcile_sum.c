@@ -75,8 +75,8 @@ static json_t *intent_of(const cs_planning_t *pl, const cs_step_t *step)
             json_object_set_new(lines, view->line, json_deep_copy(view->value));
         }
     }
-    return json_pack("{s:s,s:s?,s:s?,s:o}", "kind", cs_step_kind_name(step->kind), "table",
-                     step->table, "id", step->id, "lines", lines);
+    return json_pack("{s:s,s:s?,s:s?,s:s*,s:o}", "kind", cs_step_kind_name(step->kind), "table",
+                     step->table, "id", step->id, "list", step->list, "lines", lines);
 }
 
 static int holds(const json_t *steps, const json_t *step)

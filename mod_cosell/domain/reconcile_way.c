@@ -193,13 +193,17 @@ static int lookup_may(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *
 }
 
 /* Whatever else the line's rules say, what is set is not taken back. */
-static int latch_may(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view)
+static int latch_may(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view, int to_pc)
 {
-    if (!line->latch || pl->creating || !cs_line_level(line, view->crm, 0, pl->ptemp) ||
-        cs_line_level(line, view->pc, 1, pl->ptemp)) {
+    int falls = cs_line_level(line, to_pc ? view->pc : view->crm, to_pc, pl->ptemp) -
+                cs_line_level(line, to_pc ? view->crm : view->pc, !to_pc, pl->ptemp);
+
+    if (!line->latch || pl->creating || falls <= 0) {
         return 1;
     }
-    cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY, "set in the CRM, and never taken back");
+    cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY,
+                 to_pc ? "set at Partner Center, and never taken back"
+                       : "set in the CRM, and never taken back");
     return 0;
 }
 
@@ -244,7 +248,7 @@ int cs_view_to_crm(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *vie
         cs_view_judge(view, CS_VERDICT_REFUSED, no_good(pl, bad));
         return 0;
     }
-    if (!money_may(line, view) || !lookup_may(pl, line, view) || !latch_may(pl, line, view)) {
+    if (!money_may(line, view) || !lookup_may(pl, line, view) || !latch_may(pl, line, view, 0)) {
         return 0;
     }
     if (line->to_crm.only_if_empty && !pl->creating && !json_is_null(view->crm)) {
@@ -275,6 +279,9 @@ int cs_view_to_pc(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view
     }
     if (bad) {
         cs_view_judge(view, CS_VERDICT_REFUSED, no_good(pl, bad));
+        return 0;
+    }
+    if (!latch_may(pl, line, view, 1)) {
         return 0;
     }
     if (line->type == CS_TYPE_MONEY && !line->to_pc.constant) {
