@@ -356,11 +356,15 @@ static void pc_edits(world_t *w)
 
 static quirk_e quirk_of(const world_t *w, const char *column)
 {
+    quirk_e quirk;
+
     if (w->knobs->no_quirks || trait(w, "quirks", "any", 3) == 0 || trait(w, "quirk", column, 5) || !strncmp(column, "state", 5) ||
         !strcmp(column, "msft_sync")) {
         return QUIRK_KEEPS;
     }
-    return (quirk_e)(1 + trait(w, "which-quirk", column, QUIRK_COUNT - 1));
+    quirk = (quirk_e)(1 + trait(w, "which-quirk", column, QUIRK_COUNT - 1));
+    /* A name that is cut without a word loses a letter to each mark. */
+    return quirk == QUIRK_CUTS && !strcmp(column, "name") ? QUIRK_KEEPS : quirk;
 }
 
 static json_t *nfc(const world_t *w, const char *text)

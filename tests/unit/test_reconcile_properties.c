@@ -114,6 +114,9 @@ static int writes_unconditionally(const world_t *w)
         json_t *facts = cs_json_pointer(w->metadata, apr_psprintf(w->p, "/tables/opportunity/columns/%s/create", line->crm ? line->crm->name : ""));
 
         /* Nor what may not be written when a record is made. */
+        if (w->kind->tell.mark && line->crm && !strcmp(line->crm->name, w->kind->tell.mark)) {
+            continue; /* the mark takes its room */
+        }
         if (view_at(w, i)->to_crm && !line->when && !line->to_crm.when && !line->group && !json_is_false(facts)) {
             return 1;
         }

@@ -160,6 +160,21 @@ static void test_hidden_after_a_crash(void **state)
     assert_null(w->deal.intent);
 }
 
+/* A text that would fit neither way is no conflict when both sides have it. */
+static void test_equal_beyond_bounds(void **state)
+{
+    static const char *const changes[] = {LINES "notes/max", "3", NULL};
+    deal_world_t *w = deal_world(*state, changes);
+
+    deal_look(w);
+    assert_verdict(w, "notes", CS_VERDICT_REFUSED);
+    deal_edit(w, "description", "\"First call\"");
+    deal_look(w);
+    assert_verdict(w, "notes", CS_VERDICT_EQUAL);
+    deal_look(w);
+    assert_quiet(w);
+}
+
 /* ---- lists ---- */
 
 #define SOLUTIONS                                                                                                                                           \
@@ -206,6 +221,8 @@ static void test_last_one_waits(void **state)
     assert_non_null(gone);
     assert_true(gone->after >= 0);
     assert_int_equal(APR_ARRAY_IDX(w->plan->steps, gone->after, cs_step_t *)->kind, CS_STEP_CREATE);
+    /* A row of a list that was meant is no record that was. */
+    assert_string_equal(cs_json_str(json_array_get(cs_json_get(w->plan->intent, "steps"), 0), "list"), "solutions");
     /* With one to spare it waits for nothing. */
     related(w, "[{\"id\":\"r1\",\"version\":\"1\",\"row\":{\"acme_key\":\"S1\"}},{\"id\":\"r2\",\"version\":\"1\",\"row\":{\"acme_key\":\"S2\"}}]");
     plan_again(w);
@@ -227,7 +244,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT_TEST(test_hidden_state),       UNIT_TEST(test_constant_number),        UNIT_TEST(test_constant_of_two_ways), UNIT_TEST(test_latch_against_enforce),
         UNIT_TEST(test_group_behind_a_condition), UNIT_TEST(test_told_and_not_shown), UNIT_TEST(test_enforced_and_not_shown), UNIT_TEST(test_mark_of_nothing),
-        UNIT_TEST(test_hidden_after_a_crash), UNIT_TEST(test_last_one_waits),       UNIT_TEST(test_twins_are_one)};
+        UNIT_TEST(test_hidden_after_a_crash), UNIT_TEST(test_equal_beyond_bounds), UNIT_TEST(test_last_one_waits),       UNIT_TEST(test_twins_are_one)};
 
     return UNIT_RUN(tests);
 }
