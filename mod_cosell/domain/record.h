@@ -84,13 +84,16 @@ typedef struct cs_related_t {
 
 /* Metadata of a CRM: what it says about its tables, as one document. (crm-apis.md A17, B8)
  *
- *   {"language": 1033, "user": "<id of the caller's own user>", "tables": {"opportunity": {"label":
- * "Opportunity", "key": "opportunityid", "name": "name", "keys": [{"columns": ["new_referralid"],
- * "active": true}]   alternate keys; active false = its index is not built (yet): uniqueness is not
- * enforced "columns": {"<column>": { "label": "Topic"          in the organisation's language;
- * absent = none "type": "text" | "memo" | "integer" | "decimal" | "money" | "choice" | "choices" |
- * "flag" | "date" | "instant" | "look-up" | "id" | "other" "max": 300                longest text
- * in UTF-16 units "precision": 2            digits after the point of a number; absent = unknown
+ *   {"language": 1033, "user": "<id>",   the caller's own user
+ *    "tables": {"opportunity": {"label": "Opportunity", "key": "opportunityid", "name": "name",
+ *      "keys": [{"columns": ["new_referralid"], "active": true}],
+ *                                 alternate keys; not active: the index is not built (yet)
+ *      "columns": {"<column>": {
+ *       "label": "Topic"          in the organisation's language; absent = none
+ *       "type": "text", "memo", "integer", "decimal", "money", "choice", "choices", "flag", "date",
+ *               "instant", "look-up", "id" or "other"
+ *       "max": 300                longest text in UTF-16 units
+ *       "precision": 2            digits after the point of a number; absent = unknown
  *       "create", "update", "read": true | false    what the caller may do
  *       "calculated": true        the CRM computes it; absent = false
  *       "targets": ["account"]    of a look-up
