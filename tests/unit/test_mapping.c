@@ -339,8 +339,10 @@ static void test_damage(void **state)
         }
         apr_pool_clear(p);
     }
-    assert_true(refused > count / 2);
-    assert_true(refused < count);
+    if (count >= 500) { /* of fewer, chance may refuse all */
+        assert_true(refused > count / 2);
+        assert_true(refused < count);
+    }
 }
 
 static void test_null_names_switch_lines_off(void **state)
