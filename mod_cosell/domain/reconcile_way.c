@@ -101,7 +101,8 @@ int cs_view_shut(const cs_planning_t *pl, cs_line_view_t *view)
         return 0;
     }
     if (pl->row_state < 0) {
-        cs_view_judge(view, CS_VERDICT_UNREADABLE, "the CRM did not show whether the record is open");
+        cs_view_judge(view, CS_VERDICT_UNREADABLE,
+                      "the CRM did not show whether the record is open");
     }
     else {
         cs_view_judge(view, CS_VERDICT_CLOSED, "the record is closed in the CRM");
