@@ -20,10 +20,10 @@ typedef struct cs_mapping_kind_t cs_mapping_kind_t; /* one member of "records" *
  * CS_EPARSE with res->detail = first mistake as "file:line:column: /json/pointer: what was wrong
  * with which value and what is allowed"; all mistakes (at most 50), in that form, in *perrors
  * (const char *, in p; may be NULL). What a later version brings is refused by its name ("named
- * zones are not supported by this version"). An overlay ("extends": file name of the shipped profile, looked
- * for beside the overlay and then among the shipped profiles) is merged over its profile: objects
- * member by member, everything else replaced, null removes; line, column and pointer of a mistake
- * are those of the file it stands in. */
+ * zones are not supported by this version"). An overlay ("extends": file name of the shipped
+ * profile, looked for beside the overlay and then among the shipped profiles) is merged over its
+ * profile: objects member by member, everything else replaced, null removes; line, column and
+ * pointer of a mistake are those of the file it stands in. */
 apr_status_t cs_mapping_load(cs_mapping_t **pmapping, const char *path, const char *crm,
                              apr_array_header_t **perrors, apr_pool_t *p, cs_result_t *res);
 /* The same from text; name is used in messages. */
@@ -58,8 +58,8 @@ const apr_array_header_t *cs_mapping_lookups(const cs_mapping_kind_t *kind);
 /* The rows that are read with a record of this kind, one per enabled list: cs_related_t in the
  * mapping's pool; empty when there is no list. */
 const apr_array_header_t *cs_mapping_related(const cs_mapping_kind_t *kind);
-/* 1 when something in the mapping needs the CRM's metadata: values by label, a told text whose words
- * come from labels, a text without a bound of its own. */
+/* 1 when something in the mapping needs the CRM's metadata: values by label, a told text whose
+ * words come from labels, a text without a bound of its own. */
 int cs_mapping_wants_metadata(const cs_mapping_t *mapping);
 /* The tables whose metadata that is: const char *, sorted, distinct. */
 const apr_array_header_t *cs_mapping_tables(const cs_mapping_t *mapping);

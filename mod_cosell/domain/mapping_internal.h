@@ -303,8 +303,8 @@ typedef struct cs_owner_t {
 
 /* "match": existing records that could be this deal's, by ordered key sets. */
 typedef struct cs_match_t {
-    apr_array_header_t *by; /* apr_array_header_t * of cs_find_part_t; .found names a look-up whose row
-                               the column must point to */
+    apr_array_header_t *by; /* apr_array_header_t * of cs_find_part_t; .found names a look-up whose
+                               row the column must point to */
 } cs_match_t;
 
 typedef struct cs_becomes_t {
@@ -355,7 +355,7 @@ typedef struct cs_crm_facts_t {
     const char *state_column; /* 0 open, 1 won, 2 lost */
     const char *key_suffix;   /* a table's key column is its name plus this */
     const char *win, *lose;   /* actions that close */
-    const char *qualify;      /* action that turns a lead into an opportunity; NULL = there is none */
+    const char *qualify;      /* action that turns a lead into an opportunity; NULL = none */
     int qualified;            /* its status */
     const char *owner_column; /* who owns a row */
 } cs_crm_facts_t;
@@ -418,8 +418,8 @@ int cs_load_int(cs_load_t *l, const json_t *obj, const char *ptr, const char *na
 int cs_load_events(cs_load_t *l, const json_t *obj, const char *ptr, int dflt);
 /* "a, b, c": the names of the object's members. */
 const char *cs_load_names_of(cs_load_t *l, const json_t *obj, const char *prefix);
-/* 1 when each value is a number, a text, true, false or, with null_too, null. Mistakes are reported.
- */
+/* 1 when each value is a number, a text, true, false or, with null_too, null. Mistakes are
+ * reported. */
 int cs_load_constants(cs_load_t *l, const json_t *obj, const char *ptr, int null_too);
 
 /* Where the shipped profiles are; the Makefile's word. */
@@ -443,8 +443,8 @@ const cs_pc_path_t *cs_load_path(cs_load_t *l, const char *text, const char *ptr
 const cs_column_t *cs_load_column(cs_load_t *l, const char *text, const char *ptr);
 /* The same, of the row itself: without a look-up. */
 const cs_column_t *cs_load_own_column(cs_load_t *l, const char *text, const char *ptr);
-/* A name that is no column: itself or, of "@solutions", what "names" has; *off = 1 and NULL when that
- * is null. */
+/* A name that is no column: itself or, of "@solutions", what "names" has; *off = 1 and NULL when
+ * that is null. */
 const char *cs_load_name(cs_load_t *l, const char *text, const char *ptr, int *off);
 const cs_cond_t *cs_load_cond(cs_load_t *l, const json_t *json, const char *ptr);
 /* A name of "values" or the table itself. */
@@ -471,8 +471,8 @@ const char *cs_find_member_column(const cs_find_t *find, const char *member);
 apr_array_header_t *cs_load_set(cs_load_t *l, const json_t *json, const char *ptr, int plain);
 void cs_load_state(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json, const char *ptr);
 
-/* mapping_list.c: an array of items; and a look-up whose key comes from items of such an array. NULL
- * after a reported mistake. */
+/* mapping_list.c: an array of items; and a look-up whose key comes from items of such an array.
+ * NULL after a reported mistake. */
 const cs_pc_path_t *cs_load_array(cs_load_t *l, const char *text, const char *ptr);
 const cs_find_t *cs_load_item_find(cs_load_t *l, const char *name, const cs_pc_path_t *array,
                                    const char *ptr);
@@ -488,8 +488,8 @@ const cs_becomes_t *cs_load_becomes(cs_load_t *l, const char *kind, const json_t
 void cs_load_kind(cs_load_t *l, const char *name, const json_t *json, const json_t *records,
                   const char *ptr);
 
-/* mapping_check.c: what only the whole kind shows: two writers of one target, directions that a path
- * does not allow, groups of two minds. */
+/* mapping_check.c: what only the whole kind shows: two writers of one target, directions that a
+ * path does not allow, groups of two minds. */
 void cs_load_check_kind(cs_load_t *l, const cs_mapping_kind_t *kind, const json_t *json,
                         const char *ptr);
 /* mapping_columns.c: fills columns, lookups and related. */
@@ -511,8 +511,8 @@ const char *cs_referral_members_of(const char *bare, apr_pool_t *p);
 
 /* ---- applying ---- */
 
-/* The CRM's table that the columns of a line belong to. Where a function takes one, NULL = nothing is
- * known of it. */
+/* The CRM's table that the columns of a line belong to. Where a function takes one, NULL = nothing
+ * is known of it. */
 typedef struct cs_table_t {
     const char *name;
     const json_t *metadata; /* domain/record.h; NULL = not known (yet) */
@@ -606,8 +606,8 @@ const json_t *cs_column_facts(const cs_table_t *table, const cs_column_t *column
 /* Of such facts: the choice that has this label, and the labels there are, for people. */
 const json_t *cs_facts_choice(const json_t *facts, const char *label);
 const char *cs_facts_labels(const json_t *facts, apr_pool_t *p);
-/* Replaces each {"$choice": label} of a row by its value. One that there is not is left out; then why
- * (in p), else NULL. */
+/* Replaces each {"$choice": label} of a row by its value. One that there is not is left out; then
+ * why (in p), else NULL. */
 const char *cs_choices_resolve(json_t *columns, const json_t *metadata, const char *table,
                                apr_pool_t *p);
 

@@ -93,8 +93,8 @@ typedef struct cs_line_view_t {
     int take;                   /* settle makes what both sides show now the images */
     const char *rest;           /* with take: the rule by which they may differ from now on ("held",
                                    "not-kept", "introduced", "one-way"); NULL = they do not */
-    int to_crm, to_pc; /* of a line: 1 = a step brings `value` there; also of a latch that is restored,
-                          whose verdict is LATCHED */
+    int to_crm, to_pc; /* of a line: 1 = a step brings `value` there; also of a latch that is
+                          restored, whose verdict is LATCHED */
     int bulk;          /* with to_crm: because the mapping changed, for neither side did */
 } cs_line_view_t;
 
@@ -125,8 +125,9 @@ typedef struct cs_plan_t {
     /* The record turned into another (a lead that was qualified): the deal's kind, table and record
      * from now on; steps are planned at the next look. NULL = it did not. */
     const char *moved_kind, *moved_table, *moved_id;
-    int crm_writes; /* sent steps that write to the CRM because of a bulk cause alone (a mapping that
-                       changed), for the brake (design 6): 1 = the plan would not exist without it */
+    int crm_writes; /* sent steps that write to the CRM because of a bulk cause alone (a mapping
+                       that changed), for the brake (design 6): 1 = the plan would not exist
+                       without it */
 } cs_plan_t;
 
 /* In p. APR_SUCCESS also for HOLD, PARK and GONE; an error only for impossible input (a mapping
@@ -146,8 +147,8 @@ typedef struct cs_applied_t {
     const cs_record_t *after; /* representation returned or read back; NULL when none */
     json_t *dropped; /* {"value": "why"}: lines that apply left out of this step (a currency the CRM
                       * does not have): held, both images stay as they were; NULL = none */
-    json_t *refused; /* {"solutions/abc": "why"}: lines that the CRM refused for their data; the rest
-                      * of the step was written without them; NULL = none */
+    json_t *refused; /* {"solutions/abc": "why"}: lines that the CRM refused for their data; the
+                      * rest of the step was written without them; NULL = none */
     json_t *created; /* CALL: rows it made: array of {"table","id"}; NULL = none */
     int calls;
     apr_interval_time_t took;

@@ -73,8 +73,8 @@ static json_t *missing(const cs_planning_t *pl, const json_t *set)
     return json_object_size(out) ? out : NULL;
 }
 
-/* What shows a state at Partner Center, choices by their labels resolved; *pwhy = why one is missing,
- * NULL = none is. */
+/* What shows a state at Partner Center, choices by their labels resolved; *pwhy = why one is
+ * missing, NULL = none is. */
 static const cs_shown_t *shown_of(const cs_planning_t *pl, const char *state, const json_t *row,
                                   const char **pwhy)
 {
@@ -327,7 +327,7 @@ static int led_there(cs_planning_t *pl)
 
 /* ---- the record moved ---- */
 
-/* Whether it waits or goes on in the CRM is nobody's business any more once the referral is closed. */
+/* Whether it waits or goes on in the CRM is nobody's business once the referral is closed. */
 static int still_open(const cs_planning_t *pl)
 {
     const json_t *was = cs_json_get(pl->state->seen_crm, state_column(pl));
@@ -477,7 +477,8 @@ void cs_plan_state(cs_planning_t *pl)
         hear_now(pl);
     }
     else if (!pl->terminal && looks_answered(pl)) {
-        judge(pl, CS_VERDICT_NOT_KEPT, 1, "the CRM did not keep the record as unanswered; accept in Partner Center");
+        judge(pl, CS_VERDICT_NOT_KEPT, 1,
+              "the CRM did not keep the record as unanswered; accept in Partner Center");
     }
     else {
         judge(pl, CS_VERDICT_EQUAL, 1, NULL);
