@@ -8,7 +8,8 @@
  * mapping it holds until the mapping changes, for a missing side for an hour.
  *
  *   202  durable; the runner does it and journals the user: {"accepted": true, ...}
- *   400  not such a document; 403 no user, a foreign Origin, no X-Cosell-Request, not its site
+ *   400  not such a document
+ *   403  no user, a foreign Origin, no X-Cosell-Request, another host's site
  *   404  no such brake is on; 405, 413, 415; 503 not durable
  *
  * The Location must require a user. A browser sends the two headers to another host only after
