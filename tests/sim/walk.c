@@ -38,7 +38,7 @@ typedef struct path_t {
 } path_t;
 
 static const char *only_path;   /* WALK: the one to run */
-static long paths, points, bad;
+static long paths, points, bad, part, parts = 1;   /* WALK_PART=0/2: of every two paths the first */
 static int quick;
 
 static const char *const acts[] = { "nothing", "puts it on hold", "goes on with it", "wins it", "loses it", "deletes it", "edits it" };
@@ -492,7 +492,12 @@ static void with_act(path_t *path, act_e act, int at)
     path->act = act;
     path->at = at;
     path->crash_look = -1;
-    paths++;
+    if (paths++ % parts != part) {
+        return;
+    }
+    if (!quick && paths % 500 == 0) {
+        printf("walk: %ld paths, %ld crash points so far\n", paths, points);
+    }
     run(path);
     if (dies(path)) {
         crash_everywhere(path);
@@ -564,6 +569,10 @@ int walk_all(int is_quick)
 
     quick = is_quick;
     only_path = getenv("WALK");
+    if (getenv("WALK_PART") && (sscanf(getenv("WALK_PART"), "%ld/%ld", &part, &parts) != 2 || parts < 1 || part < 0 || part >= parts)) {
+        fprintf(stderr, "walk: WALK_PART is \"%s\"; allowed: 0/2, 1/2\n", getenv("WALK_PART"));
+        return 0;
+    }
     for (i = 0; i < sizeof(beginnings) / sizeof(beginnings[0]) && bad < 10; i++) {
         memset(&path, 0, sizeof(path));
         memcpy(path.state, beginnings[i].state, sizeof(beginnings[i].state));
