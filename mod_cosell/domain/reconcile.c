@@ -88,8 +88,8 @@ static void stop(cs_plan_t *plan, const cs_look_t *look, cs_plan_e what, cs_deal
     plan->what = what;
     plan->state_after = state;
     plan->why = why;
-    plan->status = look->deal->status;
-    plan->problem = look->deal->problem;
+    plan->status = state == CS_DEAL_GONE ? "Gone" : look->deal->status;
+    plan->problem = state == CS_DEAL_GONE ? why : look->deal->problem;
     plan->told = look->deal->told;
 }
 

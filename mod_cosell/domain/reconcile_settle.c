@@ -89,6 +89,23 @@ const char *cs_settle_partner(const cs_settling_t *s, const cs_line_t *line)
     return NULL;
 }
 
+/* What the seller reads is left out text by text. */
+static int is_left_out(const json_t *whys, const char *line)
+{
+    const char *name;
+    json_t *why;
+
+    if (strcmp(line, CS_LINE_TELL)) {
+        return cs_json_get(whys, line) != NULL;
+    }
+    json_object_foreach((json_t *)whys, name, why) {
+        if (!strncmp(name, CS_LINE_TELL "/", sizeof(CS_LINE_TELL))) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 int cs_settle_is_over(const cs_step_t *step, const cs_applied_t *applied)
 {
     int i;
@@ -99,7 +116,7 @@ int cs_settle_is_over(const cs_step_t *step, const cs_applied_t *applied)
     for (i = 0; applied->tried && i < step->lines->nelts; i++) {
         const char *line = APR_ARRAY_IDX(step->lines, i, const char *);
 
-        if (!cs_json_get(applied->refused, line) && !cs_json_get(applied->dropped, line)) {
+        if (!is_left_out(applied->refused, line) && !is_left_out(applied->dropped, line)) {
             return 0;
         }
     }
@@ -219,8 +236,7 @@ static void settle_told(cs_settling_t *s)
     s->deal->status = apr_pstrdup(s->p, s->plan->status);
     s->deal->problem = apr_pstrdup(s->p, s->plan->problem);
     if (at >= 0) {
-        const cs_record_t *after =
-            cs_settle_refused(s, CS_LINE_TELL) ? NULL : s->applied[at].after;
+        const cs_record_t *after = s->applied[at].after;
 
         cs_tell_keep(s->deal->told, s->kind, cs_settle_step(s, at)->columns,
                      after ? after->row : NULL, s->ptemp);

@@ -123,14 +123,22 @@ static void add_lines(cs_planning_t *pl, json_t *columns, apr_array_header_t *na
 static void put_parts(const cs_planning_t *pl, cs_step_t *step, json_t *parts, const json_t *start,
                       const json_t *told)
 {
-    const json_t *brought[] = {start, pl->state_set, told};
-    const char *const names[] = {CS_LINE_START, CS_LINE_STATE, CS_LINE_TELL};
+    const json_t *brought[] = {start, pl->state_set};
+    const char *const names[] = {CS_LINE_START, CS_LINE_STATE};
+    const char *column;
+    json_t *value;
     size_t i;
 
-    for (i = 0; i < 3; i++) {
+    for (i = 0; i < 2; i++) {
         if (json_object_size(brought[i])) {
             add_part(parts, names[i], brought[i]);
         }
+    }
+    /* Each text for itself: one that the CRM does not take must not cost the record its identity.
+     */
+    json_object_foreach((json_t *)told, column, value) {
+        json_object_set_new(parts, apr_pstrcat(pl->ptemp, CS_LINE_TELL "/", column, NULL),
+                            json_pack("[s]", column));
     }
     step->parts = parts;
 }

@@ -108,6 +108,20 @@ static void journal_update(cs_settling_t *s, int at)
     add_cost(s, APR_ARRAY_IDX(s->journal, first, cs_journal_t *), at);
 }
 
+/* Texts for the seller that the CRM does not take: they are not sent again until they change. */
+static void journal_untold(cs_settling_t *s, int at)
+{
+    const char *name;
+    json_t *why;
+
+    json_object_foreach(s->applied[at].refused, name, why) {
+        if (!strncmp(name, CS_LINE_TELL "/", sizeof(CS_LINE_TELL))) {
+            cs_settle_write_down(s, "to_crm", "refuse", "refused", json_string_value(why))->line =
+                apr_pstrdup(s->p, name);
+        }
+    }
+}
+
 /* A row of a list. */
 static void journal_aside(cs_settling_t *s, int at)
 {
@@ -199,6 +213,7 @@ static void journal_steps(cs_settling_t *s)
         const cs_step_t *step = cs_settle_step(s, i);
         const cs_applied_t *applied = &s->applied[i];
 
+        journal_untold(s, i);
         if (step->send && applied->done) {
             journal_done(s, i);
         }

@@ -14,6 +14,7 @@
 #include "apply.h"
 
 #define LINE_START "$start"
+#define TOLD "$tell/"
 
 /* A line and the columns that it brought. */
 typedef struct part_t {
@@ -303,6 +304,19 @@ static void refused_half(cs_refusal_t *r, const cs_result_t *result)
     leave_out(r, APR_ARRAY_IDX(set.parts, 0, const part_t *), result);
 }
 
+/* What the seller reads is not worth a deal. */
+static int only_told(const cs_refusal_t *r)
+{
+    int i;
+
+    for (i = 0; i < r->parts->nelts; ++i) {
+        if (strncmp(APR_ARRAY_IDX(r->parts, i, const part_t *)->line, TOLD, sizeof(TOLD) - 1)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 static void refused(cs_refusal_t *r, const cs_result_t *result)
 {
     const part_t *part = blamed(r, result);
@@ -321,9 +335,12 @@ static void refused(cs_refusal_t *r, const cs_result_t *result)
         if (!r->parts->nelts) {
             fail(r, result);
         }
-        else if (r->parts->nelts == 1 && !json_object_size(r->state) && !creates(r)) {
+        else if ((r->parts->nelts == 1 || only_told(r)) && !json_object_size(r->state) &&
+                 !creates(r)) {
             ++r->unblamed;
-            leave_out(r, APR_ARRAY_IDX(r->parts, 0, const part_t *), result);
+            while (r->parts->nelts) {
+                leave_out(r, APR_ARRAY_IDX(r->parts, 0, const part_t *), result);
+            }
             finish(r);
         }
         else {

@@ -447,8 +447,9 @@ static void test_told_is_refused(void **state)
     json_object_set_new(json_object_get(w->doc, "details"), "currency", json_string("CHF"));
     look(w);
     look(w);
-    assert_non_null(json_object_get(applied_to(w, CS_LINE_TELL)->refused, CS_LINE_TELL));
+    assert_non_null(json_object_get(applied_to(w, CS_LINE_TELL)->refused, CS_LINE_TELL "/problem"));
     assert_true(json_is_null(column(w, "problem")));
+    assert_string_equal(json_string_value(column(w, "said")), w->deal.status); /* the other text arrives */
     look(w);
     assert_int_equal(w->crm.writes, 0);
     json_object_del(w->crm.bad, "problem");

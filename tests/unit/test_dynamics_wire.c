@@ -396,7 +396,7 @@ static void test_errors(void **state)
         {400, ERR("0x8004432F", "range"), CS_DYN_UPDATE, CS_CLASS_DATA, "dataverse:0x8004432f"},
         {400, ERR("0x80048d19", "undeclared"), CS_DYN_UPDATE, CS_CLASS_SUSPEND, "config:column"},
         {400, ERR("0x80060888", "no property"), CS_DYN_READ, CS_CLASS_SUSPEND, "config:column"},
-        {400, ERR("0x80040265", "plug-in says no"), CS_DYN_UPDATE, CS_CLASS_REFUSED,
+        {400, ERR("0x80040265", "plug-in says no"), CS_DYN_UPDATE, CS_CLASS_DATA,
          "dataverse:0x80040265"},
         {400, ERR("0x80049999", "new"), CS_DYN_UPDATE, CS_CLASS_REFUSED, "dataverse:0x80049999"},
         {404, ERR("0x80040217", "opportunity With Id = " OPP " Does Not Exist"), CS_DYN_READ,
@@ -503,7 +503,7 @@ static void test_blames(void **state)
          "creditlimit", CS_CLASS_DATA},
         {400, "0x80040203", "Attribute 'customerid' cannot be null.", "customerid", CS_CLASS_DATA},
         {400, "0x80040203", "Something is wrong with 'it'", NULL, CS_CLASS_DATA},
-        {400, "0x80040265", "The discount of 'Fabrikam' is too high.", NULL, CS_CLASS_REFUSED},
+        {400, "0x80040265", "The discount of 'Fabrikam' is too high.", NULL, CS_CLASS_DATA},
         {412, "0x80060882", "The version of the existing record doesn't match", NULL,
          CS_CLASS_CONFLICT},
     };

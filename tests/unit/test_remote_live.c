@@ -1323,7 +1323,7 @@ static void test_crm_faults(void **state)
         {"\"status\":403,\"code\":\"0x80040220\"", CS_CLASS_REFUSED, "dataverse:0x80040220"},
         {"\"status\":403,\"code\":\"0x80072560\"", CS_CLASS_SUSPEND, "dataverse:0x80072560"},
         {"\"status\":404,\"fault\":\"html\"", CS_CLASS_RETRY, "http:404"},
-        {"\"status\":400,\"code\":\"0x80040265\"", CS_CLASS_REFUSED, "dataverse:0x80040265"},
+        {"\"status\":400,\"code\":\"0x80040265\"", CS_CLASS_DATA, "dataverse:0x80040265"},
         {"\"fault\":\"truncate\"", CS_CLASS_RETRY, "transport"},
     };
     apr_pool_t *p = *state;

@@ -50,7 +50,8 @@ static const rule_t rules[] = {
     {0x80060890, CS_CLASS_SUSPEND, "config:key", NULL},
     {0x8006088a, CS_CLASS_SUSPEND, "config:table",
      "; check the mapping's tables against this environment"},
-    {0x80040265, CS_CLASS_REFUSED, NULL, NULL}, /* a plug-in of this organisation said no */
+    /* A plug-in of this organisation said no: to one of the values, as likely as not. */
+    {0x80040265, CS_CLASS_DATA, NULL, NULL},
     {0x80040217, CS_CLASS_GONE, NULL, NULL},
     {0x80060891, CS_CLASS_GONE, NULL, NULL},
     {0x80044150, CS_CLASS_RETRY, NULL, NULL}, /* SQL error: deadlock */
