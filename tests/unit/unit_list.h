@@ -555,7 +555,7 @@ static inline json_t *list_related(list_world_t *l)
 
     for (i = 0; l->w->kind->lists && i < l->w->kind->lists->nelts; i++) {
         const cs_list_t *list = APR_ARRAY_IDX(l->w->kind->lists, i, cs_list_t *);
-        json_t *rows = list->shape == CS_LIST_CHILD ? list_rows(l, list->table, list->parent) : NULL;
+        json_t *rows = list->shape == CS_LIST_CHILD && list->table ? list_rows(l, list->table, list->parent) : NULL;
 
         for (j = 0; list->users && j < list->users->nelts; j++) {
             const cs_list_users_t *place = &APR_ARRAY_IDX(list->users, j, cs_list_users_t);
