@@ -25,12 +25,14 @@ APLOG_USE_MODULE(cosell);
 #define DEADLINE apr_time_from_msec(250)
 #define LIST_FEW 20
 #define LIST_MANY 500
+#define JOURNAL_FEW 50
 #define JOURNAL_MOST 1000
 
 typedef struct page_t {
     request_rec *r;
     apr_pool_t *p;
     apr_table_t *query;
+    const char *wrong;          /* why the query cannot be answered; NULL = it can */
     int all;                    /* scope=all on the main server */
     cosell_site_t *site;        /* of this host; NULL = none */
     cs_store_t *store;
@@ -67,8 +69,33 @@ static json_t *copy_or_null(const json_t *json)
     return copy ? copy : json_null();
 }
 
-/* What a client may ask, decoded; names without regard to case, the last of several wins. */
-static apr_table_t *parse_query(request_rec *r)
+/* What a client wrote as text that JSON can hold and a person can read. */
+static const char *shown(const char *text, apr_pool_t *p)
+{
+    char *out = apr_pstrndup(p, text, 40), *c;
+
+    for (c = out; *c; c++) {
+        *c = apr_isprint(*c) && (unsigned char)*c < 0x80 ? *c : '?';
+    }
+    return out;
+}
+
+static int is_parameter(const char *name)
+{
+    static const char *const known[] = { "deal", "dead", "journal", "scope" };
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+        if (!strcasecmp(name, known[i])) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* What a client may ask, decoded; names without regard to case, the last of several wins. *pwrong =
+ * why it may not ask so, else NULL. */
+static apr_table_t *parse_query(request_rec *r, const char **pwrong)
 {
     apr_table_t *query = apr_table_make(r->pool, 4);
     char *args = r->args ? apr_pstrmemdup(r->pool, r->args, strnlen(r->args, 2000)) : NULL;
@@ -81,7 +108,14 @@ static apr_table_t *parse_query(request_rec *r)
         if (value) {
             *value++ = '\0';
         }
-        if (ap_unescape_urlencoded(pair) == OK && (!value || ap_unescape_urlencoded(value) == OK)) {
+        if (ap_unescape_urlencoded(pair) != OK || !is_parameter(pair)) {
+            *pwrong = apr_psprintf(r->pool, "\"%s\" is no parameter; allowed: deal, dead, journal, "
+                                   "scope", shown(pair, r->pool));
+        }
+        else if (value && ap_unescape_urlencoded(value) != OK) {
+            *pwrong = apr_psprintf(r->pool, "%s: the value is not URL-encoded text", pair);
+        }
+        else {
             apr_table_setn(query, pair, value ? value : "");
         }
     }
@@ -530,7 +564,7 @@ static int add_journal(page_t *page, cosell_site_t *site, void *baton)
     int max = atoi(apr_table_get(page->query, "journal"));
     json_t *json = json_object();
 
-    max = max < 1 ? 50 : max > JOURNAL_MOST ? JOURNAL_MOST : max;
+    max = max ? max : JOURNAL_FEW;
     put(json, "site", json_string(site->cfg.name));
     put(json, "journal", list_journal(page, site, 0, max));
     json_array_append_new(baton, json);
@@ -559,6 +593,52 @@ static cs_deal_t *find_deal(page_t *page, const cosell_site_t *site, const char 
     return deal;
 }
 
+/* Why the upstream or brake that the work waits for is off; NULL = it waits for none. */
+static json_t *suspension_json(page_t *page, const cosell_site_t *site, const cs_work_t *work)
+{
+    apr_array_header_t *list = NULL;
+    int i;
+
+    if (work->state != CS_WORK_SUSPENDED || !work->upstream || !may_ask(page) ||
+        !asked(page, cs_store_suspended(page->store, site->cfg.name, &list, page->p,
+                                        &page->res))) {
+        return NULL;
+    }
+    for (i = 0; i < list->nelts; i++) {
+        const cs_suspended_t *s = &APR_ARRAY_IDX(list, i, cs_suspended_t);
+
+        if (!strcmp(s->upstream, work->upstream)) {
+            return suspended_json(s, page->p);
+        }
+    }
+    return NULL;
+}
+
+/* A notice that no look has made a deal of yet: its work goes by the name that came in. */
+static int show_waiting(page_t *page, cosell_site_t *site, const char *id)
+{
+    cs_work_t *work = NULL;
+    json_t *json, *suspended;
+    int i;
+
+    for (i = -1; !work && i < site->cfg.ncrms && may_ask(page); i++) {
+        const char *system = i < 0 ? CS_SYSTEM_PC : site->cfg.crms[i].cfg.name;
+        const char *name = apr_pstrcat(page->p, system, ":", id, NULL);
+
+        asked(page, cs_store_work_named(page->store, site->cfg.name, CS_WORK_LOOK, name, &work,
+                                        page->p, &page->res));
+    }
+    if (!work) {
+        return 0;
+    }
+    json = work_json(work, page->p);
+    put(json, "site", json_string(site->cfg.name));
+    suspended = suspension_json(page, site, work);
+    put(json, "suspended", suspended ? suspended : json_null());
+    put(page->out, "waiting", json);
+    return 1;
+}
+
 static int show_deal(page_t *page, cosell_site_t *site, void *baton)
 {
     char *id = apr_pstrdup(page->p, baton);
@@ -568,7 +648,7 @@ static int show_deal(page_t *page, cosell_site_t *site, void *baton)
     ap_str_tolower(id);
     deal = find_deal(page, site, id);
     if (!deal) {
-        return 0;
+        return show_waiting(page, site, id);
     }
     put(page->out, "deal", deal_json(site, deal, page->p));
     if (may_ask(page)) {
@@ -592,7 +672,10 @@ static void make_journal(page_t *page)
 {
     const char *max = apr_table_get(page->query, "journal");
 
-    if (strspn(max, "0123456789") != strlen(max) || strlen(max) > 9) {
+    int given = *max != '\0';
+
+    if (strspn(max, "0123456789") != strlen(max) || strlen(max) > 9 ||
+        (given && (atoi(max) < 1 || atoi(max) > JOURNAL_MOST))) {
         page->status = HTTP_BAD_REQUEST;
         put(page->out, "error",
             json_string("journal: allowed is how many lines, 1 to 1000, or nothing"));
@@ -609,7 +692,8 @@ static void make_page(page_t *page)
         if (!each_site(page, show_deal, (void *)deal) && page->status == HTTP_OK) {
             page->status = HTTP_NOT_FOUND;
             put(page->out, "error",
-                json_string("no deal has this number, referral id or record id"));
+                json_string("no deal has this number, referral id or record id, and no notice "
+                            "about it waits"));
         }
     }
     else if (apr_table_get(page->query, "dead")) {
@@ -666,11 +750,14 @@ static int refuse(page_t *page, int status, const char *why)
     return send_page(page);
 }
 
-/* OK when the page may be made, or what the refusal returned. */
-static int check_scope(page_t *page)
+/* DECLINED when the page may be made, or what the refusal returned. */
+static int check_query(page_t *page)
 {
     const char *scope = apr_table_get(page->query, "scope");
 
+    if (page->wrong) {
+        return refuse(page, HTTP_BAD_REQUEST, page->wrong);
+    }
     if (scope && strcmp(scope, "all")) {
         return refuse(page, HTTP_BAD_REQUEST, "scope: allowed is all");
     }
@@ -692,7 +779,7 @@ static int answer(page_t *page)
     int status;
 
     cs_json_own(page->out, page->p);
-    status = check_scope(page);
+    status = check_query(page);
     if (status != DECLINED) {
         return status;
     }
@@ -743,7 +830,7 @@ int cosell_status_handler(request_rec *r)
         apr_table_setn(r->headers_out, "Allow", "GET, HEAD");
         return refuse(&page, HTTP_METHOD_NOT_ALLOWED, "allowed are GET and HEAD");
     }
-    page.query = parse_query(r);
+    page.query = parse_query(r, &page.wrong);
     page.site = cosell_conf_of(r->server)->effective;
     return answer_bounded(&page);
 }

@@ -732,6 +732,7 @@ static const cs_store_impl_t impl = {
     .deal_list = cs_sqlite_deal_list,
     .journal_list = cs_sqlite_journal_list,
     .work_of_deal = cs_sqlite_work_of_deal,
+    .work_named = cs_sqlite_work_named,
 };
 
 apr_status_t cs_sqlite_open(cs_store_t **pstore, const cs_store_config_t *cfg, cs_store_mode_e mode,

@@ -320,6 +320,9 @@ apr_status_t cs_sqlite_journal_list(cs_store_t *store, const char *site, apr_int
                                     apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
 apr_status_t cs_sqlite_work_of_deal(cs_store_t *store, const char *site, apr_int64_t deal,
                                     cs_work_t **pwork, apr_pool_t *p, cs_result_t *res);
+apr_status_t cs_sqlite_work_named(cs_store_t *store, const char *site, const char *kind,
+                                  const char *name, cs_work_t **pwork, apr_pool_t *p,
+                                  cs_result_t *res);
 
 /* ---- shared by them ---- */
 

@@ -318,17 +318,25 @@ apr_status_t cs_sqlite_suspended(cs_store_t *store, const char *site, apr_array_
     return cs_sqlite_done(sq, rv, p, res);
 }
 
-apr_status_t cs_sqlite_work_of_deal(cs_store_t *store, const char *site, apr_int64_t deal,
-                                    cs_work_t **pwork, apr_pool_t *p, cs_result_t *res)
+apr_status_t cs_sqlite_work_named(cs_store_t *store, const char *site, const char *kind,
+                                  const char *name, cs_work_t **pwork, apr_pool_t *p,
+                                  cs_result_t *res)
 {
     cs_sqlite_t *sq = (cs_sqlite_t *)store;
     apr_status_t rv = cs_sqlite_read(sq, 0, p);
 
     *pwork = NULL;
     if (rv == APR_SUCCESS) {
-        rv = cs_sqlite_work_get(sq, site, CS_WORK_LOOK, cs_store_deal_name(deal, p), pwork, p);
+        rv = cs_sqlite_work_get(sq, site, kind, name, pwork, p);
     }
     return cs_sqlite_done(sq, rv, p, res);
+}
+
+apr_status_t cs_sqlite_work_of_deal(cs_store_t *store, const char *site, apr_int64_t deal,
+                                    cs_work_t **pwork, apr_pool_t *p, cs_result_t *res)
+{
+    return cs_sqlite_work_named(store, site, CS_WORK_LOOK, cs_store_deal_name(deal, p), pwork, p,
+                                res);
 }
 
 apr_status_t cs_sqlite_meta_get(cs_store_t *store, const char *site, const char *name,

@@ -536,3 +536,10 @@ apr_status_t cs_store_work_of_deal(cs_store_t *store, const char *site, apr_int6
 {
     return store->impl->work_of_deal(store, site, deal, pwork, p, res);
 }
+
+apr_status_t cs_store_work_named(cs_store_t *store, const char *site, const char *kind,
+                                 const char *name, cs_work_t **pwork, apr_pool_t *p,
+                                 cs_result_t *res)
+{
+    return store->impl->work_named(store, site, kind, name, pwork, p, res);
+}

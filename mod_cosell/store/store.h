@@ -285,5 +285,9 @@ apr_status_t cs_store_journal_list(cs_store_t *store, const char *site, apr_int6
 /* The outstanding or dead work row of one deal, or NULL. */
 apr_status_t cs_store_work_of_deal(cs_store_t *store, const char *site, apr_int64_t deal,
                                    cs_work_t **pwork, apr_pool_t *p, cs_result_t *res);
+/* The work row of this name, whatever its state, or NULL. */
+apr_status_t cs_store_work_named(cs_store_t *store, const char *site, const char *kind,
+                                 const char *name, cs_work_t **pwork, apr_pool_t *p,
+                                 cs_result_t *res);
 
 #endif

@@ -985,7 +985,7 @@ static void test_fold_moves_a_row_and_its_work(void **state)
     cs_lease_t lease = take(store, NODE, T0, p);
     cs_deal_t *d = make_deal(p, "new");
     apr_array_header_t *changes = changes_new(p);
-    cs_work_t *work, *own;
+    cs_work_t *work, *own, *named;
     const char *name;
     cs_change_t *c;
     cs_result_t res;
@@ -1011,6 +1011,11 @@ static void test_fold_moves_a_row_and_its_work(void **state)
     write_ok(store, &lease, changes, p);
     assert_string_equal(work->name, name);
     assert_int_equal(work->wanted, 2);
+    assert_ok(cs_store_work_named(store, SITE, CS_WORK_LOOK, own->name, &named, p, &res));
+    assert_non_null(named);
+    assert_string_equal(named->name, own->name);
+    assert_ok(cs_store_work_named(store, SITE, CS_WORK_POLL, own->name, &named, p, &res));
+    assert_null(named);
     assert_ok(cs_store_work_of_deal(store, SITE, d->id + 1, &own, p, &res));
     assert_null(own);
 }
