@@ -4,12 +4,11 @@
  *   {"do": "release", "site": "contoso", "brake": "mapping"}
  *
  * "release" lets a paused bulk cause go on: brake is "mapping", "missing:<CRM>" or
- * "missing:partner-center", as the status page's "suspended" names it behind "brake:". For a
- * mapping it holds until the mapping changes, for a missing side for an hour.
+ * "missing:partner-center", with or without the "brake:" that the status page's "suspended" puts
+ * before it. For a mapping it holds until the mapping changes, for a missing side for an hour.
  *
  *   202  durable; the runner does it and journals the user: {"accepted": true, ...}
- *   400  not such a document
- *   403  no user, a foreign Origin, no X-Cosell-Request, another host's site
+ *   400  not such a document; 403 no user, a foreign Origin, no X-Cosell-Request, another host's site
  *   404  no such brake is on; 405, 413, 415; 503 not durable
  *
  * The Location must require a user. A browser sends the two headers to another host only after
@@ -49,7 +48,7 @@ static int respond(request_rec *r, int status, json_t *out)
     return OK;
 }
 
-/* What a client wrote, perhaps cut amidst a letter, as text that JSON can hold: one line. */
+/* What a client wrote, perhaps cut in the midst of a letter, as text that JSON can hold: one line. */
 static const char *clean(char *text)
 {
     json_t *json = json_string(text);
@@ -214,22 +213,37 @@ static const cosell_site_t *site_named(const request_rec *r, const char *name)
 
 /* ---- release ---- */
 
-static apr_status_t is_on(request_rec *r, const cosell_site_t *site, const char *brake, int *pon,
-                          cs_result_t *res)
+#define BRAKE_LEN (sizeof(CS_BRAKE) - 1)
+
+static const char *without_prefix(const char *brake)
 {
-    const char *upstream = apr_pstrcat(r->pool, CS_BRAKE, brake, NULL);
+    return strncmp(brake, CS_BRAKE, BRAKE_LEN) ? brake : brake + BRAKE_LEN;
+}
+
+/* *pothers = "mapping, missing:dynamics": those that are on, NULL = none. */
+static apr_status_t is_on(request_rec *r, const cosell_site_t *site, const char *brake, int *pon,
+                          const char **pothers, cs_result_t *res)
+{
     apr_array_header_t *list = NULL;
     cs_store_t *store = NULL;
     apr_status_t rv;
     int i;
 
     *pon = 0;
+    *pothers = NULL;
     rv = cs_store_open(&store, &cosell_node->cfg.store, CS_STORE_READER, r->pool, res);
     if (rv == APR_SUCCESS) {
         rv = cs_store_suspended(store, site->cfg.name, &list, r->pool, res);
     }
     for (i = 0; rv == APR_SUCCESS && i < list->nelts; i++) {
-        *pon |= !strcmp(APR_ARRAY_IDX(list, i, cs_suspended_t).upstream, upstream);
+        const char *upstream = APR_ARRAY_IDX(list, i, cs_suspended_t).upstream;
+
+        if (!strncmp(upstream, CS_BRAKE, BRAKE_LEN)) {
+            const char *name = without_prefix(upstream);
+
+            *pon |= !strcmp(name, brake);
+            *pothers = *pothers ? apr_pstrcat(r->pool, *pothers, ", ", name, NULL) : name;
+        }
     }
     return rv;
 }
@@ -256,15 +270,16 @@ static apr_status_t submit(request_rec *r, const cosell_site_t *site, const char
 static int release(request_rec *r, const cosell_site_t *site, const char *brake)
 {
     cs_result_t res = { 0 };
+    const char *others;
     int on;
 
-    if (is_on(r, site, brake, &on, &res) != APR_SUCCESS) {
+    if (is_on(r, site, brake, &on, &others, &res) != APR_SUCCESS) {
         return refuse(r, HTTP_SERVICE_UNAVAILABLE, "%s",
                       res.detail ? res.detail : "the store cannot be read");
     }
     if (!on) {
-        return refuse(r, HTTP_NOT_FOUND, "the brake \"%.100s\" of site %s is not on", brake,
-                      site->cfg.name);
+        return refuse(r, HTTP_NOT_FOUND, "the brake \"%.100s\" of site %s is not on; %s%.400s",
+                      brake, site->cfg.name, others ? "on: " : "none is", others ? others : "");
     }
     if (submit(r, site, brake, &res) != APR_SUCCESS) {
         return refuse(r, HTTP_SERVICE_UNAVAILABLE, "%s",
@@ -302,7 +317,7 @@ static int act(request_rec *r)
         return refuse(r, HTTP_FORBIDDEN, "site \"%.64s\" is not this host's; the main server may "
                       "name others with scope=all", cs_json_str(doc, "site"));
     }
-    return release(r, site, cs_json_str(doc, "brake"));
+    return release(r, site, without_prefix(cs_json_str(doc, "brake")));
 }
 
 int cosell_admin_handler(request_rec *r)
