@@ -240,6 +240,14 @@ static void name_lines(apr_array_header_t *names, const cs_item_t *item)
     }
 }
 
+/* What is no line of the mapping, in words. */
+static const char *line_words(const char *line)
+{
+    return !strcmp(line, CS_LINE_TELL)    ? "what the seller reads"
+           : !strcmp(line, CS_LINE_STATE) ? "the state"
+                                          : line;
+}
+
 static const char *lines_words(const cs_batch_t *b, int crm)
 {
     apr_array_header_t *names = apr_array_make(b->p, 8, sizeof(named_t));
@@ -256,7 +264,7 @@ static const char *lines_words(const cs_batch_t *b, int crm)
     for (i = 0; i < names->nelts && i < LINES_NAMED; ++i) {
         const named_t *named = &APR_ARRAY_IDX(names, i, named_t);
         text = apr_psprintf(b->p, "%s%s%s (%d)", text, i ? ", " : ", most of them in ",
-                            named->line, named->n);
+                            line_words(named->line), named->n);
     }
     return text;
 }

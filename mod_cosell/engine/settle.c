@@ -247,9 +247,6 @@ static void after_a_failed_look(cs_batch_t *b, cs_item_t *item)
 {
     ++b->failed;
     cs_count(CS_COUNT_LOOKS_FAILED, 1);
-    cs_log(CS_LOG_INFO, 0, b->lane->site->name, CSLOGNO(2041) "look at %s ended early: %s (%s)",
-           item->work->name, item->result.detail ? item->result.detail : "no detail",
-           item->result.problem ? item->result.problem : cs_class_name(item->result.cls));
     switch (after_failure(b, item)) {
     case NEXT_DONE:
         cs_batch_ask_for_list(b, item);
@@ -548,6 +545,64 @@ static apr_status_t settle_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res
     return APR_SUCCESS;
 }
 
+/* ---- in the log ---- */
+
+static int ended_early(const cs_item_t *item)
+{
+    return item->work && item->over && !item->quiet;
+}
+
+static const char *detail_of(const cs_item_t *item)
+{
+    return item->result.detail ? item->result.detail : "no detail";
+}
+
+static const char *problem_of(const cs_item_t *item)
+{
+    return item->result.problem ? item->result.problem : cs_class_name(item->result.cls);
+}
+
+/* How many items from the first on ended for the reason that item i did; 0 = one before it did. */
+static int count_alike(const cs_batch_t *b, int i, int settled)
+{
+    const cs_item_t *item = APR_ARRAY_IDX(b->items, i, const cs_item_t *);
+    int j, n = 0;
+
+    for (j = 0; j < settled; ++j) {
+        const cs_item_t *other = APR_ARRAY_IDX(b->items, j, const cs_item_t *);
+        if (!ended_early(other) || strcmp(detail_of(other), detail_of(item)) ||
+            strcmp(problem_of(other), problem_of(item))) {
+            continue;
+        }
+        if (j < i) {
+            return 0;
+        }
+        ++n;
+    }
+    return n;
+}
+
+/* One line for each reason: what stops a whole batch has a long one. */
+static void log_ended(const cs_batch_t *b, int settled)
+{
+    int i;
+
+    for (i = 0; i < settled; ++i) {
+        const cs_item_t *item = APR_ARRAY_IDX(b->items, i, const cs_item_t *);
+        int n = ended_early(item) ? count_alike(b, i, settled) : 0;
+        if (n == 1) {
+            cs_log(CS_LOG_INFO, 0, b->lane->site->name,
+                   CSLOGNO(2041) "look at %s ended early: %s (%s)", item->work->name,
+                   detail_of(item), problem_of(item));
+        }
+        else if (n) {
+            cs_log(CS_LOG_INFO, 0, b->lane->site->name,
+                   CSLOGNO(2041) "%d looks, that at %s first, ended early: %s (%s)", n,
+                   item->work->name, detail_of(item), problem_of(item));
+        }
+    }
+}
+
 apr_status_t cs_batch_settle(cs_batch_t *b, cs_result_t *res)
 {
     cs_lease_t lease = cs_lane_lease(b->lane);
@@ -560,6 +615,7 @@ apr_status_t cs_batch_settle(cs_batch_t *b, cs_result_t *res)
             rv = settle_item(b, item, res);
         }
     }
+    log_ended(b, rv == APR_SUCCESS ? i : i - 1);
     if (rv == APR_SUCCESS) {
         cs_batch_breakers(b);
     }

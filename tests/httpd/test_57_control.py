@@ -67,7 +67,8 @@ RELEASE = {"do": "release", "site": "contoso", "brake": "mapping"}
     ("a stranger member", 400, "surprise", {"document": dict(RELEASE, surprise="x")}),
     ("no brake", 400, "brake", {"document": {"do": "release", "site": "contoso"}}),
     ("too much", 413, "8192", {"document": b" " * 9000}),
-    ("a brake that is not on", 404, "not on", {}),
+    ("a brake that is not on", 404, "is not on; none is", {}),
+    ("the status page's name of it", 404, 'the brake "mapping" of', {"document": dict(RELEASE, brake="brake:mapping")}),
 ])
 def test_refused(world, why, status, said, arguments):
     got, answer = ask(world, arguments.pop("document", RELEASE), **arguments)
@@ -116,8 +117,12 @@ def test_wrong_mapping_is_stopped_and_released(world):
     assert re.search(r"revision wrong.*%d of \d+ deals.*extra \(%d\)" % (DEALS, DEALS), brake["detail"]), brake
     assert brake["probe"] is None
     assert {referral["id"]: world.record(referral)["versionnumber"] for referral in referrals} == before
-    status, answer = ask(world, RELEASE)
-    assert (status, answer["accepted"]) == (202, True)
+    ended = [line for line in world.server.log.text().splitlines() if "CS2041" in line and "revision wrong" in line]
+    assert ended and len(ended) < DEALS / 2 and any(re.search(r"\d+ looks, that at deal:\d+ first, ended early", line) for line in ended), ended
+    status, answer = ask(world, dict(RELEASE, brake="missing:dynamics"))
+    assert status == 404 and answer["error"].endswith("is not on; on: mapping"), answer
+    status, answer = ask(world, dict(RELEASE, brake=brake["upstream"]))
+    assert (status, answer["accepted"], answer["brake"]) == (202, True, "mapping")
     wait_for(lambda: all(world.record(referral).get("proposedsolution") for referral in referrals), 60, "the line in every record")
     assert not site(world)["suspended"]
     journal = world.server.status(journal="200")["sites"][0]["journal"]
