@@ -76,7 +76,7 @@ int cs_mapping_takes_leads(const cs_mapping_kind_t *kind)
 const cs_crm_facts_t *cs_crm_facts(const char *type)
 {
     static const cs_crm_facts_t facts[] = {
-        {"dynamics365", "statecode", "id", "WinOpportunity", "LoseOpportunity", "QualifyLead", 3,
+        {"dynamics365", "statecode", "id", "WinOpportunity", "LoseOpportunity", 1, "QualifyLead", 3,
          "ownerid"},
     };
     size_t i;

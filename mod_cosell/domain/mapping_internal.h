@@ -355,6 +355,7 @@ typedef struct cs_crm_facts_t {
     const char *state_column; /* 0 open, 1 won, 2 lost */
     const char *key_suffix;   /* a table's key column is its name plus this */
     const char *win, *lose;   /* actions that close */
+    int lower;                /* names of columns have no capital letters */
     const char *qualify;      /* action that turns a lead into an opportunity; NULL = none */
     int qualified;            /* its status */
     const char *owner_column; /* who owns a row */
@@ -441,6 +442,9 @@ apr_status_t cs_source_read(const char **ptext, apr_size_t *plen, const char *pa
  * reported. */
 const cs_pc_path_t *cs_load_path(cs_load_t *l, const char *text, const char *ptr);
 const cs_column_t *cs_load_column(cs_load_t *l, const char *text, const char *ptr);
+/* A mistake when the CRM's columns have no capital letters and this one has: two spellings of one
+ * column would be two columns. */
+void cs_load_case(cs_load_t *l, const cs_column_t *column, const char *ptr);
 /* The same, of the row itself: without a look-up. */
 const cs_column_t *cs_load_own_column(cs_load_t *l, const char *text, const char *ptr);
 /* A name that is no column: itself or, of "@solutions", what "names" has; *off = 1 and NULL when

@@ -223,6 +223,18 @@ const cs_column_t *cs_load_column(cs_load_t *l, const char *text, const char *pt
     return column;
 }
 
+void cs_load_case(cs_load_t *l, const cs_column_t *column, const char *ptr)
+{
+    static const char capitals[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
+    if (column && column->text && l->facts && l->facts->lower && strpbrk(column->text, capitals)) {
+        cs_load_error(l, ptr,
+                      "\"%s\" has capital letters; allowed: the column's logical name, in small "
+                      "letters",
+                      column->text);
+    }
+}
+
 const cs_column_t *cs_load_own_column(cs_load_t *l, const char *text, const char *ptr)
 {
     const cs_column_t *column = cs_load_column(l, text, ptr);
