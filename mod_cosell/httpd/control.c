@@ -8,7 +8,8 @@
  * before it. For a mapping it holds until the mapping changes, for a missing side for an hour.
  *
  *   202  durable; the runner does it and journals the user: {"accepted": true, ...}
- *   400  not such a document; 403 no user, a foreign Origin, no X-Cosell-Request, another host's site
+ *   400  not such a document
+ *   403  no user, a foreign Origin, no X-Cosell-Request, another host's site
  *   404  no such brake is on; 405, 413, 415; 503 not durable
  *
  * The Location must require a user. A browser sends the two headers to another host only after
@@ -48,7 +49,7 @@ static int respond(request_rec *r, int status, json_t *out)
     return OK;
 }
 
-/* What a client wrote, perhaps cut in the midst of a letter, as text that JSON can hold: one line. */
+/* What a client wrote, perhaps cut amidst a letter, as text that JSON can hold: one line. */
 static const char *clean(char *text)
 {
     json_t *json = json_string(text);
