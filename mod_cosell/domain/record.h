@@ -208,7 +208,8 @@ typedef struct cs_step_t {
     /* {"<line>": ["<column>", ...]}: the columns each line brought, so that a refused line can be
      * left out and the rest sent (deals 2). Lines of a group are one part, under the first of them,
      * and leaving out one leaves out all. Columns of no line (state, what the seller reads,
-     * constants) are named under CS_LINE_STATE, CS_LINE_TELL "/<column>", "$start". NULL for steps of one line.
+     * constants) are named under CS_LINE_STATE, CS_LINE_TELL "/<column>", "$start". NULL for steps
+     * of one line.
      */
     json_t *parts;
     const char *travels; /* one of columns that is no reason for a write: of no part, and left out
