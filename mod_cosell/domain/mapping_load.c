@@ -5,7 +5,8 @@
  * understood, so that one run names them all. The parts: mapping_overlay.c (several files),
  * mapping_parts.c (paths, columns, conditions, values), mapping_find.c, mapping_line.c,
  * mapping_list.c, mapping_roles.c, mapping_state.c, mapping_kind.c, mapping_check.c (what only a
- * whole kind shows), mapping_columns.c (what is read), mapping_metadata.c (what is to be known).
+ * whole kind shows), mapping_typo.c (what was meant), mapping_columns.c (what is read),
+ * mapping_metadata.c (what is to be known).
  */
 #include <apr_strings.h>
 #include <stdarg.h>
@@ -297,9 +298,14 @@ static int load_head(cs_load_t *l, const json_t *root, const char *crm)
         cs_load_error(l, "",
                       "\"revision\" is missing; allowed: a text that changes with the mapping");
     }
-    if (!type || strcmp(type, crm) || !cs_crm_facts(type)) {
-        cs_load_error(l, type ? "/crm" : "", "%s%s%s is not the type of this CRM; allowed: %s",
-                      type ? "\"" : "", type ? type : "no \"crm\"", type ? "\"" : "", crm);
+    if (!type) {
+        cs_load_error(l, "",
+                      "\"crm\" is missing; allowed: \"%s\"; an overlay begins with \"extends\": "
+                      "\"%s.json\"",
+                      crm, crm);
+    }
+    else if (strcmp(type, crm) || !cs_crm_facts(type)) {
+        cs_load_error(l, "/crm", "\"%s\" is not the type of this CRM; allowed: %s", type, crm);
     }
     l->facts = cs_crm_facts(crm);
     if (!l->facts) {

@@ -6,13 +6,16 @@
  * file that has its pointer; a member that "like" brought stands where it stands in the other kind.
  */
 #include <apr_file_io.h>
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
-#include "mapping_internal.h"
+#include "mapping_typo.h"
 
 #define MAPPING_BYTES (1024 * 1024)
+#define ERRORS_MAX 50
 #define EXTENDS_DEPTH 4
 #define LIKE_DEPTH 4
 
@@ -165,23 +168,47 @@ static json_t *merge_files(const json_t *base, const json_t *over)
 
 /* ---- files ---- */
 
-/* A mistake in the file that was read last: those above it may have the same members. */
-static void error_in_last(cs_load_t *l, const char *pointer, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-static void error_in_last(cs_load_t *l, const char *pointer, const char *fmt, ...)
+const char *cs_source_name(const cs_load_t *l, int file)
 {
-    const apr_array_header_t *files = l->sources->files;
-    const origin_t *origin = &APR_ARRAY_IDX(files, files->nelts - 1, origin_t);
-    const char *text;
+    return apr_filepath_name_get(APR_ARRAY_IDX(l->sources->files, file, origin_t).file);
+}
+
+static void add_error(cs_load_t *l, int file, const char *pointer, const char *text)
+{
+    const origin_t *origin = &APR_ARRAY_IDX(l->sources->files, file, origin_t);
     int line = 0, column = 0;
+
+    if (l->errors->nelts >= ERRORS_MAX) {
+        return;
+    }
+    cs_json_source_locate(origin->source, pointer, &line, &column);
+    APR_ARRAY_PUSH(l->errors, const char *) = apr_psprintf(
+        l->p, "%s:%d:%d: %s: %s", origin->file, line, column, *pointer ? pointer : "/", text);
+}
+
+void cs_source_error(cs_load_t *l, int file, const char *pointer, const char *fmt, ...)
+{
+    const char *text;
     va_list ap;
 
     va_start(ap, fmt);
     text = apr_pvsprintf(l->p, fmt, ap);
     va_end(ap);
-    cs_json_source_locate(origin->source, pointer, &line, &column);
-    APR_ARRAY_PUSH(l->errors, const char *) = apr_psprintf(
-        l->p, "%s:%d:%d: %s: %s", origin->file, line, column, *pointer ? pointer : "/", text);
+    add_error(l, file, pointer, text);
+}
+
+/* A mistake in the file that was read last: those above it may have the same members. */
+static void error_in_last(cs_load_t *l, const char *pointer, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static void error_in_last(cs_load_t *l, const char *pointer, const char *fmt, ...)
+{
+    const char *text;
+    va_list ap;
+
+    va_start(ap, fmt);
+    text = apr_pvsprintf(l->p, fmt, ap);
+    va_end(ap);
+    add_error(l, l->sources->files->nelts - 1, pointer, text);
 }
 
 apr_status_t cs_source_read(const char **ptext, apr_size_t *plen, const char *path, apr_pool_t *p)
@@ -243,7 +270,7 @@ static const char *find_profile(cs_load_t *l, const char **ptext, apr_size_t *pl
     const char *paths[2];
     char why[200];
     apr_status_t rv = APR_ENOENT;
-    int i;
+    int i, itself = 0;
 
     if (!is_file_name(name)) {
         error_in_last(l, "/extends",
@@ -255,7 +282,8 @@ static const char *find_profile(cs_load_t *l, const char **ptext, apr_size_t *pl
     paths[0] = beside(file, name, l->p);
     paths[1] = apr_pstrcat(l->p, CS_MAPPING_DIR "/", name, NULL);
     for (i = 0; i < 2 && APR_STATUS_IS_ENOENT(rv); i++) {
-        if (i == 0 && same_file(file, paths[0], l->p)) {
+        itself = i == 0 && same_file(file, paths[0], l->p) ? 1 : itself;
+        if (i == 0 && itself) {
             continue;
         }
         rv = cs_source_read(ptext, plen, paths[i], l->p);
@@ -263,7 +291,11 @@ static const char *find_profile(cs_load_t *l, const char **ptext, apr_size_t *pl
             return paths[i];
         }
     }
-    if (APR_STATUS_IS_ENOENT(rv)) {
+    if (APR_STATUS_IS_ENOENT(rv) && itself) {
+        error_in_last(l, "/extends", "%s would extend itself, for there is no other in %s", file,
+                      CS_MAPPING_DIR);
+    }
+    else if (APR_STATUS_IS_ENOENT(rv)) {
         error_in_last(l, "/extends", "\"%s\" is neither beside this file nor in %s", name,
                       CS_MAPPING_DIR);
     }
@@ -289,6 +321,17 @@ static int in_chain(const cs_load_t *l, const char *file)
     return 0;
 }
 
+/* "line 4, column 1: text" -> "file:4:1: text", as all other mistakes are said. */
+static const char *syntax_place(const char *file, const char *detail, apr_pool_t *p)
+{
+    int line, column, len = 0;
+
+    if (sscanf(detail, "line %9d, column %9d: %n", &line, &column, &len) != 2 || !len) {
+        return apr_pstrcat(p, file, ": ", detail, NULL);
+    }
+    return apr_psprintf(p, "%s:%d:%d: %s", file, line, column, detail + len);
+}
+
 static json_t *parse_file(cs_load_t *l, const char *file, const char *text, apr_size_t len)
 {
     cs_json_source_t *source = NULL;
@@ -298,7 +341,7 @@ static json_t *parse_file(cs_load_t *l, const char *file, const char *text, apr_
 
     memset(&why, 0, sizeof(why));
     if (cs_json_source_parse(&root, &source, text, len, NULL, l->p, &why) != APR_SUCCESS) {
-        APR_ARRAY_PUSH(l->errors, const char *) = apr_psprintf(l->p, "%s: %s", file, why.detail);
+        APR_ARRAY_PUSH(l->errors, const char *) = syntax_place(file, why.detail, l->p);
         return NULL;
     }
     origin = &APR_ARRAY_PUSH(l->sources->files, origin_t);
@@ -372,8 +415,12 @@ json_t *cs_load_merged(cs_load_t *l, const char *text, apr_size_t len)
     if (!good) {
         return NULL;
     }
+    cs_typo_unused(l, roots, n);
     for (root = roots[--n]; n > 0; n--) {
-        root = cs_json_own(merge_files(root, roots[n - 1]), l->p);
+        json_t *merged = cs_json_own(merge_files(root, roots[n - 1]), l->p);
+
+        cs_typo_strangers(l, n - 1, roots[n - 1], root, merged);
+        root = merged;
     }
     if (l->sources->files->nelts > 1) {
         json_object_set_new(root, "revision", json_string(revision ? revision : ""));

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "mapping_internal.h"
+#include "mapping_typo.h"
 
 #define COND_DEPTH 8
 
@@ -128,10 +128,8 @@ const cs_pc_path_t *cs_load_path(cs_load_t *l, const char *text, const char *ptr
         return NULL;
     }
     if (!cs_referral_path_fact(path->bare)) {
-        cs_load_error(l, ptr,
-                      "\"%s\" is no member of a referral; the members are those of the Partner "
-                      "Center referral resource, in its spelling",
-                      text);
+        cs_load_error(l, ptr, "\"%s\" is no member of a referral%s", text,
+                      cs_typo_path(path->bare, l->p));
         return NULL;
     }
     if (path->root == CS_ROOT_INVITE && strncmp(path->bare, "/inviteContext/", 15)) {

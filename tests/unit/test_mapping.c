@@ -115,7 +115,7 @@ static void test_mistakes_name_their_place(void **state)
     assert_string_equal(APR_ARRAY_IDX(errors, 1, const char *),
                         "m.json:6:76: /records/opportunity/lines/name/type: \"txt\" is not known here; allowed: text, money, date, flag, choice, look-up, country");
     assert_null(parse("{\n \"crm\": }", &errors, *state, &res));
-    assert_has(res.detail, "m.json: line 2");
+    assert_has(res.detail, "m.json:2:");
     assert_null(parse("[]", &errors, *state, &res));
     assert_null(parse("", &errors, *state, &res));
 }

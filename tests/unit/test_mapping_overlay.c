@@ -139,14 +139,10 @@ static void test_places(void **state)
     put(*state, "over.json", "{\n  \"extends\": \"base.json\",\n  \"revision\": \"2\",\n  \"records\": {\"opportunity\": {\"lines\": {\n"
                              "    \"one\": {\"crm\": \"a b\"},\n    \"two\": {\"pc\": \"/name\"}\n  }}}\n}\n");
     assert_string_equal(try(*state, "over.json", &mapping),
-                        "base.json:6:21: /records/opportunity/lines/one/pc: \"/nmae\" is no member of a referral; the members are those of the Partner Center referral "
-                        "resource, in its spelling\n"
+                        "over.json:6:12: /records/opportunity/lines/two: \"two\" is no line of base.json; a new line needs \"pc\" and \"crm\"\n"
+                        "base.json:6:21: /records/opportunity/lines/one/pc: \"/nmae\" is no member of a referral (did you mean \"name\"?); allowed: id, engagementId, name, externalReferenceId, createdDateTime, updatedDateTime, expirationDateTime, acceptedDateTime, closedDateTime, status, substatus, statusReason, type, qualification, direction, eTag, organizationId, organizationName, mpnId, customerProfile, consent, details, team, inviteContext, target, salesStage, referralProgram, campaignId, referralSource, callToAction, dealSensitivity, tags, quality, isSpam, favorite, lastModifiedVia, createdVia, lastRunId, registrationStatus, isAutoRegistrationEnabled, registrations, trackingInfo, links\n"
                         "over.json:5:20: /records/opportunity/lines/one/crm: \"a b\" is no column; allowed: \"name\", \"parentaccountid/name\" (one look-up at most), "
-                        "\"@<one of names>\"\n"
-                        "over.json:6:12: /records/opportunity/lines/two: \"crm\" is missing; allowed: the column to write\n"
-                        "over.json:6:12: /records/opportunity/lines/two: \"crm\" is missing; allowed: a column to read, or \"const\"\n"
-                        "over.json:6:12: /records/opportunity/lines/two: /name is not known to be changeable once the referral exists; write \"to_pc\": {\"events\": "
-                        "[\"create\"]}, or \"direction\": \"to_crm\"");
+                        "\"@<one of names>\"");
 }
 
 static void test_a_file_of_the_same_name(void **state)
@@ -157,7 +153,7 @@ static void test_a_file_of_the_same_name(void **state)
     put(*state, "dynamics365.json", "{\"extends\": \"dynamics365.json\", \"revision\": \"2\"}");
     if (access(CS_MAPPING_DIR "/dynamics365.json", R_OK)) {
         assert_string_equal(try(*state, "dynamics365.json", &mapping),
-                            "dynamics365.json:1:13: /extends: \"dynamics365.json\" is neither beside this file nor in " CS_MAPPING_DIR);
+                            "dynamics365.json:1:13: /extends: dynamics365.json would extend itself, for there is no other in " CS_MAPPING_DIR);
     }
     else {
         good(*state, "dynamics365.json");
