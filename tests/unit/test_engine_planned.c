@@ -82,6 +82,24 @@ static void test_brake_trips_before_anything_is_written(void **state)
     assert_int_equal(count_set("description"), 0);
 }
 
+static void test_brake_names_the_sellers_columns_by_words(void **state)
+{
+    apr_pool_t *p = *state;
+    char *text = apr_pstrdup(p, double_quoted(p, apr_psprintf(p, mapping_text, "2", "", ""))), *column;
+    cs_mapping_t *mapping;
+    cs_result_t res = {0};
+
+    new_world(p);
+    live_with(60);
+    column = strstr(text, "cosell_status");
+    memcpy(column, "cosell_spoken", strlen("cosell_spoken"));
+    assert_ok(cs_mapping_parse(&mapping, text, strlen(text), "test.json", "dynamics365", NULL, p, &res));
+    W->site.crms[0].mapping = mapping;
+    begin_lane();
+    work();
+    assert_has(suspended(CS_BRAKE_MAPPING)->detail, "most of them in what the seller reads (60);");
+}
+
 static void test_brake_counts_over_batches(void **state)
 {
     apr_pool_t *p = *state;
@@ -347,6 +365,7 @@ int main(void)
         UNIT_TEST(test_unchanged_mapping_costs_nothing),
         UNIT_TEST(test_pass_goes_on_where_it_was),
         UNIT_TEST(test_brake_trips_before_anything_is_written),
+        UNIT_TEST(test_brake_names_the_sellers_columns_by_words),
         UNIT_TEST(test_brake_counts_over_batches),
         UNIT_TEST(test_own_notice_goes_through_the_brake),
         UNIT_TEST(test_another_mapping_releases_the_brake),
