@@ -590,15 +590,11 @@ static void log_ended(const cs_batch_t *b, int settled)
     for (i = 0; i < settled; ++i) {
         const cs_item_t *item = APR_ARRAY_IDX(b->items, i, const cs_item_t *);
         int n = ended_early(item) ? count_alike(b, i, settled) : 0;
-        if (n == 1) {
-            cs_log(CS_LOG_INFO, 0, b->lane->site->name,
-                   CSLOGNO(2041) "look at %s ended early: %s (%s)", item->work->name,
+        if (n) {
+            cs_log(CS_LOG_INFO, 0, b->lane->site->name, CSLOGNO(2041) "%s ended early: %s (%s)",
+                   n == 1 ? apr_pstrcat(b->p, "look at ", item->work->name, NULL)
+                          : apr_psprintf(b->p, "%d looks, that at %s first,", n, item->work->name),
                    detail_of(item), problem_of(item));
-        }
-        else if (n) {
-            cs_log(CS_LOG_INFO, 0, b->lane->site->name,
-                   CSLOGNO(2041) "%d looks, that at %s first, ended early: %s (%s)", n,
-                   item->work->name, detail_of(item), problem_of(item));
         }
     }
 }
