@@ -50,10 +50,12 @@ static void add_member(group_t *g, const cs_line_t *line, cs_line_view_t *view)
     }
     m->differs = !cs_line_same(line, &pl->table, view->pc, view->crm, pl->ptemp);
     if (m->differs && view->seen_pc && view->seen_crm) {
-        /* What its condition keeps back takes nobody along. */
+        /* What its condition keeps back, or an occupied target, takes nobody along. */
         m->s.pc_moved = m->s.to_crm.may && m->s.to_crm.holds == 1 &&
+                        !(line->to_crm.only_if_empty && !json_is_null(view->crm)) &&
                         !cs_line_unchanged(line, view->seen_pc, view->pc);
         m->s.crm_moved = m->s.to_pc.may && m->s.to_pc.holds == 1 &&
+                         !(line->to_pc.only_if_empty && !json_is_null(view->pc)) &&
                          !cs_line_unchanged(line, view->seen_crm, view->crm);
     }
 }

@@ -85,6 +85,24 @@ static void test_latch_against_enforce(void **state)
     assert_quiet(w);
 }
 
+/* A member that only an empty column takes has moved for ever while its column is occupied: it takes nobody along, or a partner that the CRM writes in its
+ * own way would be sent at every look. */
+static void test_group_with_an_occupied_column(void **state)
+{
+    static const char *const changes[] = {LINES "program/group", "\"g\"", LINES "first",
+                                          "{\"pc\":\"/quality\",\"crm\":\"acme_first\",\"direction\":\"to_crm\",\"group\":\"g\",\"only_if_empty\":true}", NULL};
+    deal_world_t *w = at_rest(*state, changes);
+
+    deal_set(w, "/referralProgram", "\"autumn\"");
+    deal_edit(w, "acme_first", "\"typed\"");
+    deal_look(w);
+    deal_edit(w, "msft_referralprogram", "\"AUTUMN\"");
+    deal_set(w, "/quality", "\"high\"");
+    deal_look(w);
+    assert_null(column_sent(w, "msft_referralprogram"));
+    assert_quiet(w);
+}
+
 /* What a condition keeps back moves every day, and its partner is not kept by the CRM. */
 static void test_group_behind_a_condition(void **state)
 {
@@ -243,7 +261,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT_TEST(test_hidden_state),       UNIT_TEST(test_constant_number),        UNIT_TEST(test_constant_of_two_ways), UNIT_TEST(test_latch_against_enforce),
-        UNIT_TEST(test_group_behind_a_condition), UNIT_TEST(test_told_and_not_shown), UNIT_TEST(test_enforced_and_not_shown), UNIT_TEST(test_mark_of_nothing),
+        UNIT_TEST(test_group_behind_a_condition), UNIT_TEST(test_group_with_an_occupied_column), UNIT_TEST(test_told_and_not_shown), UNIT_TEST(test_enforced_and_not_shown), UNIT_TEST(test_mark_of_nothing),
         UNIT_TEST(test_hidden_after_a_crash), UNIT_TEST(test_equal_beyond_bounds), UNIT_TEST(test_last_one_waits),       UNIT_TEST(test_twins_are_one)};
 
     return UNIT_RUN(tests);
