@@ -224,13 +224,32 @@ static void settle_line(cs_settling_t *s, const cs_line_t *line, const cs_line_v
     }
 }
 
+/* What the one place of a list refused, or did not keep, is not put there again by itself. */
+static json_t *still_refused(cs_settling_t *s, const cs_list_t *list, const cs_line_view_t *view,
+                             int written, const json_t *crm)
+{
+    json_t *note = cs_json_get(cs_json_get(s->deal->images, view->line), "refused");
+
+    if (list->shape != CS_LIST_COLUMN || !view->pc || !json_is_null(crm)) {
+        return NULL;
+    }
+    if (written && view->verdict == CS_VERDICT_TO_CRM && view->to_crm && view->value) {
+        return cs_json_own(json_pack("{s:s,s:O,s:s}", "why", "it did not keep it", "pc", view->pc,
+                                     "mapping", cs_mapping_digest(s->look->mapping)),
+                           s->ptemp);
+    }
+    return view->verdict == CS_VERDICT_STAYS && json_equal(cs_json_get(note, "pc"), view->pc)
+               ? cs_json_own(json_deep_copy(note), s->ptemp)
+               : NULL;
+}
+
 /* An item of a list knows itself what it becomes. */
 static void settle_item(cs_settling_t *s, const cs_list_t *list, const cs_line_view_t *view)
 {
     int done, at = cs_settle_writer(s, view->line, &done);
     const char *waits = cs_settle_dropped(s, view->line), *no = cs_settle_refused(s, view->line),
                *rest = NULL;
-    json_t *pc = NULL, *crm = NULL;
+    json_t *pc = NULL, *crm = NULL, *was_refused;
 
     if (no || waits) {
         settle_left_out(s, view, no ? "refused" : "waits", no ? no : waits);
@@ -244,7 +263,12 @@ static void settle_item(cs_settling_t *s, const cs_list_t *list, const cs_line_v
     switch (cs_list_settled(list, view, at < 0 ? -1 : done, s->all_done,
                             at < 0 ? NULL : &s->applied[at], &pc, &crm, &rest, s->ptemp)) {
     case 1:
+        was_refused = still_refused(
+            s, list, view, at >= 0 && done && cs_settle_step(s, at)->kind != CS_STEP_ENSURE, crm);
         cs_settle_image(s, view->line, pc, crm, rest);
+        if (was_refused) {
+            json_object_set(cs_json_get(s->deal->images, view->line), "refused", was_refused);
+        }
         break;
     case -1:
         json_object_del(s->deal->images, view->line);
