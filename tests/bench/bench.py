@@ -136,7 +136,10 @@ def race(servers, seconds):
 def pin_processes(server):
     for pid in server.processes():
         for task in os.listdir("/proc/%d/task" % pid):
-            os.sched_setaffinity(int(task), cpu_of(min))
+            try:
+                os.sched_setaffinity(int(task), cpu_of(min))
+            except ProcessLookupError:
+                pass  # a thread that has just ended
 
 
 def bare_server(name="bare"):
