@@ -185,6 +185,8 @@ const char *cs_list_words(const cs_list_t *list, const cs_line_view_t *view, apr
 /* The list a line's name belongs to; NULL = it is no item of a list. */
 const cs_list_t *cs_list_of_line(const cs_mapping_kind_t *kind, const char *line);
 
+/* A look-up of the mapping by its name; NULL = there is none. (reconcile_meet.c) */
+const cs_find_t *cs_find_named(const cs_mapping_t *mapping, const char *name);
 /* The own card's document, with Microsoft's under CS_DOC_MICROSOFT; in p. (mapping_apply.c) */
 json_t *cs_doc_of_look(const cs_look_t *look, apr_pool_t *p);
 /* A "find" as the "$lookup" of domain/record.h. item = the list's item or NULL; value = what "."

@@ -31,7 +31,7 @@ static int is_lead(const char *word)
     return !strcmp(word, "marketplace-lead") || !strcmp(word, "qualified-lead");
 }
 
-static const cs_find_t *find_of(const cs_mapping_t *mapping, const char *name)
+const cs_find_t *cs_find_named(const cs_mapping_t *mapping, const char *name)
 {
     int i;
 
@@ -57,7 +57,7 @@ static json_t *match_within(const cs_match_t *match, const cs_mapping_kind_t *ki
 
         for (j = 0; j < set->nelts; j++) {
             const cs_find_part_t *part = &APR_ARRAY_IDX(set, j, cs_find_part_t);
-            const cs_find_t *find = part->found ? find_of(kind->mapping, part->found) : NULL;
+            const cs_find_t *find = part->found ? cs_find_named(kind->mapping, part->found) : NULL;
             json_t *lookup = find ? cs_find_lookup(find, doc, NULL, NULL, NULL, 0, p) : NULL;
 
             if (part->found && !lookup) {

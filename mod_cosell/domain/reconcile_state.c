@@ -80,8 +80,8 @@ static const cs_shown_t *shown_of(const cs_planning_t *pl, const char *state, co
 {
     const cs_shown_t *shown = cs_state_show(pl->kind, state, pl->look->own, row, pl->p);
 
-    *pwhy = shown ? cs_choices_resolve(shown->set, pl->look->metadata, pl->kind->table, pl->p)
-                  : NULL;
+    *pwhy =
+        shown ? cs_choices_resolve(shown->set, pl->look->metadata, pl->kind->table, pl->p) : NULL;
     return shown;
 }
 
@@ -140,24 +140,12 @@ static void show_set(cs_planning_t *pl, const cs_shown_t *shown)
     judge(pl, CS_VERDICT_TO_CRM, 0, apr_psprintf(pl->p, "Partner Center moved to %s", pl->pc_now));
 }
 
-static const cs_find_t *find_named(const cs_planning_t *pl, const char *name)
-{
-    const apr_array_header_t *finds = pl->kind->mapping->finds;
-    int i;
-
-    for (i = 0; finds && i < finds->nelts; i++) {
-        if (!strcmp(APR_ARRAY_IDX(finds, i, const cs_find_t *)->name, name)) {
-            return APR_ARRAY_IDX(finds, i, const cs_find_t *);
-        }
-    }
-    return NULL;
-}
-
 /* Whose opportunity it becomes is decided by our own rules where there are such, else by the CRM.
  */
 static json_t *qualify_parameters(const cs_planning_t *pl)
 {
-    const cs_find_t *account = find_named(pl, "account"), *currency = find_named(pl, "currency");
+    const cs_find_t *account = cs_find_named(pl->kind->mapping, "account"),
+                    *currency = cs_find_named(pl->kind->mapping, "currency");
     const char *code = cs_json_str(cs_json_get(pl->doc, "details"), "currency");
     json_t *customer =
         account ? cs_find_lookup(account, pl->doc, NULL, NULL, NULL, 1, pl->p) : NULL;
@@ -377,8 +365,7 @@ static void hear_now(cs_planning_t *pl)
 static void meet_row(cs_planning_t *pl)
 {
     const char *why;
-    const cs_shown_t *shown =
-        pl->terminal ? NULL : shown_of(pl, pl->pc_now, pl->row, &why);
+    const cs_shown_t *shown = pl->terminal ? NULL : shown_of(pl, pl->pc_now, pl->row, &why);
 
     if (shown && !shown->call && !shown->unlink && pl->row_state == 0) {
         show_set(pl, shown);
@@ -407,8 +394,7 @@ static void plan_created(cs_planning_t *pl)
 /* The row was meant to show an unanswered referral, and never did: nobody has accepted anything. */
 static int looks_answered(const cs_planning_t *pl)
 {
-    const cs_shown_t *shown =
-        cs_state_show(pl->kind, pl->pc_now, pl->look->own, pl->row, pl->p);
+    const cs_shown_t *shown = cs_state_show(pl->kind, pl->pc_now, pl->look->own, pl->row, pl->p);
     const cs_heard_t *heard = cs_state_hear(pl->kind, pl->pc_now, pl->row, pl->p);
 
     return pl->row_state == 0 && !strncmp(pl->pc_now, "New", 3) && shown && !shown->call &&

@@ -146,7 +146,9 @@ static const char *item_words(const cs_planning_t *pl, const cs_line_view_t *vie
         return NULL;
     }
     return apr_psprintf(pl->p, "%s %s Partner Center; this version does not write there", words,
-                        !there ? "is not in" : here ? "stays as it was in" : "stays in");
+                        !there ? "is not in"
+                        : here ? "stays as it was in"
+                               : "stays in");
 }
 
 /* Lines whose difference the seller can do something about. */
@@ -161,10 +163,9 @@ static const char *lasting(const cs_planning_t *pl, const cs_line_view_t *view)
         return apr_psprintf(pl->p, "%s: %s", words, view->why);
     case CS_VERDICT_LATCHED:
         /* What this look restores is no difference any more. */
-        return view->to_crm
-                   ? NULL
-                   : apr_psprintf(pl->p, "%s cannot be taken back: %s", words,
-                                  both_words(pl, view));
+        return view->to_crm ? NULL
+                            : apr_psprintf(pl->p, "%s cannot be taken back: %s", words,
+                                           both_words(pl, view));
     case CS_VERDICT_ONE_WAY:
         if (both && view->rest && !strcmp(view->rest, CS_REST_CUT)) {
             return apr_psprintf(pl->p,
@@ -188,10 +189,9 @@ static const char *lasting(const cs_planning_t *pl, const cs_line_view_t *view)
             return apr_psprintf(pl->p, "%s stays %s in Partner Center: %s", words,
                                 side_words(pl, view, 1), view->why);
         }
-        return both && view->rest
-                   ? apr_psprintf(pl->p, "%s: %s; retype the right one", words,
-                                  both_words(pl, view))
-                   : NULL;
+        return both && view->rest ? apr_psprintf(pl->p, "%s: %s; retype the right one", words,
+                                                 both_words(pl, view))
+                                  : NULL;
     default:
         return NULL;
     }
@@ -229,8 +229,8 @@ static const char *was_refused(const cs_planning_t *pl, const cs_line_view_t *vi
 /* What the record asks of a referral, which somebody has to do there. */
 static const char *asked_words(const cs_planning_t *pl)
 {
-    const char *to = pl->state->verdict == CS_VERDICT_TO_PC ? json_string_value(pl->state->value)
-                                                            : NULL;
+    const char *to =
+        pl->state->verdict == CS_VERDICT_TO_PC ? json_string_value(pl->state->value) : NULL;
     const char *sub = to ? strchr(to, '/') : NULL;
 
     if (!sub) {
@@ -259,8 +259,8 @@ static void read_line(const cs_planning_t *pl, const cs_line_view_t *view, news_
         note(news->waits, apr_psprintf(pl->p, "Waiting for %s: %s", line_words(pl, view), waits));
     }
     else if (view->verdict == CS_VERDICT_TO_CRM && was_refused(pl, view)) {
-        note(news->lasts, apr_psprintf(pl->p, "%s: %s: %s", line_words(pl, view),
-                                       "was refused by the CRM", was_refused(pl, view)));
+        note(news->lasts, apr_psprintf(pl->p, "%s: was refused by the CRM: %s",
+                                       line_words(pl, view), was_refused(pl, view)));
     }
     else if (view->verdict == CS_VERDICT_HELD && view->rest) {
         note(news->conflicts, conflict_words(pl, view));
