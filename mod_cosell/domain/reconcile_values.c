@@ -49,6 +49,12 @@ static int was_unseen(const cs_planning_t *pl, const cs_line_view_t *view)
     return rest && !strcmp(rest, CS_REST_UNSEEN);
 }
 
+/* The image of the record is what it shows now: an intent knows it as ours. */
+static int is_recalled(const cs_line_view_t *view)
+{
+    return view->crm && view->seen_crm == view->crm;
+}
+
 static void judge_target(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
                          const cs_sides_t *s, int back_to_crm)
 {
@@ -99,6 +105,10 @@ static void judge_resting(cs_planning_t *pl, const cs_line_t *line, cs_line_view
     const char *rest = cs_image_rest(pl->look->deal, view->line);
     int held = rest && !strcmp(rest, CS_REST_HELD);
 
+    if (is_recalled(view)) {
+        judge_not_kept(pl, view); /* what the intent meant, and not all of it */
+        return;
+    }
     /* A line that goes one way from now on has no conflict any more. */
     if (held && s->to_crm.may && s->to_pc.may) {
         cs_view_take(view, CS_VERDICT_HELD, CS_REST_HELD,
@@ -244,9 +254,6 @@ static void judge_pending(cs_planning_t *pl, const cs_line_t *line, cs_line_view
     else if (!s->to_pc.may && line->enforce) {
         judge_target(pl, line, view, s, 1);
     }
-    else if (!s->to_pc.may && line->enforce) {
-        judge_target(pl, line, view, s, 1);
-    }
     else if (!s->to_pc.may) {
         cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY, "filled in the CRM by hand");
     }
@@ -364,13 +371,40 @@ static void judge_known(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t
 
 /* ---- one line ---- */
 
+static int is_pair(const cs_planning_t *pl, const cs_line_t *line, const json_t *amount_of,
+                   const json_t *currency_of, const json_t *crm)
+{
+    json_t *pair = cs_json_own(json_pack("{s:O?,s:O?}", "amount", cs_json_get(amount_of, "amount"),
+                                         "currency", cs_json_get(currency_of, "currency")),
+                               pl->ptemp);
+
+    return cs_line_same(line, &pl->table, pair, crm, pl->ptemp);
+}
+
+/* Amount and currency are two columns, and the CRM may have kept one of them: the other is what it
+ * was, or, where there was no amount, the currency that the CRM gave the record. */
+static int is_half_kept(const cs_planning_t *pl, const cs_line_t *line, const cs_line_view_t *view,
+                        const json_t *meant)
+{
+    const json_t *was = view->seen_crm;
+
+    if (line->type != CS_TYPE_MONEY || !json_is_object(meant) || !json_is_object(view->crm)) {
+        return 0;
+    }
+    if (!json_is_object(was)) {
+        return is_pair(pl, line, meant, view->crm, view->crm);
+    }
+    return !cs_line_unchanged(line, was, view->crm) &&
+           (is_pair(pl, line, meant, was, view->crm) || is_pair(pl, line, was, meant, view->crm));
+}
+
 /* A value that equals what we meant to write is ours: a crash between write and settle is no edit
  * of a user's. */
 static void recall(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view)
 {
     const cs_deal_t *deal = pl->look->deal;
     const char *sign = cs_json_str(cs_json_get(deal->images, line->name), "as");
-    json_t *meant;
+    json_t *meant, *half = NULL;
     size_t i;
 
     if (!sign || !strcmp(sign, cs_line_sign(line, pl->ptemp))) {
@@ -381,8 +415,13 @@ static void recall(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *vie
         if (cs_line_same(line, &pl->table, meant, view->crm, pl->ptemp)) {
             view->seen_pc = meant;
             view->seen_crm = view->crm;
-            break;
+            return;
         }
+        half = half || !is_half_kept(pl, line, view, meant) ? half : meant;
+    }
+    if (half) {
+        view->seen_pc = half;
+        view->seen_crm = view->crm;
     }
 }
 
