@@ -621,6 +621,22 @@ static void check_plan(world_t *w)
 
 /* ---- after a look ---- */
 
+/* Sent again, for a notice or another mapping wakes what was refused, and taken: from then on it is no refused line, and `enforce` may bring it again. (deals 2) */
+static int was_taken(const world_t *w, const char *line)
+{
+    int i, taken = 0;
+
+    for (i = 0; i < w->plan->steps->nelts; i++) {
+        if (step_at(w, i)->send && names(step_at(w, i), line)) {
+            if (!w->applied[i].done || json_object_get(w->applied[i].refused, line) || json_object_get(w->applied[i].dropped, line)) {
+                return 0;
+            }
+            taken = 1;
+        }
+    }
+    return taken;
+}
+
 static void remember_refused(world_t *w)
 {
     json_t *why, *was;
@@ -631,7 +647,7 @@ static void remember_refused(world_t *w)
     json_object_foreach_safe(w->checks->refused, next, line, was) {
         const cs_line_view_t *view = view_named(w, line);
 
-        if (view && view->pc && (!json_equal(view->pc, json_object_get(was, "pc")) || view->verdict == CS_VERDICT_EQUAL)) {
+        if (view && view->pc && (!json_equal(view->pc, json_object_get(was, "pc")) || view->verdict == CS_VERDICT_EQUAL || was_taken(w, line))) {
             json_object_del(w->checks->refused, line);
         }
     }
