@@ -49,10 +49,11 @@ static int was_unseen(const cs_planning_t *pl, const cs_line_view_t *view)
     return rest && !strcmp(rest, CS_REST_UNSEEN);
 }
 
-/* The image of the record is what it shows now: an intent knows it as ours. */
+/* The image of a pair is the very one that the record shows now: recall() gave it, for an intent
+ * knows it as ours. */
 static int is_recalled(const cs_line_view_t *view)
 {
-    return view->crm && view->seen_crm == view->crm;
+    return json_is_object(view->crm) && view->seen_crm == view->crm;
 }
 
 static void judge_target(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
