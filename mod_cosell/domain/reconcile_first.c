@@ -13,6 +13,13 @@ void cs_view_missing(const cs_line_t *line, cs_line_view_t *view)
                           : "required, and there is none yet");
 }
 
+int cs_view_unfinished(const cs_deal_t *deal, const cs_line_t *line, const cs_line_view_t *view)
+{
+    return cs_intent_creates(deal) && !view->seen_pc && !view->seen_crm &&
+           (json_is_null(view->crm) || json_is_false(view->crm)) && line->to_crm.on &&
+           ((line->to_crm.events & CS_ON_CREATE) || cs_intent_value(deal, line->name, 0));
+}
+
 static int empties(const cs_planning_t *pl, const cs_line_t *line, const cs_line_view_t *view)
 {
     cs_conv_t conv;
@@ -100,14 +107,11 @@ static void copy_to_pc(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t 
     }
 }
 
-/* The look that made the row did not live to bring this value: what stands there is the CRM's own
- * beginning. */
+/* The look that made the row did not live to bring this value, or to note that it waits for
+ * something: what stands there is the CRM's own beginning. */
 static int is_unfinished(const cs_planning_t *pl, const cs_line_t *line, const cs_line_view_t *view)
 {
-    const cs_deal_t *deal = pl->look->deal;
-
-    return (json_is_null(view->crm) || json_is_false(view->crm)) && cs_intent_creates(deal) &&
-           cs_intent_value(deal, line->name, 0) && has_for_crm(pl, line, view->pc);
+    return cs_view_unfinished(pl->look->deal, line, view) && has_for_crm(pl, line, view->pc);
 }
 
 /* Which side counts: 1 = Partner Center's, -1 = the CRM's, 0 = neither. A latch is filled where it

@@ -129,6 +129,9 @@ void cs_plan_line_created(cs_planning_t *pl, const cs_line_t *line, cs_line_view
                           const char *bad);
 void cs_plan_line_first(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
                         const cs_sides_t *s);
+/* 1 while a row that our own create made, whose look did not settle, shows the CRM's own beginning
+ * instead of what the line was to bring: it is judged as if that look had settled. */
+int cs_view_unfinished(const cs_deal_t *deal, const cs_line_t *line, const cs_line_view_t *view);
 /* Required, and nobody has filled it: the record is made without it, and says so. */
 void cs_view_missing(const cs_line_t *line, cs_line_view_t *view);
 

@@ -219,6 +219,10 @@ static void settle_line(cs_settling_t *s, const cs_line_t *line, const cs_line_v
     else if (!view->seen_pc && is_still_to_come(line, view) && !s->look->record && row_exists(s)) {
         cs_settle_image(s, view->line, NULL, left_empty(s, line), NULL);
     }
+    else if (is_still_to_come(line, view) && cs_view_unfinished(s->look->deal, line, view) &&
+             !cs_json_get(s->deal->images, view->line)) {
+        cs_settle_image(s, view->line, NULL, view->crm, NULL);
+    }
     else {
         keep_image(s, view);
     }

@@ -193,6 +193,60 @@ static void test_equal_beyond_bounds(void **state)
     assert_quiet(w);
 }
 
+/* ---- a row whose look died ---- */
+
+#define TOGETHER                                                                                                                                            \
+    LINES "notes/group", "\"g\"", LINES "notes/introduce", "\"keep\"", LINES "program",                                                                    \
+        "{\"pc\":\"/referralProgram\",\"crm\":\"@program\",\"max\":12,\"group\":\"g\"}", "/names/status", "\"acme_status\""
+
+/* Made, and the look died before it settled. */
+static void make_and_die(deal_world_t *w)
+{
+    deal_plan(w);
+    deal_apply(w);
+    w->deal.record_id = cs_json_str(w->row, "opportunityid");
+}
+
+/* Meant once, when the row could not be made, and held since: it waits as it would have without the crash, at every look. */
+static void test_held_after_a_crash(void **state)
+{
+    static const char *const changes[] = {TOGETHER, NULL};
+    deal_world_t *w = deal_world(*state, changes);
+
+    w->fail = 1;
+    deal_look(w);
+    w->fail = 0;
+    deal_set(w, "/referralProgram", "\"A long programme\"");
+    make_and_die(w);
+    deal_look(w);
+    assert_verdict(w, "notes", CS_VERDICT_HELD);
+    assert_string_equal(w->plan->status, "Waiting");
+    assert_quiet(w);
+    assert_verdict(w, "notes", CS_VERDICT_HELD);
+    assert_string_equal(w->plan->status, "Waiting");
+    deal_set(w, "/referralProgram", "\"Spring\"");
+    deal_look(w);
+    assert_json(w, cs_json_get(w->row, "description"), "\"First call\"");
+    assert_quiet(w);
+}
+
+/* Nor is it another line because it was never meant. */
+static void test_never_meant_after_a_crash(void **state)
+{
+    static const char *const changes[] = {TOGETHER, NULL};
+    deal_world_t *w = deal_world(*state, changes);
+
+    deal_set(w, "/referralProgram", "\"A long programme\"");
+    make_and_die(w);
+    deal_look(w);
+    assert_verdict(w, "notes", CS_VERDICT_HELD);
+    assert_int_equal(deal_sent(w->plan), 0);
+    assert_quiet(w);
+    deal_edit(w, "description", "\"By hand\"");
+    deal_look(w);
+    assert_json(w, cs_json_get(w->row, "description"), "\"By hand\"");
+}
+
 /* ---- lists ---- */
 
 #define SOLUTIONS                                                                                                                                           \
@@ -262,7 +316,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT_TEST(test_hidden_state),       UNIT_TEST(test_constant_number),        UNIT_TEST(test_constant_of_two_ways), UNIT_TEST(test_latch_against_enforce),
         UNIT_TEST(test_group_behind_a_condition), UNIT_TEST(test_group_with_an_occupied_column), UNIT_TEST(test_told_and_not_shown), UNIT_TEST(test_enforced_and_not_shown), UNIT_TEST(test_mark_of_nothing),
-        UNIT_TEST(test_hidden_after_a_crash), UNIT_TEST(test_equal_beyond_bounds), UNIT_TEST(test_last_one_waits),       UNIT_TEST(test_twins_are_one)};
+        UNIT_TEST(test_hidden_after_a_crash), UNIT_TEST(test_held_after_a_crash), UNIT_TEST(test_never_meant_after_a_crash), UNIT_TEST(test_equal_beyond_bounds), UNIT_TEST(test_last_one_waits),       UNIT_TEST(test_twins_are_one)};
 
     return UNIT_RUN(tests);
 }
