@@ -48,3 +48,48 @@ const char *cs_counter_text(cs_counter_e id)
 {
     return (unsigned)id < CS_COUNT_MAX ? texts[id] : NULL;
 }
+
+void cs_lag_observe(cs_lag_e which, apr_interval_time_t took)
+{
+    static const double bounds[CS_LAG_BUCKETS - 1] = CS_LAG_BOUNDS;
+    cs_counters_t *table = atomic_load_explicit(&current, memory_order_acquire);
+    apr_interval_time_t us = took > 0 ? took : 0;
+    int bucket = 0;
+
+    if ((unsigned)which >= CS_LAG_MAX) {
+        return;
+    }
+    while (bucket < CS_LAG_BUCKETS - 1 && (double)us > bounds[bucket] * APR_USEC_PER_SEC) {
+        bucket++;
+    }
+    atomic_fetch_add_explicit(&table->lag[which][bucket], 1, memory_order_relaxed);
+    atomic_fetch_add_explicit(&table->lag_us[which], (apr_uint64_t)us, memory_order_relaxed);
+}
+
+apr_uint64_t cs_lag_get(cs_lag_e which, int bucket)
+{
+    cs_counters_t *table = atomic_load_explicit(&current, memory_order_acquire);
+    apr_uint64_t sum = 0;
+    int i;
+
+    for (i = 0; (unsigned)which < CS_LAG_MAX && i <= bucket && i < CS_LAG_BUCKETS; i++) {
+        sum += atomic_load_explicit(&table->lag[which][i], memory_order_relaxed);
+    }
+    return sum;
+}
+
+apr_uint64_t cs_lag_sum(cs_lag_e which)
+{
+    cs_counters_t *table = atomic_load_explicit(&current, memory_order_acquire);
+
+    return (unsigned)which < CS_LAG_MAX
+               ? atomic_load_explicit(&table->lag_us[which], memory_order_relaxed)
+               : 0;
+}
+
+const char *cs_lag_name(cs_lag_e which)
+{
+    static const char *const lags[CS_LAG_MAX] = {"to_crm", "to_partner_center"};
+
+    return (unsigned)which < CS_LAG_MAX ? lags[which] : NULL;
+}

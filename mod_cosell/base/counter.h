@@ -32,6 +32,10 @@
     X(CALLS_CRM, "calls_crm", "requests sent to CRMs")                                             \
     X(CALLS_TOKEN, "calls_token", "token requests")                                                \
     X(CALLS_FAILED, "calls_failed", "requests without a useful answer: transport, 5xx, 429")       \
+    X(NOTIFIED, "notified", "change notifications of CRMs, durable and answered 200")              \
+    X(POLLED, "polled", "changes that a poll found and no notice had told of")                     \
+    X(PC_CREATED, "pc_created", "referrals created at Partner Center")                             \
+    X(PC_UPDATED, "pc_updated", "referrals changed at Partner Center")                             \
     X(CREATED, "created", "CRM records created")                                                   \
     X(UPDATED, "updated", "CRM records updated")                                                   \
     X(CLOSED, "closed", "CRM records closed or reopened")                                          \
@@ -47,8 +51,16 @@ typedef enum {
         CS_COUNT_MAX
 } cs_counter_e;
 
+/* How long a change took from its notice (received, or found by a poll) to the other side. */
+typedef enum { CS_LAG_TO_CRM = 0, CS_LAG_TO_PC, CS_LAG_MAX } cs_lag_e;
+/* Upper bounds of the buckets in seconds, cumulative as Prometheus has them; the last is +Inf. */
+#define CS_LAG_BOUNDS {0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 3600}
+#define CS_LAG_BUCKETS 13
+
 typedef struct cs_counters_t {
     _Atomic apr_uint64_t value[CS_COUNT_MAX];
+    _Atomic apr_uint64_t lag[CS_LAG_MAX][CS_LAG_BUCKETS]; /* each bucket for itself */
+    _Atomic apr_uint64_t lag_us[CS_LAG_MAX];              /* sum of all, microseconds */
 } cs_counters_t;
 
 /* The process's table; until cs_counters_use() a private one, so that the library counts without
@@ -56,6 +68,11 @@ typedef struct cs_counters_t {
 void cs_counters_use(cs_counters_t *shared);
 void cs_count(cs_counter_e id, apr_uint64_t n);
 apr_uint64_t cs_counter_get(cs_counter_e id);
+void cs_lag_observe(cs_lag_e which, apr_interval_time_t took);
+/* Observations not above the bucket's bound, those of the smaller buckets included. */
+apr_uint64_t cs_lag_get(cs_lag_e which, int bucket);
+apr_uint64_t cs_lag_sum(cs_lag_e which); /* microseconds */
+const char *cs_lag_name(cs_lag_e which); /* "to_crm", "to_partner_center" */
 const char *cs_counter_name(cs_counter_e id);
 const char *cs_counter_text(cs_counter_e id);
 

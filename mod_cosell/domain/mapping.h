@@ -58,6 +58,20 @@ const apr_array_header_t *cs_mapping_lookups(const cs_mapping_kind_t *kind);
 /* The rows that are read with a record of this kind, one per enabled list: cs_related_t in the
  * mapping's pool; empty when there is no list. */
 const apr_array_header_t *cs_mapping_related(const cs_mapping_kind_t *kind);
+/* The tables to watch for changes: cs_watched_t, each table once, in the mapping's pool: those of
+ * the record kinds first, then what their paths, lists and owner show. (deals 7) */
+const apr_array_header_t *cs_mapping_watched(const cs_mapping_t *mapping);
+/* The first kind of this table whose from_crm.when holds for the row; NULL = none. */
+const cs_mapping_kind_t *cs_mapping_route_row(const cs_mapping_t *mapping, const char *table,
+                                              const json_t *row, apr_pool_t *ptemp);
+/* The first kind of this table, whatever the row. */
+const cs_mapping_kind_t *cs_mapping_kind_of_table(const cs_mapping_t *mapping, const char *table);
+/* The referral a row names in its identity column; NULL = none. Borrowed. */
+const char *cs_mapping_named_referral(const cs_mapping_kind_t *kind, const json_t *row);
+/* Ids of rows other than the record itself that it shows: {"<id>": "<table>"}: look-ups that paths
+ * go through, child rows, users. For store.h, watch. In p. */
+json_t *cs_mapping_shown_rows(const cs_mapping_kind_t *kind, const cs_record_t *record,
+                              apr_pool_t *p);
 /* 1 when something in the mapping needs the CRM's metadata: values by label, a told text whose
  * words come from labels, a text without a bound of its own. */
 int cs_mapping_wants_metadata(const cs_mapping_t *mapping);

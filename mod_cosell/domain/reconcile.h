@@ -31,6 +31,7 @@ typedef struct cs_look_t {
     int notified;           /* this look covers a new notice: what was refused is tried again */
     const json_t *candidates; /* rows that `match` found: array of {"id","name"}; NULL = none */
     const char *explain_url;  /* where this deal is explained; NULL = nowhere yet */
+    int edited; /* the record's row is not the one that was last settled: somebody else wrote */
     apr_time_t now;  /* for the text of an audit line only */
 } cs_look_t;
 
@@ -56,6 +57,13 @@ typedef struct cs_meeting_t {
      * deal's. "within" never makes a row here. NULL = not asked for. */
     json_t *match;
 } cs_meeting_t;
+/* Is a record that no deal knows worth one? look->record is its row, look->own NULL. what = CREATE:
+ * it is opted in and has no referral: a deal with its identity (record_id) is reserved before
+ * anything is posted (deals 1, 3); LINK: it names the referral `record_id`, which is to be looked
+ * at; IGNORE: neither, why says it. In p. */
+apr_status_t cs_reconcile_meet_record(cs_meeting_t *meeting, const cs_look_t *look,
+                                      const char *table, apr_pool_t *p, cs_result_t *res);
+
 /* look->deal may be fresh; look->record is not used. Derived id: UUIDv5(URL,
  * "cosell:<site>:<referral>:<table>:") (deals 1). In p. */
 apr_status_t cs_reconcile_meet(cs_meeting_t *meeting, const cs_look_t *look, apr_pool_t *p,
@@ -66,7 +74,7 @@ apr_status_t cs_reconcile_meet(cs_meeting_t *meeting, const cs_look_t *look, apr
 typedef enum {
     CS_VERDICT_EQUAL,   /* both sides agree, or both changed to the same */
     CS_VERDICT_TO_CRM,  /* copied to the CRM */
-    CS_VERDICT_TO_PC,   /* would be copied to Partner Center: shown, not sent by this version */
+    CS_VERDICT_TO_PC,   /* copied to Partner Center */
     CS_VERDICT_HELD,    /* both changed, different, policy hold (or zero money on create, unknown
                            currency) */
     CS_VERDICT_ONE_WAY, /* differs at the target of a one-way line: noted */
@@ -125,12 +133,21 @@ typedef struct cs_plan_t {
     /* The record turned into another (a lead that was qualified): the deal's kind, table and record
      * from now on; steps are planned at the next look. NULL = it did not. */
     const char *moved_kind, *moved_table, *moved_id;
+    /* The plan waits for time alone (the quiet time, not_before, the next search for an unanswered
+     * POST): look again then; 0 = it does not. */
+    apr_time_t look_at;
+    /* An opted-in record that carries another deal's referral id: a copy. Its steps take the id
+     * off; no deal is kept of it. (deals 1) */
+    int clone;
     int crm_writes; /* sent steps that write to the CRM because of a bulk cause alone (a mapping
                        that changed), for the brake (design 6): 1 = the plan would not exist
                        without it */
 } cs_plan_t;
 
-/* In p. APR_SUCCESS also for HOLD, PARK and GONE; an error only for impossible input (a mapping
+/* look->own == NULL with a deal that never had a referral: the record is to become one (deals 3):
+ * a plan that waits (status "Waiting" or "Sending", look_at), searches or posts. look->own == NULL
+ * with a referral_id: the referral is gone.
+ * In p. APR_SUCCESS also for HOLD, PARK and GONE; an error only for impossible input (a mapping
  * without the deal's kind: CS_CLASS_REFUSED). */
 apr_status_t cs_reconcile_plan(cs_plan_t **pplan, const cs_look_t *look, apr_pool_t *p,
                                apr_pool_t *ptemp, cs_result_t *res);
@@ -149,6 +166,9 @@ typedef struct cs_applied_t {
                       * does not have): held, both images stay as they were; NULL = none */
     json_t *refused; /* {"solutions/abc": "why"}: lines that the CRM refused for their data; the
                       * rest of the step was written without them; NULL = none */
+    /* PATCH_PC, POST_PC: the referral as it is after the step, or as it was found; NULL = the
+     * answer did not show it */
+    const cs_card_t *card;
     json_t *created; /* CALL: rows it made: array of {"table","id"}; NULL = none */
     int calls;
     apr_interval_time_t took;

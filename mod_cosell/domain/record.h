@@ -82,6 +82,19 @@ typedef struct cs_related_t {
     const char *team;                  /* record team: the name of its template */
 } cs_related_t;
 
+/* A table whose rows are worth looking at when they change: that of a record kind, or of rows that
+ * a record shows (its account, contact, child rows, users). Made by the mapping. (deals 7) */
+typedef struct cs_watched_t {
+    const char *table;
+    int record; /* 1 = the table of a record kind */
+    /* const char *: columns worth knowing of a changed row: of a record those that its opt-in and
+     * its identity need, else the look-ups in parents */
+    const apr_array_header_t *columns;
+    /* const char *: look-up columns that point to a record (a child row's); empty = who shows such
+     * a row is known from the deals (store.h, watch) */
+    const apr_array_header_t *parents;
+} cs_watched_t;
+
 /* Metadata of a CRM: what it says about its tables, as one document. (crm-apis.md A17, B8)
  *
  *   {"language": 1033, "user": "<id>",   the caller's own user
@@ -143,7 +156,9 @@ typedef struct cs_deal_t {
      * {"pc": value, "why": text, "mapping": digest} while the CRM refuses what the line brings: not
      * sent again until the value, the mapping or a new notice moves (deals 2). "as": how the line
      * read its sides; an image of a line that reads other places, or in another zone, is none. An
-     * image without "pc" is of a line that the row was made without and that is still to come. */
+     * image without "pc" is of a line that the row was made without and that is still to come.
+     * What Partner Center refuses is remembered the same way with the CRM's value: "refused":
+     * {"crm": value, ...}. */
     json_t *images;
     /* NULL, or {"steps":[...],"at":...}: written before the first write of a look, cleared at
      * settle. */
@@ -151,6 +166,13 @@ typedef struct cs_deal_t {
     /* What tell wrote: {"audit":[lines, newest first],"kept":{column:{"wrote","read"}}}; kept = the
      * texts that the CRM did not keep as written. */
     json_t *told;
+    /* What was made at Partner Center, and what is being made; NULL = nothing (deals 3):
+     * {"edited": microseconds of the last edit that was not ours, "digest": of the document that
+     *  would be posted, "own": POSTED, "connected": POSTED}; POSTED = {"state": "sent" (the answer
+     * is not known) | "done" | "refused", "request": id, "digest", "at": microseconds of the last
+     * attempt, "tries": searches since, "id": the referral once known, "why": of a refusal,
+     * "mapping": digest}. "sent" is stored before the POST leaves. */
+    json_t *posted;
     json_t *explain;      /* the last plan in words: lines, steps, what happens next */
     apr_time_t next_look; /* 0 = none planned */
     int planned;          /* planned looks since the last notice: each doubles the pause */
@@ -183,12 +205,15 @@ typedef enum {
     CS_STEP_UPDATE,   /* change columns of the row, only if its version is still `guard` */
     CS_STEP_REOPEN,   /* as UPDATE, of a closed row */
     CS_STEP_CALL,     /* an action of the CRM: "WinOpportunity" with parameters */
-    CS_STEP_PATCH_PC, /* JSON Patch of a referral: planned and shown; `send` says whether it is sent
-                       */
+    CS_STEP_PATCH_PC, /* JSON Patch of referral `id`, only if its eTag is still `guard` */
     CS_STEP_DELETE,   /* remove the row of a list, only if its version is still `guard`; done when
                          there is none */
     CS_STEP_JOIN,  /* make a user a member of the record team `call` of row `table`(`id`): columns =
                       {"user": look-up}; done when the user is one already */
+    CS_STEP_POST_PC, /* make a referral: columns = the document. call: "own", or "connected" =
+                        Microsoft's of engagement `id`; before each the engine looks whether it is
+                        there already (by externalReferenceId; by the engagement's list), and then
+                        nothing is posted. "find", "find-connected" = look only. (deals 3) */
     CS_STEP_ENSURE /* the row which the look-up columns = {"row": look-up} finds exists afterwards;
                       nothing is written when it does already */
 } cs_step_kind_e;
@@ -203,13 +228,14 @@ typedef struct cs_step_t {
                           wrote the same row: the version which that step left behind, this one
                           being what was read */
     const char *call;  /* CALL: action name */
-    json_t *columns;   /* neutral row to write; CALL: parameters; PATCH_PC: array of operations */
+    json_t *columns;   /* neutral row to write; CALL: parameters; PATCH_PC: array of operations;
+                          POST_PC: the document */
     apr_array_header_t *lines; /* const char *: the mapping lines this step writes */
     /* {"<line>": ["<column>", ...]}: the columns each line brought, so that a refused line can be
      * left out and the rest sent (deals 2). Lines of a group are one part, under the first of them,
      * and leaving out one leaves out all. Columns of no line (state, what the seller reads,
      * constants) are named under CS_LINE_STATE, CS_LINE_TELL "/<column>", "$start". NULL for steps
-     * of one line.
+     * of one line. Of a PATCH_PC the members are paths of its operations ("/details/notes").
      */
     json_t *parts;
     const char *travels; /* one of columns that is no reason for a write: of no part, and left out

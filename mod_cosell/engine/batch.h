@@ -10,6 +10,8 @@
 typedef struct cs_item_t {
     cs_work_t *work;     /* the claimed row; after meeting the deal's own row */
     const char *asked;   /* referral id the work names; NULL when it names a deal */
+    const char *asked_row; /* CRM row the work names, of the CRM `crm`; NULL when it names none */
+    const char *asked_table; /* its table; NULL = not said */
     int related_only;    /* only related-referral-* events named it */
     apr_int64_t covered; /* notices this look covers: added to work->done at settle */
     cs_deal_t *deal;     /* NULL until met */
@@ -125,6 +127,20 @@ void cs_batch_breakers(cs_batch_t *b);
  * either it is to be repeated, and so is the item: its result is that of the first such step once
  * everything else was tried. A step about the record that is done may name lines in both. */
 void cs_batch_apply(cs_batch_t *b);
+/* names.c: work that names rows of a CRM: rows that records show wake their deals, records that
+ * nobody knows become deals or are left alone. After it every item that is not over names a
+ * referral or has a deal. */
+apr_status_t cs_batch_name_rows(cs_batch_t *b, cs_result_t *res);
+/* apply_pc.c: the steps towards Partner Center, before those towards the CRM: a lost guard ends
+ * the item before anything is written. What it refuses for its data is left out line by line
+ * (applied->refused), as towards the CRM. A POST is remembered in the deal (posted) before it
+ * leaves and its answer at once, each in a transaction of its own. */
+apr_status_t cs_batch_apply_pc(cs_batch_t *b, cs_result_t *res);
+/* poll.c: one page of a poll, one portion of a sweep; the cursor moves with the work it makes, in
+ * the batch's transaction. work is a row of kind CS_WORK_POLL or CS_WORK_SWEEP. */
+void cs_batch_poll(cs_batch_t *b, cs_work_t *work);
+/* poll.c: the rows of the timers that are not there yet, into the changes. */
+apr_status_t cs_batch_timers(cs_batch_t *b, cs_result_t *res);
 /* settle.c: outcomes become images, journal and work, in one transaction. */
 apr_status_t cs_batch_settle(cs_batch_t *b, cs_result_t *res);
 

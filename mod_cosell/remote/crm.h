@@ -30,6 +30,7 @@ typedef struct cs_crm_config_t {
     cs_secret_t *key;           /* its private key, PEM; NULL with a client secret */
     int assertion_rs256;        /* 1 = RS256 with x5t instead of PS256 with x5t#S256 */
     const char *organization;   /* pinned organisation id; NULL = learnt */
+    cs_secret_t *webhook_secret; /* what a notification must show; NULL = none are accepted */
     const char *token_url;
     const cs_upstream_t *upstream;
     const cs_upstream_t *login;
@@ -97,6 +98,55 @@ typedef struct cs_crm_whoami_t {
     const char *organization, *user;
 } cs_crm_whoami_t;
 
+/* A change notification of the CRM's own making. */
+typedef struct cs_crm_request_t {
+    /* A header of the request, NULL = absent. */
+    const char *(*header)(void *baton, const char *name);
+    void *baton;
+    const char *body;
+    apr_size_t len;
+} cs_crm_request_t;
+
+typedef struct cs_crm_noticed_t {
+    const char *table, *id; /* id folded as in records */
+    int deleted;
+    apr_time_t at; /* when it happened; 0 = not about the row itself, or unknown */
+} cs_crm_noticed_t;
+
+typedef struct cs_crm_notice_t {
+    const char *event;        /* "Update"; at most 64 bytes */
+    const char *organization; /* id, folded; NULL = not said */
+    apr_array_header_t *rows; /* cs_crm_noticed_t: the row, then the records that it says it belongs
+                                 to; empty = nothing worth a look (a test, another table) */
+    const char *problem;      /* accepted, but ...; NULL = none */
+} cs_crm_notice_t;
+
+/* A row that changed since a cursor. */
+typedef struct cs_crm_changed_t {
+    const char *id, *version; /* version NULL when deleted */
+    apr_time_t modified;      /* 0 = unknown */
+    int deleted;
+    json_t *row; /* neutral, the columns asked for; NULL when deleted */
+} cs_crm_changed_t;
+
+/* One page of what changed in a table. */
+typedef struct cs_crm_changes_t {
+    const char *table;                 /* in */
+    const apr_array_header_t *columns; /* in: own columns, no '/' */
+    const apr_array_header_t *lookups; /* in: cs_crm_lookup_t */
+    const char *cursor; /* in: as `next` was, opaque; NULL = begin: all rows, page by page */
+    apr_time_t since;   /* in: while beginning, rows modified before it need not be shown */
+    apr_array_header_t *rows; /* out: cs_crm_changed_t */
+    const char *next;         /* out: the cursor after this page */
+    int more;                 /* out: there are more pages now */
+    int beginning;            /* out: this page is of a beginning, not of changes: because cursor
+                                 was NULL, or because the CRM does not know it any more */
+    cs_result_t result;
+    int calls;
+    apr_interval_time_t took;
+    const char *correlation;
+} cs_crm_changes_t;
+
 typedef struct cs_crm_impl_t {
     const char *type;
     apr_status_t (*create)(cs_crm_t **pcrm, const cs_crm_config_t *cfg, cs_http_t *http,
@@ -121,6 +171,15 @@ typedef struct cs_crm_impl_t {
     apr_status_t (*describe)(cs_crm_t *crm, const apr_array_header_t *tables, json_t **pmetadata,
                              int *pcalls, apr_interval_time_t deadline, apr_pool_t *p,
                              cs_result_t *res);
+    /* Decodes an authentic notification; request threads, pure. watched: cs_watched_t of the
+     * mapping. CS_EPARSE: it is none. In p. */
+    apr_status_t (*notice)(cs_crm_notice_t *notice, const cs_crm_request_t *request,
+                           const apr_array_header_t *watched, apr_pool_t *p, cs_result_t *res);
+    /* One page of changes of one table. An expired or unknown cursor is no error: it begins anew
+     * and says so. A table that keeps no track of changes is polled by its time of modification:
+     * deletes are then not seen. */
+    apr_status_t (*changes)(cs_crm_t *crm, cs_crm_changes_t *changes,
+                            apr_interval_time_t deadline, apr_pool_t *p);
 } cs_crm_impl_t;
 
 /* NULL for a type that is not built in. */

@@ -79,6 +79,9 @@ typedef struct cs_notice_t {
     const char *kind;    /* kind of work asked for; NULL = none (test events, unknown names) */
     apr_array_header_t *
         names; /* const char *: names to look at; may be empty; never split over two transactions */
+    /* const char *, beside names: the table a CRM's row is of; kept with the work row (its hints'
+     * member CS_HINT_TABLE "<table>"). NULL = none. */
+    apr_array_header_t *tables;
     const char *system; /* of the hint: "pc" */
     apr_time_t hint;    /* the version the notice speaks of; 0 = unknown */
 } cs_notice_t;
@@ -119,6 +122,10 @@ typedef enum { CS_WORK_READY = 0, CS_WORK_DEAD, CS_WORK_SUSPENDED } cs_work_stat
 #define CS_CAUSE "cause:"
 #define CS_CAUSE_MAPPING CS_CAUSE "mapping" /* the mapping changed */
 #define CS_CAUSE_AGAIN CS_CAUSE "again"     /* a planned look at what waits or was refused */
+#define CS_CAUSE_SWEEP CS_CAUSE "sweep" /* a regular look */
+#define CS_CAUSE_POLL CS_CAUSE "poll"   /* a poll found a change: counts as a notice */
+/* Member of `hints` of a CRM's row that no deal knows: its table. */
+#define CS_HINT_TABLE "table:"
 /* First letters of the pseudo-upstreams that are brakes: nobody probes them. */
 #define CS_BRAKE "brake:"
 
@@ -178,6 +185,20 @@ apr_status_t cs_store_deals_of_mapping(cs_store_t *store, const char *site, cons
                                        const char *digest, int max, apr_int64_t *pafter,
                                        apr_array_header_t **pids, int *pleft, apr_pool_t *p,
                                        cs_result_t *res);
+/* Deals that may still change (new, linked), of CRM `crm` (NULL = any), by ascending id above
+ * *pafter: as cs_store_deals_of_mapping(). */
+apr_status_t cs_store_deals_open(cs_store_t *store, const char *site, const char *crm, int max,
+                                 apr_int64_t *pafter, apr_array_header_t **pids, int *pleft,
+                                 apr_pool_t *p, cs_result_t *res);
+/* Deals whose record shows this row (CS_CHANGE_WATCH): ids (apr_int64_t) above `after` in their
+ * order, at most max. */
+apr_status_t cs_store_watchers(cs_store_t *store, const char *site, const char *crm,
+                               const char *row, apr_int64_t after, int max,
+                               apr_array_header_t **pids, apr_pool_t *p, cs_result_t *res);
+/* A cursor's text and when it was stored; *ptext NULL when there is none. */
+apr_status_t cs_store_cursor_get(cs_store_t *store, const char *site, const char *name,
+                                 const char **ptext, apr_time_t *pupdated, apr_pool_t *p,
+                                 cs_result_t *res);
 /* Deals whose next look is due at `now`: ids (apr_int64_t), the longest due first, at most max. */
 apr_status_t cs_store_deals_due(cs_store_t *store, const char *site, apr_time_t now, int max,
                                 apr_array_header_t **pids, apr_pool_t *p, cs_result_t *res);
@@ -206,6 +227,9 @@ typedef enum {
                            reason; probe at `at` */
     CS_CHANGE_RESUME,   /* system = upstream: its suspended work becomes ready and due at `at` */
     CS_CHANGE_META,     /* name, text: per-site fact ("organization"); text NULL removes */
+    CS_CHANGE_CURSOR, /* name, text, at: commits with the work it produced; text NULL removes */
+    CS_CHANGE_WATCH,  /* deal, system = CRM, rows = json object {"<row id>": "<table>"}: what the
+                         deal's record shows from now on instead of what it showed */
     CS_CHANGE_NEXT_LOOK, /* value = id of a deal, at = its next look, 0 = none */
     CS_CHANGE_MERGE      /* deal survives, value = id of the deal that goes: its aliases, journal
                             and work are the survivor's from now on */
@@ -219,6 +243,7 @@ typedef struct cs_change_t {
     const char *system;
     const char *name;
     const char *text;
+    const json_t *rows;
     apr_int64_t value;
     apr_time_t at;
     const cs_result_t *result;

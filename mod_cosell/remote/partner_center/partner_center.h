@@ -68,6 +68,51 @@ apr_status_t cs_pc_get(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_interval_tim
 apr_status_t cs_pc_list_engagement(cs_pc_t *pc, cs_pc_read_t *reads, int n,
                                    apr_interval_time_t deadline, apr_pool_t *p);
 
+/* A guarded change, or a new referral. */
+typedef struct cs_pc_write_t {
+    const char *id;      /* in: the referral to patch; NULL = POST */
+    const char *guard;   /* in, patch: eTag with its quotes, sent as If-Match; never NULL */
+    const json_t *body;  /* in: array of operations, or the document */
+    const char *request; /* in: client-request-id, so that a stored intent can be found in their
+                            logs; NULL = a fresh one */
+    cs_card_t *card;     /* out: the referral afterwards; NULL when the answer shows none */
+    cs_result_t result;  /* out */
+    int calls;
+    apr_interval_time_t took;
+    const char *correlation;
+} cs_pc_write_t;
+
+/* PATCH .../{id} with Prefer: return=representation, n at once. CONFLICT 409, 412, 423; DATA 400
+ * and 422 with `said` = their message and `blames` = the path that error.target names, as a JSON
+ * pointer ("/details/dealValue"), NULL when it names none; GONE 404, 410; REFUSED 403 about one
+ * referral, 405, 411, 413, 415; UNKNOWN when no answer came after sending. One 401 as in get.
+ * (partner-center-api.md 4.6, 4.11) */
+apr_status_t cs_pc_patch(cs_pc_t *pc, cs_pc_write_t *writes, int n, apr_interval_time_t deadline,
+                         apr_pool_t *p);
+/* POST; 200 and 201. Not idempotent: UNKNOWN for no answer, 5xx and a 2xx whose body is no
+ * referral; RETRY only when surely nothing was sent. (partner-center-api.md 4.5) */
+apr_status_t cs_pc_post(cs_pc_t *pc, cs_pc_write_t *writes, int n, apr_interval_time_t deadline,
+                        apr_pool_t *p);
+
+/* Which of the referrals made since `since` carries this externalReferenceId: the newest outgoing
+ * ones are read and compared here (text, without regard to case), at most 10 pages. read->id = the
+ * reference; card NULL and OK = none does. (partner-center-api.md 4.5) */
+apr_status_t cs_pc_find(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_time_t since,
+                        apr_interval_time_t deadline, apr_pool_t *p);
+
+/* One page of all referrals, newest change first. (partner-center-api.md 4.3) */
+typedef struct cs_pc_page_t {
+    const char *skip;          /* in: as `next` was; NULL = from the newest */
+    apr_array_header_t *cards; /* out: cs_card_t * */
+    const char *next;          /* out: $skiptoken of the following page; NULL = that was the last */
+    cs_result_t result;
+    int calls;
+    apr_interval_time_t took;
+    const char *correlation;
+} cs_pc_page_t;
+apr_status_t cs_pc_list_changed(cs_pc_t *pc, cs_pc_page_t *page, apr_interval_time_t deadline,
+                                apr_pool_t *p);
+
 /* A card from a referral document; takes a new reference. NULL when it has no GUID id. */
 cs_card_t *cs_pc_card_of(json_t *doc, apr_pool_t *p);
 
