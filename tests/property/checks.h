@@ -664,12 +664,30 @@ static void remember_refused(world_t *w)
     }
 }
 
+/* One bad line never blocks a deal (deals 2): a step of which every line was refused or left out is over, and so is the removal that waits for it. */
+static int is_over(const world_t *w, int at)
+{
+    const cs_step_t *step = step_at(w, at);
+    const cs_applied_t *applied = &w->applied[at];
+    int i, left = 0;
+
+    if (!step->send || applied->done || (applied->tried && applied->result.cls == CS_CLASS_OK)) {
+        return 1;
+    }
+    for (i = 0; applied->tried && i < step->lines->nelts; i++) {
+        const char *line = APR_ARRAY_IDX(step->lines, i, const char *);
+
+        left += json_object_get(applied->refused, line) || json_object_get(applied->dropped, line);
+    }
+    return applied->tried ? left > 0 && left == step->lines->nelts : step->list && step->after >= 0 && step_at(w, step->after)->list && is_over(w, step->after);
+}
+
 static int is_done(const world_t *w)
 {
     int i;
 
     for (i = 0; i < w->plan->steps->nelts; i++) {
-        if (step_at(w, i)->send && !w->applied[i].done && !(w->applied[i].tried && w->applied[i].result.cls == CS_CLASS_OK)) {
+        if (!is_over(w, i)) {
             return 0;
         }
     }
