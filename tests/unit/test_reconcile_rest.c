@@ -1,6 +1,6 @@
 /* The smallest cases that random deals (test_reconcile_properties.c) found, each a reason why looks did not come to rest or wrote what they should not.
  */
-#include "unit_deal.h"
+#include "unit_refuse.h"
 
 #define LINES "/records/opportunity/lines/"
 #define TELL "/records/opportunity/tell/"
@@ -144,6 +144,41 @@ static void test_enforced_and_not_shown(void **state)
     deal_look(w);
     deal_look(w);
     assert_quiet(w);
+}
+
+static void look_at_will(deal_world_t *w, const refuse_t *will, int notified)
+{
+    cs_result_t res = {0};
+
+    deal_fetch(w);
+    w->look.notified = notified;
+    assert_ok(cs_reconcile_plan(&w->plan, &w->look, w->p, w->p, &res));
+    refuse_apply(will, w);
+    deal_settle(w);
+}
+
+/* What was refused is not enforced again by itself; once a notice has woken it and the CRM has taken it, it is. */
+static void test_enforced_after_a_refusal(void **state)
+{
+    static const char *const changes[] = {LINES "program/enforce", "true", LINES "program/direction", "\"to_crm\"", NULL};
+    deal_world_t *w = at_rest(*state, changes);
+    refuse_t will;
+
+    refuse_init(&will, w->p);
+    json_object_set_new(will.refuses, "msft_referralprogram", json_string("a forbidden word"));
+    deal_set(w, "/referralProgram", "\"Spring\"");
+    look_at_will(w, &will, 0);
+    look_at_will(w, &will, 0);
+    assert_verdict(w, "program", CS_VERDICT_REFUSED);
+    json_object_clear(will.refuses);
+    deal_edit(w, "msft_referralprogram", "\"By hand\"");
+    look_at_will(w, &will, 0);
+    assert_null(column_sent(w, "msft_referralprogram"));
+    look_at_will(w, &will, 1);
+    assert_json(w, cs_json_get(w->row, "msft_referralprogram"), "\"Spring\"");
+    deal_edit(w, "msft_referralprogram", "\"By hand\"");
+    look_at_will(w, &will, 0);
+    assert_json(w, cs_json_get(w->row, "msft_referralprogram"), "\"Spring\"");
 }
 
 /* A name that is emptied does not come back with its mark. */
@@ -314,9 +349,22 @@ static void test_twins_are_one(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT_TEST(test_hidden_state),       UNIT_TEST(test_constant_number),        UNIT_TEST(test_constant_of_two_ways), UNIT_TEST(test_latch_against_enforce),
-        UNIT_TEST(test_group_behind_a_condition), UNIT_TEST(test_group_with_an_occupied_column), UNIT_TEST(test_told_and_not_shown), UNIT_TEST(test_enforced_and_not_shown), UNIT_TEST(test_mark_of_nothing),
-        UNIT_TEST(test_hidden_after_a_crash), UNIT_TEST(test_held_after_a_crash), UNIT_TEST(test_never_meant_after_a_crash), UNIT_TEST(test_equal_beyond_bounds), UNIT_TEST(test_last_one_waits),       UNIT_TEST(test_twins_are_one)};
+        UNIT_TEST(test_hidden_state),
+        UNIT_TEST(test_constant_number),
+        UNIT_TEST(test_constant_of_two_ways),
+        UNIT_TEST(test_latch_against_enforce),
+        UNIT_TEST(test_group_behind_a_condition),
+        UNIT_TEST(test_group_with_an_occupied_column),
+        UNIT_TEST(test_told_and_not_shown),
+        UNIT_TEST(test_enforced_and_not_shown),
+        UNIT_TEST(test_enforced_after_a_refusal),
+        UNIT_TEST(test_mark_of_nothing),
+        UNIT_TEST(test_hidden_after_a_crash),
+        UNIT_TEST(test_held_after_a_crash),
+        UNIT_TEST(test_never_meant_after_a_crash),
+        UNIT_TEST(test_equal_beyond_bounds),
+        UNIT_TEST(test_last_one_waits),
+        UNIT_TEST(test_twins_are_one)};
 
     return UNIT_RUN(tests);
 }
