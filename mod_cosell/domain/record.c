@@ -15,6 +15,7 @@ static const char *const step_kinds[] = {
     [CS_STEP_REOPEN] = "reopen",
     [CS_STEP_CALL] = "call",
     [CS_STEP_PATCH_PC] = "patch partner center",
+    [CS_STEP_POST_PC] = "post partner center",
     [CS_STEP_DELETE] = "delete",
     [CS_STEP_JOIN] = "join",
     [CS_STEP_ENSURE] = "ensure",
