@@ -93,6 +93,15 @@ static const char *raw_column(const world_t *w, const cs_line_t *line, const cs_
     return cs_json_print(value, w->p);
 }
 
+/* An amount is rounded to its currency's scale on reading (deals 2): 0.1 over 0 is no edit in JPY. */
+static const char *rounded(const world_t *w, const cs_line_t *line, const json_t *row, const char *raw)
+{
+    const char *currency = cs_json_str(json_object_get(row, line->crm_currency->name), "isocurrencycode"), *out;
+    const json_t *amount = json_object_get(row, line->crm->name);
+
+    return currency && json_is_number(amount) && cs_decimal_from_json(&out, amount, cs_currency_scale(currency), w->p) == APR_SUCCESS ? out : raw;
+}
+
 static const char *raw_crm(const world_t *w, const cs_line_t *line, const json_t *row)
 {
     const char *out, *more;
@@ -103,7 +112,7 @@ static const char *raw_crm(const world_t *w, const cs_line_t *line, const json_t
     out = raw_column(w, line, line->crm, row);
     if (line->crm_currency && out && strcmp(out, "null")) {
         more = raw_column(w, line, line->crm_currency, row);
-        out = more ? apr_pstrcat(w->p, out, "|", more, NULL) : NULL;
+        out = more ? apr_pstrcat(w->p, rounded(w, line, row, out), "|", more, NULL) : NULL;
     }
     return out;
 }
