@@ -384,6 +384,23 @@ static json_t *still_meant(const cs_settling_t *s)
     return cs_json_own(json_pack("{s:o}", "steps", steps), s->p);
 }
 
+/* What is meant while a step is still to be done. Of a line that was settled since, nothing earlier
+ * is ours any more: who brings it back is a user. */
+static json_t *not_learnt(const cs_settling_t *s)
+{
+    json_t *intent = cs_json_own(json_deep_copy(s->plan->intent), s->p), *value;
+    json_t *steps = cs_json_get(intent, "steps");
+    const char *name;
+    size_t i;
+
+    for (i = 0; i < json_array_size(steps); i++) {
+        json_object_foreach(s->learnt, name, value) {
+            json_object_del(cs_json_get(json_array_get(steps, i), "lines"), name);
+        }
+    }
+    return intent;
+}
+
 /* What was read back, names without their mark. */
 static const cs_applied_t *unmarked(const cs_settling_t *s)
 {
@@ -411,9 +428,18 @@ apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
                                  const cs_applied_t *applied, apr_pool_t *p, apr_pool_t *ptemp,
                                  cs_result_t *res)
 {
-    cs_settling_t s = {
-        deal, journal,           plan, look, NULL, applied, look->deal->explain, p, ptemp,
-        1,    {NULL, NULL, NULL}};
+    cs_settling_t s = {deal,
+                       journal,
+                       plan,
+                       look,
+                       NULL,
+                       applied,
+                       look->deal->explain,
+                       p,
+                       ptemp,
+                       1,
+                       {NULL, NULL, NULL},
+                       cs_json_own(json_object(), ptemp)};
     int i, lead;
 
     for (i = 0; i < plan->steps->nelts; i++) {
@@ -450,7 +476,7 @@ apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
         deal->intent = plan->lines->nelts ? still_meant(&s) : NULL;
     }
     else if (plan->intent) {
-        deal->intent = cs_json_own(json_deep_copy(plan->intent), p);
+        deal->intent = not_learnt(&s);
     }
     return APR_SUCCESS;
 }

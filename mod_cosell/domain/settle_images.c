@@ -57,6 +57,14 @@ void cs_settle_image(cs_settling_t *s, const char *line, const json_t *pc, const
     json_object_set_new(s->deal->images, line, image);
 }
 
+/* The images are what this look knows of both sides. */
+static void learn_image(cs_settling_t *s, const char *line, const json_t *pc, const json_t *crm,
+                        const char *rest)
+{
+    cs_settle_image(s, line, pc, crm, rest);
+    json_object_set_new(s->learnt, line, json_true());
+}
+
 /* Both images stay; those that a stored intent gave are written down, for the intent goes. What was
  * left out or refused stays so until the line arrives. */
 static void keep_image(cs_settling_t *s, const cs_line_view_t *view)
@@ -146,11 +154,11 @@ static void settle_written(cs_settling_t *s, const cs_line_t *line, const cs_lin
         keep_image(s, view); /* nothing was written, so nothing was not kept */
         return;
     }
-    cs_settle_image(s, view->line, view->value, crm,
-                    !kept                                                 ? CS_REST_NOT_KEPT
-                    : !back.value && (line->enforce || line->latch)       ? CS_REST_UNSEEN
-                    : cs_line_cut(line, &s->table, view->value, s->ptemp) ? CS_REST_CUT
-                                                                          : NULL);
+    learn_image(s, view->line, view->value, crm,
+                !kept                                                 ? CS_REST_NOT_KEPT
+                : !back.value && (line->enforce || line->latch)       ? CS_REST_UNSEEN
+                : cs_line_cut(line, &s->table, view->value, s->ptemp) ? CS_REST_CUT
+                                                                      : NULL);
 }
 
 /* A new row shows what nobody wrote, too. */
@@ -183,7 +191,7 @@ static void settle_taken(cs_settling_t *s, const cs_line_t *line, const cs_line_
         keep_image(s, view);
         return;
     }
-    cs_settle_image(s, view->line, view->pc, crm, rest);
+    learn_image(s, view->line, view->pc, crm, rest);
 }
 
 /* A row was made without it, for now: the line is not new at the next look. */
@@ -269,13 +277,14 @@ static void settle_item(cs_settling_t *s, const cs_list_t *list, const cs_line_v
     case 1:
         was_refused = still_refused(
             s, list, view, at >= 0 && done && cs_settle_step(s, at)->kind != CS_STEP_ENSURE, crm);
-        cs_settle_image(s, view->line, pc, crm, rest);
+        learn_image(s, view->line, pc, crm, rest);
         if (was_refused) {
             json_object_set(cs_json_get(s->deal->images, view->line), "refused", was_refused);
         }
         break;
     case -1:
         json_object_del(s->deal->images, view->line);
+        json_object_set_new(s->learnt, view->line, json_true());
         break;
     default:
         keep_image(s, view);

@@ -15,6 +15,7 @@ typedef struct cs_settling_t {
     apr_pool_t *p, *ptemp;
     int all_done; /* every sent step */
     cs_table_t table;
+    json_t *learnt; /* {"<line>": true}: what both sides show of it is known from this look */
 } cs_settling_t;
 
 /* reconcile_settle.c: what became of the steps. */

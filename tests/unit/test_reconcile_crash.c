@@ -100,10 +100,74 @@ static void test_edit_of_the_other_half(void **state)
     assert_verdict(w, "value", CS_VERDICT_HELD);
 }
 
+/* The row was made and nobody heard of it; then both sides were seen to agree on another text, in a look that could not write something else. */
+static deal_world_t *agreed_since(apr_pool_t *p)
+{
+    deal_world_t *w = deal_world(p, NULL);
+
+    deal_plan(w);
+    deal_apply(w);
+    deal_set(w, "/details/notes", "\"Second call\"");
+    deal_edit(w, "description", "\"Second call\"");
+    deal_set(w, "/referralProgram", "\"Spring\"");
+    w->fail = 1;
+    deal_look(w);
+    assert_verdict(w, "notes", CS_VERDICT_EQUAL);
+    w->fail = 0;
+    return w;
+}
+
+/* What was meant before that is no longer ours when it comes back. */
+static void test_settled_after_a_crash(void **state)
+{
+    deal_world_t *w = agreed_since(*state);
+
+    deal_edit(w, "description", "\"First call\"");
+    deal_look(w);
+    assert_verdict(w, "notes", CS_VERDICT_TO_PC);
+    assert_json(w, cs_json_get(w->row, "description"), "\"First call\"");
+}
+
+/* What could not be written then still is. */
+static void test_unsettled_after_a_crash(void **state)
+{
+    deal_world_t *w = agreed_since(*state);
+
+    deal_edit(w, "msft_referralprogram", "\"Spring\"");
+    deal_set(w, "/referralProgram", "\"Autumn\"");
+    deal_look(w);
+    assert_verdict(w, "program", CS_VERDICT_TO_CRM);
+    assert_json(w, cs_json_get(w->row, "msft_referralprogram"), "\"Autumn\"");
+}
+
+/* The same where it was written since, and only the closing failed. */
+static void test_written_since(void **state)
+{
+    deal_world_t *w = deal_world(*state, NULL);
+    int i;
+
+    deal_plan(w);
+    deal_apply(w);
+    deal_set(w, "/details/notes", "\"Second call\"");
+    deal_status(w, "Closed", "Lost");
+    deal_plan(w);
+    deal_apply(w);
+    i = w->plan->steps->nelts - 1;
+    assert_int_equal(APR_ARRAY_IDX(w->plan->steps, i, cs_step_t *)->kind, CS_STEP_CALL);
+    json_object_set_new(w->row, "statecode", json_integer(0));
+    json_object_set_new(w->row, "statuscode", json_integer(1));
+    w->applied[i].done = 0;
+    w->applied[i].result.cls = CS_CLASS_RETRY;
+    deal_settle(w);
+    assert_non_null(w->deal.intent);
+    assert_null(cs_json_pointer(w->deal.intent, "/steps/0/lines/notes"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {UNIT_TEST(test_half_kept), UNIT_TEST(test_half_kept_and_moved_on), UNIT_TEST(test_half_kept_over_another),
-                                       UNIT_TEST(test_amount_not_kept), UNIT_TEST(test_edit_of_the_other_half)};
+                                       UNIT_TEST(test_amount_not_kept), UNIT_TEST(test_edit_of_the_other_half),
+                                       UNIT_TEST(test_settled_after_a_crash), UNIT_TEST(test_unsettled_after_a_crash), UNIT_TEST(test_written_since)};
 
     return UNIT_RUN(tests);
 }
