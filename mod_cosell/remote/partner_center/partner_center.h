@@ -85,25 +85,31 @@ typedef struct cs_pc_write_t {
 /* PATCH .../{id} with Prefer: return=representation, n at once. CONFLICT 409, 412, 423; DATA 400
  * and 422 with `said` = their message and `blames` = the path that error.target names, as a JSON
  * pointer ("/details/dealValue"), NULL when it names none; GONE 404, 410; REFUSED 403 about one
- * referral, 405, 411, 413, 415; UNKNOWN when no answer came after sending. One 401 as in get.
- * (partner-center-api.md 4.6, 4.11) */
+ * referral, 405, 411, 413, 415; UNKNOWN when no answer came after sending, and when a 2xx shows
+ * something else than this referral or nothing. One 401 as in get; the repetition has a
+ * client-request-id of its own, MS-CorrelationId stays `request`. A write that the lease does not
+ * outlive is RETRY "lease", nothing was sent. (partner-center-api.md 4.6, 4.11) */
 apr_status_t cs_pc_patch(cs_pc_t *pc, cs_pc_write_t *writes, int n, apr_interval_time_t deadline,
                          apr_pool_t *p);
-/* POST; 200 and 201. Not idempotent: UNKNOWN for no answer, 5xx and a 2xx whose body is no
- * referral; RETRY only when surely nothing was sent. (partner-center-api.md 4.5) */
+/* POST; 200 and 201. Not idempotent: UNKNOWN for no answer, 408, 5xx and a 2xx whose body is no
+ * referral; RETRY (and THROTTLED) only when surely nothing was done; REFUSED also 404.
+ * (partner-center-api.md 4.5) */
 apr_status_t cs_pc_post(cs_pc_t *pc, cs_pc_write_t *writes, int n, apr_interval_time_t deadline,
                         apr_pool_t *p);
 
 /* Which of the referrals made since `since` carries this externalReferenceId: the newest outgoing
- * ones are read and compared here (text, without regard to case), at most 10 pages. read->id = the
- * reference; card NULL and OK = none does. (partner-center-api.md 4.5) */
+ * ones are read and compared here (text, without regard to case), at most 10 pages of 100. read->id
+ * = the reference; card NULL and OK = none does. When the pages end before `since` is reached the
+ * others are REFUSED "pc:pages", for they may exist; since 0 = whatever these pages show. calls and
+ * took are the first read's. (partner-center-api.md 4.5) */
 apr_status_t cs_pc_find(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_time_t since,
                         apr_interval_time_t deadline, apr_pool_t *p);
 
 /* One page of all referrals, newest change first. (partner-center-api.md 4.3) */
 typedef struct cs_pc_page_t {
     const char *skip;          /* in: as `next` was; NULL = from the newest */
-    apr_array_header_t *cards; /* out: cs_card_t * */
+    apr_array_header_t *cards; /* out: cs_card_t *; entries that are no referral are left out; empty
+                                  unless result is ok */
     const char *next;          /* out: $skiptoken of the following page; NULL = that was the last */
     cs_result_t result;
     int calls;
