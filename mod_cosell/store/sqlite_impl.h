@@ -38,9 +38,14 @@
     "id,site,state,crm,kind,referral_id,engagement_id,tbl,record_id,title,status,problem,pc_"      \
     "version,pc_status,"                                                                           \
     "crm_version,mapping,images,intent,told,explain,next_look,created,updated,"                   \
-    "planned,crossed,crossed_since"
+    "planned,crossed,crossed_since,posted"
 #define CS_SQLITE_JOURNAL_COLUMNS                                                                  \
     "id,deal,at,direction,action,line,old,new,outcome,why,calls,took,correlation,mapping"
+
+/* Rows that somebody waits for, and the oldest: a timer's row is always there. */
+#define CS_SQLITE_NO_TIMERS                                                                        \
+    "count(*) FILTER (WHERE state<>0 OR kind NOT IN ('" CS_WORK_POLL "','" CS_WORK_SWEEP "')),"    \
+    "min(first) FILTER (WHERE kind NOT IN ('" CS_WORK_POLL "','" CS_WORK_SWEEP "'))"
 
 /* X(id, SQL): prepared when first used, kept as long as the handle is open. */
 #define CS_SQLITE_STATEMENTS(X)                                                                    \
@@ -86,8 +91,8 @@
       " ORDER BY due LIMIT ?2) UNION ALL "                                                         \
       "SELECT * FROM (SELECT " CS_SQLITE_WORK_COLUMNS " FROM work WHERE site=?1 AND state=2"       \
       " ORDER BY due LIMIT ?2)) ORDER BY due LIMIT ?2")                                            \
-    X(WORK_COUNT, "SELECT state,count(*),min(first) FROM work WHERE site=?1 GROUP BY state")       \
-    X(WORK_COUNT_ALL, "SELECT state,count(*),min(first) FROM work GROUP BY state")                 \
+    X(WORK_COUNT, "SELECT state," CS_SQLITE_NO_TIMERS " FROM work WHERE site=?1 GROUP BY state")   \
+    X(WORK_COUNT_ALL, "SELECT state," CS_SQLITE_NO_TIMERS " FROM work GROUP BY state")             \
     X(DELIVERY_ADD,                                                                                \
       "INSERT INTO delivery(site,source,event,received,digest,kind,names,problem,body)"            \
       " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)")                                                       \
@@ -114,13 +119,13 @@
     X(ALIAS_ADD, "INSERT INTO alias(site,name,deal) VALUES(?1,?2,?3)")                             \
     X(DEAL_ADD, "INSERT INTO deal(" CS_SQLITE_DEAL_COLUMNS                                         \
                 ") VALUES(nullif(?1,0),?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,"                   \
-                "?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26)")                            \
+                "?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27)")                            \
     X(DEAL_PUT, "UPDATE deal SET "                                                                 \
                 "state=?3,crm=?4,kind=?5,referral_id=?6,engagement_id=?7,tbl=?8,record_id=?9,"     \
                 "title=?10,status=?11,problem=?12,pc_version=?13,pc_status=?14,crm_version=?15,"   \
                 "mapping=?16,images=?17,"                                                          \
                 "intent=?18,told=?19,explain=?20,next_look=?21,created=?22,updated=?23,"           \
-                "planned=?24,crossed=?25,crossed_since=?26 WHERE "                                 \
+                "planned=?24,crossed=?25,crossed_since=?26,posted=?27 WHERE "                                 \
                 "id=?1 AND site=?2")                                                               \
     X(DEAL_GET, "SELECT " CS_SQLITE_DEAL_COLUMNS " FROM deal WHERE id=?2 AND site=?1")             \
     X(DEAL_FIND, "SELECT " CS_SQLITE_DEAL_COLUMNS " FROM deal WHERE site=?1 AND"                   \
@@ -129,6 +134,17 @@
       "SELECT " CS_SQLITE_DEAL_COLUMNS " FROM deal WHERE site=?1 ORDER BY updated DESC LIMIT ?2")  \
     X(DEAL_AFTER,                                                                                  \
       "SELECT id,site,state,crm,mapping FROM deal WHERE id>?1 ORDER BY id LIMIT ?2")               \
+    X(CURSOR_GET, "SELECT text,updated FROM cursor WHERE site=?1 AND name=?2")                     \
+    X(CURSOR_PUT, "INSERT INTO cursor(site,name,text,updated) VALUES(?1,?2,?3,?4) ON CONFLICT DO " \
+                  "UPDATE SET text=excluded.text,updated=excluded.updated")                        \
+    X(CURSOR_DELETE, "DELETE FROM cursor WHERE site=?1 AND name=?2")                               \
+    X(WATCH_ROW, "SELECT deal FROM watch WHERE site=?1 AND crm=?2 AND row=?3 AND deal>?4"          \
+                 " ORDER BY deal LIMIT ?5")                                                        \
+    X(WATCH_OF_DEAL, "SELECT site,crm,row FROM watch WHERE deal=?1")                               \
+    X(WATCH_ADD, "INSERT INTO watch(site,crm,row,deal) VALUES(?1,?2,?3,?4) ON CONFLICT DO NOTHING")\
+    X(WATCH_DELETE, "DELETE FROM watch WHERE site=?1 AND crm=?2 AND row=?3 AND deal=?4")           \
+    X(WATCH_CLEAR, "DELETE FROM watch WHERE deal=?1")                                              \
+    X(WATCH_MOVE, "UPDATE OR IGNORE watch SET deal=?2 WHERE deal=?1")                              \
     X(DEAL_DUE, "SELECT id,next_look FROM deal WHERE site=?1 AND next_look>0 AND next_look<=?2"    \
                 " ORDER BY next_look LIMIT ?3")                                                    \
     X(DEAL_NEXT, "SELECT next_look FROM deal WHERE site=?1 AND next_look>0"                        \
@@ -293,6 +309,15 @@ apr_status_t cs_sqlite_deals_of_mapping(cs_store_t *store, const char *site, con
                                         const char *digest, int max, apr_int64_t *pafter,
                                         apr_array_header_t **pids, int *pleft, apr_pool_t *p,
                                         cs_result_t *res);
+apr_status_t cs_sqlite_deals_open(cs_store_t *store, const char *site, const char *crm, int max,
+                                  apr_int64_t *pafter, apr_array_header_t **pids, int *pleft,
+                                  apr_pool_t *p, cs_result_t *res);
+apr_status_t cs_sqlite_watchers(cs_store_t *store, const char *site, const char *crm,
+                                const char *row, apr_int64_t after, int max,
+                                apr_array_header_t **pids, apr_pool_t *p, cs_result_t *res);
+apr_status_t cs_sqlite_cursor_get(cs_store_t *store, const char *site, const char *name,
+                                  const char **ptext, apr_time_t *pupdated, apr_pool_t *p,
+                                  cs_result_t *res);
 apr_status_t cs_sqlite_deals_due(cs_store_t *store, const char *site, apr_time_t now, int max,
                                  apr_array_header_t **pids, apr_pool_t *p, cs_result_t *res);
 apr_status_t cs_sqlite_write(cs_store_t *store, const cs_lease_t *lease,

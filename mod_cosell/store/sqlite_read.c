@@ -53,6 +53,9 @@ apr_status_t cs_sqlite_deal_of_row(cs_sqlite_t *sq, sqlite3_stmt *st, cs_deal_t 
     if (rv == APR_SUCCESS) {
         rv = cs_sqlite_json(sq, st, 19, &d->explain, p);
     }
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_json(sq, st, 26, &d->posted, p);
+    }
     return rv;
 }
 
@@ -125,12 +128,24 @@ static int is_of_mapping(sqlite3_stmt *st, const char *site, const char *crm, co
            !same_text((const char *)sqlite3_column_text(st, 4), digest);
 }
 
-apr_status_t cs_sqlite_deals_of_mapping(cs_store_t *store, const char *site, const char *crm,
-                                        const char *digest, int max, apr_int64_t *pafter,
-                                        apr_array_header_t **pids, int *pleft, apr_pool_t *p,
-                                        cs_result_t *res)
+/* What a walk over the deals is for. digest NULL: the open ones. */
+typedef struct walk_t {
+    const char *site, *crm, *digest;
+} walk_t;
+
+static int is_open(sqlite3_stmt *st, const walk_t *walk)
 {
-    cs_sqlite_t *sq = (cs_sqlite_t *)store;
+    cs_deal_state_e state = (cs_deal_state_e)sqlite3_column_int(st, 2);
+
+    return same_text((const char *)sqlite3_column_text(st, 1), walk->site) &&
+           (state == CS_DEAL_NEW || state == CS_DEAL_LINKED) &&
+           (!walk->crm || same_text((const char *)sqlite3_column_text(st, 3), walk->crm));
+}
+
+static apr_status_t walk_deals(cs_sqlite_t *sq, const walk_t *walk, int max, apr_int64_t *pafter,
+                               apr_array_header_t **pids, int *pleft, apr_pool_t *p,
+                               cs_result_t *res)
+{
     sqlite3_stmt *st = NULL;
     apr_status_t rv = cs_sqlite_read(sq, 0, p);
     int rows = 0;
@@ -142,7 +157,8 @@ apr_status_t cs_sqlite_deals_of_mapping(cs_store_t *store, const char *site, con
     }
     while (st) {
         *pafter = sqlite3_column_int64(st, 0);
-        if (is_of_mapping(st, site, crm, digest)) {
+        if (walk->digest ? is_of_mapping(st, walk->site, walk->crm, walk->digest)
+                         : is_open(st, walk)) {
             APR_ARRAY_PUSH(*pids, apr_int64_t) = *pafter;
         }
         if ((*pids)->nelts >= max || ++rows >= SCAN_MAX) {
@@ -153,6 +169,70 @@ apr_status_t cs_sqlite_deals_of_mapping(cs_store_t *store, const char *site, con
         rv = cs_sqlite_next(sq, &st);
     }
     return cs_sqlite_done(sq, rv, p, res);
+}
+
+apr_status_t cs_sqlite_deals_open(cs_store_t *store, const char *site, const char *crm, int max,
+                                  apr_int64_t *pafter, apr_array_header_t **pids, int *pleft,
+                                  apr_pool_t *p, cs_result_t *res)
+{
+    walk_t walk = {site, crm, NULL};
+
+    return walk_deals((cs_sqlite_t *)store, &walk, max, pafter, pids, pleft, p, res);
+}
+
+apr_status_t cs_sqlite_watchers(cs_store_t *store, const char *site, const char *crm,
+                                const char *row, apr_int64_t after, int max,
+                                apr_array_header_t **pids, apr_pool_t *p, cs_result_t *res)
+{
+    cs_sqlite_t *sq = (cs_sqlite_t *)store;
+    sqlite3_stmt *st = NULL;
+    apr_status_t rv = cs_sqlite_read(sq, 0, p);
+
+    *pids = apr_array_make(p, 4, sizeof(apr_int64_t));
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_query(sq, &st, CS_SQL_WATCH_ROW, "sssii", site, crm, row, after,
+                             (apr_int64_t)max);
+    }
+    while (st) {
+        APR_ARRAY_PUSH(*pids, apr_int64_t) = sqlite3_column_int64(st, 0);
+        rv = cs_sqlite_next(sq, &st);
+    }
+    return cs_sqlite_done(sq, rv, p, res);
+}
+
+apr_status_t cs_sqlite_cursor_get(cs_store_t *store, const char *site, const char *name,
+                                  const char **ptext, apr_time_t *pupdated, apr_pool_t *p,
+                                  cs_result_t *res)
+{
+    cs_sqlite_t *sq = (cs_sqlite_t *)store;
+    sqlite3_stmt *st = NULL;
+    apr_status_t rv = cs_sqlite_read(sq, 0, p);
+
+    *ptext = NULL;
+    if (pupdated) {
+        *pupdated = 0;
+    }
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_query(sq, &st, CS_SQL_CURSOR_GET, "ss", site, name);
+    }
+    if (st) {
+        *ptext = cs_sqlite_text(st, 0, p);
+        if (pupdated) {
+            *pupdated = sqlite3_column_int64(st, 1);
+        }
+        cs_sqlite_reset(st);
+    }
+    return cs_sqlite_done(sq, rv, p, res);
+}
+
+apr_status_t cs_sqlite_deals_of_mapping(cs_store_t *store, const char *site, const char *crm,
+                                        const char *digest, int max, apr_int64_t *pafter,
+                                        apr_array_header_t **pids, int *pleft, apr_pool_t *p,
+                                        cs_result_t *res)
+{
+    walk_t walk = {site, crm, digest};
+
+    return walk_deals((cs_sqlite_t *)store, &walk, max, pafter, pids, pleft, p, res);
 }
 
 apr_status_t cs_sqlite_deals_due(cs_store_t *store, const char *site, apr_time_t now, int max,

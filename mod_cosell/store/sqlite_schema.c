@@ -19,7 +19,7 @@
 #include "sqlite_impl.h"
 
 #define SCHEMA_MAJOR 1
-#define SCHEMA_MINOR 1
+#define SCHEMA_MINOR 2
 #define STR_(x) #x
 #define STR(x) STR_(x)
 #define SCHEMA_VERSION STR(SCHEMA_MAJOR) "." STR(SCHEMA_MINOR)
@@ -55,7 +55,7 @@ static const char schema[] =
                                   "next_look INTEGER NOT NULL,created INTEGER NOT NULL,updated "
                                   "INTEGER NOT NULL,planned INTEGER NOT NULL DEFAULT 0,"
                                   "crossed INTEGER NOT NULL DEFAULT 0,"
-                                  "crossed_since INTEGER NOT NULL DEFAULT 0);"
+                                  "crossed_since INTEGER NOT NULL DEFAULT 0,posted TEXT);"
                                   "CREATE INDEX deal_updated ON deal(site,updated);"
                                   "CREATE INDEX deal_next ON deal(site,next_look) WHERE "
                                   "next_look>0;"
@@ -63,6 +63,10 @@ static const char schema[] =
                                   "INTEGER NOT NULL,"
                                   "PRIMARY KEY(site,name)) WITHOUT ROWID;"
                                   "CREATE INDEX alias_deal ON alias(deal);"
+                                  "CREATE TABLE watch(site TEXT NOT NULL,crm TEXT NOT NULL,row "
+                                  "TEXT NOT NULL,deal INTEGER NOT NULL,"
+                                  "PRIMARY KEY(site,crm,row,deal)) WITHOUT ROWID;"
+                                  "CREATE INDEX watch_deal ON watch(deal);"
                                   "CREATE TABLE journal(id INTEGER PRIMARY KEY AUTOINCREMENT,site "
                                   "TEXT NOT NULL,deal INTEGER NOT NULL,"
                                   "at INTEGER NOT NULL,direction TEXT,action TEXT,line TEXT,old "
@@ -110,6 +114,10 @@ static const char *const raise_minor[SCHEMA_MINOR + 1] = {
     "ALTER TABLE deal ADD COLUMN crossed INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE deal ADD COLUMN crossed_since INTEGER NOT NULL DEFAULT 0;"
     "CREATE INDEX deal_next ON deal(site,next_look) WHERE next_look>0;",
+    "ALTER TABLE deal ADD COLUMN posted TEXT;"
+    "CREATE TABLE watch(site TEXT NOT NULL,crm TEXT NOT NULL,row TEXT NOT NULL,deal INTEGER NOT "
+    "NULL,PRIMARY KEY(site,crm,row,deal)) WITHOUT ROWID;"
+    "CREATE INDEX watch_deal ON watch(deal);",
     NULL};
 
 static apr_status_t run_creation(cs_sqlite_t *sq, const char *path)

@@ -94,9 +94,16 @@ apr_status_t cs_sqlite_total_add(cs_sqlite_t *sq, const char *site, apr_int64_t 
 
 /* ---- accepting ---- */
 
+static void hint_table(cs_work_t *work, const char *table, apr_pool_t *ptemp)
+{
+    if (table && strncmp(work->name, "deal:", 5)) {
+        cs_store_hint_merge(work->hints, apr_pstrcat(ptemp, CS_HINT_TABLE, table, NULL), 1);
+    }
+}
+
 /* A row that is dead, held by a brake, has nothing outstanding, is new, or takes a CRM's hint. */
 static apr_status_t wake_work(cs_sqlite_t *sq, const cs_notice_t *n, const char *name,
-                              apr_pool_t *ptemp)
+                              const char *table, apr_pool_t *ptemp)
 {
     cs_work_t *work;
     apr_status_t rv = cs_sqlite_work_get(sq, n->site, n->kind, name, &work, ptemp);
@@ -123,25 +130,27 @@ static apr_status_t wake_work(cs_sqlite_t *sq, const cs_notice_t *n, const char 
     }
     work->wanted++;
     cs_store_hint_merge(work->hints, n->system, n->hint);
+    hint_table(work, table, ptemp);
     cs_store_causes_drop(work);
     return cs_sqlite_work_put(sq, work, ptemp);
 }
 
-static apr_status_t want(cs_sqlite_t *sq, const cs_notice_t *n, const char *name, apr_pool_t *ptemp)
+static apr_status_t want(cs_sqlite_t *sq, const cs_notice_t *n, const char *name,
+                         const char *table, apr_pool_t *ptemp)
 {
     int is_pc = !n->system || !strcmp(n->system, CS_SYSTEM_PC);
     apr_int64_t hint = is_pc && n->system ? n->hint : 0;
     apr_status_t rv;
 
-    if (!is_pc && n->hint) {
-        return wake_work(sq, n, name, ptemp);
+    if (table || (!is_pc && n->hint)) {
+        return wake_work(sq, n, name, table, ptemp);
     }
     rv = cs_sqlite_exec(sq, CS_SQL_WORK_BUMP, "sssi", n->site, n->kind, name, hint);
     if (rv == APR_SUCCESS && !cs_sqlite_changes(sq)) {
         rv = cs_sqlite_exec(sq, CS_SQL_WORK_NEW, "sssii", n->site, n->kind, name, hint,
                             (apr_int64_t)n->received);
         if (rv == APR_SUCCESS && !cs_sqlite_changes(sq)) {
-            rv = wake_work(sq, n, name, ptemp);
+            rv = wake_work(sq, n, name, NULL, ptemp);
         }
     }
     return rv;
@@ -183,13 +192,18 @@ static apr_status_t add_delivery(cs_sqlite_t *sq, const cs_notice_t *n, apr_pool
                           n->problem, n->body);
 }
 
+static const char *table_of(const cs_notice_t *n, int i)
+{
+    return n->tables && i < n->tables->nelts ? APR_ARRAY_IDX(n->tables, i, const char *) : NULL;
+}
+
 static apr_status_t accept_one(cs_sqlite_t *sq, const cs_notice_t *n, apr_pool_t *ptemp)
 {
     apr_status_t rv = add_delivery(sq, n, ptemp);
     int i;
 
     for (i = 0; rv == APR_SUCCESS && n->kind && n->names && i < n->names->nelts; i++) {
-        rv = want(sq, n, APR_ARRAY_IDX(n->names, i, const char *), ptemp);
+        rv = want(sq, n, APR_ARRAY_IDX(n->names, i, const char *), table_of(n, i), ptemp);
     }
     return rv;
 }

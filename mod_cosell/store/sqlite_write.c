@@ -20,7 +20,7 @@ typedef struct write_t {
 
 static apr_status_t put_deal(write_t *w, cs_sql_e id, apr_int64_t key, const cs_deal_t *d)
 {
-    static const char fmt[] = "isisssssssssssssjjjjiiiiii";
+    static const char fmt[] = "isisssssssssssssjjjjiiiiiij";
     sqlite3_stmt *st;
     apr_status_t rv;
 
@@ -30,11 +30,16 @@ static apr_status_t put_deal(write_t *w, cs_sql_e id, apr_int64_t key, const cs_
                          d->mapping, d->images, w->p, d->intent, w->p, d->told, w->p, d->explain,
                          w->p, (apr_int64_t)d->next_look, (apr_int64_t)d->created,
                          (apr_int64_t)d->updated, (apr_int64_t)d->planned,
-                         (apr_int64_t)d->crossed, (apr_int64_t)d->crossed_since);
+                         (apr_int64_t)d->crossed, (apr_int64_t)d->crossed_since, d->posted, w->p);
     if (st) {
         cs_sqlite_reset(st);
     }
     return rv;
+}
+
+static apr_status_t clear_watch(write_t *w, apr_int64_t deal)
+{
+    return cs_sqlite_exec(w->sq, CS_SQL_WATCH_CLEAR, "i", deal);
 }
 
 static apr_status_t change_deal(write_t *w, const cs_change_t *c)
@@ -47,6 +52,9 @@ static apr_status_t change_deal(write_t *w, const cs_change_t *c)
         if (rv == APR_SUCCESS && !cs_sqlite_changes(w->sq)) {
             rv = cs_sqlite_say(w->sq, CS_ESTALE, "there is no deal %" APR_INT64_T_FMT " in site %s",
                                c->deal->id, w->site);
+        }
+        if (rv == APR_SUCCESS && c->deal->state == CS_DEAL_GONE) {
+            rv = clear_watch(w, c->deal->id);
         }
         return rv;
     }
@@ -77,6 +85,62 @@ static apr_status_t change_alias(write_t *w, const cs_change_t *c)
                              name, deal);
     }
     return cs_sqlite_exec(w->sq, CS_SQL_ALIAS_ADD, "ssi", w->site, name, c->deal->id);
+}
+
+/* ---- watched rows ---- */
+
+/* Goes through what the deal watched so far: what it watches no more goes, what stays is taken out
+ * of `fresh`. A look that shows the same as before writes nothing. */
+static apr_status_t drop_watched(write_t *w, const cs_change_t *c, json_t *fresh)
+{
+    apr_array_header_t *gone = apr_array_make(w->p, 4, sizeof(const char *));
+    sqlite3_stmt *st;
+    apr_status_t rv = cs_sqlite_query(w->sq, &st, CS_SQL_WATCH_OF_DEAL, "i", c->deal->id);
+    int i;
+
+    while (st) {
+        const char *crm = cs_sqlite_text(st, 1, w->p), *row = cs_sqlite_text(st, 2, w->p);
+        if (strcmp(crm, c->system) || json_object_del(fresh, row)) {
+            APR_ARRAY_PUSH(gone, const char *) = cs_sqlite_text(st, 0, w->p);
+            APR_ARRAY_PUSH(gone, const char *) = crm;
+            APR_ARRAY_PUSH(gone, const char *) = row;
+        }
+        rv = cs_sqlite_next(w->sq, &st);
+    }
+    for (i = 0; rv == APR_SUCCESS && i < gone->nelts; i += 3) {
+        rv = cs_sqlite_exec(w->sq, CS_SQL_WATCH_DELETE, "sssi",
+                            APR_ARRAY_IDX(gone, i, const char *),
+                            APR_ARRAY_IDX(gone, i + 1, const char *),
+                            APR_ARRAY_IDX(gone, i + 2, const char *), c->deal->id);
+    }
+    return rv;
+}
+
+static apr_status_t change_watch(write_t *w, const cs_change_t *c)
+{
+    int gone = c->deal->state == CS_DEAL_GONE;
+    json_t *fresh = cs_json_own(gone || !json_is_object(c->rows) ? json_object()
+                                                                  : json_copy((json_t *)c->rows),
+                                w->p);
+    apr_status_t rv = drop_watched(w, c, fresh);
+    const char *row;
+    json_t *table;
+
+    json_object_foreach(fresh, row, table)
+    {
+        if (rv == APR_SUCCESS) {
+            rv = cs_sqlite_exec(w->sq, CS_SQL_WATCH_ADD, "sssi", w->site, c->system, row,
+                                c->deal->id);
+        }
+    }
+    return rv;
+}
+
+static apr_status_t change_cursor(write_t *w, const cs_change_t *c)
+{
+    return c->text ? cs_sqlite_exec(w->sq, CS_SQL_CURSOR_PUT, "sssi", w->site, c->name, c->text,
+                                    (apr_int64_t)c->at)
+                   : cs_sqlite_exec(w->sq, CS_SQL_CURSOR_DELETE, "ss", w->site, c->name);
 }
 
 /* ---- work ---- */
@@ -162,13 +226,64 @@ static apr_status_t change_later(write_t *w, const cs_change_t *c)
     return cs_sqlite_work_put(w->sq, row, w->p);
 }
 
+static apr_status_t change_timer(write_t *w, const cs_change_t *c)
+{
+    cs_work_t *row;
+    apr_status_t rv = cs_sqlite_work_get(w->sq, w->site, c->work->kind, c->work->name, &row, w->p);
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    if (!row) {
+        row = apr_pcalloc(w->p, sizeof(*row));
+        row->site = w->site;
+        row->kind = c->work->kind;
+        row->name = c->work->name;
+        row->done = row->wanted = c->value;
+    }
+    row->done = c->value > row->done ? c->value : row->done;
+    row->due = row->wanted > row->done ? cs_time_now() : c->at;
+    row->first = row->due;
+    row->attempts = 0;
+    row->state = CS_WORK_READY;
+    row->upstream = row->problem_class = row->problem = row->detail = NULL;
+    row->hints = row->wanted > row->done ? row->hints : NULL;
+    return cs_sqlite_work_put(w->sq, row, w->p);
+}
+
+static int is_for(const cs_work_t *add, const char *cause)
+{
+    return json_object_get(add->hints, cause) != NULL;
+}
+
+/* As accepting a notice does. */
+static void wake_for_news(cs_work_t *row, apr_time_t due)
+{
+    int stopped = row->state == CS_WORK_DEAD || cs_store_is_braked(row);
+
+    if (stopped || row->wanted <= row->done) {
+        row->first = row->wanted <= row->done ? due : row->first;
+        row->due = due;
+        row->attempts = 0;
+        row->problem_class = row->problem = row->detail = NULL;
+    }
+    if (stopped) {
+        row->state = CS_WORK_READY;
+        row->upstream = NULL;
+    }
+}
+
 static void merge_added(cs_work_t *row, const cs_work_t *add, apr_time_t due)
 {
     apr_int64_t below = row->seen > row->done ? row->seen : row->done;
+    int news = is_for(add, CS_CAUSE_POLL);
     const char *system;
     json_t *value;
 
-    if (row->state == CS_WORK_DEAD) {
+    if (news) {
+        wake_for_news(row, due);
+    }
+    else if (row->state == CS_WORK_DEAD) {
         row->attempts = 0;
         row->state = CS_WORK_READY;
         row->due = due;
@@ -187,7 +302,7 @@ static void merge_added(cs_work_t *row, const cs_work_t *add, apr_time_t due)
         cs_store_hint_merge(row->hints, system, json_integer_value(value));
     }
     row->wanted++;
-    row->seen = below + 1;
+    row->seen = news ? row->seen : below + 1;
     cs_store_causes_drop(row);
 }
 
@@ -206,6 +321,10 @@ static apr_status_t change_add(write_t *w, const cs_change_t *c)
         row->kind = c->work->kind;
         row->name = c->work->name;
         row->hints = cs_json_own(json_object(), w->p);
+    }
+    else if (is_for(c->work, CS_CAUSE_SWEEP) &&
+             (row->state != CS_WORK_READY || row->wanted > row->done)) {
+        return rv;
     }
     merge_added(row, c->work, due);
     return cs_sqlite_work_put(w->sq, row, w->p);
@@ -276,6 +395,12 @@ static apr_status_t change_merge(write_t *w, const cs_change_t *c)
         rv = cs_sqlite_exec(w->sq, CS_SQL_JOURNAL_MOVE, "ii", c->value, c->deal->id);
     }
     if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_exec(w->sq, CS_SQL_WATCH_MOVE, "ii", c->value, c->deal->id);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = clear_watch(w, c->value);
+    }
+    if (rv == APR_SUCCESS) {
         rv = cs_sqlite_exec(w->sq, CS_SQL_DEAL_DELETE, "is", c->value, w->site);
         w->deals -= rv == APR_SUCCESS ? cs_sqlite_changes(w->sq) : 0;
     }
@@ -301,6 +426,12 @@ static apr_status_t apply(write_t *w, const cs_change_t *c)
         return change_later(w, c);
     case CS_CHANGE_WORK_ADD:
         return change_add(w, c);
+    case CS_CHANGE_WORK_TIMER:
+        return change_timer(w, c);
+    case CS_CHANGE_CURSOR:
+        return change_cursor(w, c);
+    case CS_CHANGE_WATCH:
+        return change_watch(w, c);
     case CS_CHANGE_SUSPEND:
         return change_suspend(w, c);
     case CS_CHANGE_RESUME:

@@ -296,6 +296,11 @@ void cs_store_hint_merge(json_t *hints, const char *system, apr_time_t t)
     }
 }
 
+int cs_store_is_table_hint(const char *name)
+{
+    return !strncmp(name, CS_HINT_TABLE, sizeof(CS_HINT_TABLE) - 1);
+}
+
 int cs_work_notified(const cs_work_t *work)
 {
     return work->wanted > (work->seen > work->done ? work->seen : work->done);
@@ -358,16 +363,31 @@ static void fold_times(cs_work_t *own, const cs_work_t *name, apr_int64_t outsta
     }
 }
 
+/* What a name's row brings into the deal's: its table is known there. */
+static json_t *hints_of_name(const cs_work_t *name, apr_pool_t *p)
+{
+    json_t *hints = cs_json_own(json_object(), p);
+    const char *member;
+    json_t *value;
+
+    json_object_foreach(name->hints, member, value)
+    {
+        if (!cs_store_is_table_hint(member)) {
+            json_object_set(hints, member, value);
+        }
+    }
+    return hints;
+}
+
 void cs_store_fold(cs_work_t *own, const cs_work_t *name, apr_int64_t deal, apr_pool_t *p)
 {
     apr_int64_t outstanding = name->wanted > name->done ? name->wanted - name->done : 0;
     apr_int64_t unseen = unseen_of(own) + unseen_of(name);
+    json_t *value, *hints = hints_of_name(name, p);
     const char *system;
-    json_t *value, *hints;
 
     if (!own->name) {
         /* The first name of a deal brings its history along. */
-        hints = cs_json_own(json_copy(name->hints), p);
         *own = *name;
         own->hints = hints;
         own->wanted = outstanding;
@@ -383,7 +403,7 @@ void cs_store_fold(cs_work_t *own, const cs_work_t *name, apr_int64_t deal, apr_
     fold_times(own, name, outstanding);
     own->wanted += outstanding;
     own->seen = own->wanted - unseen;
-    json_object_foreach(name->hints, system, value)
+    json_object_foreach(hints, system, value)
     {
         cs_store_hint_merge(own->hints, system, json_integer_value(value));
     }
@@ -461,6 +481,27 @@ apr_status_t cs_store_deals_of_mapping(cs_store_t *store, const char *site, cons
 {
     return store->impl->deals_of_mapping(store, site, crm, digest, max, pafter, pids, pleft, p,
                                          res);
+}
+
+apr_status_t cs_store_deals_open(cs_store_t *store, const char *site, const char *crm, int max,
+                                 apr_int64_t *pafter, apr_array_header_t **pids, int *pleft,
+                                 apr_pool_t *p, cs_result_t *res)
+{
+    return store->impl->deals_open(store, site, crm, max, pafter, pids, pleft, p, res);
+}
+
+apr_status_t cs_store_watchers(cs_store_t *store, const char *site, const char *crm,
+                               const char *row, apr_int64_t after, int max,
+                               apr_array_header_t **pids, apr_pool_t *p, cs_result_t *res)
+{
+    return store->impl->watchers(store, site, crm, row, after, max, pids, p, res);
+}
+
+apr_status_t cs_store_cursor_get(cs_store_t *store, const char *site, const char *name,
+                                 const char **ptext, apr_time_t *pupdated, apr_pool_t *p,
+                                 cs_result_t *res)
+{
+    return store->impl->cursor_get(store, site, name, ptext, pupdated, p, res);
 }
 
 apr_status_t cs_store_deals_due(cs_store_t *store, const char *site, apr_time_t now, int max,

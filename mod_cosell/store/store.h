@@ -124,7 +124,7 @@ typedef enum { CS_WORK_READY = 0, CS_WORK_DEAD, CS_WORK_SUSPENDED } cs_work_stat
 #define CS_CAUSE_AGAIN CS_CAUSE "again"     /* a planned look at what waits or was refused */
 #define CS_CAUSE_SWEEP CS_CAUSE "sweep" /* a regular look */
 #define CS_CAUSE_POLL CS_CAUSE "poll"   /* a poll found a change: counts as a notice */
-/* Member of `hints` of a CRM's row that no deal knows: its table. */
+/* Member of `hints` of a CRM's row that no deal knows: its table. A deal's own row has none. */
 #define CS_HINT_TABLE "table:"
 /* First letters of the pseudo-upstreams that are brakes: nobody probes them. */
 #define CS_BRAKE "brake:"
@@ -185,8 +185,8 @@ apr_status_t cs_store_deals_of_mapping(cs_store_t *store, const char *site, cons
                                        const char *digest, int max, apr_int64_t *pafter,
                                        apr_array_header_t **pids, int *pleft, apr_pool_t *p,
                                        cs_result_t *res);
-/* Deals that may still change (new, linked), of CRM `crm` (NULL = any), by ascending id above
- * *pafter: as cs_store_deals_of_mapping(). */
+/* Deals whose sides are kept the same (new, linked), of CRM `crm` (NULL = any), by ascending id
+ * above *pafter: as cs_store_deals_of_mapping(). */
 apr_status_t cs_store_deals_open(cs_store_t *store, const char *site, const char *crm, int max,
                                  apr_int64_t *pafter, apr_array_header_t **pids, int *pleft,
                                  apr_pool_t *p, cs_result_t *res);
@@ -221,15 +221,21 @@ typedef enum {
                              A row that has nothing outstanding then is claimed at `at` all the
                              same; a row that is not there is stored: nothing is lost */
     CS_CHANGE_WORK_ADD, /* work: upsert of (site, kind, name) with wanted + 1 and due = the earlier
-                           of both; for polls, timers, next looks. It counts as seen: it is no
-                           notice. A row that was dead wakes up and keeps its problem */
+                           of both; for polls, next looks. It counts as seen: it is no notice. A
+                           row that was dead wakes up and keeps its problem. With the hint
+                           CS_CAUSE_POLL it counts as a notice in all respects; with CS_CAUSE_SWEEP
+                           it changes nothing of a row that is dead, suspended or outstanding */
+    CS_CHANGE_WORK_TIMER, /* work, value = done, at = next time: as WORK_DONE, and the row stays (or is
+                             made) with nothing outstanding, forgets why it was asked for, and is due
+                             at `at`; at once when more was asked for meanwhile */
     CS_CHANGE_SUSPEND,  /* system = upstream, result: the (site, upstream) is suspended with its
                            reason; probe at `at` */
     CS_CHANGE_RESUME,   /* system = upstream: its suspended work becomes ready and due at `at` */
     CS_CHANGE_META,     /* name, text: per-site fact ("organization"); text NULL removes */
     CS_CHANGE_CURSOR, /* name, text, at: commits with the work it produced; text NULL removes */
     CS_CHANGE_WATCH,  /* deal, system = CRM, rows = json object {"<row id>": "<table>"}: what the
-                         deal's record shows from now on instead of what it showed */
+                         deal's record shows from now on instead of what it showed. A deal that is
+                         gone shows nothing, from CHANGE_DEAL on */
     CS_CHANGE_NEXT_LOOK, /* value = id of a deal, at = its next look, 0 = none */
     CS_CHANGE_MERGE      /* deal survives, value = id of the deal that goes: its aliases, journal
                             and work are the survivor's from now on */
@@ -290,7 +296,8 @@ apr_status_t cs_store_prune(cs_store_t *store, const cs_lease_t *lease, apr_time
 typedef struct cs_store_counts_t {
     apr_int64_t deals, journal;
     apr_int64_t deliveries;                   /* notices kept, folded repeats included */
-    apr_int64_t outstanding, dead, suspended; /* work rows; outstanding = ready, timers included */
+    apr_int64_t outstanding, dead, suspended; /* work rows; outstanding = ready, but for polls and
+                                                 sweeps: they are timers */
     apr_time_t oldest;                        /* first of the oldest outstanding row; 0 = none */
     apr_int64_t bytes, wal_bytes;             /* file sizes */
 } cs_store_counts_t;

@@ -40,6 +40,15 @@ typedef struct cs_store_impl_t {
                                      const char *digest, int max, apr_int64_t *pafter,
                                      apr_array_header_t **pids, int *pleft, apr_pool_t *p,
                                      cs_result_t *res);
+    apr_status_t (*deals_open)(cs_store_t *store, const char *site, const char *crm, int max,
+                               apr_int64_t *pafter, apr_array_header_t **pids, int *pleft,
+                               apr_pool_t *p, cs_result_t *res);
+    apr_status_t (*watchers)(cs_store_t *store, const char *site, const char *crm, const char *row,
+                             apr_int64_t after, int max, apr_array_header_t **pids, apr_pool_t *p,
+                             cs_result_t *res);
+    apr_status_t (*cursor_get)(cs_store_t *store, const char *site, const char *name,
+                               const char **ptext, apr_time_t *pupdated, apr_pool_t *p,
+                               cs_result_t *res);
     apr_status_t (*deals_due)(cs_store_t *store, const char *site, apr_time_t now, int max,
                               apr_array_header_t **pids, apr_pool_t *p, cs_result_t *res);
     apr_status_t (*write)(cs_store_t *store, const cs_lease_t *lease,
@@ -104,6 +113,8 @@ const char *cs_store_fs_refused(unsigned long magic, const char *type);
 /* 1 for file systems that forget everything at power-off. */
 int cs_store_fs_volatile(unsigned long magic);
 
+/* 1 for the members of `hints` that name a table. */
+int cs_store_is_table_hint(const char *name);
 /* The hint of one system becomes at least `t`; 0 is no hint. */
 void cs_store_hint_merge(json_t *hints, const char *system, apr_time_t t);
 /* Removes the causes of a row that has notices nobody has worked on. */

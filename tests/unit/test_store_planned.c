@@ -345,6 +345,7 @@ static void test_older_schema_is_raised(void **state)
     cs_store_close(s->store);
     tamper(db_of(s), "DROP INDEX deal_next; ALTER TABLE work DROP COLUMN seen; ALTER TABLE deal DROP COLUMN planned;"
                      "ALTER TABLE deal DROP COLUMN crossed; ALTER TABLE deal DROP COLUMN crossed_since;"
+                     "ALTER TABLE deal DROP COLUMN posted; DROP TABLE watch;"
                      "UPDATE meta SET text='1.0' WHERE name='schema'");
     store = open_store(s->cfg, CS_STORE_WRITER, p);
     assert_ok(cs_store_check(store, p, NULL)); /* opening is enough */
