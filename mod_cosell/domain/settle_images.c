@@ -165,7 +165,7 @@ static void settle_written(cs_settling_t *s, const cs_line_t *line, const cs_lin
 static void settle_taken(cs_settling_t *s, const cs_line_t *line, const cs_line_view_t *view)
 {
     const cs_record_t *row = created(s);
-    json_t *crm = view->crm;
+    json_t *crm = view->crm, *note;
     const char *rest = view->rest;
     cs_side_t back;
 
@@ -191,7 +191,15 @@ static void settle_taken(cs_settling_t *s, const cs_line_t *line, const cs_line_
         keep_image(s, view);
         return;
     }
+    note = view->verdict == CS_VERDICT_EQUAL
+               ? NULL
+               : cs_json_get(cs_json_get(s->deal->images, view->line), "refused");
+    /* What somebody wrote there instead makes the refused value no other. */
+    note = json_equal(cs_json_get(note, "pc"), view->pc) ? json_incref(note) : NULL;
     learn_image(s, view->line, view->pc, crm, rest);
+    if (note) {
+        json_object_set_new(cs_json_get(s->deal->images, view->line), "refused", note);
+    }
 }
 
 /* A row was made without it, for now: the line is not new at the next look. */

@@ -181,6 +181,26 @@ static void test_enforced_after_a_refusal(void **state)
     assert_json(w, cs_json_get(w->row, "msft_referralprogram"), "\"Spring\"");
 }
 
+/* What somebody writes in its place makes the refused value no other; once both sides show it, it was refused no more. */
+static void test_filled_after_a_refusal(void **state)
+{
+    static const char *const changes[] = {LINES "program/direction", "\"to_crm\"", NULL};
+    deal_world_t *w = deal_world(*state, changes);
+    refuse_t will;
+
+    refuse_init(&will, w->p);
+    json_object_set_new(will.refuses, "msft_referralprogram", json_string("a forbidden word"));
+    deal_set(w, "/referralProgram", "\"Spring\"");
+    look_at_will(w, &will, 0);
+    deal_edit(w, "msft_referralprogram", "\"By hand\"");
+    look_at_will(w, &will, 0);
+    assert_verdict(w, "program", CS_VERDICT_ONE_WAY);
+    assert_json(w, cs_json_get(cs_json_get(cs_json_get(w->deal.images, "program"), "refused"), "pc"), "\"Spring\"");
+    deal_edit(w, "msft_referralprogram", "\"Spring\"");
+    look_at_will(w, &will, 0);
+    assert_null(cs_json_get(cs_json_get(w->deal.images, "program"), "refused"));
+}
+
 /* A name that is emptied does not come back with its mark. */
 static void test_mark_of_nothing(void **state)
 {
@@ -358,6 +378,7 @@ int main(void)
         UNIT_TEST(test_told_and_not_shown),
         UNIT_TEST(test_enforced_and_not_shown),
         UNIT_TEST(test_enforced_after_a_refusal),
+        UNIT_TEST(test_filled_after_a_refusal),
         UNIT_TEST(test_mark_of_nothing),
         UNIT_TEST(test_hidden_after_a_crash),
         UNIT_TEST(test_held_after_a_crash),
