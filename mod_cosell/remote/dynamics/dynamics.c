@@ -230,5 +230,5 @@ static const char *link_of(const cs_crm_config_t *cfg, const char *table, const 
 
 const cs_crm_impl_t cs_dynamics_impl = {
     "dynamics365", create, whoami,  cs_dyn_read,     cs_dyn_find,
-    cs_dyn_write,  check,  link_of, cs_dyn_describe,
+    cs_dyn_write,  check,  link_of, cs_dyn_describe, cs_dyn_notice, cs_dyn_changes,
 };
