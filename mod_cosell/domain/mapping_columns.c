@@ -299,6 +299,9 @@ void cs_load_columns(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *record
         }
     }
     add_cond(&r, kind->from_crm_when);
+    for (i = 0; i < kind->asked_kinds->nelts; i++) {
+        add_cond(&r, APR_ARRAY_IDX(kind->asked_kinds, i, cs_asked_kind_t).when);
+    }
     add_set(&r, kind->from_pc_set);
     add_told(&r, &kind->tell);
     add_state(&r, kind);

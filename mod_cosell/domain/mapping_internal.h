@@ -313,6 +313,18 @@ typedef struct cs_becomes_t {
     int qualify; /* accepted at Partner Center: "qualify"; 0 = "tell-seller" */
 } cs_becomes_t;
 
+/* "from_crm.kind": what a record asks for, the first whose condition holds. */
+typedef struct cs_asked_kind_t {
+    const char *word; /* "co-sell", "partner-led", "private" */
+    const cs_cond_t *when;
+} cs_asked_kind_t;
+
+/* "from_crm.set": what a referral made of a record starts with. */
+typedef struct cs_start_t {
+    const cs_pc_path_t *path;
+    const json_t *value;
+} cs_start_t;
+
 struct cs_mapping_kind_t {
     const cs_mapping_t *mapping;
     const char *name;
@@ -323,6 +335,9 @@ struct cs_mapping_kind_t {
     const cs_cond_t *from_crm_when;  /* NULL = none */
     const cs_cond_t *opt_in;         /* the part of from_crm_when that asks @sync; NULL = none */
     int pauses;                      /* "opt_out": "pause" */
+    apr_interval_time_t quiet;       /* since the last edit, before a referral is made */
+    apr_array_header_t *asked_kinds; /* cs_asked_kind_t */
+    apr_array_header_t *starts;      /* cs_start_t */
     int leads;                       /* takes leads: its "when" asks for their kinds */
     const cs_owner_t *owner;         /* NULL = the caller owns what it makes */
     const cs_match_t *match;         /* NULL = existing records are not looked for */
@@ -346,6 +361,7 @@ struct cs_mapping_t {
     apr_array_header_t *kinds; /* cs_mapping_kind_t * */
     apr_array_header_t *finds; /* const cs_find_t *: all of "find" */
     apr_array_header_t *tables; /* const char *: what it uses, sorted */
+    apr_array_header_t *watched; /* cs_watched_t */
     const struct cs_sources_t *sources; /* where its members stand (mapping_overlay.c) */
 };
 
@@ -501,6 +517,8 @@ void cs_load_columns(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *record
 
 /* mapping_metadata.c: fills the mapping's tables. */
 void cs_load_tables(cs_load_t *l);
+/* mapping_watch.c: fills watched; of a mapping without mistakes. */
+void cs_load_watched(cs_load_t *l);
 
 /* ---- what is known of referrals (mapping.c) ---- */
 

@@ -9,6 +9,7 @@
 #define STATUS_MAX 100 /* a text column nobody sized */
 #define AUDIT_MAX 2000
 #define AUDIT_KEEP 30
+#define QUIET apr_time_from_sec(90)
 
 static const cs_member_t from_pc_members[] = {{"when", CS_J_OBJECT | CS_J_BOOL, NULL},
                                               {"set", CS_J_OBJECT, NULL},
@@ -65,13 +66,16 @@ static const cs_cond_t *find_opt_in(const cs_cond_t *cond)
     return NULL;
 }
 
-/* Rules for creating referrals: kept in shape, applied by a later version. */
-static void check_created_kinds(cs_load_t *l, const json_t *kinds, const char *ptr)
+/* What a record asks for, top-down. */
+static void load_asked_kinds(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *kinds,
+                             const char *ptr)
 {
-    static const cs_member_t words[] = {{"co-sell", CS_J_OBJECT | CS_J_BOOL, NULL},
-                                        {"partner-led", CS_J_OBJECT | CS_J_BOOL, NULL},
-                                        {"private", CS_J_OBJECT | CS_J_BOOL, NULL},
-                                        {NULL, 0, NULL}};
+    static const cs_member_t words[] = {
+        {"co-sell", CS_J_OBJECT | CS_J_BOOL, NULL},
+        {"partner-led", CS_J_OBJECT | CS_J_BOOL, NULL},
+        {"private", CS_J_OBJECT | CS_J_BOOL, NULL},
+        {"p2p", CS_J_OBJECT | CS_J_BOOL, "inviting another partner from the CRM is"},
+        {NULL, 0, NULL}};
     size_t i;
     json_t *item, *value;
     const char *key;
@@ -79,27 +83,39 @@ static void check_created_kinds(cs_load_t *l, const json_t *kinds, const char *p
     json_array_foreach((json_t *)kinds, i, item) {
         const char *at = cs_load_ptr_at(l, ptr, i);
 
-        if (cs_load_members(l, item, at, words)) {
-            json_object_foreach(item, key, value) {
-                cs_load_cond(l, value, cs_load_ptr(l, at, key));
+        if (!cs_load_members(l, item, at, words)) {
+            continue;
+        }
+        json_object_foreach(item, key, value) {
+            cs_asked_kind_t *asked;
+
+            if (strcmp(key, "$comment")) {
+                asked = &APR_ARRAY_PUSH(kind->asked_kinds, cs_asked_kind_t);
+                asked->word = apr_pstrdup(l->p, key);
+                asked->when = cs_load_cond(l, value, cs_load_ptr(l, at, key));
             }
         }
     }
 }
 
-static void check_created_set(cs_load_t *l, const json_t *set, const char *ptr)
+static void load_starts(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *set, const char *ptr)
 {
     const char *key;
     json_t *value;
 
     json_object_foreach((json_t *)set, key, value) {
-        if (strcmp(key, "$comment")) {
-            const char *at = cs_load_ptr(l, ptr, key);
+        const char *at = cs_load_ptr(l, ptr, key);
+        const cs_pc_path_t *path = strcmp(key, "$comment") ? cs_load_path(l, key, at) : NULL;
 
-            if (cs_load_path(l, key, at) && (json_is_object(value) || json_is_array(value))) {
-                cs_load_error(l, at, "%s is no constant; allowed: a text, a number, true, false",
-                              cs_json_print(value, l->p));
-            }
+        if (path && (json_is_object(value) || json_is_array(value))) {
+            cs_load_error(l, at, "%s is no constant; allowed: a text, a number, true, false",
+                          cs_json_print(value, l->p));
+        }
+        else if (path && !json_is_null(value)) {
+            cs_start_t *start = &APR_ARRAY_PUSH(kind->starts, cs_start_t);
+
+            start->path = path;
+            start->value = value;
         }
     }
 }
@@ -110,7 +126,6 @@ static void load_from_crm(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *j
     static const char *const opt_outs[] = {"pause", "ignore", NULL};
     static const char *const gones[] = {"hold", NULL};
     const json_t *when = cs_json_get(json, "when");
-    apr_interval_time_t quiet;
 
     if (!json) {
         return;
@@ -119,7 +134,8 @@ static void load_from_crm(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *j
     if (when) {
         kind->from_crm_when = cs_load_cond(l, when, cs_load_ptr(l, ptr, "when"));
     }
-    if (cs_json_str(json, "quiet") && cs_interval_parse(&quiet, cs_json_str(json, "quiet"), "s")) {
+    if (cs_json_str(json, "quiet") &&
+        cs_interval_parse(&kind->quiet, cs_json_str(json, "quiet"), "s")) {
         cs_load_error(l, cs_load_ptr(l, ptr, "quiet"),
                       "\"%s\" is no time; allowed: \"90s\", \"5m\", \"12h\", \"7d\"",
                       cs_json_str(json, "quiet"));
@@ -127,10 +143,10 @@ static void load_from_crm(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *j
     kind->pauses = cs_load_word(l, json, ptr, "opt_out", opt_outs, 0) == 0;
     cs_load_word(l, json, ptr, "gone", gones, 0);
     if (json_is_array(cs_json_get(json, "kind"))) {
-        check_created_kinds(l, cs_json_get(json, "kind"), cs_load_ptr(l, ptr, "kind"));
+        load_asked_kinds(l, kind, cs_json_get(json, "kind"), cs_load_ptr(l, ptr, "kind"));
     }
     if (json_is_object(cs_json_get(json, "set"))) {
-        check_created_set(l, cs_json_get(json, "set"), cs_load_ptr(l, ptr, "set"));
+        load_starts(l, kind, cs_json_get(json, "set"), cs_load_ptr(l, ptr, "set"));
     }
     kind->opt_in = find_opt_in(kind->from_crm_when);
 }
@@ -320,6 +336,9 @@ static cs_mapping_kind_t *make_kind(cs_load_t *l, const char *name)
     kind->hear = apr_array_make(l->p, 8, sizeof(cs_hear_t));
     kind->show = apr_array_make(l->p, 8, sizeof(cs_show_t));
     kind->from_pc_set = apr_array_make(l->p, 1, sizeof(cs_set_t));
+    kind->asked_kinds = apr_array_make(l->p, 3, sizeof(cs_asked_kind_t));
+    kind->starts = apr_array_make(l->p, 3, sizeof(cs_start_t));
+    kind->quiet = QUIET;
     kind->state_columns = apr_array_make(l->p, 4, sizeof(const char *));
     return kind;
 }

@@ -340,6 +340,9 @@ static void load_root(cs_load_t *l, json_t *root, const char *crm)
         }
     }
     cs_load_tables(l);
+    if (l->errors->nelts == 0) {
+        cs_load_watched(l);
+    }
 }
 
 apr_status_t cs_mapping_parse(cs_mapping_t **pmapping, const char *text, apr_size_t len,

@@ -1,4 +1,5 @@
-/* domain/reconcile_meet.c: a referral without a record yet: whose is it? (deals 1, 4) */
+/* domain/reconcile_meet.c: a referral without a record yet: whose is it? And a record without a deal:
+ * is it worth one? (deals 1, 3, 4) */
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
@@ -169,5 +170,74 @@ apr_status_t cs_reconcile_meet(cs_meeting_t *meeting, const cs_look_t *look, apr
     meeting->match = linked ? NULL : match_of(look, kind, p);
     meeting->why =
         linked ? "externalReferenceId names a record" : "no record carries this referral";
+    return APR_SUCCESS;
+}
+
+/* ---- a record that no deal knows ---- */
+
+static const char *asks_words(const cs_mapping_t *mapping, const char *table, apr_pool_t *p)
+{
+    int i;
+
+    for (i = 0; i < mapping->kinds->nelts; i++) {
+        const cs_mapping_kind_t *kind = APR_ARRAY_IDX(mapping->kinds, i, cs_mapping_kind_t *);
+
+        if (!strcmp(kind->table, table) && kind->from_crm_when) {
+            return apr_psprintf(p, "a referral is made of it only when %s",
+                                kind->from_crm_when->text);
+        }
+    }
+    return apr_psprintf(p, "no record kind makes referrals of the table %s", table);
+}
+
+static void meet_opted_in(cs_meeting_t *meeting, const cs_look_t *look,
+                          const cs_mapping_kind_t *kind, const char *text, apr_pool_t *p)
+{
+    meeting->kind = kind->name;
+    meeting->table = kind->table;
+    if (cs_state_of_row(kind, look->record->row) > 0) {
+        refuse_meeting(meeting, CS_MEET_IGNORE,
+                       "the record is closed in the CRM: no referral is made of it");
+        return;
+    }
+    meeting->what = CS_MEET_CREATE;
+    meeting->record_id = apr_pstrdup(p, look->record->id);
+    meeting->why = text ? apr_psprintf(p, "opted in; \"%s\" in %s is no referral id and is replaced",
+                                       text, kind->tell.id)
+                        : "opted in, and it has no referral yet";
+}
+
+apr_status_t cs_reconcile_meet_record(cs_meeting_t *meeting, const cs_look_t *look,
+                                      const char *table, apr_pool_t *p, cs_result_t *res)
+{
+    const cs_mapping_kind_t *any = cs_mapping_kind_of_table(look->mapping, table), *kind;
+    const char *text, *referral;
+
+    memset(meeting, 0, sizeof(*meeting));
+    if (!look->record) {
+        return cs_result_set(res, p, APR_EINVAL, CS_CLASS_REFUSED, "deal:no record",
+                             "a record is met by its row, and none was read");
+    }
+    if (!any) {
+        refuse_meeting(meeting, CS_MEET_IGNORE,
+                       apr_psprintf(p, "no record kind of the mapping has the table %s", table));
+        return APR_SUCCESS;
+    }
+    kind = cs_mapping_route_row(look->mapping, table, look->record->row, p);
+    text = cs_mapping_named_referral(kind ? kind : any, look->record->row);
+    referral = row_id_of(text, p);
+    if (referral) {
+        meeting->what = CS_MEET_LINK;
+        meeting->kind = (kind ? kind : any)->name;
+        meeting->table = any->table;
+        meeting->record_id = referral;
+        meeting->why = "the record names a referral";
+    }
+    else if (!kind) {
+        refuse_meeting(meeting, CS_MEET_IGNORE, asks_words(look->mapping, table, p));
+    }
+    else {
+        meet_opted_in(meeting, look, kind, text, p);
+    }
     return APR_SUCCESS;
 }
