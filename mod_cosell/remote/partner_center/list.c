@@ -21,6 +21,13 @@ static int hex_of(char c)
     return c >= '0' && c <= '9' ? c - '0' : apr_tolower(c) - 'a' + 10;
 }
 
+static int is_plain(const char *text, const char *end)
+{
+    for (; text < end && (unsigned char)*text >= 0x20; text++)
+        ;
+    return text == end;
+}
+
 /* The link's host and path are known to be wrong at times: only its token is taken. NULL when it
  * has none. */
 static const char *skiptoken_of(const char *link, apr_pool_t *p)
@@ -53,7 +60,7 @@ static const char *skiptoken_of(const char *link, apr_pool_t *p)
         }
     }
     *to = '\0';
-    return *out ? out : NULL;
+    return *out && is_plain(out, to) ? out : NULL;
 }
 
 static const char *skip_query(const char *skip, apr_pool_t *p)
