@@ -685,6 +685,273 @@ static void test_list_follows_pages_by_token(void **state)
     expect(&reads[0].result, CS_CLASS_RETRY, "pc:answer");
 }
 
+/* ---- changing and making referrals ---- */
+
+/* A referral made in the portal; its id, and its eTag in *petag. */
+static const char *portal_referral(const char *body, const char **petag, apr_pool_t *p)
+{
+    const json_t *made = control(&pc_sim, "POST", "referrals?silent=1", body, p);
+
+    if (petag) {
+        *petag = cs_json_str(made, "eTag");
+    }
+    return cs_json_str(made, "id");
+}
+
+static cs_pc_write_t patch_one(rig_t *r, const char *id, const char *etag, const char *ops)
+{
+    cs_pc_write_t write = {.id = id, .guard = etag};
+    json_t *body = NULL;
+
+    assert_ok(cs_json_parse(&body, ops, strlen(ops), NULL, r->p, NULL));
+    write.body = cs_json_own(body, r->p);
+    assert_ok(cs_pc_patch(r->pc, &write, 1, 0, r->p));
+    return write;
+}
+
+static cs_pc_write_t post_one(rig_t *r, const char *reference, const char *more)
+{
+    cs_pc_write_t write = {0};
+    json_t *body = NULL;
+    const char *text = apr_psprintf(
+        r->p,
+        "{\"name\":\"made here\",\"type\":\"Independent\",\"externalReferenceId\":\"%s\","
+        "\"customerProfile\":{\"name\":\"C\"},\"details\":{\"dealValue\":5,\"currency\":\"USD\"},"
+        "\"consent\":{\"consentToShareReferralWithMicrosoftSellers\":true}%s}",
+        reference, more);
+
+    assert_ok(cs_json_parse(&body, text, strlen(text), NULL, r->p, NULL));
+    write.body = cs_json_own(body, r->p);
+    assert_ok(cs_pc_post(r->pc, &write, 1, 0, r->p));
+    return write;
+}
+
+static cs_pc_read_t find_one(rig_t *r, const char *reference)
+{
+    cs_pc_read_t read = {.id = reference};
+
+    assert_ok(cs_pc_find(r->pc, &read, 1, cs_time_now() - 3600 * SEC, 0, r->p));
+    return read;
+}
+
+/* How many referrals there really are with this reference. */
+static int made_with(const char *reference, apr_pool_t *p)
+{
+    const json_t *all_of_them = control(&pc_sim, "GET", "referrals", NULL, p), *one;
+    size_t i;
+    int n = 0;
+
+    json_array_foreach((json_t *)all_of_them, i, one) {
+        const char *theirs = cs_json_str(one, "externalReferenceId");
+
+        n += theirs && !strcmp(theirs, reference);
+    }
+    return n;
+}
+
+static void test_a_referral_is_changed_under_guard(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    const char *etag, *id = portal_referral("{\"kind\":\"co-sell\"}", &etag, p);
+    cs_pc_write_t w =
+        patch_one(r, id, etag,
+                  "[{\"op\":\"replace\",\"path\":\"/details/"
+                  "dealValue\",\"value\":{\"$number\":\"60000.50\"}},"
+                  "{\"op\":\"replace\",\"path\":\"/details/notes\",\"value\":\"\\u20ac\"}]");
+
+    expect(&w.result, CS_CLASS_OK, NULL);
+    assert_string_not_equal(w.card->etag, etag);
+    assert_int_equal(w.calls, 1);
+    assert_string_equal(cs_json_print(cs_json_pointer(w.card->doc, "/details/dealValue"), p),
+                        "60000.5");
+    /* somebody was faster */
+    w = patch_one(r, id, etag, "[{\"op\":\"replace\",\"path\":\"/salesStage\",\"value\":\"40\"}]");
+    expect(&w.result, CS_CLASS_CONFLICT, "pc:preconditionFailed");
+    assert_has(w.result.said, "Etag value did not Match");
+    assert_null(w.result.blames);
+    assert_null(w.card);
+}
+
+static void test_a_change_is_refused_with_the_member_named(void **state)
+{
+    static const struct {
+        const char *path, *value, *blames;
+    } table[] = {
+        {"/name", "\"B\"", "/name"},
+        {"/details/currency", "\"dollars\"", "/details/currency"},
+        {"/details/closingDateTime", "\"soon\"", "/details/closingDateTime"},
+        {"/consent/consentToShareReferralWithMicrosoftSellers", "false",
+         "/consent/consentToShareReferralWithMicrosoftSellers"},
+        {"/status", "\"New\"", "/status"},
+        {"/details/requirements/solutions", "7", "/details/requirements/solutions"},
+    };
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    const char *etag, *id = portal_referral("{\"kind\":\"co-sell\"}", &etag, p);
+    cs_pc_write_t w;
+
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        w = patch_one(r, id, etag,
+                      apr_psprintf(p, "[{\"op\":\"replace\",\"path\":\"%s\",\"value\":%s}]",
+                                   table[i].path, table[i].value));
+        expect(&w.result, CS_CLASS_DATA, "pc:invalidRequest");
+        assert_string_equal(w.result.blames, table[i].blames);
+        assert_non_null(w.result.said);
+    }
+    w = patch_one(r, NOBODY, etag,
+                  "[{\"op\":\"replace\",\"path\":\"/salesStage\",\"value\":\"1\"}]");
+    expect(&w.result, CS_CLASS_GONE, "pc:itemNotFound");
+    /* Microsoft's card is nobody's here, and the site goes on */
+    id = portal_referral("{\"organizationId\":\"msft\"}", &etag, p);
+    w = patch_one(r, id, etag, "[{\"op\":\"replace\",\"path\":\"/salesStage\",\"value\":\"1\"}]");
+    expect(&w.result, CS_CLASS_REFUSED, "pc:accessDenied");
+    id = portal_referral("{\"status\":\"Closed\"}", &etag, p);
+    w = patch_one(r, id, etag, "[{\"op\":\"replace\",\"path\":\"/salesStage\",\"value\":\"1\"}]");
+    expect(&w.result, CS_CLASS_DATA, "pc:invalidRequest");
+}
+
+static void test_a_referral_is_made_and_connected(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    cs_pc_write_t w = post_one(r, "live-made", ""), second;
+    cs_pc_read_t found = find_one(r, "LIVE-made"), list;
+
+    expect(&w.result, CS_CLASS_OK, NULL);
+    assert_string_equal(cs_json_str(w.card->doc, "status"), "Active");
+    assert_non_null(w.card->etag);
+    expect(&found.result, CS_CLASS_OK, NULL);
+    assert_string_equal(found.card->id, w.card->id);
+    second = post_one(
+        r, "live-made",
+        apr_psprintf(p,
+                     ",\"engagementId\":\"%s\",\"target\":[{\"type\":\"BusinessProfileLocation\","
+                     "\"id\":\"msft\"}]",
+                     w.card->engagement_id));
+    expect(&second.result, CS_CLASS_OK, NULL);
+    assert_string_equal(second.card->organization_id, "msft");
+    list = (cs_pc_read_t){.id = w.card->engagement_id};
+    assert_ok(cs_pc_list_engagement(r->pc, &list, 1, 0, p));
+    assert_int_equal(list.cards->nelts, 2);
+    /* it is not taken for ours */
+    found = find_one(r, "live-made");
+    assert_string_equal(found.card->id, w.card->id);
+    control(&pc_sim, "POST", "options", "{\"CreateStatus\":201}", p);
+    w = post_one(r, "live-201", "");
+    control(&pc_sim, "POST", "options", "{\"CreateStatus\":200}", p);
+    expect(&w.result, CS_CLASS_OK, NULL);
+    w = post_one(r, "live-bad", ",\"qualification\":\"Perfect\"");
+    expect(&w.result, CS_CLASS_DATA, "pc:invalidRequest");
+    assert_string_equal(w.result.blames, "/qualification");
+}
+
+/* Each of these leaves one referral behind or none, and the client never says which. */
+static void test_a_post_without_answer_is_unknown_and_never_sent_twice(void **state)
+{
+    static const struct {
+        const char *fault;
+        int made;
+    } table[] = {{"drop-after-commit", 1}, {"reset-after", 1}, {"truncate", 1},
+                 {"reset-before", 0},      {"status", 0},      {"html", 0}};
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+
+    for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        const char *reference = apr_psprintf(p, "live-lost-%s", table[i].fault);
+        cs_pc_read_t read = get_one(r, CARD);
+        cs_pc_write_t w;
+
+        /* The connection is a kept one: libcurl would like to try again on a fresh one. */
+        expect(&read.result, CS_CLASS_OK, NULL);
+        fault(&pc_sim,
+              apr_psprintf(
+                  p, "{\"method\":\"POST\",\"path\":\"referrals\",\"fault\":\"%s\",\"times\":1}",
+                  table[i].fault),
+              p);
+        control(&pc_sim, "DELETE", "requests", NULL, p);
+        w = post_one(r, reference, "");
+        expect(&w.result, CS_CLASS_UNKNOWN, NULL);
+        assert_null(w.card);
+        assert_int_equal(seen(&pc_sim, "POST", "/v1.0/", p), 1);
+        assert_int_equal(made_with(reference, p), table[i].made);
+        read = find_one(r, reference);
+        expect(&read.result, CS_CLASS_OK, NULL);
+        assert_int_equal(read.card != NULL, table[i].made);
+    }
+}
+
+static void test_a_post_answered_401_is_made_once(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    cs_pc_read_t read = get_one(r, CARD);
+    cs_pc_write_t w;
+
+    expect(&read.result, CS_CLASS_OK, NULL);
+    control(&pc_sim, "POST", "tokens", "{\"revoke\":\"access\"}", p);
+    w = post_one(r, "live-401", "");
+    expect(&w.result, CS_CLASS_OK, NULL);
+    assert_int_equal(w.calls, 2);
+    assert_int_equal(made_with("live-401", p), 1);
+}
+
+/* The list may be late: missing means nothing until it has caught up. */
+static void test_find_sees_what_the_list_shows(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    cs_pc_read_t found;
+    cs_pc_write_t w;
+
+    control(&pc_sim, "POST", "lag", "{\"list_seconds\":2700}", p);
+    w = post_one(r, "live-late", "");
+    expect(&w.result, CS_CLASS_OK, NULL);
+    found = find_one(r, "live-late");
+    expect(&found.result, CS_CLASS_OK, NULL);
+    assert_null(found.card);
+    found = get_one(r, w.card->id);
+    expect(&found.result, CS_CLASS_OK, NULL);
+    control(&pc_sim, "POST", "clock", "{\"advance\":2701}", p);
+    found = find_one(r, "live-late");
+    control(&pc_sim, "POST", "clock", "{\"offset\":0}", p);
+    control(&pc_sim, "POST", "lag", "{\"list_seconds\":0}", p);
+    expect(&found.result, CS_CLASS_OK, NULL);
+    assert_string_equal(found.card->id, w.card->id);
+}
+
+static void test_changes_come_newest_first(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_pc(p, 1);
+    cs_pc_page_t page = {0};
+    const char *ids[5];
+    apr_time_t last = 0;
+    int i, n = 0;
+
+    for (i = 0; i < 5; i++) {
+        ids[i] = portal_referral("{}", NULL, p);
+    }
+    control(&pc_sim, "PATCH", apr_pstrcat(p, "referrals/", ids[2], NULL), "{\"salesStage\":\"80\"}",
+            p);
+    control(&pc_sim, "POST", "options", "{\"PageMax\":2}", p);
+    do {
+        page.skip = page.next;
+        assert_ok(cs_pc_list_changed(r->pc, &page, 0, p));
+        for (i = 0; i < page.cards->nelts; i++, n++) {
+            const cs_card_t *card = APR_ARRAY_IDX(page.cards, i, cs_card_t *);
+
+            assert_true(!last || card->updated <= last);
+            last = card->updated;
+            if (n < 2) {
+                assert_string_equal(card->id, ids[n ? 4 : 2]);
+            }
+        }
+    } while (page.next);
+    control(&pc_sim, "POST", "options", "{\"PageMax\":100}", p);
+    assert_int_equal(n, (int)json_array_size(control(&pc_sim, "GET", "referrals", NULL, p)));
+}
+
 /* ---- transport ---- */
 
 static cs_http_request_t plain(const char *url)
@@ -1841,6 +2108,13 @@ int main(void)
         LIVE_TEST(test_unreadable_answers_are_retried),
         LIVE_TEST(test_deadline_ends_a_slow_call),
         LIVE_TEST(test_list_follows_pages_by_token),
+        LIVE_TEST(test_a_referral_is_changed_under_guard),
+        LIVE_TEST(test_a_change_is_refused_with_the_member_named),
+        LIVE_TEST(test_a_referral_is_made_and_connected),
+        LIVE_TEST(test_a_post_without_answer_is_unknown_and_never_sent_twice),
+        LIVE_TEST(test_a_post_answered_401_is_made_once),
+        LIVE_TEST(test_find_sees_what_the_list_shows),
+        LIVE_TEST(test_changes_come_newest_first),
         LIVE_TEST(test_addresses_nobody_configured_are_not_called),
         LIVE_TEST(test_redirects_are_not_followed),
         LIVE_TEST(test_answer_is_bounded),
