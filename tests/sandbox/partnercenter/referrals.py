@@ -242,23 +242,17 @@ class Referrals:
     def create(self, req):
         body = self._json(req)
         options = self.sim.options
-        rules.check_create(body, options["CreateChecks"] == "portal")
+        rules.check_create(body, options["CreateChecks"] == "portal", options["IntentRequired"])
         document = {name: value for name, value in body.items() if name not in FIXED and not name.startswith("@")}
         if "dealValue" in document["details"] and document["details"]["dealValue"] is not None:
             document["details"] = {**document["details"],
                                    "dealValue": rules.money(document["details"]["dealValue"], "details/dealValue")}
         document = self._connected(body, document) if body.get("engagementId") else self._own(document)
         self.save(document, created=True, moment=document["createdDateTime"])
-        if options["AutoConnected"] and not body.get("engagementId") and self._asks_microsoft(document):
+        if options["AutoConnected"] and not body.get("engagementId") and rules.asks_microsoft(document):
             self.save(self.microsoft_card(document), created=True)
         status = options["CreateStatus"]
         return self._whole(status, document, {"Location": HOST + ROOT + "/" + document["id"]} if status == 201 else None)
-
-    @staticmethod
-    def _asks_microsoft(document):
-        code = (document.get("inviteContext") or {}).get("assistanceRequestCode")
-        return code not in (None, "Unknown") and (document.get("consent") or {}).get(
-            "consentToShareReferralWithMicrosoftSellers")
 
     def _own(self, document):
         now = self._moment()
@@ -276,9 +270,13 @@ class Referrals:
         target = next((t.get("id") for t in document.get("target") or () if isinstance(t, dict)), None)
         if not target:
             raise refuse(400, "A connected referral needs a target.", "target", "990042")
+        microsoft = target.lower() == "msft"
+        if microsoft:
+            own = next((r for r in first if r["organizationId"] == self.organization_id), first[0])
+            rules.check_connected(own, document, any(r["organizationId"] == "msft" for r in first),
+                                  self.sim.options["ConnectedAgain"], self.sim.options["ConnectedNeedsConsent"])
         now = self._moment()
         document = {**self._blank(now), **document, "engagementId": engagement}
-        microsoft = target.lower() == "msft"
         document.update(organizationId="msft" if microsoft else target,
                         organizationName="Microsoft" if microsoft else "Partner " + target[:8], status="New",
                         substatus="Pending", direction="Incoming", acceptedDateTime=None, createdVia="API",
@@ -325,7 +323,7 @@ class Referrals:
     def patch(self, req):
         before = self._writable(req)
         operations = self._json(req)
-        after = rules.apply(before, operations, self.sim.options["PatchName"])
+        after = rules.apply(before, operations, self.sim.options["PatchName"], self.sim.options["ZeroDealValue"])
         if self.sim.options["FrozenWhenShared"]:
             rules.check_frozen(before, after)
         rules.check_transition(before, after)

@@ -95,7 +95,7 @@ CHECKS = {
 }
 
 
-def apply(document, operations, allow_name):
+def apply(document, operations, allow_name, allow_zero=False):
     """The document after a JSON Patch, all of it or none; the original stays as it is."""
     if not isinstance(operations, list) or not operations:
         raise refuse(400, "The request body must be a JSON Patch document with at least one operation.", "body", "990010")
@@ -111,6 +111,8 @@ def apply(document, operations, allow_name):
             raise refuse(400, "The path '%s' does not exist and cannot be replaced." % path, path, "990014")
         check = CHECKS.get(path)
         value = check(operation["value"], path) if check else operation["value"]
+        if path == "/details/dealValue" and not value and not allow_zero:
+            raise refuse(400, "The value of %s must be greater than zero." % path, path, "990015")
         document = put_at(document, path[1:].split("/"), value, path)
     return document
 
@@ -159,7 +161,20 @@ def check_frozen(before, after):
                      "/customerProfile/team", "990024")
 
 
-def check_create(body, portal):
+def has_intent(details):
+    further = (details.get("requirements") or {}).get("additionalRequirements") or {}
+    return any(isinstance(a, dict) and a.get("type") == "CustomerMarketplaceIntent" and a.get("id")
+               for a in further.get("attributes") or [])
+
+
+def asks_microsoft(body):
+    """Help is asked for and the deal shared: co-sell."""
+    code = (body.get("inviteContext") or {}).get("assistanceRequestCode")
+    return code not in (None, "Unknown") and bool(
+        (body.get("consent") or {}).get("consentToShareReferralWithMicrosoftSellers"))
+
+
+def check_create(body, portal, intent=False):
     if not isinstance(body, dict):
         raise refuse(400, "The request body must be a referral.", "body", "990030")
     for name in ("type", "customerProfile", "consent", "details"):
@@ -180,6 +195,9 @@ def check_create(body, portal):
     requirements = details.get("requirements") or {}
     items(requirements.get("solutions") or [], "details/requirements/solutions")
     items(body.get("team") or [], "team")
+    if (portal or intent) and not has_intent(details):
+        raise refuse(400, "The attribute CustomerMarketplaceIntent is required.",
+                     "details/requirements/additionalRequirements/attributes", "990035")
     if portal:
         check_portal(body)
 
@@ -199,10 +217,24 @@ def check_portal(body):
     for target, value in wanted:
         if not value:
             raise refuse(400, "%s is required." % target, target, "990033")
-    for member in body["team"]:
+    check_people(body["team"], "team")
+    if asks_microsoft(body):
+        if not customer.get("team"):
+            raise refuse(400, "A customer contact is required when help is requested.", "customerProfile/team", "990036")
+        check_people(customer["team"], "customerProfile/team")
+
+
+def check_people(members, target):
+    for member in members:
         if not all(member.get(name) for name in ("firstName", "lastName", "phoneNumber", "email")):
-            raise refuse(400, "A team member needs first name, last name, phone number and email.", "team", "990034")
-    attributes = (details["requirements"].get("additionalRequirements") or {}).get("attributes") or []
-    if not any(isinstance(a, dict) and a.get("type") == "CustomerMarketplaceIntent" for a in attributes):
-        raise refuse(400, "The attribute CustomerMarketplaceIntent is required.",
-                     "details/requirements/additionalRequirements/attributes", "990035")
+            raise refuse(400, "A member of %s needs first name, last name, phone number and email." % target, target,
+                         "990034")
+
+
+def check_connected(first, document, known, again, consent):
+    """The second half of a deal shared with Microsoft: `known` = Microsoft has its card already."""
+    share = "consentToShareReferralWithMicrosoftSellers"
+    if consent and not all((d.get("consent") or {}).get(share) for d in (first, document)):
+        raise refuse(400, "The referral is not shared with Microsoft.", "consent/" + share, "990037")
+    if known and again == "refuse":
+        raise refuse(409, "Microsoft has a referral of this engagement already.", "engagementId", "990038")
