@@ -348,13 +348,6 @@ static const char *take_retention(cmd_parms *cmd, void *field, const char *value
     return NULL;
 }
 
-/* What comes with a later version is refused by its name, so that nobody believes it works. */
-static const char *take_later(cmd_parms *cmd, void *field, const char *value)
-{
-    (void)cmd, (void)field, (void)value;
-    return "this option is not supported by this version of the module";
-}
-
 /* ---- key=value ---- */
 
 enum { OPTIONAL = 0, REQUIRED = 1, MANY = 2, SECRET = 4 };
@@ -371,9 +364,7 @@ static const char *keys_of(const option_t *options, apr_pool_t *p)
     const char *text = "";
 
     for (; options->key; options++) {
-        if (options->take != take_later) {
-            text = apr_pstrcat(p, text, *text ? ", " : "", options->key, "=", NULL);
-        }
+        text = apr_pstrcat(p, text, *text ? ", " : "", options->key, "=", NULL);
     }
     return text;
 }
@@ -530,7 +521,7 @@ static const option_t dynamics_options[] = {
     { "token-url", take_url, offsetof(cosell_crm_t, token_url), OPTIONAL },
     { "certificate", take_file, offsetof(cosell_crm_t, certificate), OPTIONAL },
     { "key", take_secret, offsetof(cosell_crm_t, key), SECRET },
-    { "webhook-secret", take_later, 0, SECRET },
+    { "webhook-secret", take_secret, offsetof(cosell_crm_t, webhook_secret), SECRET },
     { NULL, NULL, 0, 0 }
 };
 
@@ -790,7 +781,7 @@ const command_rec cosell_commands[] = {
          "[organization=ID] [token-url=URL] [webhooks-url=URL] [referrals-url=URL]"),
     HOST("CosellCrm", set_crm,
          "CosellCrm name dynamics365 URL mapping=FILE tenant=ID client-id=ID client-secret=REF | "
-         "certificate=FILE key=REF [organization=ID] [token-url=URL]"),
+         "certificate=FILE key=REF [webhook-secret=REF] [organization=ID] [token-url=URL]"),
     HOST("CosellSignature", set_signature,
          "CosellSignature [url=URL]... [ca=FILE] [intermediates=FILE] [issuer=O] [subject=O] "
          "[name=HOST]... [revocation=off|crl:FILE]"),

@@ -216,6 +216,65 @@ static void check_pair(check_t *ck, const char *where, const char *certificate,
     }
 }
 
+/* A webhook secret as far as it can be read now; NULL = it cannot, and is not judged. Commands run
+ * at the start only. */
+static const cs_secret_t *read_webhook_secret(check_t *ck, const cs_secret_t *secret)
+{
+    cs_secret_t *copy = apr_pcalloc(ck->ptemp, sizeof(*copy));
+
+    copy->ref = secret->ref;
+    if (strncmp(secret->ref, "file:", 5) ||
+        cs_secret_load(copy, ck->ptemp, NULL) != APR_SUCCESS) {
+        return NULL;
+    }
+    return copy;
+}
+
+/* Which CRM sends is told by its secret alone. Never NULL: the CRM before k with the same secret,
+ * or k itself. */
+static const cosell_crm_t *crm_of_secret(check_t *ck, int k, const cs_secret_t *value)
+{
+    const cosell_crm_t *crm = APR_ARRAY_IDX(ck->conf->crms, k, cosell_crm_t *), *other;
+    const cs_secret_t *of_other;
+    int i;
+
+    for (i = 0; i < k; i++) {
+        other = APR_ARRAY_IDX(ck->conf->crms, i, cosell_crm_t *);
+        if (!other->webhook_secret) {
+            continue;
+        }
+        of_other = value ? read_webhook_secret(ck, other->webhook_secret) : NULL;
+        if (!strcmp(other->webhook_secret->ref, crm->webhook_secret->ref) ||
+            (of_other && !strcmp(of_other->digest, value->digest))) {
+            return other;
+        }
+    }
+    return crm;
+}
+
+static void check_webhook_secret(check_t *ck, int k)
+{
+    const cosell_crm_t *crm = APR_ARRAY_IDX(ck->conf->crms, k, cosell_crm_t *), *other;
+    const cs_secret_t *value;
+
+    if (!crm->webhook_secret || ck->reloading) {
+        return;
+    }
+    check_secret(ck, crm->where, "CosellCrm: webhook-secret=", crm->webhook_secret);
+    value = read_webhook_secret(ck, crm->webhook_secret);
+    if (value && value->len < COSELL_WEBHOOK_SECRET_LEAST) {
+        mistake(ck, crm->where, "CosellCrm: webhook-secret=%s: it has %" APR_SIZE_T_FMT
+                " characters; allowed are at least %d, best by chance", crm->webhook_secret->ref,
+                value->len, COSELL_WEBHOOK_SECRET_LEAST);
+    }
+    other = crm_of_secret(ck, k, value);
+    if (other != crm) {
+        mistake(ck, crm->where, "CosellCrm %s: webhook-secret=%s is also that of %s (%s); allowed "
+                "is a secret of its own for each CRM of a host", crm->name,
+                crm->webhook_secret->ref, other->name, other->where);
+    }
+}
+
 /* ---- upstreams ---- */
 
 static const cosell_upstream_t *upstream_named(const check_t *ck, const char *name)
@@ -396,6 +455,7 @@ static void make_crm(check_t *ck, cs_site_config_t *cfg, const cosell_crm_t *crm
     to->cfg.client_secret = crm->client_secret;
     to->cfg.certificate = crm->certificate;
     to->cfg.key = crm->key;
+    to->cfg.webhook_secret = crm->webhook_secret;
     to->cfg.organization = crm->organization;
     to->cfg.token_url = crm->token_url ? crm->token_url : entra_url(crm->tenant, ck->p);
     to->cfg.upstream = up;
@@ -495,6 +555,7 @@ static cosell_site_t *make_site(check_t *ck)
     make_partner_center(ck, cfg, login);
     for (i = 0; i < ck->conf->crms->nelts; i++) {
         make_crm(ck, cfg, APR_ARRAY_IDX(ck->conf->crms, i, cosell_crm_t *), login);
+        check_webhook_secret(ck, i);
     }
     make_trust(ck, cfg);
     check_upstreams(ck);

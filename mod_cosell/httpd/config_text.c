@@ -24,12 +24,13 @@ static const char *upstream_text(const cs_upstream_t *up, apr_pool_t *p)
 static const char *crm_text(const cs_site_crm_t *crm, apr_pool_t *p)
 {
     return apr_psprintf(p, "CosellCrm %s %s %s mapping=%s tenant=%s client-id=%s client-secret=%s "
-                        "certificate=%s key=%s organization=%s token-url=%s\n%s",
+                        "certificate=%s key=%s webhook-secret=%s organization=%s token-url=%s\n%s",
                         crm->cfg.name, crm->cfg.type, crm->cfg.url, crm->mapping_path,
                         text_of(crm->cfg.tenant),
                         text_of(crm->cfg.client_id),
                         crm->cfg.client_secret ? crm->cfg.client_secret->ref : "-",
                         text_of(crm->cfg.certificate), crm->cfg.key ? crm->cfg.key->ref : "-",
+                        crm->cfg.webhook_secret ? crm->cfg.webhook_secret->ref : "-",
                         text_of(crm->cfg.organization), text_of(crm->cfg.token_url),
                         upstream_text(crm->cfg.upstream, p));
 }

@@ -273,6 +273,7 @@ static void prepare_sites(cosell_node_t *node, apr_pool_t *pconf)
         cosell_site_t *site = APR_ARRAY_IDX(node->sites, i, cosell_site_t *);
 
         load_trust(site, pconf);
+        cosell_webhook_secrets_load(site, pconf);
         if (site->cfg.degraded) {
             ap_log_error(APLOG_MARK, APLOG_ERR, 0, site->server, CSLOGNO(1012)
                          "site %s answers 503 until the next reload: %s", site->cfg.name,
@@ -349,7 +350,9 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_monitor(cosell_runner_monitor, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(cosell_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(cosell_child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_child_init(cosell_crm_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(cosell_webhook_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(cosell_crm_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(cosell_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(cosell_admin_handler, NULL, NULL, APR_HOOK_MIDDLE);
 }

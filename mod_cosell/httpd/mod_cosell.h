@@ -47,6 +47,7 @@ typedef struct cosell_crm_t {
     cs_secret_t *client_secret; /* or these two: */
     const char *certificate;
     cs_secret_t *key;
+    cs_secret_t *webhook_secret; /* NULL = its notifications are not accepted */
 } cosell_crm_t;
 
 typedef struct cosell_signature_t {
@@ -196,9 +197,37 @@ cs_sig_verdict_e cosell_signers_verify(cosell_signers_t *signers, const cs_signa
                                        const void *body, apr_size_t len, apr_pool_t *p,
                                        cs_result_t *res);
 
-/* ---- handlers (webhook.c, admin.c, control.c) ---- */
+/* ---- what handlers that take notices share (receive.c) ---- */
+
+/* OK, or the status of what is wrong before anything is read: method, type, announced length. */
+int cosell_request_check(const request_rec *r, apr_size_t most);
+/* Why nothing can be accepted on this host now; NULL = it can. */
+const char *cosell_unusable(const cosell_conf_t *conf);
+/* The raw body, unchanged and NUL-terminated, in the request's pool. OK, a status with its reason
+ * in res, or AP_FILTER_ERROR. */
+int cosell_body_read(request_rec *r, apr_size_t most, char **pbody, apr_size_t *plen,
+                     cs_result_t *res);
+/* Each sends an answer and returns OK. A refusal is counted and logged; its body is generic. */
+int cosell_answer(request_rec *r, int status, const char *text);
+int cosell_refuse(request_rec *r, int status, const char *reason);
+/* The end of a handler whose stages ended in `status`: refuses an HTTP error with the reason in
+ * res, hands anything else on. */
+int cosell_end(request_rec *r, int status, const cs_result_t *res);
+
+/* ---- notifications of CRMs (crm_hook.c) ---- */
+
+/* The shortest secret that is accepted: any header or parameter may carry it, and it must not be
+ * like what any request carries. */
+#define COSELL_WEBHOOK_SECRET_LEAST 16
+
+/* Reads the secrets of a site's CRMs, keeps their digests and wipes them. As root. */
+void cosell_webhook_secrets_load(cosell_site_t *site, apr_pool_t *p);
+void cosell_crm_child_init(apr_pool_t *pchild, server_rec *s);
+
+/* ---- handlers (webhook.c, crm_hook.c, admin.c, control.c) ---- */
 
 int cosell_webhook_handler(request_rec *r);
+int cosell_crm_handler(request_rec *r);
 int cosell_status_handler(request_rec *r);
 int cosell_admin_handler(request_rec *r);
 

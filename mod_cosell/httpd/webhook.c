@@ -7,10 +7,8 @@
  */
 #include "mod_cosell.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <http_core.h>
-#include <http_protocol.h>
 #include <string.h>
 
 #include "../base/crash.h"
@@ -20,10 +18,6 @@
 APLOG_USE_MODULE(cosell);
 
 #define BODY_MAX (64 * 1024)
-#define BODY_FIRST 4096
-#define RETRY_AFTER "5"
-#define SAY_EVERY apr_time_from_sec(60)
-#define LINES_MOST 10
 
 typedef struct callback_t {
     request_rec *r;
@@ -34,193 +28,6 @@ typedef struct callback_t {
     cs_pc_event_t event;
     cs_result_t res;
 } callback_t;
-
-/* ---- answers ---- */
-
-static int answer(request_rec *r, int status, const char *text)
-{
-    apr_size_t len = strlen(text);
-
-    r->status = status;
-    ap_set_content_length(r, (apr_off_t)len);
-    if (len) {
-        ap_set_content_type(r, "text/plain");
-        ap_rwrite(text, (int)len, r);
-    }
-    return OK;
-}
-
-/* Ten lines per kind of refusal and minute, whatever the senders do; the others at DEBUG. */
-static int may_say(int kind, unsigned long *psuppressed)
-{
-    static _Atomic apr_int64_t minute[4];
-    static atomic_int lines[4];
-    apr_int64_t now = cs_time_mono() / SAY_EVERY;
-    apr_int64_t before = atomic_exchange(&minute[kind], now);
-    int n;
-
-    *psuppressed = 0;
-    if (before != now) {
-        n = atomic_exchange(&lines[kind], 0);
-        *psuppressed = n > LINES_MOST ? (unsigned long)(n - LINES_MOST) : 0;
-    }
-    return atomic_fetch_add(&lines[kind], 1) < LINES_MOST;
-}
-
-static void say(const callback_t *cb, int status, const char *reason)
-{
-    int kind = status == 400 ? 0 : status == 401 ? 1 : status == 503 ? 2 : 3;
-    unsigned long suppressed;
-    int level = may_say(kind, &suppressed) ? APLOG_INFO : APLOG_DEBUG;
-
-    if (suppressed) {
-        ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, cb->r,
-                      CSLOGNO(1050) "%lu more callbacks were answered %d in a minute before",
-                      suppressed, status);
-    }
-    ap_log_rerror(APLOG_MARK, level, 0, cb->r, CSLOGNO(1051) "callback answered %d: %s", status,
-                  cs_log_redact(reason, 1000, cb->r->pool));
-}
-
-static int refuse(callback_t *cb, int status, const char *reason)
-{
-    static const struct {
-        int status;
-        cs_counter_e counter;
-        const char *text;
-    } kinds[] = {
-        {HTTP_BAD_REQUEST, CS_COUNT_REJECTED_400, "bad request\n"},
-        {HTTP_UNAUTHORIZED, CS_COUNT_REJECTED_401, "not authentic\n"},
-        {HTTP_SERVICE_UNAVAILABLE, CS_COUNT_UNAVAILABLE, "try again later\n"},
-        {HTTP_METHOD_NOT_ALLOWED, CS_COUNT_REJECTED_OTHER, "method not allowed\n"},
-        {HTTP_REQUEST_ENTITY_TOO_LARGE, CS_COUNT_REJECTED_OTHER, "too large\n"},
-        {HTTP_UNSUPPORTED_MEDIA_TYPE, CS_COUNT_REJECTED_OTHER, "unsupported media type\n"},
-        {0, CS_COUNT_REJECTED_OTHER, "the request could not be read\n"},
-    };
-    apr_size_t i = 0;
-
-    while (kinds[i].status != status && i + 1 < sizeof(kinds) / sizeof(kinds[0])) {
-        i++;
-    }
-    cs_count(kinds[i].counter, 1);
-    if (status == HTTP_SERVICE_UNAVAILABLE) {
-        apr_table_setn(cb->r->headers_out, "Retry-After", RETRY_AFTER);
-    }
-    if (status == HTTP_METHOD_NOT_ALLOWED) {
-        apr_table_setn(cb->r->headers_out, "Allow", "POST");
-    }
-    say(cb, status, reason);
-    return answer(cb->r, status, kinds[i].text);
-}
-
-static const char *reason_of(const cs_result_t *res, const char *otherwise)
-{
-    return res->detail ? res->detail : res->problem ? res->problem : otherwise;
-}
-
-/* ---- the request ---- */
-
-static int is_json(const char *type)
-{
-    static const char json[] = "application/json";
-    apr_size_t len = sizeof(json) - 1;
-
-    return type && !strncasecmp(type, json, len) &&
-           (!type[len] || type[len] == ';' || type[len] == ' ' || type[len] == '\t');
-}
-
-/* What the header announces; -1 = nothing. */
-static apr_off_t announced(const request_rec *r)
-{
-    const char *text = apr_table_get(r->headers_in, "Content-Length");
-    apr_off_t len;
-    char *end;
-
-    if (!text || apr_strtoff(&len, text, &end, 10) != APR_SUCCESS || *end || len < 0) {
-        return -1;
-    }
-    return len;
-}
-
-static int append(callback_t *cb, apr_size_t *proom, const char *data, apr_size_t len)
-{
-    if (len > BODY_MAX - cb->len) {
-        return HTTP_REQUEST_ENTITY_TOO_LARGE;
-    }
-    if (cb->len + len + 1 > *proom) {
-        apr_size_t room = *proom;
-        char *body;
-
-        while (cb->len + len + 1 > room) {
-            room *= 2;
-        }
-        body = apr_palloc(cb->r->pool, room);
-        memcpy(body, cb->body, cb->len);
-        cb->body = body;
-        *proom = room;
-    }
-    memcpy(cb->body + cb->len, data, len);
-    cb->len += len;
-    return OK;
-}
-
-/* All buckets of one brigade. OK, DONE at the end of the body, or a status. */
-static int take_brigade(callback_t *cb, apr_bucket_brigade *bb, apr_size_t *proom)
-{
-    apr_bucket *b;
-
-    for (b = APR_BRIGADE_FIRST(bb); b != APR_BRIGADE_SENTINEL(bb); b = APR_BUCKET_NEXT(b)) {
-        const char *data;
-        apr_size_t len;
-        int status;
-
-        if (APR_BUCKET_IS_EOS(b)) {
-            return DONE;
-        }
-        if (AP_BUCKET_IS_ERROR(b)) {
-            return ((ap_bucket_error *)b->data)->status;
-        }
-        if (APR_BUCKET_IS_METADATA(b)) {
-            continue;
-        }
-        if (apr_bucket_read(b, &data, &len, APR_BLOCK_READ) != APR_SUCCESS) {
-            return HTTP_BAD_REQUEST;
-        }
-        status = append(cb, proom, data, len);
-        if (status != OK) {
-            return status;
-        }
-    }
-    return OK;
-}
-
-/* The raw body, unchanged. OK, a status, or AP_FILTER_ERROR. */
-static int read_body(callback_t *cb)
-{
-    request_rec *r = cb->r;
-    apr_off_t length = announced(r);
-    apr_bucket_brigade *bb;
-    apr_size_t room;
-    int status = OK;
-
-    if (length > BODY_MAX) {
-        return HTTP_REQUEST_ENTITY_TOO_LARGE;
-    }
-    room = length >= 0 ? (apr_size_t)length + 1 : BODY_FIRST;
-    cb->body = apr_palloc(r->pool, room);
-    bb = apr_brigade_create(r->pool, r->connection->bucket_alloc);
-    while (status == OK) {
-        apr_status_t rv = ap_get_brigade(r->input_filters, bb, AP_MODE_READBYTES, APR_BLOCK_READ,
-                                         HUGE_STRING_LEN);
-
-        status = rv == APR_SUCCESS ? take_brigade(cb, bb, &room)
-                                   : ap_map_http_request_error(rv, HTTP_BAD_REQUEST);
-        apr_brigade_cleanup(bb);
-    }
-    apr_brigade_destroy(bb);
-    cb->body[cb->len] = '\0';
-    return status == DONE ? OK : status;
-}
 
 /* ---- stages: OK or the status to answer; the reason is in cb->res ---- */
 
@@ -318,11 +125,7 @@ static int receive(callback_t *cb)
     int status = check_headers(cb);
 
     if (status == OK) {
-        status = read_body(cb);
-        if (status != OK && !cb->res.detail) {
-            cs_result_set(&cb->res, cb->r->pool, APR_EGENERAL, CS_CLASS_REFUSED, "body",
-                          "the body could not be read or is larger than %d bytes", BODY_MAX);
-        }
+        status = cosell_body_read(cb->r, BODY_MAX, &cb->body, &cb->len, &cb->res);
     }
     if (status != OK) {
         return status;
@@ -334,37 +137,6 @@ static int receive(callback_t *cb)
     }
     cs_committer_unexpect(cosell_child->committer);
     return status == OK ? commit(cb, &notice) : status;
-}
-
-/* Why nothing can be accepted here now; NULL = it can. */
-static const char *unusable(const cosell_conf_t *conf)
-{
-    if (conf->degraded || conf->broken) {
-        return conf->degraded ? conf->degraded : conf->broken;
-    }
-    if (cosell_node && cosell_node->broken) {
-        return cosell_node->broken;
-    }
-    if (!conf->effective || !conf->effective->trust || conf->effective->cfg.degraded) {
-        return conf->effective && conf->effective->cfg.degraded ? conf->effective->cfg.degraded
-                                                                : "the site is not usable";
-    }
-    if (!cosell_child || !cosell_child->committer) {
-        return cosell_child && cosell_child->why ? cosell_child->why : "the child is not ready";
-    }
-    return NULL;
-}
-
-/* OK or the status of what can be said before anything is read. */
-static int check_request(request_rec *r)
-{
-    if (r->method_number != M_POST) {
-        return HTTP_METHOD_NOT_ALLOWED;
-    }
-    if (!is_json(apr_table_get(r->headers_in, "Content-Type"))) {
-        return HTTP_UNSUPPORTED_MEDIA_TYPE;
-    }
-    return announced(r) > BODY_MAX ? HTTP_REQUEST_ENTITY_TOO_LARGE : OK;
 }
 
 int cosell_webhook_handler(request_rec *r)
@@ -384,13 +156,13 @@ int cosell_webhook_handler(request_rec *r)
     memset(&cb, 0, sizeof(cb));
     cb.r = r;
     cb.site = conf->effective;
-    status = check_request(r);
+    status = cosell_request_check(r, BODY_MAX);
     if (status != OK) {
-        return refuse(&cb, status, "method, content type or length");
+        return cosell_refuse(r, status, "method, content type or length");
     }
-    why = unusable(conf);
+    why = cosell_unusable(conf);
     if (why) {
-        return refuse(&cb, HTTP_SERVICE_UNAVAILABLE, why);
+        return cosell_refuse(r, HTTP_SERVICE_UNAVAILABLE, why);
     }
     status = receive(&cb);
     if (status == OK) {
@@ -398,10 +170,7 @@ int cosell_webhook_handler(request_rec *r)
         cs_count(CS_COUNT_ACCEPTED, 1);
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, CSLOGNO(1052) "accepted %s %s", cb.event.name,
                       cb.event.referral_id ? cb.event.referral_id : "");
-        return answer(r, HTTP_OK, "");
+        return cosell_answer(r, HTTP_OK, "");
     }
-    if (status == AP_FILTER_ERROR || !ap_is_HTTP_ERROR(status)) {
-        return status;
-    }
-    return refuse(&cb, status, reason_of(&cb.res, "no reason known"));
+    return cosell_end(r, status, &cb.res);
 }
