@@ -65,7 +65,7 @@ static inline pc_rig_t *pc_rig(apr_pool_t *p)
     assert_ok(cs_http_create(&r->http, "test", p));
     r->up.name = "partner-center";
     r->up.origins = apr_array_make(p, 1, sizeof(const char *));
-    APR_ARRAY_PUSH(r->up.origins, const char *) = r->server->base;
+    APR_ARRAY_PUSH(r->up.origins, const char *) = apr_pstrdup(p, r->server->base);
     r->up.concurrency = 1;
     r->up.timeout = 20 * APR_USEC_PER_SEC;
     r->secret.ref = r->refresh.ref = "file:/x";
