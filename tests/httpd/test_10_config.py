@@ -92,6 +92,20 @@ def credentials(text):
     return change
 
 
+def webhook_secrets(*values, name="webhook-secret"):
+    """A CRM for each, the first with the others after it; a value is a secret's text, or a reference that begins with '='."""
+    def change(world):
+        first = world.directive("CosellCrm")
+        lines = []
+        for number, value in enumerate(values):
+            reference = value[1:] if value.startswith("=") else world.server.secret("webhook-%d" % number, value)
+            lines.append(first.replace("CosellCrm %s " % CRM, "CosellCrm crm%d " % number) + " %s=%s" % (name, reference))
+        world.replace("CosellCrm", lines[0])
+        world.server.site += lines[1:]
+        return "CosellCrm crm%d " % (len(values) - 1)
+    return change
+
+
 def state_dir(path):
     def change(world):
         world.server.globals_[:] = [text for text in world.server.globals_ if not text.startswith("CosellStateDir")]
@@ -121,6 +135,13 @@ WRONG = {
     "certificate that is none": (credentials("certificate=/etc/hostname key={a_key}"), "/etc/hostname", "certificate as PEM"),
     "key of another certificate": (credentials("certificate={a} key={b_key}"), "cert-b", "private key"),
     "key that is not there": (credentials("certificate={a} key=file:/nonexistent/k.pem"), "/nonexistent/k.pem", "No such file"),
+    "literal webhook secret": (webhook_secrets("=hunter2hunter2hunter2"), None, "webhook-secret=.*file:.*exec:"),
+    "webhook secret that is not there": (webhook_secrets("=file:/nonexistent/w"), "/nonexistent/w", "No such file"),
+    "short webhook secret": (webhook_secrets("hunter2"), "webhook-0", "7 characters.*at least 16"),
+    "two CRMs of one webhook secret": (webhook_secrets("0123456789abcdef-hunter2", "0123456789abcdef-hunter2"), "webhook-1",
+                                       "crm0.*a secret of its own"),
+    "two CRMs of one webhook secret's file": (webhook_secrets("=file:/etc/hostname", "=file:/etc/hostname"), "/etc/hostname", "a secret of its own"),
+    "webhook secret of a command that is not there": (webhook_secrets("=exec:/nonexistent/w"), "/nonexistent/w", "cannot be executed"),
     "literal key": (credentials("certificate={a} key=hunter2"), None, "file:.*exec:"),
     "no parent of the state directory": (state_dir("/nonexistent/parent/state"), "/nonexistent/parent", "No such file.*make it"),
     "a file as state directory": (state_dir("/etc/hostname"), "/etc/hostname", "not a directory"),
@@ -227,6 +248,19 @@ def test_certificate_and_key_are_accepted(world):
     credentials("certificate={a} key={a_key}")(world)
     world.server.configure()
     assert world.server.configtest() == (0, "Syntax OK\n")
+
+
+def test_webhook_secrets_are_accepted(world):
+    """Each CRM its own; commands are not run."""
+    mark = world.server.path("tmp/was-run")
+    command = world.server.write("conf/give-secret", "#!/bin/sh\ntouch %s\necho 0123456789abcdef-of-a-command\n" % mark, 0o755)
+    webhook_secrets("0123456789abcdef-of-one", "0123456789abcdef-of-two", "=exec:" + command)(world)
+    world.server.configure()
+    assert world.server.configtest() == (0, "Syntax OK\n")
+    assert not os.path.exists(mark)
+    if os.geteuid() == 0:
+        status, said = world.server.run("-t", user="www-data")
+        assert status == 0 and "webhook-0" in said and "webhook-1" in said, said
 
 
 def test_forgotten_switch_is_said(world):
