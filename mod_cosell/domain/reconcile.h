@@ -139,6 +139,9 @@ typedef struct cs_plan_t {
     /* An opted-in record that carries another deal's referral id: a copy. Its steps take the id
      * off; no deal is kept of it. (deals 1) */
     int clone;
+    /* Of a plan for a record that has no referral yet: what deal->posted is afterwards but for what
+     * the steps do. NULL = the plan is none such. */
+    json_t *posted;
     int crm_writes; /* sent steps that write to the CRM because of a bulk cause alone (a mapping
                        that changed), for the brake (design 6): 1 = the plan would not exist
                        without it */
@@ -151,6 +154,14 @@ typedef struct cs_plan_t {
  * without the deal's kind: CS_CLASS_REFUSED). */
 apr_status_t cs_reconcile_plan(cs_plan_t **pplan, const cs_look_t *look, apr_pool_t *p,
                                apr_pool_t *ptemp, cs_result_t *res);
+
+/* A record that names a referral (cs_reconcile_meet_record: LINK) whose deal has another record,
+ * which exists: it was copied from that one. The copy's referral id and link are emptied and its
+ * opt-in is switched off, once; whoever switches it on again means the copy. plan->clone is set; no
+ * deal is kept, and nothing is settled. look->deal = a fresh deal, look->record = the copy. In p.
+ * (deals 1) */
+apr_status_t cs_reconcile_clone(cs_plan_t **pplan, const cs_look_t *look, apr_pool_t *p,
+                                apr_pool_t *ptemp, cs_result_t *res);
 
 /* ---- settle ---- */
 

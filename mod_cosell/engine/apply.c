@@ -29,7 +29,12 @@ static int is_aside(const cs_step_t *step)
            step->kind == CS_STEP_ENSURE;
 }
 
-static int may_follow(const cs_item_t *item, const cs_step_t *step)
+int cs_step_is_pc(const cs_step_t *step)
+{
+    return step->kind == CS_STEP_PATCH_PC || step->kind == CS_STEP_POST_PC;
+}
+
+int cs_step_may_follow(const cs_item_t *item, const cs_step_t *step)
 {
     return step->after < 0 || !APR_ARRAY_IDX(item->plan->steps, step->after, cs_step_t *)->send ||
            item->applied[step->after].done;
@@ -59,12 +64,11 @@ static void add_turns(round_t *r, int at)
     for (i = 0; i < item->plan->steps->nelts; ++i) {
         const cs_step_t *step = APR_ARRAY_IDX(item->plan->steps, i, cs_step_t *);
         int aside = is_aside(step);
-        if (!step->send || item->applied[i].tried || step->kind == CS_STEP_PATCH_PC ||
-            (record && !aside)) {
+        if (!step->send || item->applied[i].tried || cs_step_is_pc(step) || (record && !aside)) {
             continue;
         }
         record |= !aside;
-        if (may_follow(item, step)) {
+        if (cs_step_may_follow(item, step)) {
             add_turn(r, at, i, step);
         }
     }

@@ -1,6 +1,7 @@
-/* engine/apply.h: what the files of stage 6 know of each other: rounds and turns (apply.c), writing
- * them (apply_write.c), look-ups (symbols.c), writing without what was refused (refuse.c). Inside
- * the stage only; one thread. */
+/* engine/apply.h: what the files of stage 6 know of each other: changes at Partner Center
+ * (apply_pc.c), new referrals (apply_post.c), then the CRM: rounds and turns (apply.c), writing them
+ * (apply_write.c), look-ups (symbols.c), writing without what was refused (refuse.c, refuse_pc.c).
+ * Inside the stage only; one thread. */
 #ifndef CS_ENGINE_APPLY_H
 #define CS_ENGINE_APPLY_H
 
@@ -29,6 +30,10 @@ typedef struct cs_turn_t {
     struct cs_refusal_t *refusal; /* is written again without what was refused */
 } cs_turn_t;
 
+/* Towards Partner Center. */
+int cs_step_is_pc(const cs_step_t *step);
+/* What the step depends on is done, or only shown. */
+int cs_step_may_follow(const cs_item_t *item, const cs_step_t *step);
 /* About a row of a list: nothing depends on it. */
 int cs_turn_aside(const cs_turn_t *turn);
 void cs_turn_done(cs_batch_t *b, cs_turn_t *turn, const cs_record_t *after);
@@ -86,8 +91,10 @@ typedef struct cs_refusal_t cs_refusal_t;
 
 #define CS_REFUSAL_SENDS 24 /* more than the first, per step and look */
 
-/* write was refused. NULL = it has no lines that could be left out: it failed. */
-cs_refusal_t *cs_refusal_begin(const cs_step_t *step, const cs_crm_write_t *write, apr_pool_t *p);
+/* write was refused. NULL = it has no lines that could be left out: it failed. state_last: once the
+ * state is there nothing else is taken, so it goes after the rest instead of before. */
+cs_refusal_t *cs_refusal_begin(const cs_step_t *step, const cs_crm_write_t *write, int state_last,
+                               apr_pool_t *p);
 /* 1 with the next write; 0 = it is over. */
 int cs_refusal_next(cs_refusal_t *r, cs_crm_write_t *write);
 void cs_refusal_take(cs_refusal_t *r, const cs_crm_write_t *write);
@@ -105,5 +112,19 @@ void cs_refusal_end(const cs_refusal_t *r, cs_refusal_end_t *end);
 
 /* 1 when the answer blames this column. */
 int cs_refusal_blames(const cs_result_t *result, const char *column);
+
+/* ---- refuse_pc.c ---- */
+
+/* The same for a change at Partner Center. A state that is refused is a line as the others are: the
+ * rest goes on without it. */
+typedef struct cs_pc_refusal_t cs_pc_refusal_t;
+
+cs_pc_refusal_t *cs_pc_refusal_begin(const cs_step_t *step, const cs_pc_write_t *write,
+                                     apr_pool_t *p);
+int cs_pc_refusal_next(cs_pc_refusal_t *r, cs_pc_write_t *write);
+void cs_pc_refusal_take(cs_pc_refusal_t *r, const cs_pc_write_t *write);
+/* end->after is NULL; *pcard = the referral after the last write. What Partner Center took nothing
+ * of has each of its lines in end->refused. */
+void cs_pc_refusal_end(const cs_pc_refusal_t *r, cs_refusal_end_t *end, const cs_card_t **pcard);
 
 #endif

@@ -145,7 +145,7 @@ static void record_failed(cs_batch_t *b, cs_turn_t *turn, const cs_crm_write_t *
     }
     if (write->result.cls == CS_CLASS_DATA &&
         (write->kind == CS_CRM_CREATE || write->kind == CS_CRM_UPDATE)) {
-        turn->refusal = cs_refusal_begin(turn->step, write, b->p);
+        turn->refusal = cs_refusal_begin(turn->step, write, 0, b->p);
     }
     if (!turn->refusal) {
         cs_turn_fail(turn, &write->result);

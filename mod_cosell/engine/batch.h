@@ -28,6 +28,7 @@ typedef struct cs_item_t {
     apr_array_header_t *listed;   /* cs_card_t *, the engagement; NULL = not listed */
     apr_time_t
         unseen; /* the version a notice spoke of, when all that was read is older; 0 = none */
+    const char *unseen_at; /* whose version that is */
 
     int crm; /* index of the owning CRM, -1 = none */
     const cs_mapping_kind_t *kind;
@@ -50,6 +51,8 @@ typedef struct cs_item_t {
     cs_result_t result;   /* cls OK = fine */
     const char *upstream; /* whose answer result is */
     int moved;            /* the deal has another record now: it is looked at again at once */
+    int posted;           /* so it is when something was posted for it, whatever came of that */
+    cs_deal_t *copy_of;   /* its record is a copy of this deal's: no deal is kept of it */
     int made;             /* its new record is there, though not all of it could be written */
     int recalled;         /* a look-up's row was found in an earlier batch */
     int calls;
@@ -77,6 +80,10 @@ void cs_item_account(cs_batch_t *b, cs_item_t *item, int calls, apr_interval_tim
 cs_change_t *cs_batch_change(cs_batch_t *b, cs_change_e kind);
 /* Asks for a look at a name ("deal:5", "pc:<id>") that no notice asked for. */
 void cs_batch_look_at(cs_batch_t *b, const char *name);
+/* The same for a notice of another name, which came in at `first`: it counts as a notice. */
+void cs_batch_pass_on(cs_batch_t *b, const char *name, apr_time_t first);
+/* "referral <id>", or of a deal without one "record <id>": for messages. */
+const char *cs_deal_words(const cs_deal_t *deal, apr_pool_t *p);
 /* A journal line of the engine's own about this item. */
 cs_journal_t *cs_item_journal(cs_batch_t *b, cs_item_t *item, const char *action,
                               const char *outcome, const char *why);
@@ -128,14 +135,18 @@ void cs_batch_breakers(cs_batch_t *b);
  * everything else was tried. A step about the record that is done may name lines in both. */
 void cs_batch_apply(cs_batch_t *b);
 /* names.c: work that names rows of a CRM: rows that records show wake their deals, records that
- * nobody knows become deals or are left alone. After it every item that is not over names a
- * referral or has a deal. */
+ * nobody knows become deals or are left alone, in transactions of its own. After it every item that
+ * is not over names a referral or has a deal. */
 apr_status_t cs_batch_name_rows(cs_batch_t *b, cs_result_t *res);
 /* apply_pc.c: the steps towards Partner Center, before those towards the CRM: a lost guard ends
  * the item before anything is written. What it refuses for its data is left out line by line
  * (applied->refused), as towards the CRM. A POST is remembered in the deal (posted) before it
  * leaves and its answer at once, each in a transaction of its own. */
 apr_status_t cs_batch_apply_pc(cs_batch_t *b, cs_result_t *res);
+/* apply_post.c: the part of it that makes referrals. */
+apr_status_t cs_batch_post(cs_batch_t *b, cs_result_t *res);
+/* The deal's referral is this one, whoever made it: what was posted for it is answered. */
+void cs_posted_is(cs_batch_t *b, cs_deal_t *deal, const char *referral);
 /* poll.c: one page of a poll, one portion of a sweep; the cursor moves with the work it makes, in
  * the batch's transaction. work is a row of kind CS_WORK_POLL or CS_WORK_SWEEP. */
 void cs_batch_poll(cs_batch_t *b, cs_work_t *work);
@@ -143,5 +154,7 @@ void cs_batch_poll(cs_batch_t *b, cs_work_t *work);
 apr_status_t cs_batch_timers(cs_batch_t *b, cs_result_t *res);
 /* settle.c: outcomes become images, journal and work, in one transaction. */
 apr_status_t cs_batch_settle(cs_batch_t *b, cs_result_t *res);
+/* settle.c: what records show was perhaps not stored. */
+void cs_batch_watch_forget(cs_batch_t *b);
 
 #endif

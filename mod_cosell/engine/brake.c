@@ -8,15 +8,15 @@
  * under a pseudo-upstream that nobody probes. A deal's own notice wakes that deal, another mapping
  * or a person ends the pause. Deals with causes of their own go on in the same batch.
  *
- * And one deal: more than 12 writes within an hour, each after somebody else had changed the
- * record, are a quarrel that we leave for an hour. */
+ * And one deal: more than 12 writes within an hour, each to a side that somebody else had changed
+ * meanwhile, are a quarrel that we leave for an hour. */
 #include <stdlib.h>
 #include <string.h>
 
 #include <apr_strings.h>
 
 #include "../base/json.h"
-#include "batch.h"
+#include "apply.h"
 
 #define LIMIT_LEAST 20
 #define LIMIT_PERCENT 5
@@ -160,17 +160,22 @@ int cs_brake_release(cs_lane_t *lane, const char *brake, apr_time_t now,
 
 /* ---- counting ---- */
 
-static int sends(const cs_item_t *item)
+/* How many steps go to Partner Center (1), or to the CRM (0). */
+static int sends_to(const cs_item_t *item, int pc)
 {
-    int i;
+    int i, n = 0;
 
     for (i = 0; item->plan && item->plan->what == CS_PLAN_STEPS && i < item->plan->steps->nelts;
          ++i) {
-        if (APR_ARRAY_IDX(item->plan->steps, i, cs_step_t *)->send) {
-            return 1;
-        }
+        const cs_step_t *step = APR_ARRAY_IDX(item->plan->steps, i, cs_step_t *);
+        n += step->send && cs_step_is_pc(step) == pc;
     }
-    return 0;
+    return n;
+}
+
+static int sends(const cs_item_t *item)
+{
+    return sends_to(item, 0) || sends_to(item, 1);
 }
 
 static int is_by_mapping(const cs_item_t *item, int crm)
@@ -378,10 +383,17 @@ static void brake_missing(cs_batch_t *b, int upstream, apr_int64_t deals)
 
 /* ---- one deal against somebody else ---- */
 
-static int is_foreign(const cs_item_t *item)
+static int differs(const char *now, const char *settled)
 {
-    return item->record && item->record->version && item->deal->crm_version &&
-           strcmp(item->record->version, item->deal->crm_version);
+    return now && settled && strcmp(now, settled);
+}
+
+/* It writes to a side that somebody else wrote to since we last settled. */
+static int crosses(const cs_item_t *item)
+{
+    return (item->record && sends_to(item, 0) &&
+            differs(item->record->version, item->deal->crm_version)) ||
+           (item->own && sends_to(item, 1) && differs(item->own->etag, item->deal->pc_version));
 }
 
 static void hold_quarrel(cs_batch_t *b, cs_item_t *item)
@@ -391,14 +403,14 @@ static void hold_quarrel(cs_batch_t *b, cs_item_t *item)
 
     cs_result_set(&why, b->p, CS_EREMOTE, CS_CLASS_THROTTLED, "brake:quarrel",
                   "written %d times within an hour while somebody else (a person, a workflow) "
-                  "changed the record each time; held until %s UTC",
+                  "changed the same side each time; held until %s UTC",
                   CROSSED_MAX, cs_time_format_minute(deal->crossed_since + HOUR, b->p));
     why.retry_at = deal->crossed_since + HOUR;
     if (deal->crossed == CROSSED_MAX) {
         ++deal->crossed;
         cs_item_journal(b, item, "pause", "held", why.detail);
-        cs_log(CS_LOG_WARNING, 0, b->lane->site->name, CSLOGNO(2091) "referral %s: %s",
-               deal->referral_id, why.detail);
+        cs_log(CS_LOG_WARNING, 0, b->lane->site->name, CSLOGNO(2091) "%s: %s",
+               cs_deal_words(deal, b->p), why.detail);
     }
     deal->problem = why.detail;
     cs_batch_change(b, CS_CHANGE_DEAL)->deal = deal;
@@ -457,7 +469,7 @@ apr_status_t cs_batch_brake(cs_batch_t *b, cs_result_t *res)
 
     for (i = 0; rv == APR_SUCCESS && i < b->items->nelts; ++i) {
         cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
-        if (!item->over && item->work && sends(item) && is_foreign(item)) {
+        if (!item->over && item->work && !item->copy_of && crosses(item)) {
             watch_quarrel(b, item);
         }
     }

@@ -10,7 +10,7 @@
 #include <apr_strings.h>
 
 #include "../base/json.h"
-#include "batch.h"
+#include "apply.h"
 
 #define ITEMS_IN_A_ROW 5
 #define BATCHES_IN_A_ROW 3
@@ -169,7 +169,8 @@ static int was_written(const cs_item_t *item)
     int i;
 
     for (i = 0; item->plan && i < item->plan->steps->nelts; ++i) {
-        if (item->applied[i].done) {
+        if (item->applied[i].done &&
+            !cs_step_is_pc(APR_ARRAY_IDX(item->plan->steps, i, cs_step_t *))) {
             return 1;
         }
     }

@@ -4,7 +4,8 @@
  * notice speaks of (up to the read lag that the hint detects). A known deal is read last, so its
  * look covers what was committed before that read. A referral met for the first time must be read
  * before its engagement can be listed; when the list, sent later, shows the same version, the look
- * covers what was committed before the list was sent; else what was claimed.
+ * covers what was committed before the list was sent; else what was claimed. The CRM's rows are
+ * read after all that.
  */
 #include <string.h>
 
@@ -241,15 +242,19 @@ static apr_time_t hint_of(const cs_item_t *item, const char *system)
     return json_is_integer(hint) ? (apr_time_t)json_integer_value(hint) : 0;
 }
 
+static void note_unseen(cs_item_t *item, apr_time_t hint, apr_time_t read, const char *upstream)
+{
+    if (read && hint > read + HINT_SLACK && hint > item->unseen) {
+        item->unseen = hint;
+        item->unseen_at = upstream;
+    }
+}
+
 static void judge_freshness(cs_item_t *item, apr_int64_t claimed)
 {
-    apr_time_t own = hint_of(item, CS_SYSTEM_PC), related = hint_of(item, CS_SYSTEM_RELATED);
-
     if (item->own && item->own->updated) {
-        item->unseen = own > item->own->updated + HINT_SLACK ? own : 0;
-        if (related > item->unseen && related > newest_card(item) + HINT_SLACK) {
-            item->unseen = related;
-        }
+        note_unseen(item, hint_of(item, CS_SYSTEM_PC), item->own->updated, CS_UPSTREAM_PC);
+        note_unseen(item, hint_of(item, CS_SYSTEM_RELATED), newest_card(item), CS_UPSTREAM_PC);
     }
     if (!item->deal && !list_confirms(item)) {
         item->covered = claimed;
@@ -296,10 +301,12 @@ apr_status_t cs_batch_fetch(cs_batch_t *b, cs_result_t *res)
 
 /* ---- CRM rows ---- */
 
+/* Of a deal that was made here for its referral the row cannot exist yet; one that was made for its
+ * row is about nothing else. */
 static int wants_record(const cs_item_t *item, int crm)
 {
-    return !item->over && item->deal && item->crm == crm && item->kind && item->deal->record_id &&
-           !item->fresh;
+    return !item->over && item->work && item->deal && item->crm == crm && item->kind &&
+           item->deal->record_id && !(item->fresh && item->own);
 }
 
 static void read_from(cs_batch_t *b, int crm)
@@ -329,6 +336,9 @@ static void read_from(cs_batch_t *b, int crm)
         if (reads[i].result.cls == CS_CLASS_OK || reads[i].result.cls == CS_CLASS_GONE) {
             items[i]->record = reads[i].record;
             items[i]->record_read = 1;
+            if (reads[i].record) {
+                note_unseen(items[i], hint_of(items[i], name), reads[i].record->modified, name);
+            }
         }
         else {
             cs_item_fail(items[i], name, &reads[i].result);

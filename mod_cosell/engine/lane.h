@@ -118,6 +118,8 @@ typedef struct cs_lane_t {
     apr_pool_t *cache_pool;        /* resolved look-ups: symbol -> row id */
     apr_hash_t *cache;
     apr_time_t cache_since;
+    apr_pool_t *watched_pool;      /* what records show, as last stored: deal id -> digest */
+    apr_hash_t *watched;
     apr_interval_time_t pruned_at; /* cs_time_boot() of the last pruning; 0 = there is more */
     cs_log_state_t log_batch;      /* the worker's: batches that could not be carried through */
 

@@ -1,10 +1,10 @@
 /* engine/look.c: stages 3 to 7 for one batch of one site.
  *
- *   claim -> fetch (all cards) -> meet (names become deals) -> read (CRM rows) -> plan -> intent ->
- * apply -> settle
+ *   claim -> names (of CRM rows) -> fetch (all cards) -> meet (names become deals) -> read (CRM
+ * rows) -> plan -> intent -> apply (Partner Center, then the CRM) -> settle
  *
- * Three transactions at most: meet, intent, settle. A crash between any two of them repeats the
- * look, and store.h says why that does no harm.
+ * Four transactions at most: names, meet, intent, settle; a POST adds two of its own. A crash
+ * between any two of them repeats the look, and store.h says why that does no harm.
  */
 #include <string.h>
 
@@ -59,7 +59,7 @@ cs_change_t *cs_batch_change(cs_batch_t *b, cs_change_e kind)
     return change;
 }
 
-void cs_batch_look_at(cs_batch_t *b, const char *name)
+static cs_work_t *look_at(cs_batch_t *b, const char *name)
 {
     cs_change_t *change = cs_batch_change(b, CS_CHANGE_WORK_ADD);
     cs_work_t *work = apr_pcalloc(b->p, sizeof(*work));
@@ -70,6 +70,27 @@ void cs_batch_look_at(cs_batch_t *b, const char *name)
     work->hints = cs_json_own(json_object(), b->p);
     work->first = work->due = b->now;
     change->work = work;
+    return work;
+}
+
+void cs_batch_look_at(cs_batch_t *b, const char *name)
+{
+    look_at(b, name);
+}
+
+void cs_batch_pass_on(cs_batch_t *b, const char *name, apr_time_t first)
+{
+    cs_work_t *work = look_at(b, name);
+
+    json_object_set_new(work->hints, CS_CAUSE_POLL, json_integer(1));
+    work->first = first ? first : b->now;
+}
+
+const char *cs_deal_words(const cs_deal_t *deal, apr_pool_t *p)
+{
+    return deal->referral_id ? apr_pstrcat(p, "referral ", deal->referral_id, NULL)
+                             : apr_pstrcat(p, "record ", deal->record_id ? deal->record_id : "?",
+                                           NULL);
 }
 
 int cs_batch_alias_taken(const cs_batch_t *b, const cs_deal_t *deal, const char *system,
@@ -174,10 +195,38 @@ static apr_status_t load_deal(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
     if (rv == CS_EPARSE) {
         return refuse_row(b, item, res);
     }
-    if (rv == APR_SUCCESS && (!item->deal || !item->deal->referral_id)) {
-        refuse_name(b, item, item->deal ? "the deal has no referral" : "there is no such deal");
+    if (rv == APR_SUCCESS && !item->deal) {
+        refuse_name(b, item, "there is no such deal");
+    }
+    else if (rv == APR_SUCCESS && !item->deal->referral_id && !item->deal->record_id) {
+        refuse_name(b, item, "the deal has neither a referral nor a record");
     }
     return rv;
+}
+
+/* "pc:<referral>" or "<crm>:<row>". */
+static void take_name(cs_batch_t *b, cs_item_t *item)
+{
+    const char *name = item->work->name, *colon = strchr(name, ':'), *hint;
+    json_t *value;
+
+    if (!strncmp(name, "pc:", 3)) {
+        item->asked = name + 3;
+        return;
+    }
+    item->crm = colon ? cs_lane_crm_index(b->lane, apr_pstrmemdup(b->p, name,
+                                                                  (apr_size_t)(colon - name)))
+                      : -1;
+    if (item->crm < 0 || !b->lane->site->crms[item->crm].mapping) {
+        refuse_name(b, item, "no system known to this version has this name");
+        return;
+    }
+    item->asked_row = colon + 1;
+    json_object_foreach(item->work->hints, hint, value) {
+        if (!strncmp(hint, CS_HINT_TABLE, sizeof(CS_HINT_TABLE) - 1)) {
+            item->asked_table = apr_pstrdup(b->p, hint + sizeof(CS_HINT_TABLE) - 1);
+        }
+    }
 }
 
 /* Known deals first: a name that turns out to be another name of one of them joins it. */
@@ -201,9 +250,8 @@ static apr_status_t make_items(cs_batch_t *b, const apr_array_header_t *works, c
             APR_ARRAY_PUSH(b->items, cs_item_t *) = item;
             continue;
         }
-        item->asked = !strncmp(work->name, "pc:", 3) ? work->name + 3 : NULL;
-        if (!item->asked && !item->over) {
-            refuse_name(b, item, "no system known to this version has this name");
+        if (!item->over) {
+            take_name(b, item);
         }
         APR_ARRAY_PUSH(named, cs_item_t *) = item;
     }
@@ -317,7 +365,12 @@ static void fill_look(cs_batch_t *b, cs_item_t *item)
     item->look.record = item->record;
     item->look.record_read = item->record_read;
     item->look.metadata = cs_metadata_of(b->lane, item->crm);
-    item->look.notified = item->notified || item->again;
+    /* A deal that has no referral yet is looked at when its time has come: nobody asked for what
+     * was refused. */
+    item->look.notified = item->notified || (item->again && item->deal->referral_id);
+    item->look.edited = item->record && item->record->version &&
+                        (!item->deal->crm_version ||
+                         strcmp(item->record->version, item->deal->crm_version) != 0);
     item->look.candidates = item->candidates;
     item->look.now = b->now;
 }
@@ -349,20 +402,26 @@ static void find_cause(const cs_batch_t *b, cs_item_t *item)
     item->again = !asked && json_object_get(item->work->hints, CS_CAUSE_AGAIN);
 }
 
+static apr_status_t make_plan(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
+{
+    return item->copy_of ? cs_reconcile_clone(&item->plan, &item->look, b->p, b->p, res)
+                         : cs_reconcile_plan(&item->plan, &item->look, b->p, b->p, res);
+}
+
 static void plan_item(cs_batch_t *b, cs_item_t *item)
 {
     cs_result_t result = {0};
 
     fill_look(b, item);
-    if (cs_reconcile_plan(&item->plan, &item->look, b->p, b->p, &result) != APR_SUCCESS) {
+    if (make_plan(b, item, &result) != APR_SUCCESS) {
         item->plan = NULL;
         cs_item_fail(item, item->look.crm, &result);
         return;
     }
     item->applied =
         apr_pcalloc(b->p, sizeof(cs_applied_t) * (apr_size_t)(item->plan->steps->nelts + 1));
-    cs_log(CS_LOG_DEBUG, 0, b->lane->site->name, "referral %s: %d steps: %s",
-           item->deal->referral_id, item->plan->steps->nelts, item->plan->why);
+    cs_log(CS_LOG_DEBUG, 0, b->lane->site->name, "%s: %d steps: %s",
+           cs_deal_words(item->deal, b->p), item->plan->steps->nelts, item->plan->why);
 }
 
 static void plan_items(cs_batch_t *b)
@@ -401,7 +460,7 @@ static apr_status_t store_intents(cs_batch_t *b, cs_result_t *res)
 
     for (i = 0; i < b->items->nelts; ++i) {
         cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
-        if (!item->over && item->plan && item->plan->intent) {
+        if (!item->over && !item->copy_of && item->plan && item->plan->intent) {
             cs_deal_t *deal = apr_pmemdup(b->p, item->deal, sizeof(*deal));
             deal->intent = item->plan->intent;
             cs_batch_change(b, CS_CHANGE_DEAL)->deal = deal;
@@ -425,8 +484,11 @@ static apr_status_t look_at_items(cs_batch_t *b, cs_result_t *res)
     apr_status_t rv;
     int i;
 
-    wait_before_fetch(b);
-    rv = cs_batch_fetch(b, res);
+    rv = cs_batch_name_rows(b, res);
+    if (rv == APR_SUCCESS) {
+        wait_before_fetch(b);
+        rv = cs_batch_fetch(b, res);
+    }
     if (rv == APR_SUCCESS) {
         rv = cs_batch_meet(b, res);
     }
@@ -444,6 +506,9 @@ static apr_status_t look_at_items(cs_batch_t *b, cs_result_t *res)
     rv = cs_batch_brake(b, res);
     if (rv == APR_SUCCESS) {
         rv = store_intents(b, res);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = cs_batch_apply_pc(b, res);
     }
     if (rv == APR_SUCCESS) {
         cs_batch_apply(b);
@@ -503,6 +568,7 @@ static apr_status_t look_at_works(cs_batch_t *b, const apr_array_header_t *works
     else {
         /* What this batch learnt was not stored with it. */
         cs_lane_facts_forget(b->lane);
+        cs_batch_watch_forget(b);
     }
     return rv;
 }

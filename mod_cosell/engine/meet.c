@@ -42,7 +42,7 @@ static cs_item_t *same_referral(cs_batch_t *b, const cs_item_t *item)
         }
         /* Also one whose meeting ended its look (a lead, first met closed): its deal is about to be
          * stored. */
-        if (other->own && !strcmp(other->own->id, item->own->id)) {
+        if (other->work && other->own && !strcmp(other->own->id, item->own->id)) {
             return other;
         }
     }
@@ -340,7 +340,10 @@ static apr_status_t settle_meeting(cs_batch_t *b, cs_item_t *item, cs_result_t *
 static void merge_into(cs_batch_t *b, cs_item_t *item, cs_item_t *first)
 {
     first->calls += item->calls;
-    first->unseen = item->unseen > first->unseen ? item->unseen : first->unseen;
+    if (item->unseen > first->unseen) {
+        first->unseen = item->unseen;
+        first->unseen_at = item->unseen_at;
+    }
     if (item->own->updated > first->own->updated) {
         first->own = item->own;
     }
@@ -364,6 +367,12 @@ static void join_covered(cs_batch_t *b, cs_item_t **merged_into)
             item->work = NULL;
         }
     }
+}
+
+/* A deal of a record that has no referral (yet): nothing is there to be met. */
+static int is_of_record(const cs_item_t *item)
+{
+    return item->deal && !item->deal->referral_id;
 }
 
 /* Referrals of ours that nobody sees (any more), and engagements without a card of ours, need no
@@ -418,6 +427,10 @@ static apr_status_t identify_all(cs_batch_t *b, cs_item_t **merged_into, cs_resu
     for (i = 0; rv == APR_SUCCESS && i < b->items->nelts; ++i) {
         cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
         if (item->over) {
+            continue;
+        }
+        if (is_of_record(item)) {
+            item->crm = cs_lane_crm_index(b->lane, item->deal->crm);
             continue;
         }
         if (!item->own) {

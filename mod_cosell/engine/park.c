@@ -132,9 +132,19 @@ apr_status_t cs_settle_holder(cs_batch_t *b, cs_item_t *item, int *pparked, cs_r
 /* The holder has no referral: it is this one's. The older deal survives. */
 static void merge(cs_batch_t *b, cs_item_t *item, cs_deal_t *holder)
 {
+    cs_item_t *other = item_of_deal(b, holder->id);
     cs_deal_t *mine = item->deal;
     apr_int64_t goes;
 
+    if (other && other != item) {
+        /* The record's own look, of this very batch: its notices are this one's, and it must not
+         * make what is there already. */
+        item->covered += other->covered;
+        holder = other->deal;
+        cs_item_finish(other);
+        other->work = NULL;
+    }
+    cs_posted_is(b, holder, mine->referral_id);
     holder->referral_id = mine->referral_id;
     holder->engagement_id = mine->engagement_id;
     holder->title = mine->title;

@@ -4,7 +4,7 @@
  * Where it names none, the state goes first and alone, for it is never given up; then the lines by
  * halves, until those refused are alone. Of two halves of a set known to hold a bad line the second
  * is known to hold it once the first has passed, and is halved without being sent. One bad line of
- * n costs at most 2 * log2(n) + 4 sends.
+ * n costs at most 2 * log2(n) + 4 sends. A state after which nothing else is taken goes last.
  */
 #include <string.h>
 
@@ -35,6 +35,7 @@ typedef enum {
     SEND_STATE, /* of a new record: with the rows it points to */
     SEND_BARE,  /* of a new record: without them */
     SEND_HALVES,
+    SEND_TAIL, /* the state, when it must be last */
     SEND_OVER
 } send_e;
 
@@ -46,6 +47,7 @@ struct cs_refusal_t {
     send_e phase;
     apr_array_header_t *sending; /* const part_t * */
     int with_state;
+    int state_last;           /* the state goes after the rest */
     apr_array_header_t *sets; /* set_t, the last one is next */
     int sends, unblamed;
     int passed; /* something was written */
@@ -186,7 +188,7 @@ static void begin_state(cs_refusal_t *r)
     apr_array_header_t *needed = pointing(r, 1);
 
     r->with_state = 1;
-    if (!creates(r) && !json_object_size(r->state)) {
+    if (!creates(r) && (!json_object_size(r->state) || r->state_last)) {
         begin_halves(r);
         push_set(r, r->parts, 1, 0);
     }
@@ -202,6 +204,12 @@ static void begin_state(cs_refusal_t *r)
 /* Nothing of several lines passed: the record is the problem, unless the answers named them all. */
 static void finish(cs_refusal_t *r)
 {
+    if (r->state_last && r->phase == SEND_HALVES) {
+        r->phase = SEND_TAIL;
+        r->with_state = 1;
+        r->sending = apr_array_make(r->p, 1, sizeof(const part_t *));
+        return;
+    }
     r->phase = SEND_OVER;
     if (!r->passed && r->unblamed && json_object_size(r->refused) > 1) {
         r->refused = NULL;
@@ -365,8 +373,8 @@ static void passed(cs_refusal_t *r, const cs_record_t *after)
     r->passed = 1;
     r->after = after;
     r->guard = after ? after->version : NULL;
-    if (phase == SEND_REST) {
-        finish(r);
+    if (phase == SEND_REST || phase == SEND_TAIL) {
+        r->phase = SEND_OVER;
         return;
     }
     if (phase == SEND_HALVES) {
@@ -469,7 +477,8 @@ int cs_refusal_next(cs_refusal_t *r, cs_crm_write_t *write)
     return 1;
 }
 
-cs_refusal_t *cs_refusal_begin(const cs_step_t *step, const cs_crm_write_t *write, apr_pool_t *p)
+cs_refusal_t *cs_refusal_begin(const cs_step_t *step, const cs_crm_write_t *write, int state_last,
+                               apr_pool_t *p)
 {
     cs_refusal_t *r = apr_pcalloc(p, sizeof(*r));
     const char *line;
@@ -490,6 +499,7 @@ cs_refusal_t *cs_refusal_begin(const cs_step_t *step, const cs_crm_write_t *writ
     }
     r->sending = r->parts;
     r->with_state = 1;
+    r->state_last = state_last && json_object_size(r->state);
     if (step->travels) {
         json_object_del(r->state, step->travels);
     }
@@ -511,6 +521,9 @@ static apr_array_header_t *left(const cs_refusal_t *r)
             APR_ARRAY_PUSH(lines, const char *) =
                 APR_ARRAY_IDX(set->parts, k, const part_t *)->line;
         }
+    }
+    if (r->state_last) {
+        APR_ARRAY_PUSH(lines, const char *) = CS_LINE_STATE;
     }
     return lines;
 }

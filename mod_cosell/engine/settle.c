@@ -6,9 +6,11 @@
 
 #include "../base/counter.h"
 #include "../base/crash.h"
+#include "../base/crypto.h"
 #include "../base/json.h"
 #include "../base/log.h"
-#include "batch.h"
+#include "../base/pool.h"
+#include "apply.h"
 
 #define CONFLICTS_AT_ONCE 5
 #define GIVE_UP apr_time_from_sec(75 * 3600)
@@ -19,6 +21,7 @@
 #define RETRY_FLOOR apr_time_from_msec(100)
 #define SAME_500_MAX 3
 #define PROBLEM_STALE "pc:stale"
+#define PROBLEM_STALE_CRM "crm:stale"
 #define PROBLEM_UNTOLD "deal:untold"
 #define UNTOLD_MAX 2 /* looks in a row for the sake of what the seller reads */
 #define NEXT_LOOK apr_time_from_sec(900)
@@ -207,8 +210,9 @@ static void work_later(cs_batch_t *b, cs_item_t *item)
 
 static void give_up(cs_batch_t *b, cs_item_t *item)
 {
-    const char *what =
-        item->deal && item->deal->referral_id ? item->deal->referral_id : item->asked;
+    const char *what = item->deal   ? cs_deal_words(item->deal, b->p)
+                       : item->asked ? apr_pstrcat(b->p, "referral ", item->asked, NULL)
+                                     : item->work->name;
     const char *why = item->result.detail ? item->result.detail : item->result.problem;
 
     int said = item->again && item->work->detail && item->result.detail &&
@@ -225,7 +229,7 @@ static void give_up(cs_batch_t *b, cs_item_t *item)
     cs_item_journal(b, item, "dead", "failed", why);
     cs_count(CS_COUNT_DEAD, 1);
     cs_log(CS_LOG_WARNING, 0, b->lane->site->name,
-           CSLOGNO(2040) "gave up on referral %s after %d attempts: %s (%s)", what ? what : "?",
+           CSLOGNO(2040) "gave up on %s after %d attempts: %s (%s)", what,
            item->work->attempts + 1, why ? why : "no reason",
            item->result.problem ? item->result.problem : "?");
     work_later(b, item);
@@ -266,14 +270,20 @@ static void after_a_failed_look(cs_batch_t *b, cs_item_t *item)
 
 /* How often this very version was waited for: a newer one that a notice brings meanwhile has all
  * the waits for itself. */
-static int stale_looks(const cs_item_t *item, const char *detail)
+static int stale_looks(const cs_item_t *item, const char *problem, const char *detail)
 {
     const cs_work_t *work = item->work;
 
-    return work->problem && !strcmp(work->problem, PROBLEM_STALE) && work->detail &&
+    return work->problem && !strcmp(work->problem, problem) && work->detail &&
                    !strcmp(work->detail, detail)
                ? work->attempts
                : 0;
+}
+
+static const char *stale_problem(const cs_item_t *item)
+{
+    return item->unseen_at && strcmp(item->unseen_at, CS_UPSTREAM_PC) ? PROBLEM_STALE_CRM
+                                                                      : PROBLEM_STALE;
 }
 
 static const char *stale_detail(const cs_batch_t *b, const cs_item_t *item)
@@ -291,14 +301,14 @@ static int look_again_for_hint(cs_batch_t *b, cs_item_t *item)
         return 0;
     }
     detail = stale_detail(b, item);
-    seen = stale_looks(item, detail);
+    seen = stale_looks(item, stale_problem(item), detail);
     if (seen >= STALE_MAX) {
         cs_item_journal(b, item, "stale", "failed",
                         "the version that the notice spoke of was not seen; what was read counts");
         return 0;
     }
     /* The look itself went well, so that a newer notice need not wait out this pause. */
-    cs_result_set(&item->result, b->p, CS_ESTALE, CS_CLASS_OK, PROBLEM_STALE, "%s", detail);
+    cs_result_set(&item->result, b->p, CS_ESTALE, CS_CLASS_OK, stale_problem(item), "%s", detail);
     item->work->attempts = seen + 1;
     item->work->due = b->now + apr_time_from_sec(stale_waits[seen]);
     work_later(b, item);
@@ -464,22 +474,124 @@ static int is_held(const cs_item_t *item)
 }
 
 /* What waits for somebody in the CRM is tried again without being asked, ever more rarely; a notice
- * begins anew. */
+ * begins anew. What waits for time alone is looked at when it has come, if that is sooner. */
 static void plan_next_look(cs_batch_t *b, cs_item_t *item)
 {
     cs_deal_t *deal = item->deal;
+    apr_time_t at = item->plan->look_at;
     apr_interval_time_t pause;
 
     int alive = deal->state == CS_DEAL_NEW || deal->state == CS_DEAL_LINKED;
 
+    deal->next_look = alive ? at : 0;
     if (!alive || (!waits_or_refused(deal) && !is_held(item))) {
-        deal->next_look = 0;
         deal->planned = 0;
         return;
     }
     deal->planned = item->notified || !item->again ? 0 : deal->planned + 1;
     pause = NEXT_LOOK << (deal->planned < 6 ? deal->planned : 6);
-    deal->next_look = b->now + (pause < NEXT_LOOK_MAX ? pause : NEXT_LOOK_MAX);
+    pause = pause < NEXT_LOOK_MAX ? pause : NEXT_LOOK_MAX;
+    deal->next_look = at && at < b->now + pause ? at : b->now + pause;
+}
+
+/* ---- what the record shows ---- */
+
+#define WATCHED_MAX 20000
+
+void cs_batch_watch_forget(cs_batch_t *b)
+{
+    if (b->lane->watched) {
+        apr_pool_clear(b->lane->watched_pool);
+        b->lane->watched = NULL;
+    }
+}
+
+/* What was stored last, as far as this lane remembers: after a start each deal stores it once. */
+static int is_stored(cs_batch_t *b, const cs_deal_t *deal, const char *digest)
+{
+    cs_lane_t *lane = b->lane;
+    const char *stored;
+
+    if (lane->watched && apr_hash_count(lane->watched) >= WATCHED_MAX) {
+        cs_batch_watch_forget(b);
+    }
+    if (!lane->watched_pool &&
+        cs_pool_create_own(&lane->watched_pool, lane->pool, 0, "cosell-watched") != APR_SUCCESS) {
+        return 0;
+    }
+    if (!lane->watched) {
+        lane->watched = apr_hash_make(lane->watched_pool);
+    }
+    stored = apr_hash_get(lane->watched, &deal->id, sizeof(deal->id));
+    if (stored && !strcmp(stored, digest)) {
+        return 1;
+    }
+    if (stored) {
+        memcpy((char *)stored, digest, strlen(digest));
+        return 0;
+    }
+    apr_hash_set(lane->watched,
+                 apr_pmemdup(lane->watched_pool, &deal->id, sizeof(deal->id)), sizeof(deal->id),
+                 apr_pstrdup(lane->watched_pool, digest));
+    return 0;
+}
+
+/* A deal that is over is woken by nothing that its record shows. */
+static void watch(cs_batch_t *b, cs_item_t *item)
+{
+    int alive = item->deal->state == CS_DEAL_NEW || item->deal->state == CS_DEAL_LINKED ||
+                item->deal->state == CS_DEAL_PARKED;
+    json_t *rows = NULL;
+    cs_change_t *change;
+    const char *text;
+
+    if (!item->record_read || !item->deal->crm || (alive && !item->record)) {
+        return;
+    }
+    if (alive) {
+        rows = cs_mapping_shown_rows(item->kind, item->record, b->p);
+    }
+    if (alive && !rows) {
+        return;
+    }
+    rows = rows ? rows : cs_json_own(json_object(), b->p);
+    text = cs_json_print(rows, b->p);
+    if (item->deal->id && is_stored(b, item->deal, cs_sha256_hex(text, strlen(text), b->p))) {
+        return;
+    }
+    change = cs_batch_change(b, CS_CHANGE_WATCH);
+    change->deal = item->deal;
+    change->system = item->deal->crm;
+    change->rows = rows;
+}
+
+/* ---- how long it took ---- */
+
+static int only_tells(const cs_step_t *step)
+{
+    return step->lines && step->lines->nelts == 1 &&
+           !strcmp(APR_ARRAY_IDX(step->lines, 0, const char *), CS_LINE_TELL);
+}
+
+/* From the oldest notice that this look was for to the other side. */
+static void observe(const cs_item_t *item)
+{
+    int i, wrote[2] = {0, 0};
+
+    for (i = 0; i < item->plan->steps->nelts; ++i) {
+        const cs_step_t *step = APR_ARRAY_IDX(item->plan->steps, i, cs_step_t *);
+        wrote[cs_step_is_pc(step)] |= item->applied[i].done && !item->applied[i].found &&
+                                      !only_tells(step);
+    }
+    if (!item->notified || !item->work->first) {
+        return;
+    }
+    if (wrote[0]) {
+        cs_lag_observe(CS_LAG_TO_CRM, cs_time_now() - item->work->first);
+    }
+    if (wrote[1]) {
+        cs_lag_observe(CS_LAG_TO_PC, cs_time_now() - item->work->first);
+    }
 }
 
 void cs_item_journal_store(cs_batch_t *b, cs_item_t *item)
@@ -490,7 +602,7 @@ void cs_item_journal_store(cs_batch_t *b, cs_item_t *item)
         cs_journal_t *journal = APR_ARRAY_IDX(item->journal, i, cs_journal_t *);
         cs_change_t *change = cs_batch_change(b, CS_CHANGE_JOURNAL);
         change->journal = journal;
-        change->deal = item->deal;
+        change->deal = item->copy_of ? item->copy_of : item->deal;
         journal->calls = journal->calls ? journal->calls : item->calls;
         journal->took = journal->took ? journal->took : item->took;
         journal->correlation = journal->correlation ? journal->correlation : item->correlation;
@@ -506,10 +618,38 @@ static void doubt_metadata(cs_batch_t *b, const cs_item_t *item)
     for (i = 0; item->plan && i < item->plan->steps->nelts; ++i) {
         const cs_applied_t *applied = &item->applied[i];
         const char *problem = applied->result.problem;
+        if (cs_step_is_pc(APR_ARRAY_IDX(item->plan->steps, i, cs_step_t *))) {
+            continue;
+        }
         if (applied->refused || (applied->tried && applied->result.cls == CS_CLASS_DATA) ||
             (problem && !strncmp(problem, "config:", 7))) {
             cs_metadata_doubt(b->lane, item->crm);
         }
+    }
+}
+
+/* No deal is kept of a copy: what was done to it stands in the journal of the deal it was made of.
+ */
+static void settle_copy(cs_batch_t *b, cs_item_t *item)
+{
+    int i, done = item->plan->what == CS_PLAN_STEPS;
+
+    for (i = 0; i < item->plan->steps->nelts; ++i) {
+        done &= !APR_ARRAY_IDX(item->plan->steps, i, cs_step_t *)->send || item->applied[i].done;
+    }
+    if (done) {
+        cs_item_journal(b, item, "copy", "done",
+                        apr_psprintf(b->p, "%s %s: %s", item->deal->table, item->deal->record_id,
+                                     item->plan->why ? item->plan->why
+                                                     : "a copy of this deal's record"))
+            ->direction = "to_crm";
+    }
+}
+
+static void look_again_at_once(cs_batch_t *b, const cs_item_t *item)
+{
+    if ((item->moved || item->posted) && item->deal->id) {
+        cs_batch_look_at(b, apr_psprintf(b->p, "deal:%" APR_INT64_T_FMT, item->deal->id));
     }
 }
 
@@ -520,7 +660,13 @@ static apr_status_t settle_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res
     cs_count(CS_COUNT_LOOKS, 1);
     if (item->plan) {
         doubt_metadata(b, item);
-        rv = settle_deal(b, item, res);
+        observe(item);
+        if (item->copy_of) {
+            settle_copy(b, item);
+        }
+        else {
+            rv = settle_deal(b, item, res);
+        }
     }
     if (rv != APR_SUCCESS) {
         return rv;
@@ -535,12 +681,11 @@ static apr_status_t settle_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res
         }
         after_a_good_look(b, item);
     }
-    if (item->plan) {
+    if (item->plan && !item->copy_of) {
         plan_next_look(b, item);
+        watch(b, item);
     }
-    if (item->moved) {
-        cs_batch_look_at(b, apr_psprintf(b->p, "deal:%" APR_INT64_T_FMT, item->deal->id));
-    }
+    look_again_at_once(b, item);
     cs_item_journal_store(b, item);
     return APR_SUCCESS;
 }

@@ -561,3 +561,99 @@ apr_status_t cs_pc_probe(cs_pc_t *pc, apr_interval_time_t deadline, apr_pool_t *
     }
     return result.rv;
 }
+
+/* A change of ours is an edit as a person's is: a new version, its event, and nobody reads it at once. */
+static void patch_one(cs_pc_write_t *write, apr_pool_t *p)
+{
+    referral_t *r = referral_by_id(write->id);
+    json_t *doc, *op;
+    size_t i;
+
+    if (!r || !r->versions) {
+        cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_GONE, "http:404", "there is no referral %s", write->id);
+        return;
+    }
+    doc = referral_doc(r);
+    if (strcmp(write->guard, cs_json_str(doc, "eTag"))) {
+        cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_CONFLICT, "http:412", "referral %s was changed", write->id);
+        json_decref(doc);
+        return;
+    }
+    json_array_foreach((json_t *)write->body, i, op) {
+        cs_json_pointer_set(doc, cs_json_str(op, "path"), json_deep_copy(json_object_get(op, "value")));
+    }
+    add_version(r, doc);
+    json_decref(doc);
+    event_push((int)(r - S->referral), their_time(), 500000);
+    write->card = card_of(referral_doc(r), p);
+}
+
+apr_status_t cs_pc_patch(cs_pc_t *pc, cs_pc_write_t *writes, int n, apr_interval_time_t deadline, apr_pool_t *p)
+{
+    int i;
+
+    (void)pc, (void)deadline;
+    for (i = 0; i < n; i++) {
+        writes[i].card = NULL;
+        writes[i].took = 1000;
+        writes[i].correlation = "sim";
+        cs_result_clear(&writes[i].result);
+        interfere();
+        if (!refused(&writes[i].result, &writes[i].calls, p)) {
+            patch_one(&writes[i], p);
+        }
+    }
+    instant("pc-patched");
+    return APR_SUCCESS;
+}
+
+/* No record of this world asks for a referral. */
+apr_status_t cs_pc_post(cs_pc_t *pc, cs_pc_write_t *writes, int n, apr_interval_time_t deadline, apr_pool_t *p)
+{
+    int i;
+
+    (void)pc, (void)deadline;
+    for (i = 0; i < n; i++) {
+        cs_result_set(&writes[i].result, p, CS_EREMOTE, CS_CLASS_REFUSED, "http:405", "no referral is made here");
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t cs_pc_find(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_time_t since, apr_interval_time_t deadline, apr_pool_t *p)
+{
+    int i;
+
+    (void)pc, (void)since, (void)deadline, (void)p;
+    for (i = 0; i < n; i++) {
+        reset_read(&reads[i]);
+    }
+    return APR_SUCCESS;
+}
+
+static int newer_first(const void *a, const void *b)
+{
+    const cs_card_t *one = *(cs_card_t *const *)a, *other = *(cs_card_t *const *)b;
+
+    return one->updated < other->updated ? 1 : one->updated > other->updated ? -1 : strcmp(one->id, other->id);
+}
+
+apr_status_t cs_pc_list_changed(cs_pc_t *pc, cs_pc_page_t *page, apr_interval_time_t deadline, apr_pool_t *p)
+{
+    int i;
+
+    (void)pc, (void)deadline;
+    cs_result_clear(&page->result);
+    page->cards = apr_array_make(p, 8, sizeof(cs_card_t *));
+    page->next = NULL;
+    if (page->skip || refused(&page->result, &page->calls, p)) {
+        return APR_SUCCESS;
+    }
+    for (i = S->referrals - 1; i >= 0; i--) {
+        const version_t *v = visible(&S->referral[i], 1);
+        if (v) {
+            APR_ARRAY_PUSH(page->cards, cs_card_t *) = card_of(parse(v->text), p);
+        }
+    }
+    qsort(page->cards->elts, (size_t)page->cards->nelts, sizeof(cs_card_t *), newer_first);
+    return APR_SUCCESS;
+}

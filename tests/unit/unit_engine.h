@@ -83,6 +83,15 @@ typedef struct world_t {
     int fails_updates;   /* of records: the CRM is down for them */
     int deletes_made;    /* somebody deletes a new record at once */
     json_t *metadata;    /* what describe tells; NULL = it fails */
+    /* What becomes of new referrals: OK = made, UNKNOWN = made and not heard of, UNKNOWN with nothing_made = neither; else that. */
+    cs_class_e posts_end;
+    int nothing_made;
+    int list_lags;          /* a search shows nothing new */
+    const char *pc_refuses; /* a path whose value is refused */
+    int pc_mute;            /* the answer does not name it */
+    int pc_shows_nothing;   /* the answer of a change has no body */
+    void (*meanwhile_post)(void); /* happens once, when a referral was made */
+    int patches, posts, searches;
     int gets, lists, pc_probes, reads, writes, rows_written, creates, finds, find_calls, whoamis, describes;
 } world_t;
 
@@ -259,12 +268,139 @@ apr_status_t cs_pc_list_engagement(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_
         }
         reads[i].cards = apr_array_make(p, 2, sizeof(cs_card_t *));
         for (j = 0; j < W->referrals; j++) {
-            if (!W->referral[j].hidden && !strcmp(W->referral[j].engagement, reads[i].id)) {
+            if (!W->referral[j].hidden && !(W->list_lags && !strcmp(W->referral[j].org, "msft")) && !strcmp(W->referral[j].engagement, reads[i].id)) {
                 APR_ARRAY_PUSH(reads[i].cards, cs_card_t *) = card_of(&W->referral[j], p);
             }
         }
     }
     return APR_SUCCESS;
+}
+
+static inline int pc_refuses(cs_pc_write_t *write, apr_pool_t *p)
+{
+    size_t i;
+
+    for (i = 0; W->pc_refuses && i < json_array_size(write->body); i++) {
+        const char *path = cs_json_str(json_array_get(write->body, i), "path");
+        if (path && !strcmp(path, W->pc_refuses)) {
+            cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_DATA, "pc:value", "the value of %s is not good", path);
+            write->result.blames = W->pc_mute ? NULL : W->pc_refuses;
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static inline void patch_one(cs_pc_write_t *write, apr_pool_t *p)
+{
+    referral_t *r = referral_by_id(write->id);
+    size_t i;
+
+    W->patches++;
+    write->calls = 1;
+    if (pc_fails(&write->result, p) || pc_refuses(write, p)) {
+        return;
+    }
+    if (!r || r->hidden) {
+        cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_GONE, "http:404", "no such referral");
+        return;
+    }
+    if (strcmp(write->guard, apr_psprintf(p, "\"%d\"", r->version))) {
+        cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_CONFLICT, "http:412", "it was changed");
+        return;
+    }
+    for (i = 0; i < json_array_size(write->body); i++) {
+        const json_t *op = json_array_get(write->body, i);
+        assert_ok(cs_json_pointer_set(r->doc, cs_json_str(op, "path"), json_deep_copy(cs_json_get(op, "value"))));
+    }
+    r->version++;
+    write->card = W->pc_shows_nothing ? NULL : card_of(r, p);
+}
+
+apr_status_t cs_pc_patch(cs_pc_t *pc, cs_pc_write_t *writes, int n, apr_interval_time_t deadline, apr_pool_t *p)
+{
+    int i;
+
+    (void)pc, (void)deadline;
+    for (i = 0; i < n; i++) {
+        patch_one(&writes[i], p);
+    }
+    return APR_SUCCESS;
+}
+
+static inline void post_one(cs_pc_write_t *write, apr_pool_t *p)
+{
+    const char *engagement = cs_json_str(write->body, "engagementId");
+    referral_t *r;
+
+    W->posts++;
+    write->calls = 1;
+    if (pc_fails(&write->result, p)) {
+        return;
+    }
+    if (W->posts_end != CS_CLASS_OK && !(W->posts_end == CS_CLASS_UNKNOWN && !W->nothing_made)) {
+        cs_result_set(&write->result, p, CS_EREMOTE, W->posts_end, "pc:post", "no referral for you");
+        return;
+    }
+    r = new_referral_of(engagement ? "msft" : OWN, engagement);
+    r->doc = cs_json_own(json_deep_copy(write->body), W->p);
+    if (W->meanwhile_post) {
+        W->meanwhile_post();
+        W->meanwhile_post = NULL;
+    }
+    if (W->posts_end == CS_CLASS_UNKNOWN) {
+        cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_UNKNOWN, "transport", "no answer");
+        return;
+    }
+    write->card = card_of(r, p);
+}
+
+apr_status_t cs_pc_post(cs_pc_t *pc, cs_pc_write_t *writes, int n, apr_interval_time_t deadline, apr_pool_t *p)
+{
+    int i;
+
+    (void)pc, (void)deadline;
+    for (i = 0; i < n; i++) {
+        post_one(&writes[i], p);
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t cs_pc_find(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_time_t since, apr_interval_time_t deadline, apr_pool_t *p)
+{
+    int i, j;
+
+    (void)pc, (void)deadline, (void)since;
+    for (i = 0; i < n; i++) {
+        W->searches++;
+        reads[i].calls = 1;
+        if (pc_fails(&reads[i].result, p)) {
+            continue;
+        }
+        for (j = 0; !W->list_lags && j < W->referrals; j++) {
+            const char *reference = cs_json_str(W->referral[j].doc, "externalReferenceId");
+            if (reference && !strcasecmp(reference, reads[i].id) && strcmp(W->referral[j].org, "msft")) {
+                reads[i].card = card_of(&W->referral[j], p);
+            }
+        }
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t cs_pc_list_changed(cs_pc_t *pc, cs_pc_page_t *page, apr_interval_time_t deadline, apr_pool_t *p)
+{
+    (void)pc, (void)deadline;
+    page->calls = 1;
+    page->cards = apr_array_make(p, 1, sizeof(cs_card_t *));
+    page->next = NULL;
+    pc_fails(&page->result, p);
+    return APR_SUCCESS;
+}
+
+cs_card_t *cs_pc_card_of(json_t *doc, apr_pool_t *p)
+{
+    (void)doc, (void)p;
+    return NULL;
 }
 
 apr_status_t cs_pc_probe(cs_pc_t *pc, apr_interval_time_t deadline, apr_pool_t *ptemp, cs_result_t *res)
