@@ -2069,6 +2069,104 @@ static int start_all(void **state)
            cs_http_create(&control_http, "control", all);
 }
 
+/* ---- changes ---- */
+
+/* All pages from a cursor on; *prows counts rows, *pgone those deleted. */
+static cs_crm_changes_t changes_from(rig_t *r, const char *cursor, int *ppages, int *prows,
+                                     int *pgone)
+{
+    cs_crm_changes_t ch = {.table = "account", .columns = columns_of(r->p, "name ownerid")};
+
+    *ppages = *prows = *pgone = 0;
+    do {
+        ch.cursor = *ppages ? ch.next : cursor;
+        assert_ok(r->impl->changes(r->crm, &ch, 0, r->p));
+        expect(&ch.result, CS_CLASS_OK, NULL);
+        for (int i = 0; i < ch.rows->nelts; i++) {
+            const cs_crm_changed_t *row = &APR_ARRAY_IDX(ch.rows, i, cs_crm_changed_t);
+
+            *pgone += row->deleted;
+            assert_true(row->deleted || (row->version && row->modified > 0 && row->row));
+        }
+        *prows += ch.rows->nelts;
+        ++*ppages;
+    } while (ch.more);
+    return ch;
+}
+
+static const char *new_account(apr_pool_t *p)
+{
+    return cs_json_str(control(&crm_sim, "POST", "accounts", "{\"name\":\"Changing\"}", p),
+                       "accountid");
+}
+
+static void many_accounts(int n, apr_pool_t *p)
+{
+    apr_array_header_t *list = apr_array_make(p, n, sizeof(const char *));
+
+    while (list->nelts < n) {
+        APR_ARRAY_PUSH(list, const char *) = "{\"name\":\"One of many\"}";
+    }
+    control(&crm_sim, "POST", "bulk/accounts",
+            apr_pstrcat(p, "[", apr_array_pstrcat(p, list, ','), "]", NULL), p);
+}
+
+static void test_changes_follow_a_table(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_crm(p);
+    const char *one = new_account(p), *other = new_account(p);
+    int pages, rows, gone, all_rows;
+    cs_crm_changes_t ch;
+
+    many_accounts(1500, p);
+    ch = changes_from(r, NULL, &pages, &all_rows, &gone);
+    assert_true(ch.beginning && pages == 2 && all_rows >= 1502 && gone == 0);
+    ch = changes_from(r, ch.next, &pages, &rows, &gone);
+    assert_true(!ch.beginning && pages == 1 && rows == 0);
+    control(&crm_sim, "PATCH", apr_pstrcat(p, "accounts/", one, NULL), "{\"name\":\"Changed\"}", p);
+    control(&crm_sim, "DELETE", apr_pstrcat(p, "accounts/", other, NULL), NULL, p);
+    ch = changes_from(r, ch.next, &pages, &rows, &gone);
+    assert_true(!ch.beginning && rows == 2 && gone == 1);
+    many_accounts(1100, p);
+    ch = changes_from(r, ch.next, &pages, &rows, &gone);
+    assert_true(!ch.beginning && pages == 2 && rows == 1100);
+    /* Eight days later the link is too old. */
+    control(&crm_sim, "POST", "clock", "{\"offset\":691200}", p);
+    r = rig_crm(p);
+    ch = changes_from(r, ch.next, &pages, &rows, &gone);
+    control(&crm_sim, "POST", "clock", "{\"offset\":0}", p);
+    assert_true(ch.beginning && rows == all_rows + 1100 - 1 && gone == 0);
+    control(&crm_sim, "DELETE", apr_pstrcat(p, "accounts/", one, NULL), NULL, p);
+}
+
+static void test_changes_of_a_table_that_keeps_no_track(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig_crm(p);
+    const char *one;
+    int pages, rows, gone;
+    cs_crm_changes_t ch;
+
+    control(&crm_sim, "POST", "table-options",
+            "{\"table\":\"account\",\"change_tracking\":false}", p);
+    many_accounts(1100, p);
+    ch = changes_from(r, NULL, &pages, &rows, &gone);
+    assert_true(ch.beginning && pages >= 2 && rows >= 1100);
+    /* Twenty minutes later what came before is no news. */
+    control(&crm_sim, "POST", "clock", "{\"offset\":1200}", p);
+    ch = changes_from(r, ch.next, &pages, &rows, &gone);
+    assert_true(!ch.beginning);
+    one = new_account(p);
+    control(&crm_sim, "POST", "clock", "{\"offset\":1500}", p);
+    ch = changes_from(r, ch.next, &pages, &rows, &gone);
+    assert_true(!ch.beginning && rows == 1 && pages == 1);
+    assert_string_equal(APR_ARRAY_IDX(ch.rows, 0, cs_crm_changed_t).id, one);
+    control(&crm_sim, "POST", "clock", "{\"offset\":0}", p);
+    control(&crm_sim, "POST", "table-options",
+            "{\"table\":\"account\",\"change_tracking\":true}", p);
+}
+
 static int stop_all(void **state)
 {
     const char *dir = unit_path(all, "pki");
@@ -2140,6 +2238,8 @@ int main(void)
         LIVE_TEST(test_a_lead_is_qualified),
         LIVE_TEST(test_duplicate_rules_are_respected),
         LIVE_TEST(test_metadata),
+        LIVE_TEST(test_changes_follow_a_table),
+        LIVE_TEST(test_changes_of_a_table_that_keeps_no_track),
         LIVE_TEST(test_a_certificate_signs_in),
         LIVE_TEST(test_tls_trusts_only_what_is_configured),
     };

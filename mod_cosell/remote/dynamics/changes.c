@@ -77,14 +77,37 @@ static int is_of_table(const step_t *s, const char *path)
     return is_clean(path) && !strncmp(path, s->table->set, len) && path[len] == '?';
 }
 
+/* Cookies in links are seen with characters that no address may have: those are escaped. */
+static const char *escaped(const char *link, apr_pool_t *p)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    char *out = apr_palloc(p, strlen(link) * 3 + 1), *to = out;
+
+    for (; *link; link++) {
+        unsigned char c = (unsigned char)*link;
+
+        if (c >= 0x80 || strchr("\"<>\\^`{|}", c)) {
+            *to++ = '%';
+            *to++ = hex[c >> 4];
+            *to++ = hex[c & 15];
+        }
+        else {
+            *to++ = *link;
+        }
+    }
+    *to = '\0';
+    return out;
+}
+
 /* A link of an answer as a path under the root; NULL for what leads anywhere else. */
 static const char *path_of_link(const step_t *s, const char *link)
 {
     const char *origin, *own = cs_http_origin(s->crm->root, s->p), *path;
 
-    if (!link || strlen(link) > MOST_PATH || !is_clean(link)) {
+    if (!link || !is_clean(link)) {
         return NULL;
     }
+    link = escaped(link, s->p);
     origin = cs_http_origin(link, s->p);
     path = strstr(link, "://");
     path = path ? strchr(path + 3, '/') : NULL;
@@ -414,7 +437,7 @@ static apr_status_t begin_polling(step_t *s, const char *why)
     const char *once = apr_pstrcat(s->p, "untracked ", s->table->name, NULL);
 
     if (cs_dyn_say_once(s->crm, once)) {
-        cs_log(CS_LOG_NOTICE, 0, NULL,
+        cs_log(CS_LOG_INFO, 0, NULL,
                CSLOGNO(4110) "%s: table %s %s: it is polled by its time of modification, and rows "
                              "deleted there are not noticed",
                s->crm->cfg.name, s->table->name, why);
