@@ -212,14 +212,8 @@ static int stop_with_row(cs_planning_t *pl)
     if (became_another(pl)) {
         return 1;
     }
-    if (!pl->first && pl->kind->pauses && pl->kind->opt_in &&
-        cs_cond_holds(pl->kind->opt_in, &world) == 0) {
-        stop(pl->plan, look, CS_PLAN_HOLD, look->deal->state,
-             "switched off in the CRM: nothing is copied, and Partner Center still has the deal");
-        pl->plan->status = "Paused";
-        pl->plan->problem = pl->plan->why;
-        return 1;
-    }
+    pl->paused = !pl->first && pl->kind->pauses && pl->kind->opt_in &&
+                 cs_cond_holds(pl->kind->opt_in, &world) == 0;
     return 0;
 }
 
@@ -241,7 +235,7 @@ static int stop_by_state(cs_plan_t *plan, const cs_look_t *look)
     default:
         break;
     }
-    if (!look->own) {
+    if (!look->own && deal->referral_id) {
         stop(plan, look, CS_PLAN_GONE, CS_DEAL_GONE, "the referral is no longer at Partner Center");
         return 1;
     }
@@ -293,6 +287,32 @@ static void see_row(cs_planning_t *pl)
     }
 }
 
+/* Switched off by the seller: both images stay, and only what he reads may differ. */
+static void plan_paused(cs_planning_t *pl)
+{
+    cs_plan_t *plan = pl->plan;
+    int i;
+
+    pl->state = apr_pcalloc(pl->p, sizeof(*pl->state));
+    pl->state->line = CS_LINE_STATE;
+    pl->lists = apr_array_make(pl->p, 1, sizeof(struct cs_listing_t *));
+    for (i = 0; i < pl->kind->lines->nelts; i++) {
+        cs_line_view_t *view = apr_pcalloc(pl->p, sizeof(*view));
+
+        view->line = APR_ARRAY_IDX(pl->kind->lines, i, cs_line_t *)->name;
+        cs_view_judge(view, CS_VERDICT_SKIPPED, "switched off in the CRM");
+        APR_ARRAY_PUSH(plan->lines, cs_line_view_t *) = view;
+    }
+    cs_view_judge(pl->state, CS_VERDICT_SKIPPED, "switched off in the CRM");
+    APR_ARRAY_PUSH(plan->lines, cs_line_view_t *) = pl->state;
+    cs_plan_tell(pl);
+    cs_plan_steps(pl);
+    plan->what = plan->steps->nelts ? CS_PLAN_STEPS : CS_PLAN_HOLD;
+    plan->state_after = pl->look->deal->state;
+    plan->why = plan->problem;
+    cs_plan_intent(pl);
+}
+
 static void compare(cs_planning_t *pl)
 {
     int i;
@@ -307,10 +327,45 @@ static void compare(cs_planning_t *pl)
     cs_plan_groups(pl);
     cs_plan_lists(pl);
     APR_ARRAY_PUSH(pl->plan->lines, cs_line_view_t *) = pl->state;
+    cs_plan_connect(pl);
     cs_plan_tell(pl);
     cs_plan_steps(pl);
+    cs_plan_connect_step(pl);
     cs_plan_decide(pl);
     cs_plan_intent(pl);
+}
+
+static const cs_mapping_kind_t *kind_of(const cs_look_t *look, apr_pool_t *ptemp)
+{
+    int lead = 0;
+
+    if (look->deal->kind) {
+        return cs_mapping_kind(look->mapping, look->deal->kind);
+    }
+    if (look->own) {
+        return cs_mapping_route(look->mapping, look->own, look->microsoft, look->organization,
+                                &lead, ptemp);
+    }
+    return look->record ? cs_mapping_kind_of_table(look->mapping, look->record->table) : NULL;
+}
+
+static void plan_both(cs_planning_t *pl)
+{
+    const cs_look_t *look = pl->look;
+
+    pl->doc = cs_doc_of_look(look, pl->p);
+    pl->pc_now = cs_state_of_card(look->own, pl->p);
+    pl->terminal = cs_state_is_terminal(pl->pc_now);
+    see_row(pl);
+    if (look->record ? stop_with_row(pl) : stop_without_row(pl)) {
+        return;
+    }
+    if (pl->paused) {
+        plan_paused(pl);
+    }
+    else {
+        compare(pl);
+    }
 }
 
 apr_status_t cs_reconcile_plan(cs_plan_t **pplan, const cs_look_t *look, apr_pool_t *p,
@@ -318,27 +373,23 @@ apr_status_t cs_reconcile_plan(cs_plan_t **pplan, const cs_look_t *look, apr_poo
 {
     cs_planning_t pl = {.look = look, .p = p, .ptemp = ptemp};
     cs_plan_t *plan = pl.plan = apr_pcalloc(p, sizeof(*plan));
-    int lead = 0;
 
     plan->steps = apr_array_make(p, 4, sizeof(cs_step_t *));
     plan->lines = apr_array_make(p, 16, sizeof(cs_line_view_t *));
     *pplan = plan;
     if (!stop_by_state(plan, look)) {
-        pl.kind = look->deal->kind ? cs_mapping_kind(look->mapping, look->deal->kind)
-                                   : cs_mapping_route(look->mapping, look->own, look->microsoft,
-                                                      look->organization, &lead, ptemp);
+        pl.kind = kind_of(look, ptemp);
         if (!pl.kind) {
             *pplan = NULL;
             return cs_result_set(res, p, APR_EINVAL, CS_CLASS_REFUSED, "mapping:kind",
                                  "the mapping has no record kind \"%s\"",
                                  look->deal->kind ? look->deal->kind : "for this referral");
         }
-        pl.doc = cs_doc_of_look(look, p);
-        pl.pc_now = cs_state_of_card(look->own, p);
-        pl.terminal = cs_state_is_terminal(pl.pc_now);
-        see_row(&pl);
-        if (!(look->record ? stop_with_row(&pl) : stop_without_row(&pl))) {
-            compare(&pl);
+        if (look->own) {
+            plan_both(&pl);
+        }
+        else {
+            cs_plan_create(&pl);
         }
     }
     cs_plan_explain(plan, look, p);

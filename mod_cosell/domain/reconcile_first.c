@@ -119,10 +119,15 @@ static int is_unfinished(const cs_planning_t *pl, const cs_line_t *line, const c
 static int who_counts(const cs_planning_t *pl, const cs_line_t *line, const cs_line_view_t *view,
                       const cs_sides_t *s)
 {
+    /* A referral made of this record, by a look that did not live to note it: the record counts. */
+    cs_introduce_e introduce = pl->first && cs_json_get(pl->look->deal->posted, "own")
+                                   ? CS_INTRODUCE_CRM
+                                   : line->introduce;
+
     if (s->to_crm.may && is_unfinished(pl, line, view)) {
         return 1;
     }
-    if (line->introduce == CS_INTRODUCE_KEEP) {
+    if (introduce == CS_INTRODUCE_KEEP) {
         return 0;
     }
     if (line->latch) {
@@ -139,9 +144,9 @@ static int who_counts(const cs_planning_t *pl, const cs_line_t *line, const cs_l
     if (s->to_pc.may && json_is_null(view->pc) && has_for_pc(pl, line, view->crm)) {
         return -1;
     }
-    return line->introduce == CS_INTRODUCE_PC    ? s->to_crm.may
-           : line->introduce == CS_INTRODUCE_CRM ? -s->to_pc.may
-                                                 : 0;
+    return introduce == CS_INTRODUCE_PC    ? s->to_crm.may
+           : introduce == CS_INTRODUCE_CRM ? -s->to_pc.may
+                                           : 0;
 }
 
 void cs_plan_line_first(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,

@@ -35,6 +35,7 @@ typedef struct cs_planning_t {
     int first;          /* an existing row, met for the first time (or one that a lead became) */
     const char *marked; /* the mark before the name, as the row shows it; NULL = none */
     int terminal;       /* at Partner Center */
+    int paused;         /* the seller switched it off: nothing is compared, only told */
     int row_state;      /* 0 open, 1 won, 2 lost, -1 unreadable */
     /* what the state asks for (reconcile_state.c) */
     cs_line_view_t *state;
@@ -48,6 +49,7 @@ typedef struct cs_planning_t {
     const cs_heard_t *heard;   /* actions for Partner Center; NULL = none */
     const char *say;           /* refused: for people */
     apr_array_header_t *lists; /* cs_listing_t *: what cs_plan_lists() read and decided */
+    struct cs_making_t *making; /* the referral, or Microsoft's card, to be made; NULL = none */
 } cs_planning_t;
 
 /* 1 while the row takes writes, if need be after a reopening; not while it hides its state. */
@@ -142,6 +144,11 @@ const char *cs_value_words(const json_t *value, apr_pool_t *p);
  * very mapping; NULL = it did not, or a new notice wakes it. (deals 2) */
 const char *cs_image_refused(const cs_planning_t *pl, const char *line, const json_t *pc);
 
+/* "Account > Country": a column in the words of the CRM's forms. (reconcile_tell.c) */
+const char *cs_column_words(const cs_planning_t *pl, const cs_column_t *column);
+/* "solution" for the list "solutions", "team member" for "team". In p. (reconcile_list.c) */
+const char *cs_list_one(const cs_list_t *list, apr_pool_t *p);
+
 /* The id of the row that is made for a referral: UUIDv5, so that a repeated create finds itself
  * (deals 1). In p. */
 const char *cs_deal_row_id(const cs_look_t *look, const char *referral, const char *table,
@@ -208,6 +215,16 @@ const char *cs_label_of_choice(const json_t *metadata, const char *table, const 
 int cs_column_max(const json_t *metadata, const char *table, const char *column);
 /* A column's label in the organisation's language, else its name. */
 const char *cs_column_label(const json_t *metadata, const char *table, const char *column);
+
+/* reconcile_create.c: the record has no referral yet. (deals 3) */
+void cs_plan_create(cs_planning_t *pl);
+/* Whether Microsoft's card is to be made, too; after the lines, before what the seller reads. */
+void cs_plan_connect(cs_planning_t *pl);
+/* Its step, after all others. */
+void cs_plan_connect_step(cs_planning_t *pl);
+/* A line of the "invite:" card, judged like any other: it travels when Microsoft is invited and
+ * never again. */
+void cs_plan_invited(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view);
 
 /* reconcile_tell.c: status, problem and audit of the plan from its lines; then the columns that
  * differ. */

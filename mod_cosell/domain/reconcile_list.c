@@ -53,7 +53,7 @@ static const char *view_name(const cs_line_view_t *view, apr_pool_t *p)
 }
 
 /* "solutions" holds a solution, "team" a team member. */
-static const char *one_of(const cs_list_t *list, apr_pool_t *p)
+const char *cs_list_one(const cs_list_t *list, apr_pool_t *p)
 {
     size_t len = strlen(list->name);
 
@@ -73,8 +73,8 @@ const char *cs_list_words(const cs_list_t *list, const cs_line_view_t *view, apr
 {
     const char *name = view_name(view, p), *key = view_key(list, view);
 
-    return name ? apr_psprintf(p, "%s %s (%s)", one_of(list, p), name, key)
-                : apr_pstrcat(p, one_of(list, p), " ", key, NULL);
+    return name ? apr_psprintf(p, "%s %s (%s)", cs_list_one(list, p), name, key)
+                : apr_pstrcat(p, cs_list_one(list, p), " ", key, NULL);
 }
 
 /* ---- the list as a whole ---- */
@@ -214,7 +214,7 @@ static void share_column(cs_planning_t *pl, cs_listing_t *l)
     cs_list_item_t *left = leaving(l);
     cs_list_item_t *next = left || is_vacant(pl, l) ? following(pl, l, left) : NULL;
     const char *why = apr_psprintf(pl->p, "the record shows one %s; this one is made beside it",
-                                   one_of(l->list, pl->p));
+                                   cs_list_one(l->list, pl->p));
     int i;
 
     for (i = 0; i < l->items->nelts; i++) {

@@ -110,7 +110,7 @@ int cs_settle_is_over(const cs_step_t *step, const cs_applied_t *applied)
 {
     int i;
 
-    if (!step->send || applied->done) {
+    if (!step->send || applied->done || cs_settle_post_is_over(step, applied)) {
         return 1;
     }
     for (i = 0; applied->tried && i < step->lines->nelts; i++) {
@@ -135,7 +135,8 @@ static int waits_for_left_out(const cs_plan_t *plan, const cs_applied_t *applied
 
 int cs_settle_is_record(const cs_step_t *step)
 {
-    return step->send && !step->list && step->kind != CS_STEP_PATCH_PC;
+    return step->send && !step->list && step->kind != CS_STEP_PATCH_PC &&
+           step->kind != CS_STEP_POST_PC;
 }
 
 /* ---- the state ---- */
@@ -336,7 +337,7 @@ static void settle_qualified(cs_settling_t *s)
 /* Nothing was compared, and later it will be: then it must still be known what is ours. */
 static int waits_uncompared(const cs_plan_t *plan)
 {
-    return !plan->lines->nelts && (plan->what == CS_PLAN_HOLD || plan->what == CS_PLAN_PARK);
+    return !plan->lines->nelts && !plan->posted && (plan->what == CS_PLAN_HOLD || plan->what == CS_PLAN_PARK);
 }
 
 /* The CRM did not show it, or by labels that are not known: it may yet prove to be ours. */
@@ -446,25 +447,33 @@ apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
         s.all_done &= cs_settle_is_over(APR_ARRAY_IDX(plan->steps, i, cs_step_t *), &applied[i]) ||
                       waits_for_left_out(plan, applied, i);
     }
-    if (plan->lines->nelts) {
+    if (plan->lines->nelts || plan->posted) {
         s.kind = deal->kind ? cs_mapping_kind(look->mapping, deal->kind)
-                            : cs_mapping_route(look->mapping, look->own, look->microsoft,
-                                               look->organization, &lead, ptemp);
+                 : plan->posted
+                     ? cs_mapping_kind_of_table(look->mapping, look->record->table)
+                     : cs_mapping_route(look->mapping, look->own, look->microsoft,
+                                        look->organization, &lead, ptemp);
         if (!s.kind) {
             return cs_result_set(res, p, APR_EINVAL, CS_CLASS_REFUSED, "mapping:kind",
                                  "the mapping has no record kind \"%s\"",
                                  deal->kind ? deal->kind : "for this referral");
         }
     }
-    if (plan->lines->nelts) {
+    if (s.kind) {
         s.table.name = s.kind->table;
         s.table.metadata = look->metadata;
         s.table.row = look->record ? look->record->row : NULL;
         s.applied = unmarked(&s);
     }
-    cs_settle_journal(&s);
-    if (plan->lines->nelts) {
+    if (!plan->posted) {
+        cs_settle_journal(&s);
+    }
+    if (plan->posted) {
+        cs_settle_create(&s);
+    }
+    else if (plan->lines->nelts) {
         settle_compared(&s);
+        cs_settle_connect(&s);
         settle_qualified(&s);
     }
     else {
@@ -473,7 +482,7 @@ apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
     deal->explain = cs_json_own(json_deep_copy(plan->explain), p);
     deal->mapping = apr_pstrdup(p, cs_mapping_digest(look->mapping));
     if (s.all_done && !waits_uncompared(plan)) {
-        deal->intent = plan->lines->nelts ? still_meant(&s) : NULL;
+        deal->intent = plan->lines->nelts && !plan->posted ? still_meant(&s) : NULL;
     }
     else if (plan->intent) {
         deal->intent = not_learnt(&s);

@@ -367,6 +367,10 @@ static void meet_row(cs_planning_t *pl)
     const char *why;
     const cs_shown_t *shown = pl->terminal ? NULL : shown_of(pl, pl->pc_now, pl->row, &why);
 
+    if (cs_json_get(pl->look->deal->posted, "own")) {
+        judge(pl, CS_VERDICT_EQUAL, 1, "the referral was made of this record");
+        return;
+    }
     if (shown && !shown->call && !shown->unlink && pl->row_state == 0) {
         show_set(pl, shown);
     }

@@ -8,10 +8,13 @@
 #include <string.h>
 
 #include "../base/time.h"
-#include "reconcile_internal.h"
+#include "create_internal.h"
 
 #define UNTOLD_MAX 2000 /* what only the status page shows */
 #define MORE_UNITS 24   /* room for "; and 9 more" */
+#define DATE_LEN 11     /* of "2026-02-02 10:42", so that the hour is left */
+#define AWAITED "Partner Center has not answered yet; it is looked for before it is sent again"
+#define CLOSED "Closed; edits stay here"
 #define SHOWN_MARK                                                                                 \
     "$mark" /* in an unmarked row: the mark it shows; in "kept": what became of one */
 
@@ -32,7 +35,7 @@ static const cs_line_t *line_of(const cs_planning_t *pl, const char *name)
 }
 
 /* "Account > Country": a column in the words of the CRM's forms. */
-static const char *column_words(const cs_planning_t *pl, const cs_column_t *column)
+const char *cs_column_words(const cs_planning_t *pl, const cs_column_t *column)
 {
     const json_t *metadata = pl->look->metadata, *targets;
     const char *table = pl->kind->table, *label, *target;
@@ -59,7 +62,7 @@ static const char *line_words(const cs_planning_t *pl, const cs_line_view_t *vie
     if (list) {
         return cs_list_words(list, view, pl->p);
     }
-    return line && line->crm && line->crm->text && pl->look->metadata ? column_words(pl, line->crm)
+    return line && line->crm && line->crm->text && pl->look->metadata ? cs_column_words(pl, line->crm)
                                                                       : view->line;
 }
 
@@ -363,19 +366,101 @@ static void put_first(news_t *news, const char *text)
     }
 }
 
+/* A record without a referral. */
+static void create_status(cs_planning_t *pl)
+{
+    const cs_making_t *m = pl->making;
+    cs_plan_t *plan = pl->plan;
+
+    plan->problem = NULL;
+    switch (m->what) {
+    case CS_MAKING_PAUSED:
+        plan->status = "Paused";
+        plan->problem = "Switched off before it was sent; Partner Center has nothing of it";
+        break;
+    case CS_MAKING_WAITS:
+        plan->status = "Waiting";
+        plan->problem = cs_create_words(pl, m);
+        break;
+    case CS_MAKING_QUIET:
+        plan->status = "Sending";
+        plan->problem = apr_pstrcat(pl->p, "Sends at ",
+                                    cs_time_format_minute(m->due, pl->p) + DATE_LEN, NULL);
+        break;
+    case CS_MAKING_REFUSED:
+        plan->status = "Needs you";
+        plan->problem = apr_pstrcat(pl->p, "Partner Center refused it: ", m->why, NULL);
+        break;
+    default:
+        plan->status = "Sending";
+        plan->problem = AWAITED;
+        break;
+    }
+}
+
+/* A deal that Microsoft is asked into. 1 = its answer is awaited. */
+static int connect_news(const cs_planning_t *pl, news_t *news)
+{
+    const cs_making_t *m = pl->making;
+
+    if (!m || !m->connected) {
+        return 0;
+    }
+    switch (m->what) {
+    case CS_MAKING_WAITS:
+        note(news->waits, cs_create_words(pl, m));
+        return 0;
+    case CS_MAKING_REFUSED:
+        note(news->conflicts,
+             apr_pstrcat(pl->p, "In Partner Center, not yet with Microsoft: ", m->why, NULL));
+        return 0;
+    case CS_MAKING_AWAITS:
+    case CS_MAKING_FIND:
+        note(news->lasts, "Microsoft is invited; " AWAITED);
+        return 1;
+    default:
+        note(news->lasts, m->why);
+        return 0;
+    }
+}
+
+/* The seller switched it off: neither side follows the other. */
+static void paused_status(cs_planning_t *pl)
+{
+    const char *kind = pl->world.kind;
+    int seen = !strcmp(kind, "co-sell") || !strcmp(kind, "partner-led");
+
+    pl->plan->status = "Paused";
+    pl->plan->problem = pl->terminal ? "Switched off here: nothing is copied; the referral is closed"
+                        : seen ? "Switched off here: nothing is copied, and Microsoft still sees "
+                                 "the deal"
+                               : "Switched off here: nothing is copied, and Partner Center still "
+                                 "has the deal";
+}
+
 static void decide_status(cs_planning_t *pl)
 {
     cs_plan_t *plan = pl->plan;
+    int awaits;
     news_t news;
 
+    if (pl->making && !pl->look->own) {
+        create_status(pl);
+        return;
+    }
+    if (pl->paused) {
+        paused_status(pl);
+        return;
+    }
     read_lines(pl, &news);
+    awaits = connect_news(pl, &news);
     if (pl->terminal) {
         plan->status = "Closed";
         plan->problem =
             pl->say ? apr_psprintf(pl->p, "%s: Partner Center stays %s", pl->say, pl->pc_now)
             : pl->unlink
                 ? "Partner Center closed the referral as an error; this record goes on without it"
-                : NULL;
+                : CLOSED;
         return;
     }
     plan->problem = all_words(pl, pl->say, &news);
@@ -393,7 +478,9 @@ static void decide_status(cs_planning_t *pl)
     else {
         put_first(&news, asked_words(pl));
         plan->problem = all_words(pl, NULL, &news);
-        plan->status = news.lasts->nelts ? "In sync, not all" : "In sync";
+        plan->status = awaits              ? "Sending"
+                       : news.lasts->nelts ? "In sync, not all"
+                                           : "In sync";
     }
 }
 
@@ -408,9 +495,10 @@ static const char *audit_text(const cs_planning_t *pl)
 {
     const cs_plan_t *plan = pl->plan;
     const char *sub = pl->terminal ? strchr(pl->pc_now, '/') : NULL;
+    const char *problem = plan->problem && strcmp(plan->problem, CLOSED) ? plan->problem : NULL;
 
     return apr_pstrcat(pl->p, plan->status, sub ? " (" : "", sub ? sub + 1 : "", sub ? ")" : "",
-                       plan->problem ? ": " : "", plan->problem ? plan->problem : "", NULL);
+                       problem ? ": " : "", problem ? problem : "", NULL);
 }
 
 /* Newest first, whole lines while they fit. */
@@ -508,7 +596,9 @@ void cs_plan_tell(cs_planning_t *pl)
     const json_t *old = cs_json_get(deal->told, "audit");
 
     decide_words(pl);
-    if (differs(plan->status, deal->status) || differs(plan->problem, deal->problem)) {
+    /* That something is about to be sent is no event: it moves with every edit. */
+    if (strcmp(plan->status, "Sending") &&
+        (differs(plan->status, deal->status) || differs(plan->problem, deal->problem))) {
         json_object_set(plan->told, "audit", with_line(pl, old, audit_text(pl)));
     }
 }
@@ -692,12 +782,14 @@ void cs_tell_columns(const cs_planning_t *pl, json_t *columns, const json_t *wri
 {
     const cs_tell_t *tell = &pl->kind->tell;
     const cs_plan_t *plan = pl->plan;
-    const char *id = pl->look->own->id;
+    const char *id = pl->look->own ? pl->look->own->id : NULL;
 
-    tell_column(pl, columns, tell->id, id);
-    tell_column(pl, columns, tell->link, filled(pl, tell->link_text, "{id}", id));
-    tell_column(pl, columns, tell->explain, explain_text(pl, id));
-    tell_mark(pl, columns, written);
+    if (id) {
+        tell_column(pl, columns, tell->id, id);
+        tell_column(pl, columns, tell->link, filled(pl, tell->link_text, "{id}", id));
+        tell_column(pl, columns, tell->explain, explain_text(pl, id));
+        tell_mark(pl, columns, written);
+    }
     tell_column(pl, columns, tell->status, cs_text_head(plan->status, tell->status_max, pl->p));
     tell_column(pl, columns, tell->problem,
                 plan->problem ? cs_text_head(plan->problem,

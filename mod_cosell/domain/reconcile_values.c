@@ -466,4 +466,5 @@ void cs_plan_line(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view
     recall(pl, line, view);
     view->pc = is_hidden(pl, line, view) ? NULL : view->pc;
     judge_known(pl, line, view, &pc, &crm);
+    cs_plan_invited(pl, line, view);
 }

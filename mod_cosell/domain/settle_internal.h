@@ -46,6 +46,15 @@ void cs_settle_image(cs_settling_t *s, const char *line, const json_t *pc, const
 /* The image of a line, or of an item of a list, after the look. */
 void cs_settle_view(cs_settling_t *s, const cs_line_view_t *view);
 
+/* create_settle.c */
+
+/* The deal after a plan for a record that had no referral when it was read. */
+void cs_settle_create(cs_settling_t *s);
+/* What became of the step that invites Microsoft. */
+void cs_settle_connect(cs_settling_t *s);
+/* 1 for a POST that Partner Center refused: the same is not sent again. */
+int cs_settle_post_is_over(const cs_step_t *step, const cs_applied_t *applied);
+
 /* settle_journal.c */
 
 cs_journal_t *cs_settle_write_down(cs_settling_t *s, const char *direction, const char *action,

@@ -214,6 +214,9 @@ static void journal_steps(cs_settling_t *s)
         const cs_applied_t *applied = &s->applied[i];
 
         journal_untold(s, i);
+        if (step->kind == CS_STEP_POST_PC) {
+            continue; /* create_settle.c */
+        }
         if (step->send && applied->done) {
             journal_done(s, i);
         }

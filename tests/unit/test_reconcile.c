@@ -591,9 +591,10 @@ static void test_opt_out_pauses(void **state)
 
     deal_edit(w, "msft_syncwithpartnercenter", "false");
     deal_set(w, "/details/dealValue", "60000");
-    assert_int_equal(deal_look(w)->what, CS_PLAN_HOLD);
+    assert_int_equal(deal_look(w)->what, CS_PLAN_STEPS); /* the seller is told, and nothing else is written */
     assert_string_equal(w->deal.status, "Paused");
-    deal_look(w);
+    assert_has(cs_json_str(w->row, "msft_audit"), "Paused: Switched off here: nothing is copied, and Microsoft still sees the deal");
+    assert_int_equal(deal_look(w)->what, CS_PLAN_HOLD);
     assert_int_equal(w->journal->nelts, journal + 1);
     deal_edit(w, "msft_syncwithpartnercenter", "true");
     deal_look(w);

@@ -196,7 +196,7 @@ static void test_closed_in_the_crm(void **state)
     rest(l);
     assert_shows(l, "statecode", "2");
     assert_shows(l, "statuscode", "5");
-    assert_reads(l, "Closed", "");
+    assert_reads(l, "Closed", "Closed; edits stay here");
     state_of(l, "Active", "Accepted");
     deal_set(l->w, "/details/dealValue", "99");
     rest(l);
@@ -218,7 +218,7 @@ static void test_won_while_on_hold_with_an_edit(void **state)
     rest(l);
     assert_shows(l, "statecode", "1");
     assert_shows(l, "description", "\"mine\"");
-    assert_reads(l, "Closed", "");
+    assert_reads(l, "Closed", "Closed; edits stay here");
 }
 
 static void test_an_error_loses_nothing(void **state)

@@ -1,0 +1,809 @@
+/* domain/create_document.c: the document of a referral that a record asks for, and what it still
+ * lacks. (deals 3; partner-center-api.md 4.5, 4.10; cosell-connectors.md 3.4, 3.12)
+ *
+ * What is missing is no error: sellers save unfinished records. The document is made as far as it
+ * goes, and each missing input is named by the column that it would come from.
+ */
+#include <apr_strings.h>
+#include <string.h>
+
+#include "../base/crypto.h"
+#include "../base/decimal.h"
+#include "create_internal.h"
+
+#define SOLUTIONS "/details/requirements/solutions"
+#define TEAM "/team"
+#define CUSTOMERS "/customerProfile/team"
+#define INTENT "CustomerMarketplaceIntent"
+#define INTENT_OPEN "HaveNotDecided"
+#define CODE "/inviteContext/assistanceRequestCode"
+#define SHARE "consentToShareReferralWithMicrosoftSellers"
+
+static int is_cosell(const cs_planning_t *pl)
+{
+    return !strcmp(pl->world.kind, "co-sell");
+}
+
+const char *cs_create_word(const cs_planning_t *pl)
+{
+    const apr_array_header_t *kinds = pl->kind->asked_kinds;
+    int i;
+
+    for (i = 0; i < kinds->nelts; i++) {
+        const cs_asked_kind_t *asked = &APR_ARRAY_IDX(kinds, i, cs_asked_kind_t);
+        int holds = cs_cond_holds(asked->when, &pl->world);
+
+        if (holds) {
+            return holds > 0 ? asked->word : NULL;
+        }
+    }
+    return "private";
+}
+
+/* ---- places ---- */
+
+static json_t *item_at(json_t *array, const cs_pc_step_t *step)
+{
+    json_t *item;
+    size_t i;
+
+    json_array_foreach(array, i, item) {
+        const char *text = step->first ? NULL : cs_json_str(item, step->sel_name);
+
+        if (step->first || (text && !strcmp(text, step->sel_value))) {
+            return item;
+        }
+    }
+    item = step->first ? json_object() : json_pack("{s:s}", step->sel_name, step->sel_value);
+    json_array_append_new(array, item);
+    return item;
+}
+
+/* Takes over value; what is on the way is made. */
+static void put(json_t *doc, const cs_pc_path_t *path, json_t *value)
+{
+    json_t *at = doc, *next;
+    int i;
+
+    for (i = 0; i < path->steps->nelts && json_is_object(at); i++) {
+        const cs_pc_step_t *step = &APR_ARRAY_IDX(path->steps, i, cs_pc_step_t);
+        int selects = step->first || step->sel_name;
+
+        if (i + 1 == path->steps->nelts && !selects) {
+            json_object_set_new(at, step->name, value);
+            return;
+        }
+        next = json_object_get(at, step->name);
+        if (!next) {
+            next = selects ? json_array() : json_object();
+            json_object_set_new(at, step->name, next);
+        }
+        at = selects ? item_at(next, step) : next;
+    }
+    json_decref(value);
+}
+
+/* ---- what is missing ---- */
+
+static cs_lack_t *add_lack(cs_planning_t *pl, cs_making_t *m, const char *line, const char *why)
+{
+    cs_lack_t *lack = apr_pcalloc(pl->p, sizeof(*lack));
+
+    lack->line = line;
+    lack->why = why;
+    APR_ARRAY_PUSH(m->lacks, cs_lack_t *) = lack;
+    return lack;
+}
+
+static int is_lacking(const cs_making_t *m, const char *line)
+{
+    int i;
+
+    for (i = 0; i < m->lacks->nelts; i++) {
+        if (!strcmp(APR_ARRAY_IDX(m->lacks, i, cs_lack_t *)->line, line)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void lack_column(cs_planning_t *pl, cs_making_t *m, const cs_line_t *line,
+                        const cs_column_t *column, cs_line_view_t *view, const char *why)
+{
+    add_lack(pl, m, line->name, why)->column = column && column->text ? column : NULL;
+    cs_view_judge(view, CS_VERDICT_HELD, why ? why : "required, and the record has none yet");
+}
+
+/* ---- lines ---- */
+
+/* What is wrong with an amount; NULL = nothing. *pcolumn = where. */
+static const char *bad_money(const cs_line_t *line, const json_t *money,
+                             const cs_column_t **pcolumn)
+{
+    const char *amount = cs_json_str(money, "amount");
+
+    *pcolumn = line->crm;
+    if (line->type != CS_TYPE_MONEY || line->to_pc.constant || !json_is_object(money)) {
+        return NULL;
+    }
+    if (cs_money_is_half(money)) {
+        *pcolumn = amount ? line->crm_currency : line->crm;
+        return "";
+    }
+    return !line->zero_send && cs_decimal_is_zero(amount) ? "0" : NULL;
+}
+
+/* A value that cannot travel: what must be there waits, the rest goes without it. */
+static void refuse_value(cs_planning_t *pl, cs_making_t *m, const cs_line_t *line,
+                         cs_line_view_t *view, const char *why)
+{
+    if (line->to_pc.required) {
+        lack_column(pl, m, line, line->crm, view, why);
+    }
+    else {
+        cs_view_judge(view, CS_VERDICT_REFUSED, apr_psprintf(pl->p, "not copied: %s", why));
+    }
+}
+
+static void put_line(cs_planning_t *pl, cs_making_t *m, json_t *doc, const cs_line_t *line,
+                     cs_line_view_t *view)
+{
+    const cs_pc_path_t *paths[] = {line->pc, line->pc_currency};
+    json_t *ops = cs_json_own(json_array(), pl->ptemp), *none = cs_json_own(json_object(), pl->ptemp);
+    size_t i;
+
+    cs_line_operations(ops, line, &pl->table, view->crm, none, pl->p);
+    for (i = 0; i < json_array_size(ops) && i < 2 && paths[i]; i++) {
+        json_t *value = cs_json_get(json_array_get(ops, i), "value");
+
+        if (value) {
+            put(doc, paths[i], json_deep_copy(value));
+        }
+    }
+    cs_view_judge(view, CS_VERDICT_TO_PC, "new referral");
+    view->value = view->crm;
+    APR_ARRAY_PUSH(m->lines, const char *) = line->name;
+}
+
+static void take_line(cs_planning_t *pl, cs_making_t *m, json_t *doc, const cs_line_t *line,
+                      cs_line_view_t *view, const cs_side_t *crm)
+{
+    const cs_column_t *column;
+    const char *money = bad_money(line, crm->value, &column);
+    cs_conv_t conv;
+
+    if (!crm->value) {
+        lack_column(pl, m, line, line->crm, view, "the CRM did not show it");
+        return;
+    }
+    if (crm->bad) {
+        refuse_value(pl, m, line, view, crm->bad);
+        return;
+    }
+    if (money) {
+        lack_column(pl, m, line, column, view, *money ? money : NULL);
+        return;
+    }
+    cs_line_to_pc(&conv, line, &pl->table, crm->value, pl->p);
+    if (conv.what == CS_CONV_HOLD) {
+        lack_column(pl, m, line, line->crm, view, conv.why);
+    }
+    else if (conv.what == CS_CONV_REFUSE) {
+        refuse_value(pl, m, line, view, conv.why);
+    }
+    else if (conv.what == CS_CONV_SKIP) {
+        cs_view_judge(view, CS_VERDICT_SKIPPED, conv.why);
+    }
+    else if (!json_is_null(conv.value)) {
+        put_line(pl, m, doc, line, view);
+    }
+    else if (line->to_pc.required) {
+        lack_column(pl, m, line, line->crm, view, NULL);
+    }
+    else {
+        cs_view_judge(view, CS_VERDICT_SKIPPED, "empty");
+    }
+}
+
+static int is_own_key(const cs_planning_t *pl, const cs_line_t *line)
+{
+    return line->crm && line->crm->text && !line->crm->of &&
+           !strcmp(line->crm->name, pl->kind->key_column);
+}
+
+static void add_line(cs_planning_t *pl, cs_making_t *m, json_t *doc, const cs_line_t *line,
+                     cs_line_view_t *view)
+{
+    cs_travel_t travel = cs_travel(pl, line, &line->to_pc, CS_ON_CREATE);
+    cs_side_t crm;
+
+    cs_line_read_crm(&crm, line, &pl->table, pl->row, pl->p);
+    if (is_own_key(pl, line)) {
+        crm.value = cs_json_own(json_string(pl->record_id), pl->p);
+    }
+    view->crm = crm.value;
+    if (travel.holds < 0) {
+        lack_column(pl, m, line, line->crm, view, travel.why);
+    }
+    else if (!travel.may || !travel.holds) {
+        cs_view_judge(view, CS_VERDICT_SKIPPED,
+                      travel.may ? travel.why : "is no part of a new referral");
+    }
+    else {
+        take_line(pl, m, doc, line, view, &crm);
+    }
+}
+
+/* The lines of one card into doc. */
+static void add_lines(cs_planning_t *pl, cs_making_t *m, json_t *doc, cs_root_e root, int views)
+{
+    int i;
+
+    for (i = 0; i < pl->kind->lines->nelts; i++) {
+        const cs_line_t *line = APR_ARRAY_IDX(pl->kind->lines, i, cs_line_t *);
+        cs_line_view_t *view;
+
+        if (line->off || !line->pc || line->pc->root != root || !line->to_pc.on) {
+            continue;
+        }
+        view = apr_pcalloc(pl->p, sizeof(*view));
+        view->line = line->name;
+        add_line(pl, m, doc, line, view);
+        if (views) {
+            APR_ARRAY_PUSH(pl->plan->lines, cs_line_view_t *) = view;
+        }
+    }
+}
+
+/* ---- lists ---- */
+
+static const char *const person[] = {"firstName", "lastName", "phoneNumber", "email", NULL};
+
+static int is_people(const cs_planning_t *pl, const char *bare)
+{
+    return !strcmp(bare, TEAM) || (!strcmp(bare, CUSTOMERS) && is_cosell(pl));
+}
+
+static int says(const json_t *item, const json_t *set, const char *member)
+{
+    return !cs_value_empty(cs_json_get(item, member)) || !cs_value_empty(cs_json_get(set, member));
+}
+
+/* The first member that an item must have and has not; NULL = it is complete. */
+static const char *lacks_member(const cs_planning_t *pl, const cs_list_t *list, const json_t *item)
+{
+    int i;
+
+    for (i = 0; list->required && i < list->required->nelts; i++) {
+        const char *member = APR_ARRAY_IDX(list->required, i, const char *);
+
+        if (!says(item, list->set, member)) {
+            return member;
+        }
+    }
+    for (i = 0; is_people(pl, list->pc->bare) && person[i]; i++) {
+        if (!says(item, list->set, person[i])) {
+            return person[i];
+        }
+    }
+    return NULL;
+}
+
+static json_t *member_of(const cs_list_t *list, const cs_list_item_t *item)
+{
+    json_t *out = json_object(), *value;
+    const char *member;
+
+    json_object_foreach((json_t *)list->set, member, value) {
+        if (strcmp(member, "$comment")) {
+            json_object_set_new(out, member, json_deep_copy(value));
+        }
+    }
+    json_object_foreach(item->view->crm, member, value) {
+        if (!json_is_null(value)) {
+            json_object_set_new(out, member, json_deep_copy(value));
+        }
+    }
+    json_object_set_new(out, list->key, json_string(item->shown));
+    return out;
+}
+
+static int least_of(const cs_planning_t *pl, const cs_list_t *list)
+{
+    int least = cs_list_least(pl, list), rule = 0;
+
+    rule = !strcmp(list->pc->bare, SOLUTIONS) || is_people(pl, list->pc->bare);
+    return least > rule ? least : rule;
+}
+
+/* Whoever owns what nobody else can own is no member of a team. */
+static int stands_in(const cs_planning_t *pl, const cs_list_t *list, const cs_list_item_t *item)
+{
+    const char *otherwise = pl->kind->owner ? pl->kind->owner->otherwise : NULL;
+
+    return list->shape == CS_LIST_USERS && otherwise && !strcasecmp(otherwise, item->key);
+}
+
+/* One item into the array, if it is complete and there is room. */
+static void add_item(cs_planning_t *pl, cs_making_t *m, const cs_list_t *list, json_t *array,
+                     const cs_list_item_t *item, cs_lack_t *first)
+{
+    cs_line_view_t *view = item->view;
+    const char *member = lacks_member(pl, list, view->crm);
+
+    if (stands_in(pl, list, item)) {
+        cs_view_judge(view, CS_VERDICT_STAYS, "owns records of which nobody else is a user");
+    }
+    else if (member) {
+        cs_view_judge(view, CS_VERDICT_HELD, apr_psprintf(pl->p, "%s is missing", member));
+        first->item = first->item ? first->item : view;
+        first->member = first->member ? first->member : member;
+    }
+    else if (list->max && (int)json_array_size(array) >= list->max) {
+        cs_view_judge(view, CS_VERDICT_SKIPPED,
+                      apr_psprintf(pl->p, "Partner Center takes at most %d", list->max));
+    }
+    else {
+        cs_view_judge(view, CS_VERDICT_TO_PC, "new referral");
+        view->value = view->crm;
+        json_array_append_new(array, member_of(list, item));
+        APR_ARRAY_PUSH(m->lines, const char *) = view->line;
+    }
+}
+
+/* Why the list cannot be sent at all; NULL = it can. */
+static const char *shut_list(cs_planning_t *pl, const cs_list_t *list, int *punknown)
+{
+    int holds = cs_cond_holds(list->when, &pl->world);
+
+    *punknown = holds < 0;
+    return holds < 0 ? apr_psprintf(pl->p, "a column of %s could not be read", list->when->text)
+           : holds   ? NULL
+                     : "its condition does not hold";
+}
+
+static void add_list(cs_planning_t *pl, cs_making_t *m, const cs_list_t *list)
+{
+    json_t *array = cs_json_own(json_array(), pl->p);
+    cs_lack_t first = {list->name, NULL, list, NULL, NULL, NULL};
+    int unknown, i;
+    const char *shut = shut_list(pl, list, &unknown);
+    cs_listing_t *l;
+
+    if (shut) {
+        if (unknown) {
+            add_lack(pl, m, list->name, shut)->list = list;
+        }
+        return;
+    }
+    l = cs_listing_read(pl, list);
+    for (i = 0; i < l->items->nelts; i++) {
+        const cs_list_item_t *item = APR_ARRAY_IDX(l->items, i, cs_list_item_t *);
+
+        if (item->in_crm && json_is_object(item->view->crm)) {
+            add_item(pl, m, list, array, item, &first);
+            APR_ARRAY_PUSH(pl->plan->lines, cs_line_view_t *) = item->view;
+        }
+    }
+    if (l->crm_unread || l->owner_unread) {
+        first.why = l->crm_unread ? l->crm_unread : l->owner_unread;
+    }
+    if (first.why || (int)json_array_size(array) < least_of(pl, list)) {
+        *add_lack(pl, m, list->name, NULL) = first;
+    }
+    if (json_array_size(array)) {
+        put(m->doc, list->pc, json_incref(array));
+    }
+}
+
+static void add_lists(cs_planning_t *pl, cs_making_t *m)
+{
+    int i;
+
+    for (i = 0; i < pl->kind->lists->nelts; i++) {
+        const cs_list_t *list = APR_ARRAY_IDX(pl->kind->lists, i, cs_list_t *);
+
+        if (!list->off && list->to_pc && (list->events & CS_ON_CREATE)) {
+            add_list(pl, m, list);
+        }
+    }
+}
+
+/* ---- what every referral has ---- */
+
+static int is_invite(const cs_pc_path_t *path)
+{
+    return path->root == CS_ROOT_INVITE || !strncmp(path->bare, "/inviteContext/", 15);
+}
+
+static void add_starts(cs_planning_t *pl, json_t *doc, int invite)
+{
+    int i;
+
+    for (i = 0; i < pl->kind->starts->nelts; i++) {
+        const cs_start_t *start = &APR_ARRAY_IDX(pl->kind->starts, i, cs_start_t);
+
+        if (is_invite(start->path) == invite) {
+            put(doc, start->path, json_deep_copy(start->value));
+        }
+    }
+}
+
+static json_t *object_at(json_t *doc, const char *name)
+{
+    json_t *object = json_object_get(doc, name);
+
+    if (!json_is_object(object)) {
+        object = json_object();
+        json_object_set_new(doc, name, object);
+    }
+    return object;
+}
+
+static void set_default(json_t *object, const char *name, json_t *value)
+{
+    if (!json_object_get(object, name)) {
+        json_object_set(object, name, value);
+    }
+    json_decref(value);
+}
+
+/* Asked for with every new referral; nobody has decided yet unless the record says so. */
+static void add_intent(json_t *doc)
+{
+    json_t *at = object_at(object_at(object_at(doc, "details"), "requirements"),
+                           "additionalRequirements");
+    json_t *attributes = json_object_get(at, "attributes"), *item;
+    size_t i;
+
+    if (!attributes) {
+        attributes = json_array();
+        json_object_set_new(at, "attributes", attributes);
+    }
+    json_array_foreach(attributes, i, item) {
+        const char *type = cs_json_str(item, "type");
+
+        if (type && !strcmp(type, INTENT)) {
+            return;
+        }
+    }
+    json_array_append_new(attributes, json_pack("{s:s,s:s}", "type", INTENT, "id", INTENT_OPEN));
+}
+
+static void add_kind(cs_planning_t *pl, json_t *doc)
+{
+    const char *solution =
+        cs_json_str(json_array_get(cs_json_pointer(doc, SOLUTIONS), 0), "id");
+
+    json_object_set_new(doc, "type", json_string(is_cosell(pl) ? "Shared" : "Independent"));
+    set_default(doc, "qualification", json_string("SalesQualified"));
+    json_object_set_new(object_at(doc, "consent"), SHARE,
+                        json_boolean(strcmp(pl->world.kind, "private") != 0));
+    if (is_cosell(pl) && solution) {
+        set_default(doc, "target",
+                    json_pack("[{s:s,s:s}]", "type", "SolutionProfile", "id", solution));
+    }
+    json_object_set_new(doc, "externalReferenceId", json_string(pl->record_id));
+}
+
+/* The line that writes a place; NULL = none. *pcolumn = from where. */
+static const cs_line_t *line_at(const cs_planning_t *pl, const char *bare, cs_root_e root,
+                                const cs_column_t **pcolumn)
+{
+    int i;
+
+    for (i = 0; i < pl->kind->lines->nelts; i++) {
+        const cs_line_t *line = APR_ARRAY_IDX(pl->kind->lines, i, cs_line_t *);
+
+        if (line->off || !line->to_pc.on || !line->pc || line->pc->root != root) {
+            continue;
+        }
+        if (!strcmp(line->pc->bare, bare)) {
+            *pcolumn = line->crm;
+            return line;
+        }
+        if (line->pc_currency && !strcmp(line->pc_currency->bare, bare)) {
+            *pcolumn = line->crm_currency;
+            return line;
+        }
+    }
+    return NULL;
+}
+
+static void lack_place(cs_planning_t *pl, cs_making_t *m, const char *bare, cs_root_e root)
+{
+    const cs_column_t *column = NULL;
+    const cs_line_t *line = line_at(pl, bare, root, &column);
+    const char *name = line ? line->name : bare;
+
+    if (!is_lacking(m, name)) {
+        add_lack(pl, m, name, line ? NULL : "the mapping has no line for it")->column =
+            column && column->text ? column : NULL;
+    }
+}
+
+/* Whatever the mapping requires, without these there is no referral. */
+static void check_rules(cs_planning_t *pl, cs_making_t *m)
+{
+    static const char *const texts[] = {"/name",
+                                        "/customerProfile/name",
+                                        "/customerProfile/address/addressLine1",
+                                        "/customerProfile/address/city",
+                                        "/customerProfile/address/country",
+                                        "/details/dealValue",
+                                        "/details/currency",
+                                        "/details/closingDateTime",
+                                        NULL};
+    static const char *const consents[] = {"/consent/consentToToShareInfoWithOthers",
+                                           "/consent/consentToContact", NULL};
+    static const char *const arrays[] = {SOLUTIONS, TEAM, CUSTOMERS, NULL};
+    int i;
+
+    for (i = 0; texts[i]; i++) {
+        if (cs_value_empty(cs_json_pointer(m->doc, texts[i]))) {
+            lack_place(pl, m, texts[i], CS_ROOT_OWN);
+        }
+    }
+    for (i = 0; consents[i]; i++) {
+        if (!json_is_true(cs_json_pointer(m->doc, consents[i]))) {
+            lack_place(pl, m, consents[i], CS_ROOT_OWN);
+        }
+    }
+    for (i = 0; arrays[i]; i++) {
+        int needed = strcmp(arrays[i], CUSTOMERS) || is_cosell(pl), j, mapped = 0;
+
+        for (j = 0; j < pl->kind->lists->nelts; j++) {
+            const cs_list_t *list = APR_ARRAY_IDX(pl->kind->lists, j, cs_list_t *);
+
+            mapped |= !list->off && list->to_pc && (list->events & CS_ON_CREATE) &&
+                      !strcmp(list->pc->bare, arrays[i]);
+        }
+        if (needed && !mapped && !json_array_size(cs_json_pointer(m->doc, arrays[i]))) {
+            lack_place(pl, m, arrays[i], CS_ROOT_OWN);
+        }
+    }
+}
+
+/* ---- what is said to Microsoft ---- */
+
+static void add_invite(cs_planning_t *pl, cs_making_t *m, json_t *doc, int views)
+{
+    const char *code;
+
+    add_starts(pl, doc, 1);
+    add_lines(pl, m, doc, CS_ROOT_INVITE, views);
+    code = json_string_value(cs_json_pointer(doc, CODE));
+    if (!code || !*code || !strcmp(code, "Unknown")) {
+        lack_place(pl, m, CODE, CS_ROOT_INVITE);
+    }
+}
+
+static void finish(cs_planning_t *pl, cs_making_t *m)
+{
+    const char *text = cs_json_print(m->doc, pl->ptemp);
+
+    m->digest = cs_sha256_hex(text, strlen(text), pl->p);
+}
+
+void cs_create_document(cs_planning_t *pl, cs_making_t *m)
+{
+    apr_array_header_t *carried;
+
+    m->lines = apr_array_make(pl->p, 16, sizeof(const char *));
+    m->lacks = apr_array_make(pl->p, 4, sizeof(cs_lack_t *));
+    add_lines(pl, m, m->doc, CS_ROOT_OWN, 1);
+    add_lists(pl, m);
+    add_starts(pl, m->doc, 0);
+    add_intent(m->doc);
+    add_kind(pl, m->doc);
+    check_rules(pl, m);
+    if (is_cosell(pl)) {
+        /* Said once Microsoft is invited; but what it needs must be there. */
+        carried = m->lines;
+        m->lines = apr_array_make(pl->ptemp, 2, sizeof(const char *));
+        add_invite(pl, m, cs_json_own(json_object(), pl->ptemp), 0);
+        m->lines = carried;
+    }
+    finish(pl, m);
+}
+
+/* ---- Microsoft's card ---- */
+
+static void copy_member(json_t *to, const json_t *from, const char *name)
+{
+    const json_t *value = cs_json_get(from, name);
+
+    if (value && !json_is_null(value)) {
+        json_object_set_new(to, name, json_deep_copy(value));
+    }
+}
+
+static json_t *copy_members(const json_t *from, const char *const *names)
+{
+    json_t *to = json_object();
+
+    for (; *names; names++) {
+        copy_member(to, from, *names);
+    }
+    return to;
+}
+
+/* Without what Partner Center itself found out about them. */
+static void strip_people(json_t *people)
+{
+    json_t *one;
+    size_t i;
+
+    json_array_foreach(people, i, one) {
+        json_object_del(one, "emailValidationStatus");
+        json_object_del(one, "phoneValidationStatus");
+    }
+}
+
+/* The own card as it is when everything planned has arrived there. */
+static json_t *own_to_be(cs_planning_t *pl)
+{
+    json_t *doc = cs_json_own(json_deep_copy(pl->look->own->doc), pl->ptemp);
+    json_t *ops = cs_json_own(json_array(), pl->ptemp), *op;
+    apr_array_header_t *names = apr_array_make(pl->ptemp, 4, sizeof(const char *));
+    size_t n;
+    int i;
+
+    for (i = 0; i < pl->kind->lines->nelts; i++) {
+        const cs_line_view_t *view = APR_ARRAY_IDX(pl->plan->lines, i, cs_line_view_t *);
+
+        if (view->to_pc) {
+            cs_line_operations(ops, APR_ARRAY_IDX(pl->kind->lines, i, cs_line_t *), &pl->table,
+                               view->value, pl->doc, pl->p);
+        }
+    }
+    cs_list_operations(pl, ops, names);
+    json_array_foreach(ops, n, op) {
+        cs_json_pointer_set(doc, cs_json_str(op, "path"),
+                            json_incref(cs_json_get(op, "value")));
+    }
+    return doc;
+}
+
+static int is_complete(const json_t *one)
+{
+    int i;
+
+    for (i = 0; person[i]; i++) {
+        if (!says(one, NULL, person[i])) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Microsoft calls somebody. */
+static void check_customer(cs_planning_t *pl, cs_making_t *m)
+{
+    const json_t *people = cs_json_pointer(m->doc, CUSTOMERS);
+    cs_lack_t *lack;
+    size_t i;
+    int j;
+
+    for (i = 0; i < json_array_size(people); i++) {
+        if (is_complete(json_array_get(people, i))) {
+            return;
+        }
+    }
+    lack = add_lack(pl, m, CUSTOMERS, NULL);
+    for (j = 0; j < pl->lists->nelts; j++) {
+        const cs_listing_t *l = APR_ARRAY_IDX(pl->lists, j, cs_listing_t *);
+        int k;
+
+        if (strcmp(l->list->pc->bare, CUSTOMERS) || !l->list->to_pc) {
+            continue;
+        }
+        lack->line = l->list->name;
+        lack->list = l->list;
+        for (k = 0; k < l->items->nelts && !lack->item; k++) {
+            const cs_line_view_t *view = APR_ARRAY_IDX(l->items, k, cs_list_item_t *)->view;
+
+            if (json_is_object(view->crm)) {
+                lack->item = view;
+                lack->member = lacks_member(pl, l->list, view->crm);
+            }
+        }
+    }
+}
+
+void cs_create_connected(cs_planning_t *pl, cs_making_t *m)
+{
+    static const char *const top[] = {"name", "qualification", "team", NULL};
+    static const char *const customer[] = {"name", "size", "address", "team", "ids", NULL};
+    static const char *const details[] = {"notes",           "dealValue",    "currency",
+                                          "closingDateTime", "requirements", NULL};
+    json_t *own = own_to_be(pl);
+
+    m->lines = apr_array_make(pl->p, 4, sizeof(const char *));
+    m->lacks = apr_array_make(pl->p, 2, sizeof(cs_lack_t *));
+    m->doc = cs_json_own(copy_members(own, top), pl->p);
+    json_object_set_new(m->doc, "customerProfile",
+                        copy_members(cs_json_get(own, "customerProfile"), customer));
+    json_object_set_new(m->doc, "details", copy_members(cs_json_get(own, "details"), details));
+    strip_people(cs_json_get(m->doc, "team"));
+    strip_people(cs_json_get(cs_json_get(m->doc, "customerProfile"), "team"));
+    copy_member(m->doc, own, "consent");
+    json_object_set_new(object_at(m->doc, "consent"), SHARE, json_true());
+    json_object_set_new(m->doc, "type", json_string("Shared"));
+    json_object_set_new(m->doc, "engagementId", json_string(pl->look->own->engagement_id));
+    json_object_set_new(m->doc, "target",
+                        json_pack("[{s:s,s:s}]", "type", "BusinessProfileLocation", "id", "msft"));
+    add_invite(pl, m, m->doc, 0);
+    check_customer(pl, m);
+    finish(pl, m);
+}
+
+/* ---- in words ---- */
+
+static const char *capital(const char *text, apr_pool_t *p)
+{
+    char *out = apr_pstrdup(p, text);
+
+    if (*out >= 'a' && *out <= 'z') {
+        *out = (char)(*out - 'a' + 'A');
+    }
+    return out;
+}
+
+/* What the forms call the member of a person or of a solution. */
+static const char *member_words(const cs_planning_t *pl, const cs_list_t *list, const char *member)
+{
+    const apr_array_header_t *const kept[] = {list->item, list->fields};
+    const char *const tables[] = {list->find ? list->find->table : NULL, list->table};
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        const cs_column_t *column = cs_member_column(kept[i], member);
+
+        if (column && tables[i]) {
+            const char *label = cs_column_label(pl->look->metadata, tables[i], column->name);
+
+            return strcmp(label, column->name) ? label : member;
+        }
+    }
+    return member;
+}
+
+static const char *list_words(const cs_planning_t *pl, const cs_lack_t *lack)
+{
+    const cs_list_t *list = lack->list;
+    const char *words = capital(cs_list_one(list, pl->p), pl->p);
+
+    if (list->shape == CS_LIST_COLUMN && pl->look->metadata) {
+        words = cs_column_words(pl, list->column);
+    }
+    else if (lack->item) {
+        words = capital(cs_list_words(list, lack->item, pl->p), pl->p);
+    }
+    return lack->member ? apr_pstrcat(pl->p, words, " \xe2\x80\xba ",
+                                      member_words(pl, list, lack->member), NULL)
+                        : words;
+}
+
+static const char *lack_words(const cs_planning_t *pl, const cs_lack_t *lack)
+{
+    const char *words = lack->list ? list_words(pl, lack)
+                        : lack->column && pl->look->metadata
+                            ? cs_column_words(pl, lack->column)
+                            : lack->line;
+
+    return lack->why && *lack->why ? apr_psprintf(pl->p, "%s (%s)", words, lack->why) : words;
+}
+
+const char *cs_create_words(const cs_planning_t *pl, const cs_making_t *m)
+{
+    const char *out = NULL;
+    int i;
+
+    for (i = 0; i < m->lacks->nelts; i++) {
+        const char *words = lack_words(pl, APR_ARRAY_IDX(m->lacks, i, cs_lack_t *));
+
+        out = out ? apr_pstrcat(pl->p, out, ", ", words, NULL) : words;
+    }
+    return apr_pstrcat(pl->p, "Waiting for: ", out, NULL);
+}
