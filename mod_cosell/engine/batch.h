@@ -67,6 +67,7 @@ typedef struct cs_batch_t {
     apr_array_header_t *items;   /* cs_item_t * */
     apr_array_header_t *changes; /* cs_change_t for the next cs_store_write */
     int created, updated, closed, nothing, failed;
+    int polled; /* looks that a poll asked for */
 } cs_batch_t;
 
 /* Ends the item with a result that belongs to upstream. */
@@ -149,7 +150,9 @@ apr_status_t cs_batch_post(cs_batch_t *b, cs_result_t *res);
 void cs_posted_is(cs_batch_t *b, cs_deal_t *deal, const char *referral);
 /* poll.c: one page of a poll, one portion of a sweep; the cursor moves with the work it makes, in
  * the batch's transaction. work is a row of kind CS_WORK_POLL or CS_WORK_SWEEP. */
-void cs_batch_poll(cs_batch_t *b, cs_work_t *work);
+apr_status_t cs_batch_poll(cs_batch_t *b, cs_work_t *work, cs_result_t *res);
+/* poll_list.c: 1 when the list of all referrals was asked for this id not long ago. */
+int cs_poll_is_answered(cs_batch_t *b, const char *id);
 /* poll.c: the rows of the timers that are not there yet, into the changes. */
 apr_status_t cs_batch_timers(cs_batch_t *b, cs_result_t *res);
 /* settle.c: outcomes become images, journal and work, in one transaction. */

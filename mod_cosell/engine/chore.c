@@ -1,8 +1,9 @@
 /* engine/chore.c: work that is no look at a deal.
  *
  * A person's wish comes in as work of kind "job" whose name says what and who (httpd/control.c);
- * it is durable before it is answered, and done by whoever has the lane. Kinds that this version
- * accepts and does not do stay outstanding and are shown. */
+ * it is durable before it is answered, and done by whoever has the lane. Polls and sweeps have
+ * turns of their own after the looks (poll.c). Kinds that this version accepts and does not do stay
+ * outstanding and are shown. */
 #include <string.h>
 
 #include <apr_strings.h>
@@ -10,8 +11,8 @@
 #include "../base/json.h"
 #include "../base/log.h"
 #include "batch.h"
+#include "poll.h"
 
-#define POLL_NAME "referrals"
 /* Ids that a poll remembers why it was asked for. */
 #define POLL_REASONS 200
 
@@ -55,7 +56,7 @@ static void keep_for_later(cs_batch_t *b, cs_work_t *work)
     cs_change_t *change;
 
     cs_result_set(why, b->p, APR_ENOTIMPL, CS_CLASS_RETRY, "work:kind",
-                  "a %s is asked for; this version looks at named deals only", work->kind);
+                  "a %s is asked for; this version does none", work->kind);
     work->problem_class = cs_class_name(why->cls);
     work->problem = why->problem;
     work->detail = why->detail;
@@ -81,13 +82,25 @@ static void do_or_keep(cs_batch_t *b, cs_work_t *work)
     change->value = work->wanted;
 }
 
+/* Before anything of this batch is written to a CRM it has said who it is. */
+static void pin_crms(cs_batch_t *b)
+{
+    int crm;
+
+    for (crm = 0; crm < b->lane->site->ncrms; ++crm) {
+        cs_lane_pin(b->lane, crm, b->changes, b->p);
+    }
+}
+
 void cs_batch_chores(cs_batch_t *b, const apr_array_header_t *works)
 {
     int i;
 
+    pin_crms(b);
     for (i = 0; i < works->nelts; ++i) {
         cs_work_t *work = APR_ARRAY_IDX(works, i, cs_work_t *);
-        if (strcmp(work->kind, CS_WORK_LOOK)) {
+        if (strcmp(work->kind, CS_WORK_LOOK) && strcmp(work->kind, CS_WORK_POLL) &&
+            strcmp(work->kind, CS_WORK_SWEEP)) {
             do_or_keep(b, work);
         }
     }
@@ -115,14 +128,14 @@ static int is_new_reason(cs_batch_t *b, cs_work_t *poll, const char *reason)
 
 void cs_batch_ask_for_list(cs_batch_t *b, cs_item_t *item)
 {
-    const char *reason = apr_pstrcat(b->p, "related:", item->asked, NULL);
+    const char *reason = apr_pstrcat(b->p, CS_POLL_REASON, item->asked, NULL);
     cs_work_t *poll = apr_pcalloc(b->p, sizeof(*poll));
 
     poll->site = b->lane->site->name;
     poll->kind = CS_WORK_POLL;
-    poll->name = POLL_NAME;
+    poll->name = CS_POLL_REFERRALS;
     poll->hints = cs_json_own(json_object(), b->p);
-    if (!is_new_reason(b, poll, reason)) {
+    if (!is_new_reason(b, poll, reason) || cs_poll_is_answered(b, item->asked)) {
         return;
     }
     poll->hints = cs_json_own(json_object(), b->p);

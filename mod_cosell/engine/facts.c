@@ -1,6 +1,7 @@
-/* engine/facts.c: what the store says about a site and its lane keeps in memory: the organisation,
+/* engine/facts.c: what the store says about a site and its lane keeps in memory: organisations,
  * suspended upstreams and the brakes among them. */
 #include <string.h>
+#include <strings.h>
 
 #include <apr_strings.h>
 
@@ -10,6 +11,9 @@
 #define PROBE_FIRST apr_time_from_sec(60)
 #define PROBE_MAX apr_time_from_sec(900)
 #define RELAPSE apr_time_from_sec(3600)
+#define PIN_AGAIN apr_time_from_sec(60)
+#define PIN_PATIENCE apr_time_from_sec(30)
+#define PROBLEM_PIN "crm:organization"
 
 static int is_brake(const char *upstream)
 {
@@ -63,6 +67,28 @@ static void suspension_remove(cs_lane_t *lane, cs_lane_suspension_t *s)
     }
 }
 
+static const char *pin_name(const cs_lane_t *lane, int crm, apr_pool_t *p)
+{
+    return apr_pstrcat(p, CS_FACT_ORGANIZATION, lane->site->crms[crm].cfg.name, NULL);
+}
+
+static apr_status_t load_pins(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *res)
+{
+    apr_status_t rv = APR_SUCCESS;
+    const char *text;
+    int crm;
+
+    for (crm = 0; rv == APR_SUCCESS && crm < lane->site->ncrms; ++crm) {
+        rv = cs_store_meta_get(lane->store, lane->site->name, pin_name(lane, crm, ptemp), &text,
+                               ptemp, res);
+        memset(&lane->pin[crm], 0, sizeof(lane->pin[crm]));
+        if (rv == APR_SUCCESS && text) {
+            apr_cpystrn(lane->pin[crm].organization, text, sizeof(lane->pin[crm].organization));
+        }
+    }
+    return rv;
+}
+
 apr_status_t cs_lane_facts_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *res)
 {
     apr_array_header_t *list;
@@ -97,6 +123,9 @@ apr_status_t cs_lane_facts_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t 
     if (rv == APR_SUCCESS) {
         rv = cs_planned_load(lane, ptemp, res);
     }
+    if (rv == APR_SUCCESS) {
+        rv = load_pins(lane, ptemp, res);
+    }
     lane->facts_loaded = rv == APR_SUCCESS;
     return rv;
 }
@@ -105,7 +134,7 @@ void cs_lane_facts_forget(cs_lane_t *lane)
 {
     int i;
 
-    lane->facts_loaded = 0;
+    lane->facts_loaded = lane->timers_set = 0;
     lane->organization = lane->site->pc.organization;
     apr_array_clear(lane->suspended);
     for (i = 0; i < lane->site->ncrms; ++i) {
@@ -234,15 +263,80 @@ int cs_lane_upstream_index(const cs_lane_t *lane, const char *name)
     return name && !strcmp(name, CS_UPSTREAM_PC) ? CS_LANE_PC : cs_lane_crm_index(lane, name);
 }
 
+/* ---- which organisation a CRM is ---- */
+
+static const char *pinned(const cs_lane_t *lane, int crm)
+{
+    const char *configured = lane->site->crms[crm].cfg.organization;
+    const char *learnt = lane->pin[crm].organization;
+
+    return configured ? configured : *learnt ? learnt : NULL;
+}
+
+static apr_status_t ask_who(cs_lane_t *lane, int crm, cs_crm_whoami_t *who, apr_pool_t *ptemp,
+                            cs_result_t *res)
+{
+    const char *wanted = pinned(lane, crm);
+    apr_status_t rv = lane->crm_impl[crm]->whoami(lane->crm[crm], who,
+                                                  cs_time_mono() + PIN_PATIENCE, ptemp, res);
+
+    if (rv != APR_SUCCESS || !wanted || !who->organization ||
+        !strcasecmp(wanted, who->organization)) {
+        return rv;
+    }
+    return cs_result_set(res, ptemp, CS_EREMOTE, CS_CLASS_SUSPEND, PROBLEM_PIN,
+                         "%s answers as the organisation %s, ours is %s: a copy of it is not "
+                         "written to",
+                         lane->site->crms[crm].cfg.name, who->organization, wanted);
+}
+
 apr_status_t cs_lane_ask(cs_lane_t *lane, int upstream, apr_pool_t *ptemp, cs_result_t *res)
 {
-    apr_interval_time_t deadline = cs_time_mono() + apr_time_from_sec(30);
     cs_crm_whoami_t who;
 
+    memset(&who, 0, sizeof(who));
     if (upstream != CS_LANE_PC) {
-        return lane->crm_impl[upstream]->whoami(lane->crm[upstream], &who, deadline, ptemp, res);
+        return ask_who(lane, upstream, &who, ptemp, res);
     }
-    return cs_pc_probe(lane->pc, deadline, ptemp, res);
+    return cs_pc_probe(lane->pc, cs_time_mono() + PIN_PATIENCE, ptemp, res);
+}
+
+static void learn_pin(cs_lane_t *lane, int crm, const char *organization,
+                      apr_array_header_t *changes, apr_pool_t *p)
+{
+    cs_lane_pin_t *pin = &lane->pin[crm];
+
+    if (pin->organization[0] || !organization) {
+        return;
+    }
+    apr_cpystrn(pin->organization, organization, sizeof(pin->organization));
+    cs_lane_fact(pin_name(lane, crm, p), apr_pstrdup(p, organization), changes);
+    cs_log(CS_LOG_NOTICE, 0, lane->site->name, CSLOGNO(2006) "%s is the organisation %s",
+           lane->site->crms[crm].cfg.name, organization);
+}
+
+void cs_lane_pin(cs_lane_t *lane, int crm, apr_array_header_t *changes, apr_pool_t *p)
+{
+    const char *name = lane->site->crms[crm].cfg.name;
+    cs_lane_pin_t *pin = &lane->pin[crm];
+    cs_result_t res = {0};
+    cs_crm_whoami_t who;
+
+    if (pin->asked || cs_time_boot() < pin->next || cs_lane_suspension(lane, name) ||
+        cs_breaker_open(lane, name)) {
+        return;
+    }
+    memset(&who, 0, sizeof(who));
+    if (ask_who(lane, crm, &who, p, &res) == APR_SUCCESS) {
+        pin->asked = 1;
+        learn_pin(lane, crm, who.organization, changes, p);
+        return;
+    }
+    /* Whatever else is wrong the work itself will meet. */
+    pin->next = cs_time_boot() + PIN_AGAIN;
+    if (res.problem && !strcmp(res.problem, PROBLEM_PIN)) {
+        cs_lane_suspend(lane, name, &res, changes, p);
+    }
 }
 
 void cs_lane_fact(const char *name, const char *text, apr_array_header_t *changes)

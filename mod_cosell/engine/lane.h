@@ -21,6 +21,7 @@
 #define CS_FACT_MISFITS "misfits:" /* JSON array: what does not fit its mapping */
 #define CS_FACT_MAPPING "mapping:" /* digest under which all its deals were looked at */
 #define CS_FACT_PLANNED "planned:" /* JSON: how far a changed mapping has come */
+#define CS_FACT_ORGANIZATION "organization:" /* id of the CRM's organisation at first contact */
 #define CS_FACT_BREAKER "breaker:" /* JSON, of any upstream: why nothing is sent to it */
 /* A brake's fact has the brake's name, followed for a mapping's by the CRM's. */
 #define CS_BRAKE_MAPPING CS_BRAKE "mapping"
@@ -84,6 +85,13 @@ typedef struct cs_lane_brake_t {
     apr_time_t released; /* by a person; 0 = not */
 } cs_lane_brake_t;
 
+/* Which organisation of a CRM is ours: a copy of it is refused. (design 7.4) */
+typedef struct cs_lane_pin_t {
+    char organization[64];    /* as learnt; "" = not yet */
+    int asked;                /* it was compared since the facts were loaded */
+    apr_interval_time_t next; /* cs_time_boot(): not asked again before */
+} cs_lane_pin_t;
+
 typedef struct cs_lane_t {
     cs_runner_t *runner;
     const cs_node_config_t *node;
@@ -110,6 +118,8 @@ typedef struct cs_lane_t {
     apr_array_header_t *suspended; /* cs_lane_suspension_t */
     apr_array_header_t *relapses;  /* cs_lane_relapse_t, at most one per upstream */
     apr_array_header_t *brakes;    /* const char *: names of brakes, each once */
+    int timers_set;                /* the rows of polls and sweeps are there */
+    cs_lane_pin_t pin[CS_SITE_CRMS_MAX];
     cs_lane_planned_t planned[CS_SITE_CRMS_MAX];
     cs_lane_brake_t brake_mapping[CS_SITE_CRMS_MAX];
     cs_lane_brake_t brake_missing[CS_LANE_UPSTREAMS];
@@ -167,7 +177,7 @@ void cs_lane_fact(const char *name, const char *text, apr_array_header_t *change
 /* "partner-center" or the CRM's name, and back (-1 = neither). */
 const char *cs_lane_upstream(const cs_lane_t *lane, int index);
 int cs_lane_upstream_index(const cs_lane_t *lane, const char *name);
-/* A cheap authenticated call. */
+/* A cheap authenticated call. A CRM that answers as another organisation is SUSPEND. */
 apr_status_t cs_lane_ask(cs_lane_t *lane, int upstream, apr_pool_t *ptemp, cs_result_t *res);
 /* Remembers the own organisation; text in memory of the lane's own. */
 const char *cs_lane_learn(cs_lane_t *lane, const char *organization);
@@ -188,6 +198,16 @@ const char *cs_lane_cache_get(cs_lane_t *lane, const char *symbol, apr_time_t no
 void cs_lane_cache_put(cs_lane_t *lane, const char *symbol, const char *id, apr_time_t now);
 void cs_lane_cache_clear(cs_lane_t *lane);
 
+/* Asks a CRM who it is unless that was done since the facts were loaded: the first answer is
+ * remembered for good; another one later suspends the CRM. */
+void cs_lane_pin(cs_lane_t *lane, int crm, apr_array_header_t *changes, apr_pool_t *p);
+
+/* ---- poll.c ---- */
+
+/* Makes the timers' rows once, and takes one page of the poll that is due the longest, or a portion
+ * of a sweep when nothing else is due. One transaction each. *pmore != 0: look again. */
+apr_status_t cs_poll_turn(cs_lane_t *lane, int *pmore, apr_pool_t *ptemp, cs_result_t *res);
+
 /* ---- planned.c ---- */
 
 /* What the store says about changed mappings; a digest that differs begins anew. */
@@ -195,7 +215,8 @@ apr_status_t cs_planned_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *re
 /* 1 while a changed mapping has deals before it and nothing holds it. */
 int cs_planned_active(cs_lane_t *lane);
 /* Asks for looks at most `room` deals: first those whose next look is due, then those of a changed
- * mapping. One transaction, so that a kill loses and repeats nothing. *pmore != 0: look again. */
+ * mapping. One transaction, so that a kill loses and repeats nothing. Then a turn of what is polled.
+ * *pmore != 0: look again. */
 apr_status_t cs_planned_portion(cs_lane_t *lane, apr_time_t now, int room, int *pmore,
                                 apr_pool_t *ptemp, cs_result_t *res);
 

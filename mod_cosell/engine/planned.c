@@ -221,5 +221,5 @@ apr_status_t cs_planned_portion(cs_lane_t *lane, apr_time_t now, int room, int *
         cs_lane_facts_forget(lane);
     }
     *pmore |= rv == APR_SUCCESS && added > 0;
-    return rv;
+    return rv == APR_SUCCESS ? cs_poll_turn(lane, pmore, ptemp, res) : rv;
 }

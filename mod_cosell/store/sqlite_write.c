@@ -257,12 +257,13 @@ static int is_for(const cs_work_t *add, const char *cause)
 }
 
 /* As accepting a notice does. */
-static void wake_for_news(cs_work_t *row, apr_time_t due)
+static void wake_for_news(cs_work_t *row, const cs_work_t *add, apr_time_t due)
 {
     int stopped = row->state == CS_WORK_DEAD || cs_store_is_braked(row);
+    apr_time_t first = add->first ? add->first : due;
 
+    row->first = row->wanted <= row->done || first < row->first ? first : row->first;
     if (stopped || row->wanted <= row->done) {
-        row->first = row->wanted <= row->done ? due : row->first;
         row->due = due;
         row->attempts = 0;
         row->problem_class = row->problem = row->detail = NULL;
@@ -281,7 +282,7 @@ static void merge_added(cs_work_t *row, const cs_work_t *add, apr_time_t due)
     json_t *value;
 
     if (news) {
-        wake_for_news(row, due);
+        wake_for_news(row, add, due);
     }
     else if (row->state == CS_WORK_DEAD) {
         row->attempts = 0;
