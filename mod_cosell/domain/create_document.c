@@ -657,7 +657,7 @@ static json_t *own_to_be(cs_planning_t *pl)
                                view->value, pl->doc, pl->p);
         }
     }
-    cs_list_operations(pl, ops, names);
+    cs_list_operations(pl, ops, names, NULL);
     json_array_foreach(ops, n, op) {
         cs_json_pointer_set(doc, cs_json_str(op, "path"),
                             json_incref(cs_json_get(op, "value")));

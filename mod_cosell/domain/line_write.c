@@ -477,20 +477,43 @@ static void add_operation(json_t *ops, const cs_pc_path_t *path, const json_t *d
                                          path->text, "value", value));
 }
 
+/* Half of a pair that is the same already stays out. */
+static void money_operations(json_t *ops, const cs_line_t *line, const json_t *money,
+                             const json_t *doc, apr_pool_t *p)
+{
+    const char *amount = cs_json_str(money, "amount"), *currency = cs_json_str(money, "currency");
+    cs_side_t now;
+    const char *theirs, *shown;
+
+    int same;
+
+    cs_line_read_pc(&now, line, doc, p);
+    theirs = cs_json_str(now.value, "currency");
+    shown = cs_json_str(now.value, "amount");
+    same = !now.bad && theirs && !strcmp(theirs, currency);
+    if (!same || !shown || strcmp(shown, amount)) {
+        add_operation(ops, line->pc, doc, cs_decimal_to_json(amount));
+    }
+    if (!same) {
+        add_operation(ops, line->pc_currency, doc, json_string(currency));
+    }
+}
+
 void cs_line_operations(json_t *ops, const cs_line_t *line, const cs_table_t *table,
                         const json_t *crm, const json_t *doc, apr_pool_t *p)
 {
     cs_conv_t conv;
 
     if (line->type == CS_TYPE_MONEY && !line->to_pc.constant) {
-        add_operation(ops, line->pc, doc, cs_decimal_to_json(cs_json_str(crm, "amount")));
-        add_operation(ops, line->pc_currency, doc, json_string(cs_json_str(crm, "currency")));
+        cs_line_to_pc(&conv, line, table, crm, p);
+        if (conv.what == CS_CONV_OK && cs_json_str(conv.value, "amount") &&
+            cs_json_str(conv.value, "currency")) {
+            money_operations(ops, line, conv.value, doc, p);
+        }
         return;
     }
     if (line->type == CS_TYPE_LOOKUP && json_is_object(crm)) {
-        const char *key =
-            APR_ARRAY_IDX(APR_ARRAY_IDX(line->find->by, 0, apr_array_header_t *), 0, cs_find_part_t)
-                .column;
+        const char *key = cs_find_own_key(line->find);
 
         add_operation(ops, line->pc, doc, json_deep_copy(cs_json_get(crm, key)));
         return;

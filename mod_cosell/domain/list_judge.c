@@ -138,12 +138,28 @@ static int may_reach_pc(cs_planning_t *pl, cs_listing_t *l, cs_line_view_t *view
     if (!condition_holds(pl, l, view)) {
         return 0;
     }
-    if (pl->terminal) {
-        cs_view_judge(view, CS_VERDICT_CLOSED,
-                      "the referral is closed at Partner Center; edits stay here");
+    if (cs_view_ended(pl, view)) {
+        return 0;
+    }
+    if (!strcmp(cs_referral_path_fact(l->list->pc->bare), "patch-until-shared") &&
+        cs_planning_shared(pl)) {
+        cs_view_judge(view, CS_VERDICT_REFUSED,
+                      "cannot change in Partner Center any more, for Microsoft sees the deal");
         return 0;
     }
     return 1;
+}
+
+/* Partner Center did not take this very item before. */
+static int was_refused_there(cs_planning_t *pl, cs_line_view_t *view)
+{
+    const char *refused = cs_image_refused_there(pl, view->line, view->crm);
+
+    if (refused) {
+        cs_view_judge(view, CS_VERDICT_REFUSED,
+                      apr_psprintf(pl->p, "was refused by Partner Center: %s", refused));
+    }
+    return refused != NULL;
 }
 
 static const json_t *either(const json_t *a, const json_t *b)
@@ -201,6 +217,9 @@ static void send_to_pc(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item,
     if (missing) {
         cs_view_judge(view, CS_VERDICT_HELD,
                       apr_psprintf(pl->p, "%s is missing", member_words(pl, l->list, missing)));
+        return;
+    }
+    if (was_refused_there(pl, view)) {
         return;
     }
     cs_view_judge(view, CS_VERDICT_TO_PC, why);
@@ -325,7 +344,7 @@ static void judge_first(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item
     else {
         judge_introduced(item);
     }
-    view->bulk = view->to_crm && cs_planning_remapped(pl);
+    view->bulk = (view->to_crm || view->to_pc) && cs_planning_remapped(pl);
 }
 
 static void judge_resting(cs_planning_t *pl, cs_list_item_t *item)
@@ -343,6 +362,10 @@ static void judge_resting(cs_planning_t *pl, cs_list_item_t *item)
     else if (rest && !strcmp(rest, CS_REST_NOT_KEPT)) {
         cs_view_take(view, CS_VERDICT_NOT_KEPT, CS_REST_NOT_KEPT,
                      "the CRM made something else of it; sent again when Partner Center's moves");
+    }
+    else if (rest && !strcmp(rest, CS_REST_PC_NOT_KEPT)) {
+        cs_view_take(view, CS_VERDICT_NOT_KEPT, CS_REST_PC_NOT_KEPT,
+                     "Partner Center made something else of it; sent again when it changes here");
     }
     else if (rest && !strcmp(rest, CS_REST_STAYS)) {
         cs_view_take(view, CS_VERDICT_STAYS, CS_REST_STAYS,
@@ -398,6 +421,14 @@ static void judge_crm_moved(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *
     }
 }
 
+/* Of an item that travels over another one. */
+static void says_why(cs_line_view_t *view, const char *why)
+{
+    if (why && (view->to_crm || view->to_pc)) {
+        view->why = why;
+    }
+}
+
 /* Removed on one side and changed on the other: it is kept, and comes back where it was removed. */
 static void judge_both_moved(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
 {
@@ -407,15 +438,21 @@ static void judge_both_moved(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t 
 
     if (!list->to_pc || removed_crm) {
         judge_pc_moved(pl, l, item);
+        says_why(view, removed_crm ? "removed in the CRM and changed at Partner Center: it is kept"
+                                   : NULL);
     }
     else if (!list->to_crm || removed_pc) {
         judge_crm_moved(pl, l, item);
+        says_why(view, removed_pc ? "removed at Partner Center and changed in the CRM: it is kept"
+                                  : NULL);
     }
     else if (pl->terminal || list->conflict == CS_POLICY_PC) {
         judge_pc_moved(pl, l, item);
+        says_why(view, "both sides changed: Partner Center's item counts");
     }
     else if (list->conflict == CS_POLICY_CRM) {
         judge_crm_moved(pl, l, item);
+        says_why(view, "both sides changed: the CRM's item counts");
     }
     else {
         cs_view_take(view, CS_VERDICT_HELD, CS_REST_HELD,

@@ -254,21 +254,28 @@ static void read_images(cs_planning_t *pl, cs_listing_t *l)
 
 /* ---- both sides and both images of each ---- */
 
-/* What the CRM shows and a stored intent meant is ours, not a user's edit. */
+static int says_same(const cs_list_t *list, const json_t *a, const json_t *b)
+{
+    return json_is_null(a) ? json_is_null(b)
+                           : json_is_object(b) && !cs_item_fields_differ(list, a, b);
+}
+
+/* What a side shows and a stored intent meant is ours, not a user's edit. */
 static void recall(cs_planning_t *pl, const cs_list_t *list, cs_line_view_t *view)
 {
     const cs_deal_t *deal = pl->look->deal;
     json_t *meant;
     size_t i;
+    int to_pc;
 
     view->seen_pc = cs_image_side(deal, view->line, "pc");
     view->seen_crm = cs_image_side(deal, view->line, "crm");
-    for (i = 0; view->crm && (meant = cs_intent_value(deal, view->line, i)) != NULL; i++) {
-        if (json_is_null(meant)
-                ? json_is_null(view->crm)
-                : json_is_object(view->crm) && !cs_item_fields_differ(list, meant, view->crm)) {
-            view->seen_pc = meant;
-            view->seen_crm = view->crm;
+    for (i = 0; (meant = cs_intent_meant(deal, view->line, i, &to_pc)) != NULL; i++) {
+        json_t *now = to_pc ? view->pc : view->crm;
+
+        if (now && says_same(list, meant, now)) {
+            view->seen_pc = to_pc ? now : meant;
+            view->seen_crm = to_pc ? meant : now;
             return;
         }
     }

@@ -496,7 +496,27 @@ static json_t *whole_array(cs_planning_t *pl, const cs_listing_t *l)
     return out;
 }
 
-void cs_list_operations(cs_planning_t *pl, json_t *ops, apr_array_header_t *names)
+json_t *cs_list_item_at_pc(const cs_list_t *list, const char *line, const json_t *doc,
+                           apr_pool_t *p)
+{
+    const json_t *array = cs_path_get(list->pc, doc);
+    const char *wanted = strchr(line, '/') + 1;
+    size_t i;
+
+    for (i = 0; i < json_array_size(array); i++) {
+        cs_list_item_t item = {.pc_item = json_array_get(array, i)};
+        const char *key = cs_item_key(cs_json_get(item.pc_item, list->key), p);
+
+        if (key && !strcmp(cs_item_fold(key, p), wanted)) {
+            item.key = wanted;
+            item.shown = key;
+            return cs_item_of_pc(list, &item, p);
+        }
+    }
+    return json_null();
+}
+
+void cs_list_operations(cs_planning_t *pl, json_t *ops, apr_array_header_t *names, json_t *parts)
 {
     int i, j;
 
@@ -512,6 +532,7 @@ void cs_list_operations(cs_planning_t *pl, json_t *ops, apr_array_header_t *name
         for (j = 0; j < l->items->nelts; j++) {
             if (goes_to_pc(item_at(l, j))) {
                 APR_ARRAY_PUSH(names, const char *) = item_at(l, j)->view->line;
+                add_part(parts, item_at(l, j)->view->line, l->list->pc->text);
             }
         }
     }

@@ -33,7 +33,15 @@ const char *cs_image_waits(const cs_deal_t *deal, const char *line, const json_t
                                                                    : NULL;
 }
 
-json_t *cs_intent_value(const cs_deal_t *deal, const char *line, size_t nth)
+int cs_intent_is_to_pc(const json_t *step)
+{
+    const char *kind = cs_json_str(step, "kind");
+
+    return kind && (!strcmp(kind, cs_step_kind_name(CS_STEP_PATCH_PC)) ||
+                    !strcmp(kind, cs_step_kind_name(CS_STEP_POST_PC)));
+}
+
+json_t *cs_intent_meant(const cs_deal_t *deal, const char *line, size_t nth, int *pto_pc)
 {
     const json_t *steps = cs_json_get(deal->intent, "steps");
     size_t i;
@@ -42,6 +50,21 @@ json_t *cs_intent_value(const cs_deal_t *deal, const char *line, size_t nth)
         json_t *value = cs_json_get(cs_json_get(json_array_get(steps, i), "lines"), line);
 
         if (value && nth-- == 0) {
+            *pto_pc = cs_intent_is_to_pc(json_array_get(steps, i));
+            return value;
+        }
+    }
+    return NULL;
+}
+
+json_t *cs_intent_value(const cs_deal_t *deal, const char *line, size_t nth)
+{
+    json_t *value;
+    size_t i;
+    int to_pc;
+
+    for (i = 0; (value = cs_intent_meant(deal, line, i, &to_pc)) != NULL; i++) {
+        if (!to_pc && nth-- == 0) {
             return value;
         }
     }

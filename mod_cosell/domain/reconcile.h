@@ -100,10 +100,11 @@ typedef struct cs_line_view_t {
     const char *why;            /* for people */
     int take;                   /* settle makes what both sides show now the images */
     const char *rest;           /* with take: the rule by which they may differ from now on ("held",
-                                   "not-kept", "introduced", "one-way"); NULL = they do not */
+                                   "not-kept", "pc-not-kept", "introduced", "one-way"); NULL = they
+                                   do not */
     int to_crm, to_pc; /* of a line: 1 = a step brings `value` there; also of a latch that is
                           restored, whose verdict is LATCHED */
-    int bulk;          /* with to_crm: because the mapping changed, for neither side did */
+    int bulk; /* with to_crm or to_pc: because the mapping changed, for neither side did */
 } cs_line_view_t;
 
 /* Names in steps[].lines and plan->lines that are no lines of the mapping: the state (deals 5), and
@@ -142,7 +143,7 @@ typedef struct cs_plan_t {
     /* Of a plan for a record that has no referral yet: what deal->posted is afterwards but for what
      * the steps do. NULL = the plan is none such. */
     json_t *posted;
-    int crm_writes; /* sent steps that write to the CRM because of a bulk cause alone (a mapping
+    int crm_writes; /* sent steps that write to either side because of a bulk cause alone (a mapping
                        that changed), for the brake (design 6): 1 = the plan would not exist
                        without it */
 } cs_plan_t;

@@ -102,8 +102,8 @@ static void copy_to_pc(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t 
     if (s->to_pc.holds != 1) {
         cs_view_judge(view, CS_VERDICT_SKIPPED, s->to_pc.why);
     }
-    else {
-        cs_view_to_pc(pl, line, view, s->crm_bad, why);
+    else if (cs_view_to_pc(pl, line, view, s->crm_bad, why)) {
+        view->bulk = cs_planning_remapped(pl);
     }
 }
 

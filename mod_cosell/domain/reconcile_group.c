@@ -162,8 +162,12 @@ static void hold_all(const group_t *g)
     }
 }
 
-static void copy_all(const group_t *g, int from_pc)
+static void copy_all(const group_t *g, int from_pc, int both)
 {
+    const char *why = from_pc ? both ? "both sides changed its group: Partner Center's values count"
+                                     : "its group changed at Partner Center"
+                      : both  ? "both sides changed its group: the CRM's values count"
+                              : "its group changed in the CRM";
     int i;
 
     for (i = 0; i < g->members->nelts; i++) {
@@ -178,11 +182,10 @@ static void copy_all(const group_t *g, int from_pc)
             cs_view_judge(m->view, CS_VERDICT_SKIPPED, way->why);
         }
         else if (from_pc) {
-            cs_view_to_crm(g->pl, m->line, m->view, m->s.pc_bad,
-                           "its group changed at Partner Center");
+            cs_view_to_crm(g->pl, m->line, m->view, m->s.pc_bad, why);
         }
         else {
-            cs_view_to_pc(g->pl, m->line, m->view, m->s.crm_bad, "its group changed in the CRM");
+            cs_view_to_pc(g->pl, m->line, m->view, m->s.crm_bad, why);
         }
     }
 }
@@ -218,7 +221,8 @@ static void judge_group(const group_t *g)
         hold_all(g);
     }
     else {
-        copy_all(g, pc_moved && (!crm_moved || g->pl->terminal || policy_of(g) == CS_POLICY_PC));
+        copy_all(g, pc_moved && (!crm_moved || g->pl->terminal || policy_of(g) == CS_POLICY_PC),
+                 pc_moved && crm_moved);
     }
     hold_partners(g);
 }

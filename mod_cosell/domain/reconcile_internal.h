@@ -18,6 +18,8 @@
 #define CS_REST_QUALIFIED "qualified" /* of the state: the record came from a lead */
 #define CS_REST_UNSEEN "unseen"       /* written, and the CRM did not show what became of it */
 #define CS_REST_CUT "cut"             /* the CRM has the head of a text that is too long for it */
+#define CS_REST_PC_NOT_KEPT "pc-not-kept" /* as not-kept and unseen, of what Partner Center made */
+#define CS_REST_PC_UNSEEN "pc-unseen"
 
 typedef struct cs_planning_t {
     const cs_look_t *look;
@@ -48,6 +50,7 @@ typedef struct cs_planning_t {
     int unlink;
     const cs_heard_t *heard;   /* actions for Partner Center; NULL = none */
     const char *say;           /* refused: for people */
+    const char *later;         /* what will be sent when its time has come: for people */
     apr_array_header_t *lists; /* cs_listing_t *: what cs_plan_lists() read and decided */
     struct cs_making_t *making; /* the referral, or Microsoft's card, to be made; NULL = none */
 } cs_planning_t;
@@ -60,9 +63,13 @@ json_t *cs_image_side(const cs_deal_t *deal, const char *line, const char *side)
 const char *cs_image_rest(const cs_deal_t *deal, const char *line);
 /* Why apply left the line out when Partner Center showed this very value; NULL = it did not. */
 const char *cs_image_waits(const cs_deal_t *deal, const char *line, const json_t *pc);
-/* The nth value that the stored intent has for a line, the newest first; NULL = no more. Borrowed.
- */
+/* The nth value that the stored intent has for a line on its way to the CRM, the newest first; NULL
+ * = no more. Borrowed. */
 json_t *cs_intent_value(const cs_deal_t *deal, const char *line, size_t nth);
+/* The same for both ways: *pto_pc = it was on its way to Partner Center, and is the CRM's value. */
+json_t *cs_intent_meant(const cs_deal_t *deal, const char *line, size_t nth, int *pto_pc);
+/* 1 for a step of a stored intent that writes at Partner Center. */
+int cs_intent_is_to_pc(const json_t *step);
 /* The deal has just moved to the record that its lead became: nothing of it was compared yet. */
 int cs_deal_arrived(const cs_deal_t *deal);
 /* 1 when the stored intent makes this row. */
@@ -116,6 +123,10 @@ int cs_view_to_crm(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *vie
                    const char *why);
 int cs_view_to_pc(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view, const char *bad,
                   const char *why);
+/* 1 = the referral takes no writes now or after this look, which the view says. */
+int cs_view_ended(const cs_planning_t *pl, cs_line_view_t *view);
+/* 1 = Microsoft sees the referral: what it was shared with is fixed. */
+int cs_planning_shared(const cs_planning_t *pl);
 /* 1 = the row takes no writes now, which the view says. */
 int cs_view_shut(const cs_planning_t *pl, cs_line_view_t *view);
 /* 1 when the CRM computes the line's column: nothing is ever written there. */
@@ -143,6 +154,8 @@ const char *cs_value_words(const json_t *value, apr_pool_t *p);
 /* Why the CRM refused what the line brings when Partner Center showed this very value under this
  * very mapping; NULL = it did not, or a new notice wakes it. (deals 2) */
 const char *cs_image_refused(const cs_planning_t *pl, const char *line, const json_t *pc);
+/* The same of Partner Center and the CRM's value. */
+const char *cs_image_refused_there(const cs_planning_t *pl, const char *line, const json_t *crm);
 
 /* "Account > Country": a column in the words of the CRM's forms. (reconcile_tell.c) */
 const char *cs_column_words(const cs_planning_t *pl, const cs_column_t *column);
@@ -181,8 +194,13 @@ void cs_list_columns(cs_planning_t *pl, json_t *columns, apr_array_header_t *nam
  * they depend on step `after` (-1 = none: the record is there) and nothing depends on them. */
 void cs_list_steps(cs_planning_t *pl, int after);
 /* Appends the JSON Patch operations of items that go to Partner Center: the whole array is replaced
- * once, with items and members that the CRM cannot represent as they were; names as above. */
-void cs_list_operations(cs_planning_t *pl, json_t *ops, apr_array_header_t *names);
+ * once, with items and members that the CRM cannot represent as they were; names and parts as above:
+ * the array is the part of each item. */
+void cs_list_operations(cs_planning_t *pl, json_t *ops, apr_array_header_t *names, json_t *parts);
+/* The canonical item of a line as this document of the referral shows it: null = it is not in the
+ * list. In p. */
+json_t *cs_list_item_at_pc(const cs_list_t *list, const char *line, const json_t *doc,
+                           apr_pool_t *p);
 /* What the images of an item are after the look. written: 1 = the step that writes it is done, 0 =
  * it was not sent, failed or was left out, -1 = no step writes it; all_done as in settle. Returns 1
  * with both images and rest (NULL = they agree), 0 = the image stays as it was, -1 = it has none
@@ -190,6 +208,8 @@ void cs_list_operations(cs_planning_t *pl, json_t *ops, apr_array_header_t *name
 int cs_list_settled(const cs_list_t *list, const cs_line_view_t *view, int written, int all_done,
                     const cs_applied_t *applied, json_t **ppc, json_t **pcrm, const char **prest,
                     apr_pool_t *p);
+/* 1 when two items of a key differ in what is compared. */
+int cs_list_differs(const cs_list_t *list, const json_t *a, const json_t *b);
 /* An item in the seller's words: "solution Contoso Backup (SOL-1)". In p. */
 const char *cs_list_words(const cs_list_t *list, const cs_line_view_t *view, apr_pool_t *p);
 /* The list a line's name belongs to; NULL = it is no item of a list. */

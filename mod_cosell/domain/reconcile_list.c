@@ -435,18 +435,17 @@ static int settle_written(const cs_list_t *list, const cs_line_view_t *view,
     return 1;
 }
 
+int cs_list_differs(const cs_list_t *list, const json_t *a, const json_t *b)
+{
+    return cs_item_fields_differ(list, a, b);
+}
+
 int cs_list_settled(const cs_list_t *list, const cs_line_view_t *view, int written, int all_done,
                     const cs_applied_t *applied, json_t **ppc, json_t **pcrm, const char **prest,
                     apr_pool_t *p)
 {
     if (written == 1 && view->verdict == CS_VERDICT_TO_CRM) {
         return settle_written(list, view, applied, ppc, pcrm, prest, p);
-    }
-    if (written == 1 && view->verdict == CS_VERDICT_TO_PC && view->crm) {
-        *ppc = view->value;
-        *pcrm = view->crm;
-        *prest = NULL;
-        return is_in(view->value) ? 1 : -1;
     }
     if (!view->take || !view->pc || !view->crm || (view->verdict == CS_VERDICT_HELD && !all_done)) {
         return 0;

@@ -135,8 +135,50 @@ static int waits_for_left_out(const cs_plan_t *plan, const cs_applied_t *applied
 
 int cs_settle_is_record(const cs_step_t *step)
 {
-    return step->send && !step->list && step->kind != CS_STEP_PATCH_PC &&
-           step->kind != CS_STEP_POST_PC;
+    return step->send && !step->list && !cs_settle_is_to_pc(step);
+}
+
+int cs_settle_is_to_pc(const cs_step_t *step)
+{
+    return step->kind == CS_STEP_PATCH_PC || step->kind == CS_STEP_POST_PC;
+}
+
+/* The operations of a patch, on a copy of the document: all of them set a member. */
+static json_t *patched(const cs_settling_t *s, json_t *doc, const json_t *ops)
+{
+    json_t *out = cs_json_own(json_deep_copy(doc), s->ptemp);
+    size_t i;
+
+    for (i = 0; i < json_array_size(ops); i++) {
+        const json_t *op = json_array_get(ops, i);
+        const char *path = cs_json_str(op, "path");
+
+        if (path) {
+            cs_json_pointer_set(out, path, json_deep_copy(cs_json_get(op, "value")));
+        }
+    }
+    return out;
+}
+
+json_t *cs_settle_doc(const cs_settling_t *s, int at, int *pshown)
+{
+    const cs_step_t *step = cs_settle_step(s, at);
+    const cs_card_t *card = s->applied[at].card;
+    cs_look_t look = *s->look;
+
+    *pshown = card != NULL;
+    if (!card) {
+        json_t *doc = look.own ? cs_doc_of_look(&look, s->ptemp) : NULL;
+
+        return doc && step->kind == CS_STEP_PATCH_PC ? patched(s, doc, step->columns) : doc;
+    }
+    if (step->kind == CS_STEP_POST_PC && look.own) {
+        look.microsoft = card;
+    }
+    else {
+        look.own = card;
+    }
+    return cs_doc_of_look(&look, s->ptemp);
 }
 
 /* ---- the state ---- */
@@ -207,11 +249,51 @@ static void keep_state(cs_settling_t *s, const cs_line_view_t *view)
     }
 }
 
+/* The referral did not go where the record asked it to. */
+static void refuse_state(cs_settling_t *s, const cs_line_view_t *view, const char *why)
+{
+    const cs_heard_t *heard = cs_state_hear(s->kind, json_string_value(view->pc),
+                                            s->look->record->row, s->look->metadata, s->ptemp);
+    json_t *note = cs_settle_refused_there(s, view, why);
+
+    if (heard && heard->reason) {
+        json_object_set_new(note, "reason", json_string(heard->reason));
+    }
+}
+
+/* What the record asked for, and where that led. */
+static void settle_heard(cs_settling_t *s, const cs_line_view_t *view)
+{
+    int done, at = cs_settle_writer(s, CS_LINE_STATE, &done);
+    const char *no = cs_settle_refused(s, CS_LINE_STATE), *state;
+
+    if (no) {
+        refuse_state(s, view, no);
+        return;
+    }
+    if (at < 0 || !done) {
+        keep_state(s, view);
+        return;
+    }
+    state = s->applied[at].card ? cs_state_of_card(s->applied[at].card, s->ptemp)
+                                : json_string_value(view->value);
+    if (strcmp(state, json_string_value(view->value))) {
+        refuse_state(s, view, apr_psprintf(s->ptemp, "it made it %s", state));
+        return;
+    }
+    cs_settle_image(s, CS_LINE_STATE, view->value, view->crm, NULL);
+    s->deal->pc_status = apr_pstrdup(s->p, state);
+}
+
 static void settle_state(cs_settling_t *s, const cs_line_view_t *view)
 {
     json_t *state;
     int done, at = cs_settle_writer(s, CS_LINE_STATE, &done);
 
+    if (view->verdict == CS_VERDICT_TO_PC) {
+        settle_heard(s, view);
+        return;
+    }
     if (view->verdict == CS_VERDICT_TO_CRM ? !(at >= 0 && done) : !view->take) {
         keep_state(s, view);
         return; /* the referral's move is still to be shown, or the record's to be told */
@@ -258,6 +340,20 @@ static const char *crm_version(const cs_settling_t *s)
     return version;
 }
 
+/* The version the referral has now; NULL when the last write told none. */
+static const char *pc_version(const cs_settling_t *s)
+{
+    const char *version = s->look->own ? s->look->own->etag : NULL;
+    int i;
+
+    for (i = 0; i < s->plan->steps->nelts; i++) {
+        if (cs_settle_step(s, i)->kind == CS_STEP_PATCH_PC && s->applied[i].done) {
+            version = s->applied[i].card ? s->applied[i].card->etag : NULL;
+        }
+    }
+    return version;
+}
+
 static int any_done(const cs_settling_t *s)
 {
     int i;
@@ -289,8 +385,10 @@ static void settle_compared(cs_settling_t *s)
     }
     settle_told(s);
     deal->crm_version = apr_pstrdup(s->p, crm_version(s));
-    deal->pc_version = apr_pstrdup(s->p, s->look->own->etag);
-    deal->title = apr_pstrdup(s->p, cs_json_str(s->look->own->doc, "name"));
+    deal->pc_version = apr_pstrdup(s->p, pc_version(s));
+    if (s->look->own) {
+        deal->title = apr_pstrdup(s->p, cs_json_str(s->look->own->doc, "name"));
+    }
     if (s->all_done) {
         deal->state = s->plan->state_after;
     }
@@ -340,7 +438,7 @@ static int waits_uncompared(const cs_plan_t *plan)
     return !plan->lines->nelts && !plan->posted && (plan->what == CS_PLAN_HOLD || plan->what == CS_PLAN_PARK);
 }
 
-/* The CRM did not show it, or by labels that are not known: it may yet prove to be ours. */
+/* A side did not show it, or by labels that are not known: it may yet prove to be ours. */
 static int is_uncompared(const cs_settling_t *s, const char *name)
 {
     const cs_line_t *line = cs_settle_line_of(s, name);
@@ -351,7 +449,7 @@ static int is_uncompared(const cs_settling_t *s, const char *name)
 
         if (!strcmp(view->line, name)) {
             return strcmp(name, CS_LINE_STATE) &&
-                   (!view->crm || (line && !cs_line_labels_known(line, &s->table)));
+                   (!view->crm || !view->pc || (line && !cs_line_labels_known(line, &s->table)));
         }
     }
     return 0;
@@ -374,7 +472,12 @@ static json_t *still_meant(const cs_settling_t *s)
             }
         }
         if (json_object_size(lines)) {
-            json_array_append_new(steps, json_pack("{s:s,s:O}", "kind", "update", "lines", lines));
+            int to_pc = cs_intent_is_to_pc(json_array_get(earlier, i));
+
+            json_array_append_new(steps, json_pack("{s:s,s:O}", "kind",
+                                                   cs_step_kind_name(to_pc ? CS_STEP_PATCH_PC
+                                                                           : CS_STEP_UPDATE),
+                                                   "lines", lines));
         }
         json_decref(lines);
     }

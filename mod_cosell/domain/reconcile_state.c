@@ -2,6 +2,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "../base/time.h"
 #include "reconcile_internal.h"
 
 const char *cs_state_after_action(const char *action)
@@ -296,12 +297,17 @@ static void show_now(cs_planning_t *pl)
     }
 }
 
+static const cs_heard_t *hear_of(const cs_planning_t *pl, const char *pc)
+{
+    return cs_state_hear(pl->kind, pc, pl->row, pl->look->metadata, pl->p);
+}
+
 /* hear, with the state before the move, gives the action that leads to the new one: the record is
  * where the referral went. */
 static int led_there(cs_planning_t *pl)
 {
     const cs_heard_t *heard =
-        pl->pc_was ? cs_state_hear(pl->kind, pl->pc_was, pl->row, pl->p) : NULL;
+        pl->pc_was ? hear_of(pl, pl->pc_was) : NULL;
     const char *to;
 
     if (!heard || !heard->actions->nelts) {
@@ -323,39 +329,129 @@ static int still_open(const cs_planning_t *pl)
     return was && pl->row_state == 0 && json_equal(was, cs_json_get(pl->row, state_column(pl)));
 }
 
-static void hear_now(cs_planning_t *pl)
+static void refuse(cs_planning_t *pl, const char *say)
 {
-    const cs_heard_t *heard = cs_state_hear(pl->kind, pl->pc_now, pl->row, pl->p);
+    pl->say = say;
+    judge(pl, CS_VERDICT_REFUSED, 0, say);
+}
+
+/* "Closed (Won)" */
+static const char *state_words(const char *state, apr_pool_t *p)
+{
+    const char *slash = strchr(state, '/');
+
+    return slash ? apr_psprintf(p, "%.*s (%s)", (int)(slash - state), state, slash + 1) : state;
+}
+
+/* Where the actions lead; NULL = nowhere, which has been judged. */
+static const char *heard_state(cs_planning_t *pl, const cs_heard_t *heard)
+{
     const char *from = pl->pc_now, *to;
     int i;
+
+    for (i = 0; i < heard->actions->nelts; i++) {
+        const char *action = APR_ARRAY_IDX(heard->actions, i, const char *);
+
+        if (!strcmp(action, "refuse")) {
+            refuse(pl, heard->say ? heard->say : "not possible at Partner Center");
+            return NULL;
+        }
+        to = cs_state_after_action(action);
+        if (!to) {
+            judge(pl, CS_VERDICT_EQUAL, 1, action);
+            return NULL;
+        }
+        if (!cs_state_may_move(from, to)) {
+            refuse(pl, apr_psprintf(pl->p, "a referral that is %s cannot become %s",
+                                    state_words(from, pl->p), state_words(to, pl->p)));
+            return NULL;
+        }
+        from = to;
+    }
+    return from;
+}
+
+/* A referral is declined or lost for a reason. */
+static int has_reason(cs_planning_t *pl, const cs_heard_t *heard, const char *to)
+{
+    const char *what = state_words(to, pl->p);
+
+    if (!cs_state_is_terminal(to) || !strcmp(to, "Closed/Won") || heard->reason) {
+        return 1;
+    }
+    if (heard->waits) {
+        judge(pl, CS_VERDICT_HELD, 0, heard->lacking);
+    }
+    else if (!heard->column) {
+        refuse(pl, apr_psprintf(pl->p, "%s needs a reason, and %s", what, heard->lacking));
+    }
+    else {
+        refuse(pl, apr_psprintf(pl->p, "%s needs a reason; choose another %s: %s", what,
+                                cs_column_label(pl->look->metadata, pl->kind->table,
+                                                heard->column->name),
+                                heard->lacking));
+    }
+    return 0;
+}
+
+/* Partner Center refused this very movement of the record. Where it is asked again, that is what
+ * the seller reads until it has worked. */
+static int was_refused(cs_planning_t *pl, const cs_heard_t *heard)
+{
+    const json_t *refused =
+        cs_json_get(cs_json_get(pl->look->deal->images, CS_LINE_STATE), "refused");
+    const char *reason = cs_json_str(refused, "reason"), *why = cs_json_str(refused, "why");
+
+    if (!why || !json_equal(cs_json_get(refused, "crm"), pl->state->crm) ||
+        (reason && heard->reason ? strcmp(reason, heard->reason) != 0
+                                 : reason != heard->reason)) {
+        return 0;
+    }
+    pl->say = apr_psprintf(pl->p, "was refused by Partner Center: %s", why);
+    if (!cs_image_refused_there(pl, CS_LINE_STATE, pl->state->crm)) {
+        return 0;
+    }
+    refuse(pl, pl->say);
+    return 1;
+}
+
+/* The mapping wants a referral to be of some age first. */
+static int is_early(cs_planning_t *pl, const cs_heard_t *heard, const char *to)
+{
+    const char *text = cs_json_str(pl->doc, "createdDateTime");
+    apr_time_t created, due;
+
+    if (!heard->not_before || !text || cs_time_parse(&created, text) != APR_SUCCESS) {
+        return 0;
+    }
+    due = created + heard->not_before;
+    if (due <= pl->look->now) {
+        return 0;
+    }
+    pl->later = apr_psprintf(pl->p, "%s in Partner Center at %s", state_words(to, pl->p),
+                             cs_time_format_minute(due, pl->p));
+    pl->plan->look_at = !pl->plan->look_at || due < pl->plan->look_at ? due : pl->plan->look_at;
+    judge(pl, CS_VERDICT_SKIPPED, 0, pl->later);
+    return 1;
+}
+
+static void hear_now(cs_planning_t *pl)
+{
+    const cs_heard_t *heard = hear_of(pl, pl->pc_now);
+    const char *to;
 
     if (!heard || (pl->terminal && still_open(pl))) {
         judge(pl, CS_VERDICT_EQUAL, 1, NULL);
         return;
     }
-    for (i = 0; i < heard->actions->nelts; i++) {
-        const char *action = APR_ARRAY_IDX(heard->actions, i, const char *);
-
-        if (!strcmp(action, "refuse")) {
-            pl->say = heard->say ? heard->say : "not possible at Partner Center";
-            judge(pl, CS_VERDICT_REFUSED, 0, pl->say);
-            return;
-        }
-        to = cs_state_after_action(action);
-        if (!to) {
-            judge(pl, CS_VERDICT_EQUAL, 1, action);
-            return;
-        }
-        if (!cs_state_may_move(from, to)) {
-            pl->say = apr_psprintf(pl->p, "a referral cannot go from %s to %s", from, to);
-            judge(pl, CS_VERDICT_REFUSED, 0, pl->say);
-            return;
-        }
-        from = to;
+    to = heard_state(pl, heard);
+    if (!to || !has_reason(pl, heard, to) || was_refused(pl, heard) || is_early(pl, heard, to)) {
+        return;
     }
     pl->heard = heard;
-    pl->state->value = cs_json_own(json_string(from), pl->p);
-    judge(pl, CS_VERDICT_TO_PC, 0, apr_psprintf(pl->p, "the record asks for %s", from));
+    pl->state->value = cs_json_own(json_string(to), pl->p);
+    judge(pl, CS_VERDICT_TO_PC, 0,
+          apr_psprintf(pl->p, "the record asks for %s", state_words(to, pl->p)));
 }
 
 /* ---- both ---- */
@@ -399,7 +495,7 @@ static void plan_created(cs_planning_t *pl)
 static int looks_answered(const cs_planning_t *pl)
 {
     const cs_shown_t *shown = cs_state_show(pl->kind, pl->pc_now, pl->look->own, pl->row, pl->p);
-    const cs_heard_t *heard = cs_state_hear(pl->kind, pl->pc_now, pl->row, pl->p);
+    const cs_heard_t *heard = hear_of(pl, pl->pc_now);
 
     return pl->row_state == 0 && !strncmp(pl->pc_now, "New", 3) && shown && !shown->call &&
            missing(pl, shown->set) && heard && heard->actions->nelts &&

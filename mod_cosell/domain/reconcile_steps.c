@@ -11,7 +11,7 @@ static cs_step_t *add_step(cs_planning_t *pl, cs_step_kind_e kind, json_t *colum
     cs_step_t *step = apr_pcalloc(pl->p, sizeof(*step));
 
     step->kind = kind;
-    step->send = kind != CS_STEP_PATCH_PC;
+    step->send = 1;
     step->table = pl->kind->table;
     step->id = pl->record_id;
     step->columns = columns;
@@ -66,14 +66,15 @@ static void add_part(json_t *parts, const char *name, const json_t *columns)
 
 /* Lines of a group are one part, named after the first of them, and a look-up of one of them holds
  * all of them. */
-static const char *part_name(const cs_planning_t *pl, const cs_line_t *line)
+static const char *part_name(const cs_planning_t *pl, const cs_line_t *line, int to_pc)
 {
     int i;
 
     for (i = 0; line->group && i < pl->kind->lines->nelts; i++) {
         const cs_line_t *first = line_at(pl, i);
 
-        if (first->group && !strcmp(first->group, line->group) && view_at(pl, i)->to_crm) {
+        if (first->group && !strcmp(first->group, line->group) &&
+            (to_pc ? view_at(pl, i)->to_pc : view_at(pl, i)->to_crm)) {
             return first->name;
         }
     }
@@ -111,9 +112,9 @@ static void add_lines(cs_planning_t *pl, json_t *columns, apr_array_header_t *na
         cs_line_columns(own, line, &pl->table, view->pc, pl->doc, pl->creating ? NULL : view->crm,
                         pl->p);
         merge(columns, own);
-        add_part(parts, part_name(pl, line), own);
+        add_part(parts, part_name(pl, line, 0), own);
         if (line->group) {
-            hold_together(columns, cs_json_get(parts, part_name(pl, line)));
+            hold_together(columns, cs_json_get(parts, part_name(pl, line, 0)));
         }
         APR_ARRAY_PUSH(names, const char *) = view->line;
     }
@@ -258,79 +259,117 @@ static void step_call(cs_planning_t *pl, int after)
     name_line(step, CS_LINE_STATE);
 }
 
-/* ---- steps towards Partner Center, shown only ---- */
+/* ---- steps towards Partner Center ---- */
 
-static cs_step_t *patch_step(cs_planning_t *pl, const char *why)
+/* Never without a guard: a referral that shows no version is not written. */
+static cs_step_t *patch_step(cs_planning_t *pl, const char *why, int after)
 {
     cs_step_t *step = add_step(pl, CS_STEP_PATCH_PC, cs_json_own(json_array(), pl->p), why);
 
+    step->send = pl->look->own->etag != NULL;
     step->table = NULL;
     step->id = pl->look->own->id;
     step->guard = pl->look->own->etag;
+    step->parts = cs_json_own(json_object(), pl->p);
+    step->after = after;
     return step;
 }
 
-static void replace(json_t *ops, const char *path, const char *value)
+/* The paths of all operations from `first` on belong to the part. */
+static void add_paths(cs_step_t *step, const char *name, size_t first)
 {
-    json_array_append_new(
-        ops, json_pack("{s:s,s:s,s:s}", "op", "replace", "path", path, "value", value));
+    json_t *part = cs_json_get(step->parts, name);
+    size_t i;
+
+    if (!part) {
+        part = json_array();
+        json_object_set_new(step->parts, name, part);
+    }
+    for (i = first; i < json_array_size(step->columns); i++) {
+        json_array_append(part, cs_json_get(json_array_get(step->columns, i), "path"));
+    }
 }
 
+static void set_member(const cs_planning_t *pl, json_t *ops, const char *path, const char *value)
+{
+    const json_t *now = cs_json_get(pl->doc, path + 1);
+
+    if (!json_is_string(now) || strcmp(json_string_value(now), value)) {
+        json_array_append_new(ops, json_pack("{s:s,s:s,s:s}", "op",
+                                             now && !json_is_null(now) ? "replace" : "add", "path",
+                                             path, "value", value));
+    }
+}
+
+/* Status and substatus always travel together. */
 static void add_move(cs_planning_t *pl, cs_step_t *step, const char *state)
 {
     const char *slash = strchr(state, '/');
+    size_t first = json_array_size(step->columns);
 
-    replace(step->columns, "/status", apr_pstrmemdup(pl->p, state, (apr_size_t)(slash - state)));
-    replace(step->columns, "/substatus", slash + 1);
+    json_array_append_new(step->columns, json_pack("{s:s,s:s,s:s%}", "op", "replace", "path",
+                                                   "/status", "value", state,
+                                                   (size_t)(slash - state)));
+    json_array_append_new(step->columns, json_pack("{s:s,s:s,s:s}", "op",
+                                                   cs_json_get(pl->doc, "substatus") ? "replace"
+                                                                                     : "add",
+                                                   "path", "/substatus", "value", slash + 1));
     if (pl->heard->reason && cs_state_is_terminal(state) && strcmp(state, "Closed/Won")) {
-        replace(step->columns, "/statusReason", pl->heard->reason);
+        set_member(pl, step->columns, "/statusReason", pl->heard->reason);
     }
+    add_paths(step, CS_LINE_STATE, first);
     name_line(step, CS_LINE_STATE);
+    step->why = pl->state->why;
 }
 
-static const char values_why[] = "the record's values, not sent by this version";
-
-/* A referral is accepted before it is edited; final values and the closing travel together. */
-static void steps_to_pc(cs_planning_t *pl)
+/* The values of lines and lists; what is written when Microsoft is invited goes another way. */
+static void add_values(cs_planning_t *pl, cs_step_t *step)
 {
-    json_t *arrays = cs_json_own(json_array(), pl->p);
-    apr_array_header_t *items = apr_array_make(pl->p, 4, sizeof(const char *));
-    cs_step_t *step = NULL;
-    int actions = pl->heard ? pl->heard->actions->nelts : 0, i, after = -1;
+    int i;
 
-    for (i = 0; i + 1 < actions; i++) {
-        step = patch_step(pl, pl->state->why);
-        step->after = after;
-        add_move(pl, step,
-                 cs_state_after_action(APR_ARRAY_IDX(pl->heard->actions, i, const char *)));
-        after = pl->plan->steps->nelts - 1;
-    }
-    step = NULL;
     for (i = 0; i < pl->kind->lines->nelts; i++) {
         const cs_line_view_t *view = view_at(pl, i);
+        const cs_line_t *line = line_at(pl, i);
+        size_t first = json_array_size(step->columns);
 
-        if (view->to_pc) {
-            step = step ? step : patch_step(pl, values_why);
-            cs_line_operations(step->columns, line_at(pl, i), &pl->table, view->value, pl->doc,
-                               pl->p);
+        if (view->to_pc && line->pc->root == CS_ROOT_OWN) {
+            cs_line_operations(step->columns, line, &pl->table, view->value, pl->doc, pl->p);
+            add_paths(step, part_name(pl, line, 1), first);
             name_line(step, view->line);
         }
     }
-    cs_list_operations(pl, arrays, items);
-    if (items->nelts) {
-        step = step ? step : patch_step(pl, values_why);
-        json_array_extend(step->columns, arrays);
-        apr_array_cat(step->lines, items);
+    cs_list_operations(pl, step->columns, step->lines, step->parts);
+}
+
+/* A referral is accepted before it is edited; final values and the closing travel together. */
+static void steps_to_pc(cs_planning_t *pl, int after)
+{
+    const char *closing = NULL;
+    cs_step_t *step;
+    int i;
+
+    for (i = 0; pl->heard && i < pl->heard->actions->nelts; i++) {
+        const char *state =
+            cs_state_after_action(APR_ARRAY_IDX(pl->heard->actions, i, const char *));
+
+        if (cs_state_is_terminal(state)) {
+            closing = state;
+            continue;
+        }
+        add_move(pl, patch_step(pl, pl->state->why, after), state);
+        after = pl->plan->steps->nelts - 1;
     }
-    if (actions) {
-        step = step ? step : patch_step(pl, pl->state->why);
-        add_move(
-            pl, step,
-            cs_state_after_action(APR_ARRAY_IDX(pl->heard->actions, actions - 1, const char *)));
-        step->why = pl->state->why;
+    step = patch_step(pl, NULL, after);
+    add_values(pl, step);
+    if (step->lines->nelts) {
+        step->why = apr_psprintf(pl->p, "%d field%s changed in the CRM", step->lines->nelts,
+                                 step->lines->nelts == 1 ? "" : "s");
     }
-    if (step) {
-        step->after = after;
+    if (closing) {
+        add_move(pl, step, closing);
+    }
+    if (!json_array_size(step->columns)) {
+        apr_array_pop(pl->plan->steps);
     }
 }
 
@@ -341,13 +380,15 @@ void cs_plan_steps(cs_planning_t *pl)
     if (pl->creating) {
         step_create(pl);
         first = last = pl->plan->steps->nelts - 1;
+        /* A referral does not name a record that may never be made. */
+        steps_to_pc(pl, first);
     }
     else {
+        steps_to_pc(pl, -1);
         first = step_reopen(pl);
         last = step_update(pl, first);
     }
     /* Rows that belong to the record need it to be there and open, and nothing else of it. */
     cs_list_steps(pl, first);
     step_call(pl, last);
-    steps_to_pc(pl);
 }

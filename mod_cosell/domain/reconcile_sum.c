@@ -37,6 +37,19 @@ static int count_sent(const cs_plan_t *plan)
     return n;
 }
 
+static const char *last_why(const cs_plan_t *plan)
+{
+    const char *why = NULL;
+    int i;
+
+    for (i = 0; i < plan->steps->nelts; i++) {
+        const cs_step_t *step = APR_ARRAY_IDX(plan->steps, i, cs_step_t *);
+
+        why = step->send ? step->why : why;
+    }
+    return why;
+}
+
 static int is_held(const cs_plan_t *plan)
 {
     int i;
@@ -133,15 +146,15 @@ static int is_bulk(const cs_planning_t *pl)
 {
     int written = 0, i;
 
-    for (i = 0; i < pl->kind->lines->nelts; i++) {
+    for (i = 0; i < pl->plan->lines->nelts; i++) {
         const cs_line_view_t *view = APR_ARRAY_IDX(pl->plan->lines, i, cs_line_view_t *);
 
-        if (view->to_crm && !view->bulk) {
+        if ((view->to_crm || view->to_pc) && !view->bulk) {
             return 0;
         }
-        written |= view->to_crm;
+        written |= view->to_crm || view->to_pc;
     }
-    return written && !pl->state_set && !pl->call;
+    return written && !pl->state_set && !pl->call && !pl->heard;
 }
 
 void cs_plan_decide(cs_planning_t *pl)
@@ -155,7 +168,7 @@ void cs_plan_decide(cs_planning_t *pl)
                                        : CS_DEAL_LINKED;
     if (sent) {
         plan->what = CS_PLAN_STEPS;
-        plan->why = APR_ARRAY_IDX(plan->steps, sent - 1, cs_step_t *)->why;
+        plan->why = last_why(plan);
     }
     else if (is_held(plan)) {
         plan->what = CS_PLAN_HOLD;

@@ -137,23 +137,6 @@ static int not_sent(const cs_line_t *line, const cs_line_view_t *view)
            !cs_line_unchanged(line, view->seen_crm, view->crm);
 }
 
-/* An item that was added, changed or removed here. Who works on a record is the CRM's own business.
- */
-static const char *item_words(const cs_planning_t *pl, const cs_line_view_t *view)
-{
-    const cs_list_t *list = cs_list_of_line(pl->kind, view->line);
-    const char *words = cs_list_words(list, view, pl->p);
-    int here = json_is_object(view->crm), there = json_is_object(view->pc);
-
-    if (list->shape == CS_LIST_USERS || !list->to_crm) {
-        return NULL;
-    }
-    return apr_psprintf(pl->p, "%s %s Partner Center; this version does not write there", words,
-                        !there ? "is not in"
-                        : here ? "stays as it was in"
-                               : "stays in");
-}
-
 /* Lines whose difference the seller can do something about. */
 static const char *lasting(const cs_planning_t *pl, const cs_line_view_t *view)
 {
@@ -166,7 +149,7 @@ static const char *lasting(const cs_planning_t *pl, const cs_line_view_t *view)
         return apr_psprintf(pl->p, "%s: %s", words, view->why);
     case CS_VERDICT_LATCHED:
         /* What this look restores is no difference any more. */
-        return view->to_crm ? NULL
+        return view->to_crm || view->to_pc ? NULL
                             : apr_psprintf(pl->p, "%s cannot be taken back: %s", words,
                                            both_words(pl, view));
     case CS_VERDICT_ONE_WAY:
@@ -178,14 +161,6 @@ static const char *lasting(const cs_planning_t *pl, const cs_line_view_t *view)
         }
         return both ? apr_psprintf(pl->p, "%s cannot change in Partner Center; stays %s", words,
                                    side_words(pl, view, 1))
-                    : NULL;
-    case CS_VERDICT_TO_PC:
-        if (!line && strcmp(view->line, CS_LINE_STATE)) {
-            return item_words(pl, view);
-        }
-        return both ? apr_psprintf(
-                          pl->p, "%s stays %s in Partner Center; this version does not write there",
-                          words, side_words(pl, view, 1))
                     : NULL;
     case CS_VERDICT_SKIPPED:
         if (both && not_sent(line, view)) {
@@ -229,23 +204,19 @@ static const char *was_refused(const cs_planning_t *pl, const cs_line_view_t *vi
                                                                     : NULL;
 }
 
-/* What the record asks of a referral, which somebody has to do there. */
-static const char *asked_words(const cs_planning_t *pl)
+/* The same of Partner Center. */
+static const char *was_refused_there(const cs_planning_t *pl, const cs_line_view_t *view)
 {
-    const char *to =
-        pl->state->verdict == CS_VERDICT_TO_PC ? json_string_value(pl->state->value) : NULL;
-    const char *sub = to ? strchr(to, '/') : NULL;
+    const json_t *refused = cs_json_get(cs_json_get(pl->look->deal->images, view->line), "refused");
+    const json_t *crm = cs_json_get(refused, "crm");
 
-    if (!sub) {
-        return NULL;
-    }
-    return cs_state_is_terminal(to)
-               ? apr_psprintf(pl->p,
-                              "%s here; close it in Partner Center, too: this version does not "
-                              "write there",
-                              sub + 1)
-               : "accepted here; accept it in Partner Center, too: this version does not write "
-                 "there";
+    return crm && view->crm && json_equal(crm, view->crm) ? cs_json_str(refused, "why") : NULL;
+}
+
+/* Where the referral is once this look has sent what the record asks for. */
+static const char *state_next(const cs_planning_t *pl)
+{
+    return pl->heard && !pl->say ? json_string_value(pl->state->value) : pl->pc_now;
 }
 
 static void read_line(const cs_planning_t *pl, const cs_line_view_t *view, news_t *news)
@@ -264,6 +235,10 @@ static void read_line(const cs_planning_t *pl, const cs_line_view_t *view, news_
     else if (view->verdict == CS_VERDICT_TO_CRM && was_refused(pl, view)) {
         note(news->lasts, apr_psprintf(pl->p, "%s: was refused by the CRM: %s",
                                        line_words(pl, view), was_refused(pl, view)));
+    }
+    else if (view->to_pc && was_refused_there(pl, view)) {
+        note(news->lasts, apr_psprintf(pl->p, "%s: was refused by Partner Center: %s",
+                                       line_words(pl, view), was_refused_there(pl, view)));
     }
     else if (view->verdict == CS_VERDICT_HELD && view->rest) {
         note(news->conflicts, conflict_words(pl, view));
@@ -345,9 +320,7 @@ static const char *unanswered_words(const cs_planning_t *pl)
     const char *when = expires && cs_time_parse(&at, expires) == APR_SUCCESS
                            ? apr_pstrcat(pl->p, "Expires ", cs_time_format_day(at, pl->p), NULL)
                            : NULL;
-    const char *asked = asked_words(pl);
-    const char *how = asked ? asked
-                      : column && pl->look->metadata && !pl->kind->becomes
+    const char *how = column && pl->look->metadata && !pl->kind->becomes
                           ? apr_psprintf(pl->p, "change %s to accept", column)
                           : NULL;
 
@@ -442,6 +415,7 @@ static void decide_status(cs_planning_t *pl)
 {
     cs_plan_t *plan = pl->plan;
     int awaits;
+    const char *next = state_next(pl);
     news_t news;
 
     if (pl->making && !pl->look->own) {
@@ -454,7 +428,7 @@ static void decide_status(cs_planning_t *pl)
     }
     read_lines(pl, &news);
     awaits = connect_news(pl, &news);
-    if (pl->terminal) {
+    if (cs_state_is_terminal(next)) {
         plan->status = "Closed";
         plan->problem =
             pl->say ? apr_psprintf(pl->p, "%s: Partner Center stays %s", pl->say, pl->pc_now)
@@ -470,13 +444,17 @@ static void decide_status(cs_planning_t *pl)
     else if (news.waits->nelts) {
         plan->status = "Waiting";
     }
-    else if (!strncmp(pl->pc_now, "New", 3)) {
+    else if (pl->later) {
+        plan->status = "Sending";
+        put_first(&news, pl->later);
+        plan->problem = all_words(pl, NULL, &news);
+    }
+    else if (!strncmp(next, "New", 3)) {
         plan->status = "Not accepted";
         put_first(&news, unanswered_words(pl));
         plan->problem = all_words(pl, NULL, &news);
     }
     else {
-        put_first(&news, asked_words(pl));
         plan->problem = all_words(pl, NULL, &news);
         plan->status = awaits              ? "Sending"
                        : news.lasts->nelts ? "In sync, not all"
@@ -494,7 +472,8 @@ static int differs(const char *a, const char *b)
 static const char *audit_text(const cs_planning_t *pl)
 {
     const cs_plan_t *plan = pl->plan;
-    const char *sub = pl->terminal ? strchr(pl->pc_now, '/') : NULL;
+    const char *next = state_next(pl);
+    const char *sub = cs_state_is_terminal(next) ? strchr(next, '/') : NULL;
     const char *problem = plan->problem && strcmp(plan->problem, CLOSED) ? plan->problem : NULL;
 
     return apr_pstrcat(pl->p, plan->status, sub ? " (" : "", sub ? sub + 1 : "", sub ? ")" : "",

@@ -41,12 +41,25 @@ static void judge_not_kept(cs_planning_t *pl, cs_line_view_t *view)
                               cs_value_words(view->crm, pl->p)));
 }
 
-/* What became of the last write is seen only now: it is not undone as if a user had made it. */
-static int was_unseen(const cs_planning_t *pl, const cs_line_view_t *view)
+static void judge_not_kept_there(cs_planning_t *pl, cs_line_view_t *view)
+{
+    cs_view_take(view, CS_VERDICT_NOT_KEPT, CS_REST_PC_NOT_KEPT,
+                 apr_psprintf(pl->p,
+                              "Partner Center made it %s; sent again when the value here moves",
+                              cs_value_words(view->pc, pl->p)));
+}
+
+static int rests_as(const cs_planning_t *pl, const cs_line_view_t *view, const char *what)
 {
     const char *rest = cs_image_rest(pl->look->deal, view->line);
 
-    return rest && !strcmp(rest, CS_REST_UNSEEN);
+    return rest && !strcmp(rest, what);
+}
+
+/* What became of the last write is seen only now: it is not undone as if a user had made it. */
+static int was_unseen(const cs_planning_t *pl, const cs_line_view_t *view)
+{
+    return rests_as(pl, view, CS_REST_UNSEEN);
 }
 
 /* The image of a pair is the very one that the record shows now: recall() gave it, for an intent
@@ -66,6 +79,9 @@ static void judge_target(cs_planning_t *pl, const cs_line_t *line, cs_line_view_
     }
     else if (back_to_crm && back->may && line->enforce && was_unseen(pl, view)) {
         judge_not_kept(pl, view);
+    }
+    else if (!back_to_crm && back->may && line->enforce && rests_as(pl, view, CS_REST_PC_UNSEEN)) {
+        judge_not_kept_there(pl, view);
     }
     else if (line->enforce && back->may && back->holds == 1) {
         if (back_to_crm) {
@@ -96,7 +112,7 @@ static int enforces_now(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t
         return 0;
     }
     judge_target(pl, line, view, s, to_crm);
-    view->bulk = view->to_crm && cs_planning_remapped(pl);
+    view->bulk = (view->to_crm || view->to_pc) && cs_planning_remapped(pl);
     return 1;
 }
 
@@ -117,6 +133,9 @@ static void judge_resting(cs_planning_t *pl, const cs_line_t *line, cs_line_view
     }
     else if (rest && !strcmp(rest, CS_REST_NOT_KEPT)) {
         judge_not_kept(pl, view);
+    }
+    else if (rest && !strcmp(rest, CS_REST_PC_NOT_KEPT)) {
+        judge_not_kept_there(pl, view);
     }
     else if (rest && !strcmp(rest, CS_REST_CUT) && line->to_crm.cut == CS_CUT_PROTECT) {
         cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_CUT, protected_words(pl, view));
@@ -140,6 +159,23 @@ static void judge_resting(cs_planning_t *pl, const cs_line_t *line, cs_line_view
 
 /* ---- one side moved, or both ---- */
 
+/* Why the value goes, and what it goes over. */
+static const char *moved_words(const cs_planning_t *pl, const cs_line_view_t *view,
+                               const cs_sides_t *s, int from_pc)
+{
+    const char *who = from_pc ? "Partner Center's" : "the CRM's";
+
+    if (s->pc_moved && s->crm_moved) {
+        return apr_psprintf(pl->p, "both sides changed%s: %s value counts",
+                            from_pc && pl->terminal ? ", and the referral is closed" : "", who);
+    }
+    if (rests_as(pl, view, CS_REST_HELD)) {
+        return apr_psprintf(pl->p, "changed %s, which settles the conflict",
+                            from_pc ? "at Partner Center" : "in the CRM");
+    }
+    return from_pc ? "changed at Partner Center" : "changed in the CRM";
+}
+
 static void judge_pc_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
                            const cs_sides_t *s)
 {
@@ -150,7 +186,7 @@ static void judge_pc_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_vie
         cs_view_judge(view, CS_VERDICT_SKIPPED, s->to_crm.why);
     }
     else {
-        cs_view_to_crm(pl, line, view, s->pc_bad, "changed at Partner Center");
+        cs_view_to_crm(pl, line, view, s->pc_bad, moved_words(pl, view, s, 1));
     }
 }
 
@@ -164,16 +200,17 @@ static void judge_crm_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_vi
         cs_view_judge(view, CS_VERDICT_SKIPPED, s->to_pc.why);
     }
     else {
-        cs_view_to_pc(pl, line, view, s->crm_bad, "changed in the CRM");
+        cs_view_to_pc(pl, line, view, s->crm_bad, moved_words(pl, view, s, 0));
     }
 }
 
-/* Where the CRM refuses Partner Center's value, what a person writes there instead is no conflict.
- */
+/* Where one side refuses the other's value, what a person writes there instead is no conflict. */
 static void judge_both_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
                              const cs_sides_t *s)
 {
-    if (!s->to_pc.may || (s->to_crm.may && (pl->terminal || line->conflict == CS_POLICY_PC))) {
+    if (!s->to_pc.may ||
+        (s->to_crm.may && (pl->terminal || line->conflict == CS_POLICY_PC ||
+                           cs_image_refused_there(pl, line->name, view->crm)))) {
         judge_pc_moved(pl, line, view, s);
     }
     else if (!s->to_crm.may || line->conflict == CS_POLICY_CRM ||
@@ -206,6 +243,9 @@ static void judge_latch(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t
     else if (pc_is_set && !s->pc_moved && was_unseen(pl, view)) {
         judge_not_kept(pl, view);
     }
+    else if (!pc_is_set && !s->crm_moved && rests_as(pl, view, CS_REST_PC_UNSEEN)) {
+        judge_not_kept_there(pl, view);
+    }
     else if (!up->may) {
         cs_view_take(view, fell ? CS_VERDICT_LATCHED : CS_VERDICT_ONE_WAY,
                      fell ? CS_REST_LATCHED : CS_REST_ONE_WAY,
@@ -223,12 +263,18 @@ static void judge_latch(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t
 
 /* ---- a value that never arrived ---- */
 
+/* What was refused went the other way. */
+static int was_for_pc(const json_t *image)
+{
+    return cs_json_get(cs_json_get(image, "refused"), "crm") != NULL;
+}
+
 /* Left out of the step that made the row, or refused there. */
 static int is_left_out(const cs_planning_t *pl, const cs_line_view_t *view)
 {
     const json_t *image = cs_json_get(pl->look->deal->images, view->line);
 
-    return !view->seen_pc && !cs_json_get(image, "pc") &&
+    return !view->seen_pc && !cs_json_get(image, "pc") && !was_for_pc(image) &&
            (cs_json_get(image, "waits") || cs_json_get(image, "refused"));
 }
 
@@ -239,8 +285,9 @@ static int is_pending(const cs_planning_t *pl, const cs_line_t *line, const cs_l
     const json_t *image = cs_json_get(pl->look->deal->images, view->line);
     const char *sign = cs_json_str(image, "as");
 
-    return is_left_out(pl, view) || (!view->seen_pc && sign && !cs_json_get(image, "pc") &&
-                                     !strcmp(sign, cs_line_sign(line, pl->ptemp)));
+    return is_left_out(pl, view) ||
+           (!view->seen_pc && sign && !cs_json_get(image, "pc") && !was_for_pc(image) &&
+            !strcmp(sign, cs_line_sign(line, pl->ptemp)));
 }
 
 static void judge_pending(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
@@ -399,6 +446,19 @@ static int is_half_kept(const cs_planning_t *pl, const cs_line_t *line, const cs
            (is_pair(pl, line, meant, was, view->crm) || is_pair(pl, line, was, meant, view->crm));
 }
 
+/* A side shows what an earlier look meant to bring there. */
+static int is_ours(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view, json_t *meant,
+                   int to_pc)
+{
+    if (to_pc ? !cs_line_same(line, &pl->table, view->pc, meant, pl->ptemp)
+              : !cs_line_same(line, &pl->table, meant, view->crm, pl->ptemp)) {
+        return 0;
+    }
+    view->seen_pc = to_pc ? view->pc : meant;
+    view->seen_crm = to_pc ? meant : view->crm;
+    return 1;
+}
+
 /* A value that equals what we meant to write is ours: a crash between write and settle is no edit
  * of a user's. */
 static void recall(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view)
@@ -407,18 +467,20 @@ static void recall(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *vie
     const char *sign = cs_json_str(cs_json_get(deal->images, line->name), "as");
     json_t *meant, *half = NULL;
     size_t i;
+    int to_pc;
 
     if (!sign || !strcmp(sign, cs_line_sign(line, pl->ptemp))) {
         view->seen_pc = cs_image_side(deal, line->name, "pc");
         view->seen_crm = cs_image_side(deal, line->name, "crm");
     }
-    for (i = 0; view->crm && (meant = cs_intent_value(deal, line->name, i)) != NULL; i++) {
-        if (cs_line_same(line, &pl->table, meant, view->crm, pl->ptemp)) {
-            view->seen_pc = meant;
-            view->seen_crm = view->crm;
+    for (i = 0; (meant = cs_intent_meant(deal, line->name, i, &to_pc)) != NULL; i++) {
+        if (!(to_pc ? view->pc : view->crm)) {
+            continue;
+        }
+        if (is_ours(pl, line, view, meant, to_pc)) {
             return;
         }
-        half = half || !is_half_kept(pl, line, view, meant) ? half : meant;
+        half = to_pc || half || !is_half_kept(pl, line, view, meant) ? half : meant;
     }
     if (half) {
         view->seen_pc = half;

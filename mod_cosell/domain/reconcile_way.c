@@ -86,6 +86,26 @@ const char *cs_image_refused(const cs_planning_t *pl, const char *line, const js
     return cs_json_str(refused, "why");
 }
 
+const char *cs_image_refused_there(const cs_planning_t *pl, const char *line, const json_t *crm)
+{
+    const json_t *refused = cs_json_get(cs_json_get(pl->look->deal->images, line), "refused");
+    const char *mapping = cs_json_str(refused, "mapping");
+
+    if (!refused || !crm || pl->look->notified || !json_equal(cs_json_get(refused, "crm"), crm) ||
+        !mapping || strcmp(mapping, cs_mapping_digest(pl->look->mapping))) {
+        return NULL;
+    }
+    return cs_json_str(refused, "why");
+}
+
+int cs_planning_shared(const cs_planning_t *pl)
+{
+    const json_t *consent = cs_json_get(pl->doc, "consent");
+
+    return pl->look->microsoft ||
+           cs_json_bool(consent, "consentToShareReferralWithMicrosoftSellers", 0) == 1;
+}
+
 int cs_planning_remapped(const cs_planning_t *pl)
 {
     const char *was = pl->look->deal->mapping;
@@ -94,6 +114,19 @@ int cs_planning_remapped(const cs_planning_t *pl)
 }
 
 /* ---- may it go that way? ---- */
+
+int cs_view_ended(const cs_planning_t *pl, cs_line_view_t *view)
+{
+    const char *to = pl->heard ? json_string_value(pl->state->value) : NULL;
+
+    if (!pl->terminal && (!to || strcmp(to, "Closed/Declined"))) {
+        return 0;
+    }
+    cs_view_judge(view, CS_VERDICT_CLOSED,
+                  pl->terminal ? "the referral is closed at Partner Center; edits stay here"
+                               : "the referral is being declined; edits stay here");
+    return 1;
+}
 
 int cs_view_shut(const cs_planning_t *pl, cs_line_view_t *view)
 {
@@ -268,33 +301,82 @@ int cs_view_to_crm(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *vie
     return 1;
 }
 
+/* What is written when Microsoft is invited cannot be changed afterwards. */
+static int invited_may(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view)
+{
+    if (!line->pc || line->pc->root != CS_ROOT_INVITE ||
+        (line->latch && !cs_line_level(line, view->pc, 1, pl->ptemp))) {
+        return 1;
+    }
+    cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY,
+                 "written once, when Microsoft was invited");
+    return 0;
+}
+
+static int amount_may(const cs_line_t *line, cs_line_view_t *view)
+{
+    const char *amount = cs_json_str(view->crm, "amount");
+
+    if (line->type != CS_TYPE_MONEY || line->to_pc.constant) {
+        return 1;
+    }
+    if (cs_money_is_half(view->crm)) {
+        cs_view_judge(view, CS_VERDICT_HELD, "an amount without a currency");
+        return 0;
+    }
+    if (json_is_null(view->crm) || (!line->zero_send && cs_decimal_is_zero(amount))) {
+        cs_view_judge(view, CS_VERDICT_SKIPPED, "a zero or empty amount is not sent");
+        return 0;
+    }
+    if (amount && *amount == '-') {
+        cs_view_judge(view, CS_VERDICT_REFUSED,
+                      "not copied: Partner Center takes no negative amount");
+        return 0;
+    }
+    return 1;
+}
+
+/* What the row found does not show cannot be named at Partner Center. */
+static int key_may(const cs_line_t *line, cs_line_view_t *view)
+{
+    const char *key = line->type == CS_TYPE_LOOKUP && !line->to_pc.constant
+                          ? cs_find_own_key(line->find)
+                          : NULL;
+
+    if (!key || !json_is_object(view->crm) || !cs_value_empty(cs_json_get(view->crm, key))) {
+        return 1;
+    }
+    cs_view_judge(view, CS_VERDICT_HELD, "what it names has no key");
+    return 0;
+}
+
+static int pc_may(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view)
+{
+    const char *refused = cs_image_refused_there(pl, line->name, view->crm);
+
+    if (!refused) {
+        return 1;
+    }
+    cs_view_judge(view, CS_VERDICT_REFUSED,
+                  apr_psprintf(pl->p, "was refused by Partner Center: %s", refused));
+    return 0;
+}
+
 int cs_view_to_pc(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view, const char *bad,
                   const char *why)
 {
     cs_conv_t conv;
 
-    if (pl->terminal) {
-        cs_view_judge(view, CS_VERDICT_CLOSED,
-                      "the referral is closed at Partner Center; edits stay here");
+    if (cs_view_ended(pl, view)) {
         return 0;
     }
     if (bad) {
         cs_view_judge(view, CS_VERDICT_REFUSED, no_good(pl, bad));
         return 0;
     }
-    if (!latch_may(pl, line, view, 1)) {
+    if (!latch_may(pl, line, view, 1) || !invited_may(pl, line, view) || !amount_may(line, view) ||
+        !key_may(line, view)) {
         return 0;
-    }
-    if (line->type == CS_TYPE_MONEY && !line->to_pc.constant) {
-        if (cs_money_is_half(view->crm)) {
-            cs_view_judge(view, CS_VERDICT_HELD, "an amount without a currency");
-            return 0;
-        }
-        if (json_is_null(view->crm) ||
-            (!line->zero_send && cs_decimal_is_zero(cs_json_str(view->crm, "amount")))) {
-            cs_view_judge(view, CS_VERDICT_SKIPPED, "a zero or empty amount is not sent");
-            return 0;
-        }
     }
     if (line->to_pc.only_if_empty && !json_is_null(view->pc)) {
         cs_view_judge(view, CS_VERDICT_SKIPPED, "only while the member is empty");
@@ -302,7 +384,8 @@ int cs_view_to_pc(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view
     }
     cs_line_to_pc(&conv, line, &pl->table, view->crm, pl->p);
     if (!judge_conv(pl, view, &conv) ||
-        !required_may(&line->to_pc, &conv, view, "required, and the record has none now")) {
+        !required_may(&line->to_pc, &conv, view, "required, and the record has none now") ||
+        !pc_may(pl, line, view)) {
         return 0;
     }
     cs_view_judge(view, CS_VERDICT_TO_PC, why);

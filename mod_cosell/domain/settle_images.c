@@ -129,6 +129,39 @@ static void settle_left_out(cs_settling_t *s, const cs_line_view_t *view, const 
     json_object_set_new(image, name, note);
 }
 
+json_t *cs_settle_refused_there(cs_settling_t *s, const cs_line_view_t *view, const char *why)
+{
+    json_t *image, *note;
+
+    keep_image(s, view);
+    image = cs_json_get(s->deal->images, view->line);
+    if (!image) {
+        cs_settle_image(s, view->line, NULL, NULL, NULL);
+        image = cs_json_get(s->deal->images, view->line);
+    }
+    note = json_pack("{s:s,s:s}", "why", why, "mapping", cs_mapping_digest(s->look->mapping));
+    if (view->crm) {
+        json_object_set_new(note, "crm", json_deep_copy(view->crm));
+    }
+    json_object_del(image, "waits");
+    json_object_set_new(image, "refused", note);
+    return note;
+}
+
+/* What Partner Center shows now, or was asked for. */
+static void settle_sent(cs_settling_t *s, const cs_line_t *line, const cs_line_view_t *view, int at)
+{
+    int shown, kept;
+    cs_side_t back;
+
+    cs_line_read_pc(&back, line, cs_settle_doc(s, at, &shown), s->ptemp);
+    kept = back.value && cs_line_same(line, &s->table, back.value, view->value, s->ptemp);
+    learn_image(s, view->line, back.value, view->value,
+                !kept                                      ? CS_REST_PC_NOT_KEPT
+                : !shown && (line->enforce || line->latch) ? CS_REST_PC_UNSEEN
+                                                           : NULL);
+}
+
 static void settle_written(cs_settling_t *s, const cs_line_t *line, const cs_line_view_t *view,
                            int at)
 {
@@ -214,9 +247,20 @@ static void settle_line(cs_settling_t *s, const cs_line_t *line, const cs_line_v
 {
     int done, at = cs_settle_writer(s, view->line, &done);
     const char *waits = cs_settle_dropped(s, view->line), *no = cs_settle_refused(s, view->line);
-    const char *partner = view->to_crm ? cs_settle_partner(s, line) : NULL;
+    const char *partner = view->to_crm || view->to_pc ? cs_settle_partner(s, line) : NULL;
 
-    if (no) {
+    if (view->to_pc) {
+        if (no) {
+            cs_settle_refused_there(s, view, no);
+        }
+        else if (at >= 0 && done && !waits && !partner) {
+            settle_sent(s, line, view, at);
+        }
+        else {
+            keep_image(s, view);
+        }
+    }
+    else if (no) {
         settle_left_out(s, view, "refused", no);
     }
     else if (waits || partner) {
@@ -263,6 +307,32 @@ static json_t *still_refused(cs_settling_t *s, const cs_list_t *list, const cs_l
                : NULL;
 }
 
+/* An item that went to Partner Center, or out of the list there. at = -1: it did not. */
+static void settle_item_sent(cs_settling_t *s, const cs_list_t *list, const cs_line_view_t *view,
+                             int at, const char *no, const char *waits)
+{
+    json_t *pc;
+    int shown, kept;
+
+    if (no) {
+        cs_settle_refused_there(s, view, no);
+        return;
+    }
+    if (at < 0 || waits) {
+        keep_image(s, view);
+        return;
+    }
+    pc = cs_list_item_at_pc(list, view->line, cs_settle_doc(s, at, &shown), s->ptemp);
+    kept = json_is_object(pc) == json_is_object(view->value);
+    if (kept && !json_is_object(pc)) {
+        json_object_del(s->deal->images, view->line);
+        json_object_set_new(s->learnt, view->line, json_true());
+        return;
+    }
+    learn_image(s, view->line, pc, view->crm,
+                kept && !cs_list_differs(list, pc, view->crm) ? NULL : CS_REST_PC_NOT_KEPT);
+}
+
 /* An item of a list knows itself what it becomes. */
 static void settle_item(cs_settling_t *s, const cs_list_t *list, const cs_line_view_t *view)
 {
@@ -271,6 +341,10 @@ static void settle_item(cs_settling_t *s, const cs_list_t *list, const cs_line_v
                *rest = NULL;
     json_t *pc = NULL, *crm = NULL, *was_refused;
 
+    if (view->to_pc) {
+        settle_item_sent(s, list, view, at >= 0 && done ? at : -1, no, waits);
+        return;
+    }
     if (no || waits) {
         settle_left_out(s, view, no ? "refused" : "waits", no ? no : waits);
         if (!no && list->find && list->find->none == CS_NONE_SKIP) {

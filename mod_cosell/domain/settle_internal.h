@@ -28,7 +28,7 @@ int cs_settle_writer(const cs_settling_t *s, const char *line, int *pdone);
 const cs_line_t *cs_settle_line_of(const cs_settling_t *s, const char *name);
 /* Why apply left the line out of the steps; NULL = it did not. */
 const char *cs_settle_dropped(const cs_settling_t *s, const char *line);
-/* Why the CRM did not take it for its data; NULL = it did, or was not asked. */
+/* Why the other side did not take it for its data; NULL = it did, or was not asked. */
 const char *cs_settle_refused(const cs_settling_t *s, const char *line);
 /* The line of its group that was left out and took this one with it; NULL = none. */
 const char *cs_settle_partner(const cs_settling_t *s, const cs_line_t *line);
@@ -36,6 +36,11 @@ const char *cs_settle_partner(const cs_settling_t *s, const cs_line_t *line);
 int cs_settle_is_over(const cs_step_t *step, const cs_applied_t *applied);
 /* A step about the record itself, not about rows that belong to it. */
 int cs_settle_is_record(const cs_step_t *step);
+/* A step that writes at Partner Center. */
+int cs_settle_is_to_pc(const cs_step_t *step);
+/* The referral as it is after the step, Microsoft's card with it; *pshown = Partner Center said so,
+ * else it is what was asked for. */
+json_t *cs_settle_doc(const cs_settling_t *s, int at, int *pshown);
 
 /* settle_images.c */
 
@@ -43,6 +48,9 @@ int cs_settle_is_record(const cs_step_t *step);
  * such rule. */
 void cs_settle_image(cs_settling_t *s, const char *line, const json_t *pc, const json_t *crm,
                      const char *rest);
+/* Partner Center does not take what the line brings: not sent again until the CRM's value moves.
+ * Returns the note. */
+json_t *cs_settle_refused_there(cs_settling_t *s, const cs_line_view_t *view, const char *why);
 /* The image of a line, or of an item of a list, after the look. */
 void cs_settle_view(cs_settling_t *s, const cs_line_view_t *view);
 

@@ -50,10 +50,33 @@ static void add_cost(const cs_settling_t *s, cs_journal_t *j, int at)
     j->correlation = apr_pstrdup(s->p, applied->correlation);
 }
 
+/* "win" of a patch that moves the referral; NULL = it moves nothing. */
+static const char *move_of(const cs_step_t *step)
+{
+    static const char *const actions[] = {"accept", "decline", "win", "lose"};
+    size_t i, k;
+
+    for (i = 0; step->kind == CS_STEP_PATCH_PC && i < json_array_size(step->columns); i++) {
+        const json_t *op = json_array_get(step->columns, i);
+        const char *path = cs_json_str(op, "path"), *sub = cs_json_str(op, "value");
+
+        for (k = 0; path && sub && !strcmp(path, "/substatus") && k < 4; k++) {
+            if (!strcmp(strchr(cs_state_after_action(actions[k]), '/') + 1, sub)) {
+                return actions[k];
+            }
+        }
+    }
+    return NULL;
+}
+
 static const char *action_of(const cs_settling_t *s, const cs_step_t *step)
 {
     const char *qualify = s->kind ? cs_crm_facts(s->kind->mapping->crm)->qualify : NULL;
+    const char *move = move_of(step);
 
+    if (move) {
+        return move;
+    }
     switch (step->kind) {
     case CS_STEP_CREATE:
         return "create";
@@ -80,29 +103,54 @@ static int is_left_out(const cs_settling_t *s, const char *name)
            (line && cs_settle_partner(s, line));
 }
 
+static const char *direction_of(const cs_step_t *step)
+{
+    return cs_settle_is_to_pc(step) ? "to_pc" : "to_crm";
+}
+
+/* The referral was moved by what the record asked for. */
+static void journal_move(cs_settling_t *s, int at)
+{
+    const cs_step_t *step = cs_settle_step(s, at);
+    const cs_line_view_t *view = view_of(s, CS_LINE_STATE);
+    const char *action = move_of(step);
+    cs_journal_t *j;
+
+    if (!action || !view || is_left_out(s, CS_LINE_STATE)) {
+        return;
+    }
+    j = cs_settle_write_down(s, "to_pc", action, "done", view->why ? view->why : step->why);
+    j->line = CS_LINE_STATE;
+    j->from = cs_settle_copy(s, view->pc);
+    j->to = cs_json_own(json_string(cs_state_after_action(action)), s->p);
+}
+
 /* One row per line of an update; the first carries the cost. */
 static void journal_update(cs_settling_t *s, int at)
 {
     const cs_step_t *step = cs_settle_step(s, at);
-    int i, first = s->journal->nelts;
+    int i, first = s->journal->nelts, to_pc = cs_settle_is_to_pc(step);
 
     for (i = 0; i < s->plan->lines->nelts; i++) {
         const cs_line_view_t *view = APR_ARRAY_IDX(s->plan->lines, i, cs_line_view_t *);
         cs_journal_t *j;
 
-        if (!cs_settle_writes(step, view->line) || is_left_out(s, view->line)) {
+        if (!cs_settle_writes(step, view->line) || is_left_out(s, view->line) ||
+            (to_pc && !strcmp(view->line, CS_LINE_STATE))) {
             continue;
         }
-        j = cs_settle_write_down(s, "to_crm", "update", "done", view->why ? view->why : step->why);
+        j = cs_settle_write_down(s, direction_of(step), "update", "done",
+                                 view->why ? view->why : step->why);
         j->line = apr_pstrdup(s->p, view->line);
-        j->from = cs_settle_copy(s, view->crm);
+        j->from = cs_settle_copy(s, to_pc ? view->pc : view->crm);
         j->to = cs_settle_copy(s, view->value);
     }
+    journal_move(s, at);
     if (s->journal->nelts == first && (s->applied[at].dropped || s->applied[at].refused)) {
         return; /* nothing was left to write */
     }
     if (s->journal->nelts == first) {
-        cs_settle_write_down(s, "to_crm", "update", "done", step->why)->to =
+        cs_settle_write_down(s, direction_of(step), "update", "done", step->why)->to =
             cs_settle_copy(s, step->columns);
     }
     add_cost(s, APR_ARRAY_IDX(s->journal, first, cs_journal_t *), at);
@@ -147,7 +195,7 @@ static void journal_done(cs_settling_t *s, int at)
         journal_aside(s, at);
         return;
     }
-    if (step->kind == CS_STEP_UPDATE) {
+    if (step->kind == CS_STEP_UPDATE || step->kind == CS_STEP_PATCH_PC) {
         journal_update(s, at);
         return;
     }
@@ -222,10 +270,13 @@ static void journal_steps(cs_settling_t *s)
         }
         else if (step->send && applied->tried && !cs_settle_is_over(step, applied) &&
                  is_news(&applied->result)) {
+            int to_pc = cs_settle_is_to_pc(step);
             cs_journal_t *j = cs_settle_write_down(
-                s, "to_crm", action_of(s, step),
+                s, direction_of(step), action_of(s, step),
                 applied->result.cls == CS_CLASS_DUPLICATE ? "held" : "refused",
-                applied->result.detail ? applied->result.detail : "refused by the CRM");
+                applied->result.detail ? applied->result.detail
+                : to_pc                ? "refused by Partner Center"
+                                       : "refused by the CRM");
 
             j->to = cs_settle_copy(s, step->columns);
             add_cost(s, j, i);
@@ -264,6 +315,9 @@ static const json_t *noted(const cs_settling_t *s, const cs_line_view_t *view, c
 {
     const json_t *note = cs_json_get(cs_json_get(s->look->deal->images, view->line), name);
 
+    if (cs_json_get(note, "crm")) {
+        return view->crm && json_equal(cs_json_get(note, "crm"), view->crm) ? note : NULL;
+    }
     return note && view->pc && json_equal(cs_json_get(note, "pc"), view->pc) ? note : NULL;
 }
 
@@ -272,6 +326,8 @@ static int journal_left_out(cs_settling_t *s, const cs_line_view_t *view)
 {
     const char *waits = cs_settle_dropped(s, view->line), *no = cs_settle_refused(s, view->line),
                *said;
+    int to_pc = view->to_pc || (!strcmp(view->line, CS_LINE_STATE) &&
+                                view->verdict == CS_VERDICT_TO_PC);
     cs_journal_t *j;
 
     if (!waits && !no) {
@@ -279,10 +335,10 @@ static int journal_left_out(cs_settling_t *s, const cs_line_view_t *view)
     }
     said = cs_json_str(noted(s, view, no ? "refused" : "waits"), "why");
     if (!said || (no && strcmp(said, no))) {
-        j = cs_settle_write_down(s, no ? "to_crm" : "", no ? "refuse" : "hold",
+        j = cs_settle_write_down(s, !no ? "" : to_pc ? "to_pc" : "to_crm", no ? "refuse" : "hold",
                                  no ? "refused" : "held", no ? no : waits);
         j->line = apr_pstrdup(s->p, view->line);
-        j->from = cs_settle_copy(s, view->crm);
+        j->from = cs_settle_copy(s, to_pc ? view->pc : view->crm);
         j->to = cs_settle_copy(s, view->value ? view->value : view->pc);
     }
     return 1;

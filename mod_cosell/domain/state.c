@@ -138,33 +138,55 @@ static int row_matches(const cs_hear_t *hear, const char *pc, const json_t *row)
     return 1;
 }
 
-static const char *reason_of(const cs_hear_t *hear, const json_t *row, apr_pool_t *p)
+/* Partner Center's code for what the record says; nothing chosen is one more thing that has no
+ * counterpart. NULL = there is none, and why says it. */
+static const char *code_of(const cs_hear_t *hear, const cs_table_t *table, cs_heard_t *heard,
+                           apr_pool_t *p)
 {
+    const json_t *value = cs_column_get(hear->reason, table->row);
     cs_conv_t conv;
-    const json_t *value;
-    const char *note;
+
+    if (!value) {
+        heard->lacking = "it could not be read";
+        return NULL;
+    }
+    cs_values_to_pc(&conv, hear->reason_values, table, hear->reason, value, p);
+    if (conv.what == CS_CONV_OK && !json_is_string(conv.value)) {
+        cs_values_else(&conv, hear->reason_values, &hear->reason_values->to_pc, value, p);
+    }
+    if (conv.what == CS_CONV_OK && json_is_string(conv.value)) {
+        return json_string_value(conv.value);
+    }
+    heard->waits = conv.what == CS_CONV_HOLD;
+    heard->lacking = json_is_null(value) ? "nothing is chosen" : conv.why;
+    return NULL;
+}
+
+static void read_reason(cs_heard_t *heard, const cs_hear_t *hear, const cs_table_t *table,
+                        apr_pool_t *p)
+{
+    const char *note, *code;
 
     if (!hear->reason || !hear->reason->text || !hear->reason_values) {
-        return NULL;
+        heard->lacking = "the mapping names no column for it";
+        return;
     }
-    value = cs_column_get(hear->reason, row);
-    if (!value) {
-        return NULL;
+    heard->column = hear->reason;
+    code = code_of(hear, table, heard, p);
+    if (!code) {
+        return;
     }
-    cs_values_to_pc(&conv, hear->reason_values, NULL, hear->reason, value, p);
-    if (conv.what != CS_CONV_OK || !json_is_string(conv.value)) {
-        return NULL;
-    }
-    note =
-        hear->note && hear->note->text ? json_string_value(cs_column_get(hear->note, row)) : NULL;
+    note = hear->note && hear->note->text
+               ? json_string_value(cs_column_get(hear->note, table->row))
+               : NULL;
     note = note ? cs_text_canonical(note, p) : NULL;
-    return note ? apr_pstrcat(p, json_string_value(conv.value), ":", note, NULL)
-                : apr_pstrdup(p, json_string_value(conv.value));
+    heard->reason = note ? apr_pstrcat(p, code, ":", note, NULL) : apr_pstrdup(p, code);
 }
 
 const cs_heard_t *cs_state_hear(const cs_mapping_kind_t *kind, const char *pc, const json_t *row,
-                                apr_pool_t *p)
+                                const json_t *metadata, apr_pool_t *p)
 {
+    const cs_table_t table = {kind->table, metadata, row};
     int i;
 
     for (i = 0; i < kind->hear->nelts; i++) {
@@ -176,7 +198,7 @@ const cs_heard_t *cs_state_hear(const cs_mapping_kind_t *kind, const char *pc, c
         }
         heard = apr_pcalloc(p, sizeof(*heard));
         heard->actions = apr_array_copy(p, hear->actions);
-        heard->reason = reason_of(hear, row, p);
+        read_reason(heard, hear, &table, p);
         heard->say = hear->say;
         heard->not_before = hear->not_before;
         return heard;

@@ -18,11 +18,14 @@ int cs_state_may_move(const char *from, const char *to);
 typedef struct cs_heard_t {
     apr_array_header_t *actions; /* const char *: wait accept decline win lose stay refuse */
     const char *reason;          /* Code:free text; NULL = none */
+    const char *lacking;         /* why there is none: for people */
+    const struct cs_column_t *column; /* where the reason stands; NULL = nowhere */
+    int waits;                   /* there may be one once the CRM's choices are known */
     const char *say;             /* refuse: for people */
     apr_interval_time_t not_before;
 } cs_heard_t;
 const cs_heard_t *cs_state_hear(const cs_mapping_kind_t *kind, const char *pc, const json_t *row,
-                                apr_pool_t *p);
+                                const json_t *metadata, apr_pool_t *p);
 
 /* show: what a referral in state `pc` wants set or called in the CRM: the most specific entry
  * ("Closed/Won" before "Closed"). */

@@ -10,7 +10,7 @@
 #define CHILD "msft_microsoftsolution"
 #define CATALOGUE "msft_microsoftsolutiondetail"
 
-/* What a user did to a list is told to the user, and nothing else is written. */
+/* What a user did to a list is told to Partner Center and the user, and nothing else is written. */
 static void assert_only_told(const cs_plan_t *plan)
 {
     int i;
@@ -18,7 +18,7 @@ static void assert_only_told(const cs_plan_t *plan)
     for (i = 0; i < plan->steps->nelts; i++) {
         const cs_step_t *step = APR_ARRAY_IDX(plan->steps, i, cs_step_t *);
 
-        if (step->send && (step->lines->nelts != 1 || strcmp(APR_ARRAY_IDX(step->lines, 0, const char *), CS_LINE_TELL))) {
+        if (step->send && step->kind != CS_STEP_PATCH_PC && (step->lines->nelts != 1 || strcmp(APR_ARRAY_IDX(step->lines, 0, const char *), CS_LINE_TELL))) {
             fail_msg("%s is sent", cs_step_kind_name(step->kind));
         }
     }
@@ -45,6 +45,13 @@ static list_world_t *settled(apr_pool_t *p)
     list_look(l);
     assert_rests(l);
     return l;
+}
+
+/* Microsoft does not see the referral: its contacts are not fixed yet. */
+static void unshared(list_world_t *l)
+{
+    deal_set(l->w, "/consent/consentToShareReferralWithMicrosoftSellers", "false");
+    list_look(l);
 }
 
 static size_t count(list_world_t *l, const char *table)
@@ -173,8 +180,7 @@ static void test_child_moves_in_the_crm(void **state)
     user_adds(l, "SOL-9");
     list_look(l);
     assert_only_told(l->w->plan);
-    assert_string_equal(l->w->deal.problem, "solution Backup (SOL-1) stays in Partner Center; this version does not write there; "
-                                            "solution SOL-9 is not in Partner Center; this version does not write there");
+    assert_string_equal(l->w->deal.status, "In sync");
     assert_verdict(l->w, "solutions/sol-1", CS_VERDICT_TO_PC);
     assert_verdict(l->w, "solutions/sol-9", CS_VERDICT_TO_PC);
     step = deal_find_step(l->w->plan, CS_STEP_PATCH_PC);
@@ -219,10 +225,10 @@ static void test_child_first_meeting(void **state)
     assert_string_equal(shown_solutions(l), "SOL-2 SOL-7 SOL-1"); /* united, nothing removed */
     assert_verdict(l->w, "solutions/sol-7", CS_VERDICT_TO_PC);
     assert_rests(l);
-    /* An item of the record that Partner Center never had is not removed when another one is. */
+    assert_json(l->w, cs_json_pointer(l->w->doc, LIST_SOLUTIONS "/2/id"), "\"SOL-7\"");
     deal_set(l->w, LIST_SOLUTIONS, "[{\"id\":\"SOL-1\"}]");
     list_look(l);
-    assert_string_equal(shown_solutions(l), "SOL-7 SOL-1");
+    assert_string_equal(shown_solutions(l), "SOL-1"); /* SOL-7 had come there, and was taken away there */
     assert_rests(l);
 }
 
@@ -637,6 +643,7 @@ static void test_column_moves_in_the_crm(void **state)
     list_world_t *l = settled(*state);
     const json_t *value;
 
+    unshared(l);
     show_contact(l, cs_json_str(json_array_get(list_table(l, "contact"), 1), "id"));
     list_look(l); /* the other contact of the referral: nothing has gone */
     assert_int_equal(deal_sent(l->w->plan), 0);
@@ -665,6 +672,7 @@ static void test_column_required(void **state)
 {
     list_world_t *l = settled(*state);
 
+    unshared(l);
     list_of(l, "contacts")->required = apr_array_make(l->p, 1, sizeof(const char *));
     APR_ARRAY_PUSH(list_of(l, "contacts")->required, const char *) = "phoneNumber";
     list_add(l, "contact", "dan", "{\"firstname\":\"Dan\",\"lastname\":\"Fox\",\"emailaddress1\":\"Dan@x.example\",\"telephone1\":null}");
@@ -681,6 +689,7 @@ static void test_column_members(void **state)
     list_world_t *l = settled(*state);
     const json_t *value;
 
+    unshared(l);
     json_object_set_new(cs_json_pointer(l->w->doc, LIST_CONTACTS "/0"), "phoneNumber", json_string("99"));
     list_look(l);
     assert_int_equal(deal_sent(l->w->plan), 0);
@@ -727,6 +736,7 @@ static void test_column_first_meeting(void **state)
 {
     list_world_t *l = list_world(*state);
 
+    deal_set(l->w, "/consent/consentToShareReferralWithMicrosoftSellers", "false");
     list_existing(l);
     list_add(l, "contact", "dan", "{\"firstname\":\"Dan\",\"lastname\":\"Fox\",\"emailaddress1\":\"Dan@x.example\",\"telephone1\":\"4\"}");
     show_contact(l, "dan");
@@ -800,7 +810,7 @@ static void test_users_later(void **state)
     json_array_clear(l->members);
     l->w->version++;
     list_look(l);
-    assert_int_equal(deal_sent(l->w->plan), 0);
+    assert_only_told(l->w->plan);
     assert_verdict(l->w, "team/una@own.example", CS_VERDICT_TO_PC);
     assert_true(json_is_null(deal_view(l->w->plan, "team/una@own.example")->value));
     assert_verdict(l->w, "team/sue@own.example", CS_VERDICT_EQUAL);

@@ -169,6 +169,7 @@ static void user_edits(deal_world_t *w, dice_t *d, user_t *user)
     user->edits[i] = column_text(w, i);
 }
 
+/* To the CRM. */
 static int plan_writes(const cs_plan_t *plan, const char *line)
 {
     int i, j;
@@ -176,7 +177,7 @@ static int plan_writes(const cs_plan_t *plan, const char *line)
     for (i = 0; i < plan->steps->nelts; i++) {
         const cs_step_t *step = APR_ARRAY_IDX(plan->steps, i, cs_step_t *);
 
-        for (j = 0; step->send && j < step->lines->nelts; j++) {
+        for (j = 0; step->send && step->kind != CS_STEP_PATCH_PC && j < step->lines->nelts; j++) {
             if (!strcmp(APR_ARRAY_IDX(step->lines, j, const char *), line)) {
                 return 1;
             }
@@ -282,7 +283,8 @@ static void forget_intended(deal_world_t *w, user_t *user)
     unsigned i;
 
     for (i = 0; i < PROP_LINES && w->plan->lines->nelts; i++) {
-        user->before[i] = plan_writes(w->plan, prop_lines[i].line) ? NULL : user->before[i];
+        /* and what has reached Partner Center may be changed there */
+        user->before[i] = plan_writes(w->plan, prop_lines[i].line) || deal_view(w->plan, prop_lines[i].line)->to_pc ? NULL : user->before[i];
     }
 }
 
@@ -306,15 +308,16 @@ static void prop_plan(prop_world_t *world)
     }
 }
 
-/* Only what the seller reads, because a line was left out of the look before. */
-static int only_tells(const cs_plan_t *plan)
+/* Only what the seller reads, because a line was left out of the look before. late: what the CRM makes of a value only after its answer is an edit like any
+ * other. */
+static int only_tells(const cs_plan_t *plan, int late)
 {
     int i;
 
     for (i = 0; i < plan->steps->nelts; i++) {
         const cs_step_t *step = APR_ARRAY_IDX(plan->steps, i, cs_step_t *);
 
-        if (step->send && (step->lines->nelts != 1 || strcmp(APR_ARRAY_IDX(step->lines, 0, const char *), CS_LINE_TELL))) {
+        if (step->send && !(late && step->kind == CS_STEP_PATCH_PC) && (step->lines->nelts != 1 || strcmp(APR_ARRAY_IDX(step->lines, 0, const char *), CS_LINE_TELL))) {
             return 0;
         }
     }
@@ -460,7 +463,7 @@ static void one_case(apr_pool_t *p, cs_mapping_t *const *mappings, json_t *const
         if (waiting || left_out(w) || json_object_size(world.will.lags)) {
             /* that something was left out, or became another value after the answer, is told with the next look, once */
             prop_plan(&world);
-            check(only_tells(w->plan));
+            check(only_tells(w->plan, json_object_size(world.will.lags) > 0));
             refuse_apply(&world.will, w);
             deal_settle(w);
         }

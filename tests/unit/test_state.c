@@ -58,7 +58,7 @@ static void test_the_machine(void **state)
 
 static const char *heard(const cs_mapping_kind_t *kind, const char *pc, const char *row, apr_pool_t *p)
 {
-    const cs_heard_t *h = cs_state_hear(kind, pc, deal_json(p, row), p);
+    const cs_heard_t *h = cs_state_hear(kind, pc, deal_json(p, row), NULL, p);
 
     return h ? apr_array_pstrcat(p, h->actions, '+') : "nothing";
 }
@@ -82,13 +82,13 @@ static void test_hear(void **state)
     assert_string_equal(heard(kind, "Active/Accepted", "{\"statuscode\":1}", p), "nothing");
     assert_string_equal(heard(kind, "Active/Accepted", "{\"statecode\":null,\"statuscode\":1}", p), "nothing");
 
-    h = cs_state_hear(kind, "Active/Accepted", deal_json(p, "{\"statecode\":2,\"statuscode\":5}"), p);
+    h = cs_state_hear(kind, "Active/Accepted", deal_json(p, "{\"statecode\":2,\"statuscode\":5}"), NULL, p);
     assert_string_equal(h->reason, "ChoseAnotherVendor");
-    h = cs_state_hear(kind, "Active/Accepted", deal_json(p, "{\"statecode\":2,\"statuscode\":4}"), p);
+    h = cs_state_hear(kind, "Active/Accepted", deal_json(p, "{\"statecode\":2,\"statuscode\":4}"), NULL, p);
     assert_string_equal(h->reason, "Others");
-    h = cs_state_hear(kind, "Active/Accepted", deal_json(p, "{\"statecode\":1,\"statuscode\":3}"), p);
+    h = cs_state_hear(kind, "Active/Accepted", deal_json(p, "{\"statecode\":1,\"statuscode\":3}"), NULL, p);
     assert_int_equal(h->not_before, apr_time_from_sec(72 * 3600));
-    h = cs_state_hear(kind, "Closed/Won", deal_json(p, "{\"statecode\":0,\"statuscode\":1}"), p);
+    h = cs_state_hear(kind, "Closed/Won", deal_json(p, "{\"statecode\":0,\"statuscode\":1}"), NULL, p);
     assert_string_equal(h->say, "reopened here");
 }
 

@@ -156,7 +156,7 @@ static void test_a_qualified_lead_that_was_accepted_before_is_an_opportunity(voi
 
 /* ---- what is read ---- */
 
-static void test_accepted_in_the_crm_is_not_accepted(void **state)
+static void test_accepted_in_the_crm(void **state)
 {
     list_world_t *l = story(*state, NULL);
 
@@ -169,11 +169,10 @@ static void test_accepted_in_the_crm_is_not_accepted(void **state)
     deal_edit(l->w, "statuscode", "1");
     deal_edit(l->w, "description", "\"mine\"");
     rest(l);
-    /* What has to be done comes before what only differs. */
-    assert_reads(l, "Not accepted",
-                 "Expires Tue 3 Mar; accepted here; accept it in Partner Center, too: this version does not write there; "
-                 "Description stays \"First call\" in Partner Center; this version does not write there");
-    /* Somebody does; there is nothing that expires any more. */
+    assert_reads(l, "In sync", "");
+    assert_json(l->w, cs_json_pointer(l->w->doc, "/details/notes"), "\"mine\"");
+    assert_string_equal(cs_json_str(l->w->doc, "substatus"), "Accepted");
+    /* There is nothing that expires any more. */
     state_of(l, "Active", "Accepted");
     deal_set(l->w, "/details/notes", "\"mine\"");
     deal_set(l->w, "/expirationDateTime", "null");
@@ -189,7 +188,8 @@ static void test_closed_in_the_crm(void **state)
     deal_edit(l->w, "statecode", "1");
     deal_edit(l->w, "statuscode", "3");
     rest(l); /* a closed row takes no words: the status page has them */
-    assert_reads(l, "In sync, not all", "Won here; close it in Partner Center, too: this version does not write there");
+    assert_reads(l, "Closed", "Closed; edits stay here");
+    assert_string_equal(cs_json_str(l->w->doc, "substatus"), "Won");
     /* Reopened there by support it is open here again, and what moved meanwhile arrives. */
     state_of(l, "Closed", "Lost");
     deal_set(l->w, "/statusReason", "\"ChoseAnotherVendor:red: cheaper\"");
@@ -213,7 +213,7 @@ static void test_won_while_on_hold_with_an_edit(void **state)
     deal_edit(l->w, "description", "\"mine\"");
     rest(l);
     assert_shows(l, "statuscode", "2"); /* paused by the customer */
-    assert_reads(l, "In sync, not all", "Description stays \"First call\" in Partner Center; this version does not write there");
+    assert_reads(l, "In sync", "");
     state_of(l, "Closed", "Won");
     rest(l);
     assert_shows(l, "statecode", "1");
@@ -251,7 +251,8 @@ static void test_choices_and_flags_are_named_as_in_the_form(void **state)
     deal_set(l->w, "/inviteContext/assistanceRequestCode", "\"GeneralOrOther\"");
     deal_edit(l->w, "msft_referralvisibility", "true");
     rest(l);
-    assert_reads(l, "In sync, not all", "Referral Visibility stays No in Partner Center; this version does not write there");
+    assert_reads(l, "In sync", "");
+    assert_json(l->w, cs_json_pointer(l->w->doc, "/consent/consentToShareReferralWithMicrosoftSellers"), "true");
     deal_set(l->w, "/inviteContext/assistanceRequestCode", "\"ProofOfConceptOrDemo\"");
     rest(l);
     assert_has(l->w->deal.problem, "How can Microsoft help?: not copied: the CRM has no choice \"Proof Of Concept Or Demo\" here; it has: "
@@ -366,10 +367,11 @@ static void test_solutions_come_and_go(void **state)
     deal_set(l->w, LIST_SOLUTIONS, "[{\"id\":\"SOL-2\",\"name\":\"Archive\",\"type\":\"Name\"},{\"id\":\"SOL-3\",\"name\":\"Vault\",\"type\":\"Name\"}]");
     rest(l);
     assert_int_equal(json_array_size(rows), 2);
-    /* What a seller removes stays at Partner Center, and is said. */
+    /* What a seller removes goes there, too. */
     json_array_remove(rows, 0);
     rest(l);
-    assert_reads(l, "In sync, not all", "solution Archive (SOL-2) stays in Partner Center; this version does not write there");
+    assert_reads(l, "In sync", "");
+    assert_int_equal(json_array_size(cs_json_pointer(l->w->doc, LIST_SOLUTIONS)), 1);
 }
 
 static void test_people(void **state)
@@ -446,7 +448,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT_TEST(test_a_qualified_lead_that_was_accepted_before_is_an_opportunity),
-        UNIT_TEST(test_accepted_in_the_crm_is_not_accepted),
+        UNIT_TEST(test_accepted_in_the_crm),
         UNIT_TEST(test_closed_in_the_crm),
         UNIT_TEST(test_won_while_on_hold_with_an_edit),
         UNIT_TEST(test_an_error_loses_nothing),

@@ -38,6 +38,12 @@ typedef struct deal_world_t {
     cs_look_t look;
     cs_plan_t *plan;
     cs_applied_t *applied;
+    json_t *pc_habits;  /* path at Partner Center -> what it makes of every value written there */
+    json_t *pc_refuses; /* path -> why Partner Center does not take what is written there */
+    int pc_version;
+    int pc_writes;    /* patches that took effect */
+    int pc_silent;    /* patches return no representation */
+    int pc_fail;      /* no patch is done */
     int fail;         /* no step is done */
     int silent;       /* writes return no representation */
 } deal_world_t;
@@ -120,6 +126,9 @@ static inline deal_world_t *deal_world_of(apr_pool_t *p, cs_mapping_t *mapping)
                           "\"consent\":{\"consentToShareReferralWithMicrosoftSellers\":true},"
                           "\"details\":{\"dealValue\":50000,\"currency\":\"USD\",\"closingDateTime\":\"2026-03-31T00:00:00.0000000Z\",\"notes\":\"First call\"}}");
     w->habits = cs_json_own(json_object(), p);
+    w->pc_habits = cs_json_own(json_object(), p);
+    w->pc_refuses = cs_json_own(json_object(), p);
+    w->pc_version = 1;
     w->journal = apr_array_make(p, 16, sizeof(cs_journal_t *));
     w->deal.site = "contoso";
     w->deal.referral_id = DEAL_REFERRAL;
@@ -216,8 +225,106 @@ static inline void deal_row(deal_world_t *w, const char *id)
     json_object_set_new(w->row, "opportunityid", json_string(id));
 }
 
+static inline const char *deal_etag(deal_world_t *w)
+{
+    return apr_psprintf(w->p, "\"%d\"", w->pc_version);
+}
+
+/* A person in the portal edits the referral. */
+static inline void deal_edit_pc(deal_world_t *w, const char *pointer, const char *value)
+{
+    deal_set(w, pointer, value);
+    w->pc_version++;
+}
+
+/* The line a path of a patch belongs to. */
+static inline const char *deal_part_of(const cs_step_t *step, const char *path)
+{
+    const char *line;
+    json_t *paths, *one;
+    size_t i;
+
+    json_object_foreach(step->parts, line, paths) {
+        json_array_foreach(paths, i, one) {
+            if (!strcmp(json_string_value(one), path)) {
+                return line;
+            }
+        }
+    }
+    fail_msg("%s belongs to no line", path);
+    return NULL;
+}
+
+/* Every path that is refused takes the lines with it that share it, as the engine leaves them out. */
+static inline json_t *deal_refused_parts(deal_world_t *w, const cs_step_t *step, json_t **refused)
+{
+    json_t *out = cs_json_own(json_object(), w->p), *paths, *one;
+    const char *line;
+    size_t i;
+
+    json_object_foreach(step->parts, line, paths) {
+        json_array_foreach(paths, i, one) {
+            const char *why = cs_json_str(w->pc_refuses, json_string_value(one));
+
+            if (why) {
+                *refused = *refused ? *refused : cs_json_own(json_object(), w->p);
+                json_object_set_new(*refused, line, json_string(why));
+                json_object_set(out, line, paths);
+            }
+        }
+    }
+    return out;
+}
+
+static inline void deal_patch(deal_world_t *w, const cs_step_t *step, cs_applied_t *applied)
+{
+    json_t *left_out = deal_refused_parts(w, step, &applied->refused);
+    cs_card_t *card;
+    size_t i, done = 0;
+
+    applied->tried = applied->calls = 1;
+    if (w->pc_fail) {
+        applied->result.cls = CS_CLASS_RETRY;
+        return;
+    }
+    if (step->after < 0 && strcmp(step->guard, deal_etag(w))) {
+        fail_msg("a patch with the guard %s, and the referral is %s", step->guard, deal_etag(w));
+    }
+    for (i = 0; i < json_array_size(step->columns); i++) {
+        const json_t *op = json_array_get(step->columns, i);
+        const char *path = cs_json_str(op, "path"), *what = cs_json_str(op, "op");
+        json_t *now = cs_json_pointer(w->doc, path), *habit = cs_json_get(w->pc_habits, path);
+
+        assert_true(!strcmp(what, "add") || !strcmp(what, "replace"));
+        if (!strcmp(what, "replace") && !now) {
+            fail_msg("%s is replaced, and is not there", path);
+        }
+        if (cs_json_get(left_out, deal_part_of(step, path))) {
+            continue;
+        }
+        assert_ok(cs_json_pointer_set(w->doc, path, json_deep_copy(habit ? habit : cs_json_get(op, "value"))));
+        done++;
+    }
+    if (!done) {
+        return;
+    }
+    w->pc_version++;
+    w->pc_writes++;
+    applied->done = 1;
+    if (!w->pc_silent) {
+        card = apr_pmemdup(w->p, &w->card, sizeof(*card));
+        card->etag = deal_etag(w);
+        card->doc = cs_json_own(json_deep_copy(w->doc), w->p);
+        applied->card = card;
+    }
+}
+
 static inline void deal_step(deal_world_t *w, const cs_step_t *step, cs_applied_t *applied)
 {
+    if (step->kind == CS_STEP_PATCH_PC && !w->fail) {
+        deal_patch(w, step, applied);
+        return;
+    }
     applied->tried = 1;
     applied->calls = 1;
     if (w->fail) {
@@ -260,7 +367,7 @@ static inline void deal_fetch(deal_world_t *w)
     memset(&w->card, 0, sizeof(w->card));
     w->card.id = DEAL_REFERRAL;
     w->card.organization_id = "own";
-    w->card.etag = "\"1\"";
+    w->card.etag = deal_etag(w);
     w->card.doc = w->doc;
     w->look.mapping = w->mapping;
     w->look.site = "contoso";

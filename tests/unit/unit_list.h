@@ -467,6 +467,10 @@ static inline void list_record_step(list_world_t *l, const cs_step_t *step, cs_a
 {
     cs_step_t copy = *step;
 
+    if (step->kind == CS_STEP_PATCH_PC) {
+        deal_step(l->w, step, applied);
+        return;
+    }
     copy.columns = list_written(l, step, applied);
     deal_step(l->w, &copy, applied);
     if (step->kind == CS_STEP_CREATE) {
