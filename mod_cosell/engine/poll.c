@@ -62,7 +62,7 @@ static void store_cursor(cs_batch_t *b, const cs_timer_t *timer, const json_t *s
     change->text = cs_json_print(state, b->p);
 }
 
-/* What changes from now on will be found, whenever the first turn is. */
+/* What changes from now on will be found, whenever the first turn is. No turn has been yet. */
 static apr_status_t begin_cursor(cs_batch_t *b, const cs_timer_t *timer, cs_result_t *res)
 {
     const char *text;
@@ -77,6 +77,7 @@ static apr_status_t begin_cursor(cs_batch_t *b, const cs_timer_t *timer, cs_resu
                                                  (json_int_t)(b->now - CS_POLL_OVERLAP), "first",
                                                  1),
                                  b->p));
+        APR_ARRAY_IDX(b->changes, b->changes->nelts - 1, cs_change_t).at = 0;
     }
     return rv;
 }

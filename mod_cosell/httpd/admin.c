@@ -19,12 +19,14 @@
 #include "../base/json.h"
 #include "../base/time.h"
 #include "../engine/lane.h"
+#include "../engine/timers.h"
 
 APLOG_USE_MODULE(cosell);
 
 #define DEADLINE apr_time_from_msec(250)
 #define LIST_FEW 20
 #define LIST_MANY 500
+#define TIMERS_MOST 64
 #define JOURNAL_FEW 50
 #define JOURNAL_MOST 1000
 
@@ -264,19 +266,67 @@ static json_t *deal_json(const cosell_site_t *site, const cs_deal_t *deal, apr_p
 
 /* ---- questions ---- */
 
+/* Polls and sweeps come back for ever; they have a list of their own. */
+static int is_timer(const cs_work_t *work)
+{
+    return !strcmp(work->kind, CS_WORK_POLL) || !strcmp(work->kind, CS_WORK_SWEEP);
+}
+
 static json_t *list_work(page_t *page, const cosell_site_t *site, int state, int max)
 {
     apr_array_header_t *list = NULL;
     json_t *json = json_array();
     int i;
 
-    if (may_ask(page) && asked(page, cs_store_work_list(page->store, site->cfg.name, state, max,
-                                                        &list, page->p, &page->res))) {
-        for (i = 0; i < list->nelts; i++) {
-            json_array_append_new(json, work_json(APR_ARRAY_IDX(list, i, cs_work_t *), page->p));
+    if (may_ask(page) && asked(page, cs_store_work_list(page->store, site->cfg.name, state,
+                                                        max + TIMERS_MOST, &list, page->p,
+                                                        &page->res))) {
+        for (i = 0; i < list->nelts && (int)json_array_size(json) < max; i++) {
+            const cs_work_t *work = APR_ARRAY_IDX(list, i, cs_work_t *);
+
+            if (!is_timer(work)) {
+                json_array_append_new(json, work_json(work, page->p));
+            }
         }
     }
     return json;
+}
+
+/* When it last read something, when it comes next, and what is wrong. */
+static json_t *poll_json(page_t *page, const cosell_site_t *site, const cs_timer_t *timer)
+{
+    const char *cursor = NULL;
+    cs_work_t *work = NULL;
+    apr_time_t last = 0;
+    json_t *json = json_object();
+
+    if (may_ask(page) && asked(page, cs_store_work_named(page->store, site->cfg.name, timer->kind,
+                                                         timer->name, &work, page->p, &page->res))
+        && may_ask(page)) {
+        asked(page, cs_store_cursor_get(page->store, site->cfg.name, timer->cursor, &cursor, &last,
+                                        page->p, &page->res));
+    }
+    put(json, "kind", json_string(timer->kind));
+    put(json, "name", json_string(timer->name));
+    put(json, "every", json_integer(apr_time_sec(timer->every)));
+    put(json, "last", time_or_null(last, page->p));
+    put(json, "next", time_or_null(work ? work->due : 0, page->p));
+    put(json, "attempts", json_integer(work ? work->attempts : 0));
+    put(json, "problem", text_or_null(work ? work->problem : NULL));
+    put(json, "detail", text_or_null(work ? work->detail : NULL));
+    return json;
+}
+
+static json_t *polls_json(page_t *page, const cosell_site_t *site)
+{
+    const apr_array_header_t *timers = cs_timers_of(&site->cfg, page->p);
+    json_t *list = json_array();
+    int i;
+
+    for (i = 0; i < timers->nelts && i < TIMERS_MOST; i++) {
+        json_array_append_new(list, poll_json(page, site, &APR_ARRAY_IDX(timers, i, cs_timer_t)));
+    }
+    return list;
 }
 
 static json_t *list_journal(page_t *page, const cosell_site_t *site, apr_int64_t deal, int max)
@@ -425,6 +475,7 @@ static json_t *site_json(page_t *page, const cosell_site_t *site)
     suspended = list_suspended(page, site);
     put(json, "lane", lane_json(site, &counts, suspended, page->p));
     put(json, "suspended", suspended);
+    put(json, "polls", polls_json(page, site));
     put(json, "work", list_work(page, site, CS_WORK_READY, LIST_FEW));
     put(json, "dead", list_work(page, site, CS_WORK_DEAD, LIST_FEW));
     return json;
@@ -512,6 +563,7 @@ static void put_server(page_t *page)
     put(page->out, "committer", committer_json(page->p));
     if (may_see_server(page)) {
         put(page->out, "counters", counters_json());
+        put(page->out, "lag", cosell_lag_json(page->p));
         put(store, "directory", json_string(cosell_node->cfg.store.state_dir));
     }
     put(store, "kind", json_string(cosell_node->cfg.store.kind));

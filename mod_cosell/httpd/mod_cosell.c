@@ -355,6 +355,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_handler(cosell_crm_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(cosell_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(cosell_admin_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(cosell_metrics_handler, NULL, NULL, APR_HOOK_MIDDLE);
 }
 
 module AP_MODULE_DECLARE_DATA cosell_module = {

@@ -224,11 +224,15 @@ int cosell_end(request_rec *r, int status, const cs_result_t *res);
 void cosell_webhook_secrets_load(cosell_site_t *site, apr_pool_t *p);
 void cosell_crm_child_init(apr_pool_t *pchild, server_rec *s);
 
-/* ---- handlers (webhook.c, crm_hook.c, admin.c, control.c) ---- */
+/* ---- handlers (webhook.c, crm_hook.c, admin.c, control.c, metrics.c) ---- */
 
 int cosell_webhook_handler(request_rec *r);
 int cosell_crm_handler(request_rec *r);
 int cosell_status_handler(request_rec *r);
 int cosell_admin_handler(request_rec *r);
+int cosell_metrics_handler(request_rec *r);
+/* {"to_crm": {"buckets": {"0.25": n, ... "+Inf": n}, "sum": seconds, "count": n}, ...}: cumulative.
+ * New reference. */
+json_t *cosell_lag_json(apr_pool_t *p);
 
 #endif
