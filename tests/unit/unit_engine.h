@@ -61,6 +61,7 @@ typedef struct row_t {
     const char *table, *id;
     int version;
     json_t *row; /* NULL = deleted */
+    apr_time_t modified;
 } row_t;
 
 typedef struct world_t {
@@ -76,10 +77,6 @@ typedef struct world_t {
     apr_array_header_t *rows; /* row_t */
     cs_class_e pc_fails, crm_fails; /* every call; OK = none */
     const char *pc_problem;
-    void (*list_changed)(cs_pc_page_t *page, apr_pool_t *p);
-    void (*changes)(cs_crm_changes_t *changes, apr_pool_t *p);
-    const char *organization; /* what the CRM says it is */
-    int changed_lists, change_pages;
     void (*meanwhile)(void); /* happens once while a card is read */
     int crm_blind;       /* every row reads as deleted */
     const char *refuses; /* a column whose value is refused */
@@ -394,13 +391,10 @@ apr_status_t cs_pc_find(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_time_t sinc
 apr_status_t cs_pc_list_changed(cs_pc_t *pc, cs_pc_page_t *page, apr_interval_time_t deadline, apr_pool_t *p)
 {
     (void)pc, (void)deadline;
-    W->changed_lists++;
     page->calls = 1;
     page->cards = apr_array_make(p, 1, sizeof(cs_card_t *));
     page->next = NULL;
-    if (!pc_fails(&page->result, p) && W->list_changed) {
-        W->list_changed(page, p);
-    }
+    pc_fails(&page->result, p);
     return APR_SUCCESS;
 }
 
@@ -440,6 +434,7 @@ static inline row_t *put_row(const char *table, const char *id, const char *colu
     row->id = apr_pstrdup(W->p, id);
     row->version = 1;
     row->row = js(W->p, columns);
+    row->modified = cs_time_now();
     return row;
 }
 
@@ -465,6 +460,22 @@ static inline int count_set(const char *column)
     return n;
 }
 
+/* What was written as a reference reads as the row's id. */
+static inline void show_look_ups(json_t *row)
+{
+    const char *column;
+    json_t *value;
+    void *next;
+
+    json_object_foreach_safe(row, next, column, value)
+    {
+        const json_t *ref = json_object_get(value, "$ref");
+        if (ref) {
+            json_object_set_new(row, column, json_pack("{s:O}", "id", json_object_get(ref, "id")));
+        }
+    }
+}
+
 static inline cs_record_t *record_of(const row_t *row, const apr_array_header_t *columns, apr_pool_t *p)
 {
     cs_record_t *record = apr_pcalloc(p, sizeof(*record));
@@ -481,6 +492,8 @@ static inline cs_record_t *record_of(const row_t *row, const apr_array_header_t 
         }
     }
     json_object_set_new(record->row, "opportunityid", json_string(row->id));
+    record->modified = row->modified;
+    show_look_ups(record->row);
     return record;
 }
 
@@ -505,7 +518,6 @@ static apr_status_t fake_whoami(cs_crm_t *crm, cs_crm_whoami_t *who, apr_interva
     (void)crm, (void)deadline;
     W->whoamis++;
     memset(who, 0, sizeof(*who));
-    who->organization = W->organization;
     return crm_fails(res, p) ? res->rv : APR_SUCCESS;
 }
 
@@ -622,6 +634,7 @@ static void write_one(cs_crm_write_t *write, apr_pool_t *p)
     }
     json_object_update(row->row, cs_json_own(json_deep_copy(write->row), W->p));
     row->version++;
+    row->modified = cs_time_now();
     W->rows_written += !strcmp(write->table, "opportunity");
     write->record = write->columns ? record_of(row, write->columns, p) : NULL;
     if (W->deletes_made && write->kind == CS_CRM_CREATE && !strcmp(write->table, "opportunity")) {
@@ -653,22 +666,8 @@ static apr_status_t fake_describe(cs_crm_t *crm, const apr_array_header_t *table
     return APR_SUCCESS;
 }
 
-/* One page of what changed in a table; by itself there is nothing. */
-static apr_status_t fake_changes(cs_crm_t *crm, cs_crm_changes_t *changes, apr_interval_time_t deadline, apr_pool_t *p)
-{
-    (void)crm, (void)deadline;
-    W->change_pages++;
-    changes->calls = 1;
-    changes->rows = apr_array_make(p, 4, sizeof(cs_crm_changed_t));
-    changes->next = "end";
-    if (!crm_fails(&changes->result, p) && W->changes) {
-        W->changes(changes, p);
-    }
-    return APR_SUCCESS;
-}
-
 static const cs_crm_impl_t fake_impl = {
-    .type = "dynamics365", .create = fake_create, .whoami = fake_whoami, .read = fake_read, .find = fake_find, .write = fake_write, .describe = fake_describe, .changes = fake_changes};
+    .type = "dynamics365", .create = fake_create, .whoami = fake_whoami, .read = fake_read, .find = fake_find, .write = fake_write, .describe = fake_describe};
 
 const cs_crm_impl_t *cs_crm_impl_of(const char *type)
 {
@@ -753,6 +752,41 @@ static inline int work(void)
 static inline void notify(const referral_t *r)
 {
     notice(W->store, apr_pstrcat(W->p, "pc:", r->id, NULL), cs_time_now(), W->p);
+}
+
+/* A change notification of the CRM about a row; at = when it happened, 0 = not said. */
+static inline void notify_row(const char *table, const char *id, apr_time_t at)
+{
+    cs_notice_t *n = make_notice(W->p, apr_pstrcat(W->p, CRM_NAME ":", id, NULL), cs_time_now());
+
+    n->source = n->system = CRM_NAME;
+    n->event = "Update";
+    n->hint = at;
+    if (table) {
+        n->tables = apr_array_make(W->p, 1, sizeof(const char *));
+        APR_ARRAY_PUSH(n->tables, const char *) = table;
+    }
+    assert_ok(accept_one(W->store, n, W->p, NULL));
+}
+
+/* Somebody edits a row in the CRM, which tells. */
+static inline void edit_row(row_t *row, const char *columns)
+{
+    json_object_update(row->row, js(W->p, columns));
+    row->version++;
+    row->modified = cs_time_now();
+    notify_row(row->table, row->id, row->modified);
+}
+
+static inline cs_deal_t *deal_of_row(const char *id)
+{
+    cs_deal_t *deal = NULL;
+    cs_result_t res = {0};
+
+    if (cs_store_deal_find(W->store, SITE, CRM_NAME, id, &deal, W->p, &res)) {
+        fail_msg("%s", res.detail);
+    }
+    return deal;
 }
 
 static inline cs_deal_t *deal_of(const referral_t *r)
