@@ -11,6 +11,7 @@
 
 typedef struct base_t {
     const char *pc, *crm; /* as shown when last settled; NULL = not known */
+    const char *said;     /* Partner Center's, as it is compared */
     int equal;            /* and the two said the same */
 } base_t;
 
@@ -19,8 +20,9 @@ typedef struct checks_t {
     const char *name; /* of the violated property */
     char words[2000];
     base_t bases[SLOTS];
-    json_t *refused; /* {"<line>": {"pc", "mapping"}} */
-    int looks, writes, refusals, drops, creates, held, not_kept, lists, patches; /* for the summary */
+    json_t *refused[2]; /* by the CRM, by Partner Center: {"<line>": {"value", "mapping"}} */
+    int pc_version, crm_version; /* the newest that a settled look knows */
+    int looks, pc_writes, pc_refusals, overwrites, writes, refusals, drops, creates, held, not_kept, lists, patches; /* for the summary */
 } checks_t;
 
 static void violate(world_t *w, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4), noreturn));
@@ -54,15 +56,25 @@ static base_t *base_of(const world_t *w, const char *line)
     return &w->checks->bases[slot_of(line) - slots];
 }
 
-static const char *raw_pc(const world_t *w, const cs_line_t *line)
+static const char *raw_pc_of(const world_t *w, const cs_line_t *line, const json_t *card)
 {
-    json_t *doc = cs_doc_of_look(&w->look, w->p);
-    const char *out = cs_json_print(line->pc ? cs_path_get(line->pc, doc) : NULL, w->p);
+    json_t *doc = cs_json_own(json_copy((json_t *)card), w->p);
+    const char *out;
+
+    if (w->look.microsoft) {
+        json_object_set(doc, CS_DOC_MICROSOFT, w->look.microsoft->doc);
+    }
+    out = cs_json_print(line->pc ? cs_path_get(line->pc, doc) : NULL, w->p);
 
     if (line->type == CS_TYPE_LOOKUP && !line->pc) {
         out = cs_json_print(json_object_get(doc, "customerProfile"), w->p);
     }
     return line->pc_currency ? apr_pstrcat(w->p, out, "|", cs_json_print(cs_path_get(line->pc_currency, doc), w->p), NULL) : out;
+}
+
+static const char *raw_pc(const world_t *w, const cs_line_t *line)
+{
+    return raw_pc_of(w, line, w->look.own->doc);
 }
 
 static const char *without_marks(const world_t *w, const cs_line_t *line, const char *text)
@@ -122,6 +134,12 @@ static int differ(const char *a, const char *b)
     return a && b && strcmp(a, b) != 0;
 }
 
+/* The two sides were: the deal is not switched off, gone or parked. */
+static int is_compared(const world_t *w)
+{
+    return w->plan->lines->nelts && !(w->plan->status && !strcmp(w->plan->status, "Paused"));
+}
+
 static const cs_line_t *line_at(const world_t *w, int i)
 {
     return APR_ARRAY_IDX(w->kind->lines, i, cs_line_t *);
@@ -161,16 +179,32 @@ static int names(const cs_step_t *step, const char *line)
     return 0;
 }
 
-static int is_sent(const world_t *w, const char *line)
+static int is_sent(const world_t *w, const char *line, int to_pc)
 {
     int i;
 
     for (i = 0; i < w->plan->steps->nelts; i++) {
-        if (step_at(w, i)->send && names(step_at(w, i), line)) {
+        if (step_at(w, i)->send && is_pc_step(step_at(w, i)) == to_pc && names(step_at(w, i), line)) {
             return 1;
         }
     }
     return 0;
+}
+
+/* Partner Center's side of it as it is compared. */
+static const char *said_at_pc(const world_t *w, const cs_line_t *line, const json_t *card)
+{
+    json_t *doc = cs_json_own(json_copy((json_t *)card), w->p);
+    cs_side_t side;
+
+    if (w->ms) {
+        json_object_set(doc, CS_DOC_MICROSOFT, w->ms);
+    }
+    cs_line_read_pc(&side, line, doc, w->p);
+    if (line->type == CS_TYPE_MONEY && json_is_null(json_object_get(side.value, "amount"))) {
+        return "null"; /* a currency alone is nothing */
+    }
+    return side.value ? cs_json_print(side.value, w->p) : NULL;
 }
 
 static const cs_line_t *line_named(const world_t *w, const char *name)
@@ -249,6 +283,35 @@ static void check_overwriting(world_t *w, const cs_line_t *line, const cs_line_v
     }
 }
 
+/* The same at Partner Center, as it is compared: spellings are no edits. */
+static int may_overwrite_pc(const world_t *w, const cs_line_t *line, const cs_line_view_t *view, int crm_edited)
+{
+    if (line->latch || line->group || line->enforce || json_object_get(w->checks->refused[0], line->name) ||
+        quirk_of(w, line->crm->name) == QUIRK_CALCULATES) {
+        return 1;
+    }
+    if (!view->seen_pc || !view->seen_crm) {
+        return json_is_null(view->pc) || json_is_false(view->pc) || line->introduce == CS_INTRODUCE_CRM;
+    }
+    return crm_edited && (!goes_both_ways(line) || line->conflict == CS_POLICY_CRM);
+}
+
+static void check_overwriting_pc(world_t *w, const cs_line_t *line, const cs_line_view_t *view)
+{
+    const base_t *base = base_of(w, line->name);
+    const char *said = said_at_pc(w, line, w->look.own->doc), *crm = raw_crm(w, line, w->look.record ? w->look.record->row : NULL);
+    int pc_edited = base->said && differ(base->said, said), crm_edited = !base->crm || differ(base->crm, crm);
+
+    if (w->lags || !w->look.record || !view->to_pc) {
+        return;
+    }
+    if (pc_edited && !may_overwrite_pc(w, line, view, crm_edited)) {
+        violate(w, "nothing is overwritten without direction or policy", "%s at Partner Center: was %s, now %s; the CRM was %s, now %s", line->name, base->said, said,
+                base->crm, crm);
+    }
+    w->checks->overwrites += pc_edited;
+}
+
 static void check_group(world_t *w, const cs_line_t *line, const cs_line_view_t *view)
 {
     int i;
@@ -264,20 +327,20 @@ static void check_group(world_t *w, const cs_line_t *line, const cs_line_view_t 
     }
 }
 
-static void check_refused_rest(world_t *w, const cs_line_view_t *view)
+static void check_refused_rest(world_t *w, const cs_line_view_t *view, int to_pc)
 {
-    const json_t *was = json_object_get(w->checks->refused, view->line);
+    const json_t *was = json_object_get(w->checks->refused[to_pc], view->line), *value = to_pc ? view->crm : view->pc;
     const cs_line_t *line = cs_list_of_line(w->kind, view->line) ? NULL : line_named(w, view->line);
 
     /* With its group it goes again, and what waits for a row was tried with it. */
     if (!was || (line && line->group) || json_object_get(json_object_get(w->deal.images, view->line), "waits")) {
         return;
     }
-    if (!view->pc || !json_equal(json_object_get(was, "pc"), view->pc) || strcmp(cs_json_str(was, "mapping"), cs_mapping_digest(w->mapping)) || w->look.notified) {
+    if (!value || !json_equal(json_object_get(was, "value"), value) || strcmp(cs_json_str(was, "mapping"), cs_mapping_digest(w->mapping)) || w->look.notified) {
         return;
     }
-    if (is_sent(w, view->line)) {
-        violate(w, "a refused line is not sent again by itself", "%s with %s", view->line, cs_json_print(view->pc, w->p));
+    if (is_sent(w, view->line, to_pc)) {
+        violate(w, "a refused line is not sent again by itself", "%s with %s", view->line, cs_json_print(value, w->p));
     }
 }
 
@@ -285,12 +348,12 @@ static void check_lines(world_t *w)
 {
     int i;
 
-    for (i = 0; i < w->kind->lines->nelts && w->plan->lines->nelts; i++) {
+    for (i = 0; i < w->kind->lines->nelts && is_compared(w); i++) {
         const cs_line_t *line = line_at(w, i);
         const cs_line_view_t *view = view_at(w, i);
 
-        if (view->to_crm != is_sent(w, view->line)) {
-            violate(w, "a line is written when it is said so", "%s: said %d", view->line, view->to_crm);
+        if (view->to_crm != is_sent(w, view->line, 0) || view->to_pc < is_sent(w, view->line, 1)) {
+            violate(w, "a line is written when it is said so", "%s: said %d, %d", view->line, view->to_crm, view->to_pc);
         }
         if (view->verdict == CS_VERDICT_EQUAL && (view->to_crm || view->to_pc)) {
             violate(w, "equal sides cause no call", "%s", view->line);
@@ -308,10 +371,12 @@ static void check_lines(world_t *w)
             violate(w, "a latch never steps down", "%s at Partner Center", view->line);
         }
         check_overwriting(w, line, view);
+        check_overwriting_pc(w, line, view);
         check_group(w, line, view);
     }
-    for (i = 0; i < w->plan->lines->nelts; i++) {
-        check_refused_rest(w, view_at(w, i));
+    for (i = 0; is_compared(w) && i < w->plan->lines->nelts; i++) {
+        check_refused_rest(w, view_at(w, i), 0);
+        check_refused_rest(w, view_at(w, i), 1);
     }
 }
 
@@ -512,101 +577,9 @@ static void saw_write(world_t *w, const cs_step_t *step, const cs_crm_write_t *w
     }
 }
 
-/* ---- what is shown for Partner Center ---- */
+#include "checks_pc.h"
 
-static const cs_list_t *list_of_path(const world_t *w, const char *path)
-{
-    int i;
-
-    for (i = 0; i < w->kind->lists->nelts; i++) {
-        const cs_list_t *list = APR_ARRAY_IDX(w->kind->lists, i, cs_list_t *);
-
-        if (!list->off && !strcmp(list->pc->text, path)) {
-            return list;
-        }
-    }
-    return NULL;
-}
-
-static int keeps_members(const json_t *before, const json_t *after)
-{
-    return !json_object_get(before, "solutionType") || json_equal(json_object_get(before, "solutionType"), json_object_get(after, "solutionType"));
-}
-
-static void check_array(world_t *w, const cs_list_t *list, const json_t *array)
-{
-    json_t *before = cs_path_get(list->pc, w->doc), *item, *other;
-    size_t i, j, had = json_array_size(before), least = (size_t)least_of(w, list);
-
-    json_array_foreach(before, i, item) {
-        const char *key = cs_json_str(item, list->key);
-        int found = 0, kept_all = 0;
-
-        json_array_foreach((json_t *)array, j, other) {
-            int same = key ? has_key(other, list->key, apr_pstrdup(w->p, cs_text_canonical(key, w->p))) : json_equal(item, other);
-
-            found |= same;
-            kept_all |= same && keeps_members(item, other);
-        }
-        if (found && !kept_all) {
-            violate(w, "members the other side cannot represent stay", "%s of %s", key, list->name);
-        }
-        if (!key && !found) {
-            violate(w, "items the other side cannot represent stay", "%s of %s", cs_json_print(item, w->p), list->name);
-        }
-    }
-    if (json_array_size(array) < least && json_array_size(array) < had) {
-        violate(w, "the last one stays", "%d of %s at Partner Center", (int)json_array_size(array), list->name);
-    }
-    if (!list->to_pc) {
-        violate(w, "no list goes where it has no direction", "%s", list->name);
-    }
-}
-
-static void check_patches(world_t *w)
-{
-    int i;
-    size_t k;
-
-    for (i = 0; i < w->plan->steps->nelts; i++) {
-        const cs_step_t *step = step_at(w, i);
-        json_t *op;
-
-        if (step->kind != CS_STEP_PATCH_PC) {
-            continue;
-        }
-        w->checks->patches++;
-        if (step->send) {
-            violate(w, "nothing is sent to Partner Center", "step %d", i);
-        }
-        json_array_foreach(step->columns, k, op) {
-            const cs_list_t *list = list_of_path(w, cs_json_str(op, "path"));
-
-            if (list) {
-                check_array(w, list, json_object_get(op, "value"));
-            }
-        }
-    }
-}
-
-/* As if a person had typed it there. */
-static void apply_patches(world_t *w)
-{
-    json_t *op;
-    size_t k;
-    int i;
-
-    for (i = 0; i < w->plan->steps->nelts; i++) {
-        const cs_step_t *step = step_at(w, i);
-
-        if (step->kind != CS_STEP_PATCH_PC) {
-            continue;
-        }
-        json_array_foreach(step->columns, k, op) {
-            pc_set(w, cs_json_str(op, "path"), json_deep_copy(json_object_get(op, "value")));
-        }
-    }
-}
+/* ---- a plan ---- */
 
 /* Deleted in the CRM is deleted. */
 static void check_tombstone(world_t *w)
@@ -623,6 +596,7 @@ static void check_tombstone(world_t *w)
 static void check_plan(world_t *w)
 {
     w->checks->looks++;
+    check_stale(w);
     check_tombstone(w);
     check_lines(w);
     check_patches(w);
@@ -631,12 +605,12 @@ static void check_plan(world_t *w)
 /* ---- after a look ---- */
 
 /* Sent again, for a notice or another mapping wakes what was refused, and taken: from then on it is no refused line, and `enforce` may bring it again. (deals 2) */
-static int was_taken(const world_t *w, const char *line)
+static int was_taken(const world_t *w, const char *line, int to_pc)
 {
     int i, taken = 0;
 
     for (i = 0; i < w->plan->steps->nelts; i++) {
-        if (step_at(w, i)->send && names(step_at(w, i), line)) {
+        if (step_at(w, i)->send && is_pc_step(step_at(w, i)) == to_pc && names(step_at(w, i), line)) {
             if (!w->applied[i].done || json_object_get(w->applied[i].refused, line) || json_object_get(w->applied[i].dropped, line)) {
                 return 0;
             }
@@ -646,27 +620,41 @@ static int was_taken(const world_t *w, const char *line)
     return taken;
 }
 
-static void remember_refused(world_t *w)
+static void forget_taken(world_t *w, int to_pc)
 {
-    json_t *why, *was;
     const char *line;
+    json_t *was;
     void *next;
-    int i;
 
-    json_object_foreach_safe(w->checks->refused, next, line, was) {
+    json_object_foreach_safe(w->checks->refused[to_pc], next, line, was) {
         const cs_line_view_t *view = view_named(w, line);
+        const json_t *value = !view ? NULL : to_pc ? view->crm : view->pc;
 
-        if (view && view->pc && (!json_equal(view->pc, json_object_get(was, "pc")) || view->verdict == CS_VERDICT_EQUAL || was_taken(w, line))) {
-            json_object_del(w->checks->refused, line);
+        if (value && (!json_equal(value, json_object_get(was, "value")) || view->verdict == CS_VERDICT_EQUAL || was_taken(w, line, to_pc))) {
+            json_object_del(w->checks->refused[to_pc], line);
         }
     }
+}
+
+static void remember_refused(world_t *w)
+{
+    const char *line;
+    json_t *why;
+    int i;
+
+    forget_taken(w, 0);
+    forget_taken(w, 1);
     for (i = 0; i < w->plan->steps->nelts; i++) {
+        int to_pc = is_pc_step(step_at(w, i));
+
         json_object_foreach(w->applied[i].refused, line, why) {
             const cs_line_view_t *view = view_named(w, line);
+            json_t *value = !view ? NULL : to_pc ? view->crm : view->pc;
 
-            w->checks->refusals++;
-            if (view && view->pc) {
-                json_object_set_new(w->checks->refused, line, json_pack("{s:O,s:s}", "pc", view->pc, "mapping", cs_mapping_digest(w->mapping)));
+            w->checks->refusals += !to_pc;
+            w->checks->pc_refusals += to_pc;
+            if (value) {
+                json_object_set_new(w->checks->refused[to_pc], line, json_pack("{s:O,s:s}", "value", value, "mapping", cs_mapping_digest(w->mapping)));
             }
         }
         w->checks->drops += w->applied[i].dropped != NULL;
@@ -721,12 +709,20 @@ static int is_left_out(const world_t *w, const cs_line_t *line)
     return 0;
 }
 
+static void learn_sent(const world_t *w, const cs_line_t *line, base_t *base, const json_t *row)
+{
+    base->pc = is_done(w) && !w->pc_silent ? raw_pc_of(w, line, w->doc) : NULL;
+    base->crm = raw_crm(w, line, row);
+    base->equal = base->pc && base->crm && said_at_pc(w, line, w->doc) && pc_quirk_of(w, line->pc->text) == QUIRK_KEEPS &&
+                  (!line->pc_currency || pc_quirk_of(w, line->pc_currency->text) == QUIRK_KEEPS);
+}
+
 static void learn_bases(world_t *w)
 {
     const json_t *row = w->look.record ? w->look.record->row : NULL;
     int i;
 
-    for (i = 0; i < w->kind->lines->nelts && w->plan->lines->nelts; i++) {
+    for (i = 0; i < w->kind->lines->nelts && is_compared(w); i++) {
         const cs_line_t *line = line_at(w, i);
         const cs_line_view_t *view = view_at(w, i);
         base_t *base = base_of(w, line->name);
@@ -746,11 +742,15 @@ static void learn_bases(world_t *w)
         else if (view->to_crm) {
             base->crm = NULL;
         }
+        else if (view->to_pc && is_sent(w, view->line, 1)) {
+            learn_sent(w, line, base, row);
+        }
         else if (view->take && (is_done(w) || view->verdict != CS_VERDICT_HELD || !view->rest)) {
             base->pc = raw_pc(w, line);
             base->crm = raw_crm(w, line, row);
             base->equal = view->verdict == CS_VERDICT_EQUAL && json_object_get(w->deal.images, line->name);
         }
+        base->said = base->pc ? said_at_pc(w, line, w->doc) : NULL;
         if (base->equal) {
             w->touched &= ~(1u << (slot_of(line->name) - slots));
         }
@@ -792,7 +792,7 @@ static void check_images(world_t *w)
         if (strlen(cs_json_print(image, w->p)) > 4000) {
             violate(w, "images stay bounded", "%s", name);
         }
-        if (list && !list->off && w->plan->lines->nelts && !item_exists(w, list, slash + 1)) {
+        if (list && !list->off && is_compared(w) && !item_exists(w, list, slash + 1)) {
             violate(w, "an item that neither side has is forgotten", "%s: %s", name, cs_json_print(image, w->p));
         }
         if (!slash && strcmp(name, CS_LINE_STATE) && !slot_of(name)) {
@@ -805,7 +805,7 @@ static void check_truth(world_t *w)
 {
     int i;
 
-    for (i = 0; i < w->kind->lines->nelts && w->plan->lines->nelts; i++) {
+    for (i = 0; i < w->kind->lines->nelts && is_compared(w); i++) {
         const cs_line_t *line = line_at(w, i);
         const cs_line_view_t *view = view_at(w, i);
         const char *pc, *crm;
@@ -824,11 +824,64 @@ static void check_truth(world_t *w)
     }
 }
 
+/* The record's state was heard of, or what it became was. */
+static void learn_state(world_t *w)
+{
+    const cs_line_view_t *view = view_named(w, CS_LINE_STATE);
+    int moves = view && (view->verdict == CS_VERDICT_TO_CRM || view->verdict == CS_VERDICT_TO_PC);
+
+    if (view && view->crm && !w->lags && (moves ? is_done(w) : view->take)) {
+        w->state_typed = 0;
+    }
+}
+
+static void learn_versions(world_t *w)
+{
+    int pc = w->lags & LAGS_PC ? w->old_pc_version : w->pc_version, crm = w->lags & LAGS_CRM ? w->old_version : w->version;
+
+    if (is_compared(w)) {
+        w->checks->pc_version = pc > w->checks->pc_version ? pc : w->checks->pc_version;
+        w->checks->crm_version = crm > w->checks->crm_version ? crm : w->checks->crm_version;
+    }
+}
+
+/* Every value that was written over another says so and why. */
+static void check_journal(world_t *w)
+{
+    int i, k, j;
+
+    for (i = 0; i < w->plan->steps->nelts; i++) {
+        const cs_step_t *step = step_at(w, i);
+
+        if (!step->send || !w->applied[i].done || (step->kind != CS_STEP_UPDATE && step->kind != CS_STEP_PATCH_PC)) {
+            continue;
+        }
+        for (k = 0; k < step->lines->nelts; k++) {
+            const char *line = APR_ARRAY_IDX(step->lines, k, const char *);
+            int found = *line == '$' || json_object_get(w->applied[i].refused, line) || json_object_get(w->applied[i].dropped, line);
+
+            for (j = w->journal_read; j < w->journal->nelts && !found; j++) {
+                const cs_journal_t *said = APR_ARRAY_IDX(w->journal, j, const cs_journal_t *);
+
+                found = said->line && !strcmp(said->line, line) && !strcmp(said->outcome, "done") && said->why && *said->why &&
+                        !strcmp(said->direction, is_pc_step(step) ? "to_pc" : "to_crm");
+            }
+            if (!found && !(line_named(w, line) && line_named(w, line)->group)) {
+                violate(w, "each overwriting is in the journal", "%s by step %d", line, i);
+            }
+        }
+    }
+    w->journal_read = w->journal->nelts;
+}
+
 static void check_settled(world_t *w)
 {
+    check_journal(w);
+    learn_state(w);
+    learn_versions(w);
     remember_refused(w);
     learn_bases(w);
-    if (is_done(w) && w->plan->lines->nelts && w->quiet && w->look.metadata && w->deal.intent) {
+    if (is_done(w) && is_compared(w) && w->quiet && w->look.metadata && w->deal.intent) {
         violate(w, "no intent outlives its look", "%s", cs_json_print(w->deal.intent, w->p));
     }
 }
