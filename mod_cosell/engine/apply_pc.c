@@ -105,16 +105,22 @@ static void fail(turn_t *turn, const cs_result_t *result)
 }
 
 /* Nothing of it was taken, and no repetition helps: its lines are refused, the CRM's part goes on.
- */
+ * A step of no line has nothing to say so with. */
 static void refuse(patches_t *t, turn_t *turn, const cs_result_t *result)
 {
     int i;
 
+    if (!turn->step->lines || !turn->step->lines->nelts) {
+        fail(turn, result);
+        return;
+    }
     turn->applied->tried = 1;
     turn->applied->result = *result;
-    for (i = 0; turn->step->lines && i < turn->step->lines->nelts; ++i) {
-        cs_lines_add(&turn->applied->refused, APR_ARRAY_IDX(turn->step->lines, i, const char *),
-                     cs_result_words(result), t->b->p);
+    for (i = 0; i < turn->step->lines->nelts; ++i) {
+        const char *line = APR_ARRAY_IDX(turn->step->lines, i, const char *);
+        if (!json_object_get(turn->applied->refused, line)) {
+            cs_lines_add(&turn->applied->refused, line, cs_result_words(result), t->b->p);
+        }
     }
 }
 
@@ -148,7 +154,8 @@ static void end_refusal(patches_t *t, turn_t *turn)
         done(t, turn, card);
     }
     else {
-        turn->applied->tried = 1; /* each of its lines is refused */
+        cs_result_t why = turn->applied->result;
+        refuse(t, turn, &why);
     }
     if (end.result.cls == CS_CLASS_OK && end.left) {
         fail_for_many(t, turn, end.left);
@@ -183,6 +190,7 @@ static void take(patches_t *t, turn_t *turn, const cs_pc_write_t *write)
         done(t, turn, write->card);
         break;
     case CS_CLASS_DATA:
+        turn->applied->result = write->result;
         turn->refusal = cs_pc_refusal_begin(turn->step, write, t->b->p);
         break;
     case CS_CLASS_REFUSED:

@@ -3,6 +3,7 @@
 
 #include <sys/wait.h>
 
+#include "mod_cosell/base/counter.h"
 #include "mod_cosell/engine/apply.h"
 
 #define RECORD "bbbbbbbb-0000-4000-8000-%012d"
@@ -412,6 +413,231 @@ static void test_notices_of_both_in_one_batch_make_nothing(void **state)
     assert_int_equal(counts_of(W->store, SITE, W->p).outstanding, 0);
 }
 
+/* ---- the whole way ---- */
+
+static const char both_text[] =
+    "{'crm':'dynamics365','revision':'2','names':{'sync':'cosell_sync','id':'cosell_referral','status':'cosell_status','problem':'cosell_problem'},"
+    "'find':{'account':{'table':'account','by':[{'name':'/customerProfile/name'}],'none':'create','create':{'name':'/customerProfile/name'}}},"
+    "'records':{'opportunity':{'table':'opportunity','key':'@id',"
+    "'from_pc':{'when':{'pc':'$kind','in':['co-sell','private']},'set':{'@sync':true}},'from_crm':{'when':{'crm':'@sync','is':true},'opt_out':'pause','quiet':'90s',"
+    "'set':{'/customerProfile/name':'Customer','/customerProfile/address/addressLine1':'Street 1','/customerProfile/address/city':'Redmond',"
+    "'/customerProfile/address/country':'US','/details/dealValue':1000,'/details/currency':'USD','/details/closingDateTime':'2030-01-01T12:00:00Z',"
+    "'/consent/consentToToShareInfoWithOthers':true,'/consent/consentToContact':true,'/details/requirements/solutions[first]/id':'SOL-1',"
+    "'/team[first]/email':'seller@example.com'}},"
+    "'state':{'hear':[{'pc':'New','crm':{'statecode':0},'do':'wait'},{'pc':'Active','crm':{'statecode':0},'do':'stay'}],"
+    "'show':{'New':{'set':{'statuscode':2}},'Active':{'set':{'statecode':0,'statuscode':1}},'Closed/Error':{'unlink':true}}},"
+    "'lines':{'name':{'pc':'/name','crm':'name','type':'text','max':300,'required':true,'to_pc':{'events':['create']}},"
+    "'notes':{'pc':'/details/notes','crm':'description','type':'text','max':2000},"
+    "'account':{'crm':'parentaccountid','find':'account','direction':'to_crm','events':['create']}},"
+    "'tell':{'id':'@id','status':'@status','problem':'@problem'}}}}";
+
+static const cs_mapping_t *both_mapping(apr_pool_t *p)
+{
+    const char *text = double_quoted(p, both_text);
+    cs_mapping_t *mapping = NULL;
+    cs_result_t res = {0};
+
+    if (cs_mapping_parse(&mapping, text, strlen(text), "both.json", "dynamics365", NULL, p, &res)) {
+        fail_msg("%s", res.detail);
+    }
+    return mapping;
+}
+
+/* An opted-in record that nobody knows. */
+static row_t *both_world(apr_pool_t *p)
+{
+    row_t *row;
+
+    new_world(p);
+    W->site.crms[0].mapping = both_mapping(p);
+    begin_lane();
+    row = put_row("opportunity", record_id(1), "{'name':'Ours','description':'From the CRM','cosell_sync':true,'statecode':0,'statuscode':1}");
+    notify_row("opportunity", row->id, row->modified);
+    work();
+    return row;
+}
+
+static const char *shown(const row_t *row, const char *column)
+{
+    return cs_json_str(row->row, column);
+}
+
+static void settled(void)
+{
+    assert_int_equal(counts_of(W->store, SITE, W->p).outstanding, 0);
+    assert_int_equal(counts_of(W->store, SITE, W->p).dead, 0);
+}
+
+static void test_record_waits_for_quiet_and_becomes_a_referral(void **state)
+{
+    row_t *row = both_world(*state);
+    int writes;
+
+    assert_int_equal(stored(1)->state, CS_DEAL_NEW);
+    assert_int_equal(W->posts, 0);
+    assert_true(stored(1)->next_look > cs_time_now() + 60 * SEC && stored(1)->next_look <= cs_time_now() + 91 * SEC);
+    assert_string_equal(shown(row, "cosell_status"), "Sending");
+    settled();
+    pass_seconds(60);
+    work();
+    assert_int_equal(W->posts, 0);
+    pass_seconds(32);
+    work();
+    assert_int_equal(W->posts, 1);
+    assert_string_equal(shown(row, "cosell_referral"), made(0)->id);
+    assert_string_equal(cs_json_str(made(0)->doc, "name"), "Ours");
+    assert_string_equal(cs_json_str(made(0)->doc, "externalReferenceId"), row->id);
+    assert_int_equal(stored(1)->state, CS_DEAL_LINKED);
+    assert_string_equal(stored(1)->status, "In sync");
+    settled();
+    writes = W->writes;
+    notify(made(0));
+    notify_row("opportunity", row->id, row->modified);
+    work();
+    assert_int_equal(W->writes, writes); /* echoes find nothing to do */
+    assert_int_equal(W->posts + W->patches, 1);
+    assert_int_equal(counts_of(W->store, SITE, W->p).deals, 1);
+    settled();
+}
+
+static void test_silence_on_the_whole_way(void **state)
+{
+    static const int waits[] = {5 * 60, 10 * 60, 45 * 60};
+    row_t *row = both_world(*state);
+    int i;
+
+    W->posts_end = CS_CLASS_UNKNOWN;
+    W->list_lags = 1;
+    pass_seconds(92);
+    work();
+    assert_int_equal(W->posts, 1);
+    assert_string_equal(state_of(1, "own"), "sent");
+    settled();
+    for (i = 0; i < 3; i++) {
+        int searches = W->searches;
+        pass_seconds(waits[i] - 20);
+        work();
+        assert_int_equal(W->searches, searches);
+        if (i == 2) {
+            W->list_lags = 0;
+        }
+        pass_seconds(25);
+        work();
+        assert_int_equal(W->searches, searches + 1);
+    }
+    assert_int_equal(W->posts, 1);
+    assert_int_equal(W->referrals, 1);
+    assert_string_equal(shown(row, "cosell_referral"), made(0)->id);
+    assert_int_equal(stored(1)->state, CS_DEAL_LINKED);
+    settled();
+}
+
+static void test_nothing_was_made_and_it_is_made_again(void **state)
+{
+    both_world(*state);
+    W->posts_end = CS_CLASS_UNKNOWN;
+    W->nothing_made = 1;
+    pass_seconds(92);
+    work();
+    W->posts_end = CS_CLASS_OK;
+    pass_seconds(59 * 60);
+    work();
+    assert_int_equal(W->posts, 1);
+    pass_seconds(2 * 60);
+    work();
+    assert_int_equal(W->posts, 2);
+    assert_int_equal(W->referrals, 1);
+    assert_string_equal(stored(1)->referral_id, made(0)->id);
+    settled();
+}
+
+static void test_refused_is_posted_again_when_it_has_changed(void **state)
+{
+    row_t *row = both_world(*state);
+
+    W->posts_end = CS_CLASS_DATA;
+    pass_seconds(92);
+    work();
+    assert_int_equal(W->posts, 1);
+    assert_has(shown(row, "cosell_problem"), "no referral for you");
+    pass_seconds(24 * 3600);
+    work();
+    assert_int_equal(W->posts, 1);
+    W->posts_end = CS_CLASS_OK;
+    edit_row(row, "{'name':'Ours, better'}");
+    work();
+    pass_seconds(92);
+    work();
+    assert_int_equal(W->posts, 2);
+    assert_string_equal(shown(row, "cosell_referral"), made(0)->id);
+    settled();
+}
+
+/* And then both ways. */
+static void test_edit_of_the_record_reaches_the_referral(void **state)
+{
+    row_t *row = both_world(*state);
+
+    pass_seconds(92);
+    work();
+    edit_row(row, "{'description':'Edited by the seller'}");
+    work();
+    if (W->patches) {
+        assert_int_equal(W->patches, 1);
+        assert_string_equal(json_string_value(cs_json_pointer(made(0)->doc, "/details/notes")), "Edited by the seller");
+        assert_true(cs_lag_get(CS_LAG_TO_PC, CS_LAG_BUCKETS - 1) > 0);
+    }
+    settled();
+}
+
+/* ---- copies ---- */
+
+static void test_copy_of_a_record_loses_the_referrals_id(void **state)
+{
+    row_t *row = both_world(*state), *copy;
+
+    pass_seconds(92);
+    work();
+    copy = put_row("opportunity", record_id(2), cs_json_print(row->row, W->p));
+    notify_row("opportunity", copy->id, copy->modified);
+    work();
+    assert_null(shown(copy, "cosell_referral"));
+    assert_true(json_is_false(json_object_get(copy->row, "cosell_sync")));
+    assert_null(deal_of_row(copy->id));
+    assert_int_equal(counts_of(W->store, SITE, W->p).deals, 1);
+    assert_int_equal(journal_lines("copy"), 1);
+    assert_string_equal(shown(row, "cosell_referral"), made(0)->id);
+    settled();
+    /* Switched on again it is a deal of its own. */
+    edit_row(copy, "{'cosell_sync':true}");
+    work();
+    pass_seconds(92);
+    work();
+    assert_int_equal(W->posts, 2);
+    assert_string_equal(shown(copy, "cosell_referral"), made(1)->id);
+    settled();
+}
+
+static void test_record_that_takes_a_deleted_ones_place_is_for_a_person(void **state)
+{
+    row_t *row = both_world(*state), *other;
+    int i;
+
+    pass_seconds(92);
+    work();
+    other = put_row("opportunity", record_id(2), cs_json_print(row->row, W->p));
+    row = row_by_id("opportunity", record_id(1));
+    row->row = NULL;
+    for (i = 0; i < 2; i++) {
+        notify_row("opportunity", other->id, other->modified);
+        work();
+    }
+    assert_int_equal(journal_lines("relink"), 1);
+    assert_has(stored(1)->problem, other->id);
+    assert_string_equal(shown(other, "cosell_referral"), made(0)->id);
+    settled();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -427,6 +653,13 @@ int main(void)
         UNIT_TEST(test_lost_lease_posts_nothing),
         UNIT_TEST(test_notice_of_what_was_made_joins_the_deal),
         UNIT_TEST(test_notices_of_both_in_one_batch_make_nothing),
+        UNIT_TEST(test_record_waits_for_quiet_and_becomes_a_referral),
+        UNIT_TEST(test_silence_on_the_whole_way),
+        UNIT_TEST(test_nothing_was_made_and_it_is_made_again),
+        UNIT_TEST(test_refused_is_posted_again_when_it_has_changed),
+        UNIT_TEST(test_edit_of_the_record_reaches_the_referral),
+        UNIT_TEST(test_copy_of_a_record_loses_the_referrals_id),
+        UNIT_TEST(test_record_that_takes_a_deleted_ones_place_is_for_a_person),
     };
 
     return clock_setup() ? 2 : UNIT_RUN(tests);
