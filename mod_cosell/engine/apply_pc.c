@@ -283,7 +283,7 @@ static int play_round(patches_t *t)
     return t->turns->nelts;
 }
 
-apr_status_t cs_batch_apply_pc(cs_batch_t *b, cs_result_t *res)
+static void play(cs_batch_t *b)
 {
     apr_size_t room = (apr_size_t)b->items->nelts + 1;
     patches_t t = {b, apr_array_make(b->p, b->items->nelts + 1, sizeof(turn_t)),
@@ -293,5 +293,15 @@ apr_status_t cs_batch_apply_pc(cs_batch_t *b, cs_result_t *res)
 
     while (rounds++ < ROUNDS_MAX && play_round(&t)) {
     }
+}
+
+apr_status_t cs_batch_apply_pc(cs_batch_t *b, cs_result_t *res)
+{
+    play(b);
     return cs_batch_post(b, res);
+}
+
+void cs_batch_apply_pc_after(cs_batch_t *b)
+{
+    play(b);
 }

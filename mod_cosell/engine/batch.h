@@ -144,6 +144,8 @@ apr_status_t cs_batch_name_rows(cs_batch_t *b, cs_result_t *res);
  * (applied->refused), as towards the CRM. A POST is remembered in the deal (posted) before it
  * leaves and its answer at once, each in a transaction of its own. */
 apr_status_t cs_batch_apply_pc(cs_batch_t *b, cs_result_t *res);
+/* The changes that wait for a step in the CRM: a referral names a record once it is there. */
+void cs_batch_apply_pc_after(cs_batch_t *b);
 /* apply_post.c: the part of it that makes referrals. */
 apr_status_t cs_batch_post(cs_batch_t *b, cs_result_t *res);
 /* The deal's referral is this one, whoever made it: what was posted for it is answered. */

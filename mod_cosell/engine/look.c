@@ -512,6 +512,7 @@ static apr_status_t look_at_items(cs_batch_t *b, cs_result_t *res)
     }
     if (rv == APR_SUCCESS) {
         cs_batch_apply(b);
+        cs_batch_apply_pc_after(b);
         rv = cs_batch_settle(b, res);
     }
     return rv;
