@@ -3,7 +3,7 @@
  * Round by round, one step of each item; a round goes out together. What is refused for its data
  * is sent again without the lines that are to blame, all such of a round together, too. A lost
  * guard ends its item before anything is written to the CRM: what was planned there was planned
- * from what is no longer so. */
+ * from what is no longer so. What depends on a step in the CRM goes out after it. */
 #include <string.h>
 
 #include <apr_strings.h>
