@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""The whole deal, to watch: signed events of a Partner Center simulator become opportunities and leads in a Dynamics 365 simulator.
+"""Both directions, to watch: signed events of a Partner Center simulator become opportunities and leads in a Dynamics 365 simulator, an opportunity
+becomes a referral, and edits of both sides travel.
 
 Everything is private to this checkout and listens on 127.0.0.1 only. KEEP=1 leaves all of it running and prints the addresses.
 """
@@ -16,6 +17,7 @@ HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "..", "httpd"))
 
 from harness import BUILD, Event, World, wait_for
+from harness.both import AZURE, HELP, HOOK, add_solution, connect, hear, microsofts, opted_in, own_referrals, referral_of
 
 COLUMNS = ("name", "estimatedvalue", "estimatedclosedate", "description", "statecode", "statuscode", "actualvalue", "acme_cosellstatus")
 SOLUTIONS = ("Fabrikam Analytics", "Fabrikam Backup", "Fabrikam Governance")
@@ -77,6 +79,7 @@ class Demo:
         self.world = World("demo", module=module, detached=KEEP)
         self.referrals = []
         self.lead = None
+        self.shared = None  # the opportunity that becomes a referral
 
     def run(self):
         title(1, "Start")
@@ -93,11 +96,23 @@ class Demo:
         self.qualify()
         title(7, "One referral is won")
         self.win()
-        title(8, "An event with a wrong signature")
+        title(8, "A seller shares an opportunity: it becomes a referral")
+        self.share()
+        title(9, "An edit in the CRM travels to Partner Center")
+        self.edit_in_crm()
+        title(10, "An edit at Partner Center travels to the CRM")
+        self.edit_at_partner_center()
+        title(11, "Both sides edit different fields at once: both edits stand")
+        self.merge()
+        title(12, "Both sides edit the same field at once: held, until somebody types again")
+        self.settle()
+        title(13, "The seller asks Microsoft for help: the private referral becomes co-sell")
+        self.upgrade()
+        title(14, "An event with a wrong signature")
         self.refuse()
-        title(9, "The opportunities as the CRM has them")
+        title(15, "The opportunities as the CRM has them")
         self.read_back()
-        title(10, "The journal")
+        title(16, "The journal")
         self.journal()
         self.write_result()
         unexpected = self.world.server.log.unexpected()
@@ -107,16 +122,19 @@ class Demo:
         world = self.world
         # What this organisation has otherwise than the shipped profile: two columns for what the seller reads, one for Microsoft's answer.
         world.crm.columns("opportunity", acme_CosellStatus=("text", {"max": 100}), acme_CosellProblem=("memo", {"max": 2000}))
-        world.edit_mapping(lambda document: document["names"].update(
-            status="acme_cosellstatus", problem="acme_cosellproblem", microsoft_status="acme_microsoftstatus"))
-        world.start().ready()
+        world.edit_mapping(self.adapt)
+        hear(world).start().ready()
         say("   Partner Center (simulated)  %s" % world.partner.base)
         say("   Dynamics 365 (simulated)    %s" % world.crm.base)
         say("   httpd with mod_cosell       %s" % world.server.base)
-        world.partner.post("registration", {
-            "WebhookUrl": world.server.webhook, "SignatureTokenToMsSignatureHeader": True,
-            "WebhookEvents": ["referral-created", "referral-updated", "related-referral-created", "related-referral-updated"]})
-        say("   webhook registered          %s" % world.server.webhook)
+        connect(world)
+        say("   webhook of Partner Center   %s" % world.server.webhook)
+        say("   webhooks of Dynamics 365    %s%s" % (world.server.base, HOOK))
+
+    @staticmethod
+    def adapt(document):
+        document["names"].update(status="acme_cosellstatus", problem="acme_cosellproblem", microsoft_status="acme_microsoftstatus")
+        document["records"]["opportunity"]["from_crm"]["quiet"] = "2s"  # shipped: 90 s since the last edit, so that nothing half typed is shared
 
     def create(self):
         world = self.world
@@ -237,6 +255,132 @@ class Demo:
         expect(len(calls) == 1 and calls[0]["status"] == 204, "WinOpportunity was not called once with success")
         say("   => POST WinOpportunity; the opportunity is %s, actual value %s" % (STATES[record["statecode"]], record.get("actualvalue")))
 
+    # From the CRM
+
+    def record(self):
+        return self.world.crm.row("opportunities", self.shared["opportunityid"])
+
+    def referral(self):
+        return self.world.partner.referral(self.shared["referral"])
+
+    def at_partner_center(self, condition, what):
+        found = wait_for(lambda: (lambda r: r if condition(r) else None)(self.referral()), 30, what)
+        self.world.settled()
+        return found
+
+    def in_crm(self, condition, what):
+        found = wait_for(lambda: (lambda r: r if condition(r) else None)(self.record()), 30, what)
+        self.world.settled()
+        return found
+
+    def patches(self, since):
+        """What was sent for the referral, successful or not."""
+        return self.world.partner.requests("/referrals/%s$" % self.shared["referral"], "PATCH", since)
+
+    def share(self):
+        world = self.world
+        row = opted_in(world, name="Adatum identity rollout", company="Adatum Corporation", solution=False)
+        self.shared = row
+        say("   opportunity %s  %s: value %s, \"Sync with Partner Center\" is set" % (row["opportunityid"], row["name"], row["estimatedvalue"]))
+        told = self.in_crm(lambda r: r["acme_cosellproblem"], "what is missing")
+        say("   => %s: %s" % (told["acme_cosellstatus"], told["acme_cosellproblem"]))
+        expect(told["acme_cosellstatus"] == "Waiting" and "olution" in told["acme_cosellproblem"], "the missing solution is not named")
+        expect(not own_referrals(world, row["name"]), "a referral was made though the solution is missing")
+        add_solution(world, row["opportunityid"], AZURE)
+        say("   the seller adds the solution")
+        referral = wait_for(lambda: referral_of(world, row["opportunityid"]), 30, "the referral")
+        self.shared["referral"] = referral["id"]
+        record = self.in_crm(lambda r: r["msft_referralidentifier"] == referral["id"] and r["acme_cosellstatus"] == "In sync", "the referral's id in the record")
+        customer, details = referral["customerProfile"], referral["details"]
+        say("   => POST; referral %s  %s, %s/%s" % (referral["id"], referral["name"], referral["status"], referral["substatus"]))
+        for name, value in (("customer", "%s, %s, %s" % (customer["name"], customer["address"]["city"], customer["address"]["country"])),
+                            ("contact", ", ".join("%s %s" % (m["firstName"], m["lastName"]) for m in customer["team"])),
+                            ("value", "%s %s" % (details["dealValue"], details["currency"])),
+                            ("solutions", ", ".join(s["id"] for s in details["requirements"]["solutions"])),
+                            ("team", ", ".join(m["email"] for m in referral["team"])), ("our id there", referral["externalReferenceId"]),
+                            ("its id here", record["msft_referralidentifier"]), ("status", record["acme_cosellstatus"])):
+            say("      %-20s %s" % (name, value))
+        expect(len(own_referrals(world, row["name"])) == 1, "there is not exactly one referral")
+        expect(details["dealValue"] == 40000 and details["currency"] == "USD", "the value did not arrive")
+        expect(referral["externalReferenceId"] == row["opportunityid"], "the referral does not name the record")
+        expect(not microsofts(world, referral["engagementId"]), "Microsoft was told of a private deal")
+
+    def edit_in_crm(self):
+        since = self.world.partner.last_request()
+        self.world.crm.edit("opportunities", self.shared["opportunityid"], {"description": "Budget approved in March."})
+        say("   CRM: the description becomes \"Budget approved in March.\"")
+        after = self.at_partner_center(lambda r: r["details"]["notes"] == "Budget approved in March.", "the new notes at Partner Center")
+        sent = self.patches(since)
+        expect(len(sent) == 1, "%d PATCH requests reached Partner Center instead of one" % len(sent))
+        operations = json.loads(sent[0]["body"])
+        say("   => PATCH %s" % sent[0]["path"])
+        say("      " + json.dumps(operations, ensure_ascii=False))
+        say("      notes there          %s" % after["details"]["notes"])
+        expect([op["path"] for op in operations] == ["/details/notes"], "the PATCH carries more than the notes")
+
+    def edit_at_partner_center(self):
+        since = self.world.crm.last_request()
+        self.world.partner.edit(self.shared["referral"], {"details": {"closingDateTime": "2027-09-30T12:00:00Z"}}, silent=False)
+        say("   Partner Center: the closing date becomes 2027-09-30")
+        record = self.in_crm(lambda r: r["estimatedclosedate"] == "2027-09-30", "the new date in the CRM")
+        writes = self.world.crm.requests(r"/opportunities\(", "PATCH", since)
+        say("   => PATCH %s" % writes[0]["path"])
+        say("      " + writes[0]["body"])
+        expect(record["description"] == "Budget approved in March.", "the seller's description is gone")
+        expect(not set(json.loads(writes[0]["body"])) & {"description", "estimatedvalue", "name"}, "the PATCH carries columns that did not change")
+
+    def both_at_once(self, at_partner_center, in_crm):
+        """Two edits between two looks: Partner Center's answer to ours is held until the other edit is made, too."""
+        world = self.world
+        fault = world.partner.fault(method="GET", path="/referrals/%s$" % self.shared["referral"], fault="hold")
+        world.partner.edit(self.shared["referral"], {"details": at_partner_center}, silent=False)
+        wait_for(lambda: world.partner.held(), 30, "the look at Partner Center's edit to begin")
+        world.crm.edit("opportunities", self.shared["opportunityid"], in_crm)
+        world.partner.remove_faults(fault)
+
+    def merge(self):
+        self.both_at_once({"dealValue": 52000}, {"description": "Budget approved; start in May."})
+        say("   Partner Center: value 52000; CRM: description \"Budget approved; start in May.\"")
+        there = self.at_partner_center(lambda r: r["details"]["notes"] == "Budget approved; start in May." and r["details"]["dealValue"] == 52000,
+                                       "both edits at Partner Center")
+        here = self.in_crm(lambda r: r["estimatedvalue"] == 52000 and r["description"] == "Budget approved; start in May.", "both edits in the CRM")
+        say("   => Partner Center       %s, %s" % (there["details"]["dealValue"], there["details"]["notes"]))
+        say("      CRM                  %s, %s" % (here["estimatedvalue"], here["description"]))
+        expect(not here["acme_cosellproblem"], "a problem is told: %s" % here["acme_cosellproblem"])
+
+    def settle(self):
+        self.both_at_once({"dealValue": 50500}, {"estimatedvalue": 60500})
+        say("   Partner Center: value 50500; CRM: value 60500")
+        record = self.in_crm(lambda r: r["acme_cosellstatus"] == "Needs you", "the conflict")
+        say("   => %s: %s" % (record["acme_cosellstatus"], record["acme_cosellproblem"]))
+        expect("50500" in record["acme_cosellproblem"] and "60500" in record["acme_cosellproblem"], "the seller does not read both values")
+        expect(record["estimatedvalue"] == 60500 and self.referral()["details"]["dealValue"] == 50500, "one of the two was overwritten")
+        self.world.crm.edit("opportunities", self.shared["opportunityid"], {"estimatedvalue": 58000})
+        say("   the seller types the right one: 58000")
+        there = self.at_partner_center(lambda r: r["details"]["dealValue"] == 58000, "the decision at Partner Center")
+        record = self.in_crm(lambda r: r["acme_cosellstatus"] == "In sync", "the conflict to be over")
+        say("   => Partner Center %s, CRM %s, %s" % (there["details"]["dealValue"], record["estimatedvalue"], record["acme_cosellstatus"]))
+        expect(record["estimatedvalue"] == 58000 and not record["acme_cosellproblem"], "the conflict is not over: %s" % record["acme_cosellproblem"])
+
+    def upgrade(self):
+        world, engagement = self.world, self.referral()["engagementId"]
+        world.crm.edit("opportunities", self.shared["opportunityid"], {"msft_howcanmicrosofthelp": HELP})
+        say("   CRM: \"How can Microsoft help?\" becomes General Or Other")
+        card = wait_for(lambda: microsofts(world, engagement), 30, "Microsoft's referral")[0]
+        world.settled()
+        consent = self.referral()["consent"]["consentToShareReferralWithMicrosoftSellers"]
+        say("   => PATCH of the consent: %s" % consent)
+        say("   => POST; Microsoft's referral %s of engagement %s, %s" % (card["id"], engagement, card["inviteContext"]["assistanceRequestCode"]))
+        expect(consent is True, "the consent to share with Microsoft is not given")
+        expect(card["inviteContext"]["assistanceRequestCode"] == "GeneralOrOther", "Microsoft was asked for something else")
+        world.partner.edit(card["id"], {"status": "Active", "substatus": "Accepted"}, silent=False)
+        say("   Microsoft accepts")
+        record = self.in_crm(lambda r: r["acme_microsoftstatus"] == "Accepted", "Microsoft's answer in the CRM")
+        say("   => Microsoft says        %s" % record["acme_microsoftstatus"])
+        expect(len(microsofts(world, engagement)) == 1 and len(own_referrals(world, self.shared["name"])) == 1, "a referral was made twice")
+
+    # The end
+
     def refuse(self):
         world = self.world
         event = Event("referral-updated", self.referrals[2]["id"])
@@ -248,7 +392,7 @@ class Demo:
         say("   => answered %d, nothing stored" % answer.status)
 
     def read_back(self):
-        for referral in self.referrals + [self.lead]:
+        for referral in self.everything():
             record = self.world.record(referral)
             say("   %s" % record["opportunityid"])
             account = self.world.crm.row("accounts", record["_parentaccountid_value"])
@@ -257,18 +401,22 @@ class Demo:
 
     def journal(self):
         world = self.world
-        names = {world.deal(r)["id"]: r["name"] for r in self.referrals + [self.lead]}
+        names = {world.deal(r)["id"]: r["name"] for r in self.everything()}
         for entry in world.journal():
             when = time.strftime("%H:%M:%S", time.gmtime(entry["at"] / 1e6))
             what = "%s%s" % (entry["action"], " of " + entry["line"] if entry["line"] else "")
-            say("   %s  %-30s %-42s %-8s %s" % (when, names.get(entry["deal"], "-")[:30], what, entry["outcome"] or "",
-                                               (entry["why"] or "")[:60]))
-        for referral in self.referrals + [self.lead]:
+            way = {"to_crm": "->", "to_pc": "<-"}.get(entry["direction"], "  ")
+            say("   %s  %-30s %s %-42s %-8s %s" % (when, names.get(entry["deal"], "-")[:30], way, what, entry["outcome"] or "",
+                                                  (entry["why"] or "")[:60]))
+        for referral in self.everything():
             expect(world.journal(referral), "the journal says nothing about \"%s\"" % referral["name"])
+
+    def everything(self):
+        return self.referrals + [self.lead, self.referral()]
 
     def write_result(self):
         deals = []
-        for referral in self.referrals + [self.lead]:
+        for referral in self.everything():
             deal = self.world.deal(referral)
             deals.append({"referral": referral["id"], "record": deal["record_id"], "status": deal["status"] or deal["state"],
                           "journal": len(self.world.journal(referral))})
@@ -291,6 +439,8 @@ class Demo:
         say("   error log  %s" % world.server.log.path)
         say("   change a referral, and see its opportunity change:")
         say("      curl -X PATCH %s/referrals/%s -d '{\"details\":{\"dealValue\":99000}}'" % (world.partner.sandbox, self.referrals[0]["id"]))
+        say("   change an opportunity, and see its referral change:")
+        say("      curl -X PATCH %s/opportunities/%s -d '{\"description\":\"Typed by hand\"}'" % (world.crm.sandbox, self.shared["opportunityid"]))
         say("   end it:")
         say("      kill %s" % " ".join(str(pid) for pid in processes))
 

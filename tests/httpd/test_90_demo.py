@@ -16,9 +16,11 @@ def test_demo(tmp_path):
                           stderr=subprocess.STDOUT, universal_newlines=True, timeout=120)
     assert done.returncode == 0, done.stdout
     deals = json.loads(result.read_text())["deals"]
-    assert len(deals) == 4
+    assert len(deals) == 5
     for deal in deals:
         assert deal["referral"] in done.stdout and deal["record"] in done.stdout
         assert deal["status"] and deal["journal"] >= 1
     assert "QualifyLead" in done.stdout and "Free offers need the approval of the sales desk" in done.stdout
+    assert "Waiting for: Solution" in done.stdout and '"path": "/details/notes"' in done.stdout
+    assert "both edits stand" in done.stdout and "retype the right one" in done.stdout and "POST; Microsoft's referral" in done.stdout
     assert "answered 401" in done.stdout and "WinOpportunity" in done.stdout and "PATCH" in done.stdout
