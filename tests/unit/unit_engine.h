@@ -77,6 +77,10 @@ typedef struct world_t {
     apr_array_header_t *rows; /* row_t */
     cs_class_e pc_fails, crm_fails; /* every call; OK = none */
     const char *pc_problem;
+    void (*list_changed)(cs_pc_page_t *page, apr_pool_t *p);
+    void (*changes)(cs_crm_changes_t *changes, apr_pool_t *p);
+    const char *organization; /* what the CRM says it is */
+    int changed_lists, change_pages;
     void (*meanwhile)(void); /* happens once while a card is read */
     int crm_blind;       /* every row reads as deleted */
     const char *refuses; /* a column whose value is refused */
@@ -391,10 +395,13 @@ apr_status_t cs_pc_find(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_time_t sinc
 apr_status_t cs_pc_list_changed(cs_pc_t *pc, cs_pc_page_t *page, apr_interval_time_t deadline, apr_pool_t *p)
 {
     (void)pc, (void)deadline;
+    W->changed_lists++;
     page->calls = 1;
     page->cards = apr_array_make(p, 1, sizeof(cs_card_t *));
     page->next = NULL;
-    pc_fails(&page->result, p);
+    if (!pc_fails(&page->result, p) && W->list_changed) {
+        W->list_changed(page, p);
+    }
     return APR_SUCCESS;
 }
 
@@ -518,6 +525,7 @@ static apr_status_t fake_whoami(cs_crm_t *crm, cs_crm_whoami_t *who, apr_interva
     (void)crm, (void)deadline;
     W->whoamis++;
     memset(who, 0, sizeof(*who));
+    who->organization = W->organization;
     return crm_fails(res, p) ? res->rv : APR_SUCCESS;
 }
 
@@ -666,8 +674,22 @@ static apr_status_t fake_describe(cs_crm_t *crm, const apr_array_header_t *table
     return APR_SUCCESS;
 }
 
+/* One page of what changed in a table; by itself there is nothing. */
+static apr_status_t fake_changes(cs_crm_t *crm, cs_crm_changes_t *changes, apr_interval_time_t deadline, apr_pool_t *p)
+{
+    (void)crm, (void)deadline;
+    W->change_pages++;
+    changes->calls = 1;
+    changes->rows = apr_array_make(p, 4, sizeof(cs_crm_changed_t));
+    changes->next = "end";
+    if (!crm_fails(&changes->result, p) && W->changes) {
+        W->changes(changes, p);
+    }
+    return APR_SUCCESS;
+}
+
 static const cs_crm_impl_t fake_impl = {
-    .type = "dynamics365", .create = fake_create, .whoami = fake_whoami, .read = fake_read, .find = fake_find, .write = fake_write, .describe = fake_describe};
+    .type = "dynamics365", .create = fake_create, .whoami = fake_whoami, .read = fake_read, .find = fake_find, .write = fake_write, .describe = fake_describe, .changes = fake_changes};
 
 const cs_crm_impl_t *cs_crm_impl_of(const char *type)
 {
