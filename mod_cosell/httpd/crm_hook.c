@@ -22,6 +22,7 @@
 
 #include "../base/crypto.h"
 #include "../base/time.h"
+#include "../engine/lane.h"
 
 APLOG_USE_MODULE(cosell);
 
@@ -246,7 +247,7 @@ static pin_t *pin_of(const hook_t *hook)
 /* What the store has now; "" = nothing, or it could not be asked within its 250 ms. */
 static void ask_store(hook_t *hook, char *out, apr_size_t size)
 {
-    const char *name = apr_pstrcat(hook->r->pool, "organization:", hook->crm->cfg.name, NULL);
+    const char *name = apr_pstrcat(hook->r->pool, CS_FACT_ORGANIZATION, hook->crm->cfg.name, NULL);
     const char *text = NULL;
     cs_result_t res = { 0 };
     cs_store_t *store;
