@@ -13,6 +13,9 @@
 
 #define SHARE_PATH "/consent/consentToShareReferralWithMicrosoftSellers"
 
+#define ELSEWHERE                                                                                  \
+    "this deal is shared with another partner; Microsoft is asked in Partner Center"
+
 static const apr_interval_time_t searches[] = {apr_time_from_sec(5 * 60), apr_time_from_sec(15 * 60),
                                                apr_time_from_sec(60 * 60)};
 #define SEARCHES ((int)(sizeof(searches) / sizeof(searches[0])))
@@ -136,23 +139,34 @@ static void remember(cs_planning_t *pl, const cs_making_t *m, apr_time_t edited)
     json_object_set_new(pl->plan->posted, "digest", json_string(m->digest));
 }
 
-static void decide(cs_planning_t *pl, cs_making_t *m)
+/* The document as the record is now; 0 = there is none. */
+static int draw_up(cs_planning_t *pl, cs_making_t *m, apr_time_t *pedited)
 {
-    apr_time_t edited;
-    int searching = search_on(pl, m);
-
-    if (searching) {
-        /* The name it is looked for by. */
-        json_object_set_new(m->doc, "externalReferenceId", json_string(pl->record_id));
-        return;
-    }
     if (is_shut(pl, m)) {
-        return;
+        return 0;
     }
     pl->world.kind = m->word;
     cs_create_document(pl, m);
-    edited = edited_at(pl, m);
-    remember(pl, m, edited);
+    *pedited = edited_at(pl, m);
+    remember(pl, m, *pedited);
+    return 1;
+}
+
+static void decide(cs_planning_t *pl, cs_making_t *m)
+{
+    apr_time_t edited = 0;
+    cs_making_t search = *m;
+
+    if (search_on(pl, &search)) {
+        /* What was edited since it was sent is known when it is found. */
+        draw_up(pl, m, &edited);
+        m->what = search.what;
+        m->due = search.due;
+        return;
+    }
+    if (!draw_up(pl, m, &edited)) {
+        return;
+    }
     if (m->lacks->nelts) {
         m->what = CS_MAKING_WAITS;
     }
@@ -207,7 +221,10 @@ static void add_tell_step(cs_planning_t *pl)
 static void add_post_step(cs_planning_t *pl, const cs_making_t *m)
 {
     const char *call = m->what != CS_MAKING_FIND ? CS_CALL_OWN : CS_CALL_FIND;
-    cs_step_t *step = add_step(pl, CS_STEP_POST_PC, call, m->doc,
+    json_t *reference =
+        cs_json_own(json_pack("{s:s}", "externalReferenceId", pl->record_id), pl->p);
+    cs_step_t *step = add_step(pl, CS_STEP_POST_PC, call,
+                               m->what == CS_MAKING_FIND ? reference : m->doc,
                                m->what == CS_MAKING_FIND
                                    ? "sent and not answered: looked for at Partner Center"
                                    : apr_psprintf(pl->p, "the record becomes a referral (%s)",
@@ -328,6 +345,9 @@ void cs_plan_invited(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *v
         cs_view_take(view, CS_VERDICT_LATCHED, CS_REST_LATCHED,
                      "was said when Microsoft was invited, and is not said again");
     }
+    else if (!strcmp(pl->world.kind, "p2p")) {
+        cs_view_judge(view, CS_VERDICT_STAYS, ELSEWHERE);
+    }
     else if (!open) {
         cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY,
                      "was said when Microsoft was invited, and cannot change");
@@ -424,7 +444,7 @@ void cs_plan_connect(cs_planning_t *pl)
             return;
         }
         m->connected = 1;
-        m->why = "this deal is shared with another partner; Microsoft is asked in Partner Center";
+        m->why = ELSEWHERE;
         pl->making = m;
         return;
     }

@@ -1,0 +1,196 @@
+/* POST is not idempotent: what was sent and not answered, and what was refused. (deals 3) */
+#include "unit_create.h"
+
+#define AWAITED "Partner Center has not answered yet; it is looked for before it is sent again"
+
+static create_world_t *unanswered(apr_pool_t *p)
+{
+    create_world_t *w = create_world(p, NULL);
+
+    w->answer = ANSWER_NONE;
+    create_look(w);
+    assert_int_equal(w->posts, 1);
+    assert_int_equal(w->deal.state, CS_DEAL_NEW);
+    assert_string_equal(cs_json_str(cs_json_get(w->deal.posted, "own"), "state"), "sent");
+    return w;
+}
+
+static void test_looked_for_three_times(void **state)
+{
+    static const int minutes[] = { 5, 15, 60 };
+    create_world_t *w = unanswered(*state);
+    apr_time_t sent = w->now;
+    int i;
+
+    w->answer = ANSWER_NOT_FOUND;
+    for (i = 0; i < 3; i++) {
+        w->now = sent + SEC(60 * minutes[i]) - 1;
+        create_look(w);
+        assert_null(deal_find_step(w->plan, CS_STEP_POST_PC));
+        assert_int_equal(w->plan->look_at, sent + SEC(60 * minutes[i]));
+        assert_told(w, "Sending", AWAITED);
+        w->now++;
+        create_plan(w);
+        create_post_step(w, "find");
+        assert_json(w, deal_find_step(w->plan, CS_STEP_POST_PC)->columns, "{\"externalReferenceId\":\"" CREATE_RECORD "\"}");
+        create_look(w);
+        assert_int_equal(w->posts, 1);
+    }
+    /* Told once, and then sent again. */
+    assert_int_equal(w->writes, 1);
+    w->answer = ANSWER_MADE;
+    create_look(w);
+    assert_int_equal(w->posts, 2);
+    assert_int_equal(w->deal.state, CS_DEAL_LINKED);
+}
+
+static void test_found(void **state)
+{
+    create_world_t *w = unanswered(*state);
+    int journal;
+
+    create_plan(w);
+    w->now += SEC(300);
+    w->own = create_made(w, deal_json(w->p, "{\"name\":\"Fabrikam migration\",\"details\":{\"notes\":\"Lift and shift\",\"dealValue\":50000,\"currency\":\"USD\","
+                                            "\"closingDateTime\":\"2026-06-30T12:00:00Z\"}}"),
+                         0);
+    w->answer = ANSWER_FOUND;
+    journal = w->journal->nelts;
+    create_look(w);
+    assert_int_equal(w->posts, 1);
+    assert_int_equal(w->deal.state, CS_DEAL_LINKED);
+    assert_int_equal(w->journal->nelts, journal + 1);
+    assert_string_equal(APR_ARRAY_IDX(w->journal, journal, cs_journal_t *)->action, "create");
+    assert_has(APR_ARRAY_IDX(w->journal, journal, cs_journal_t *)->why, "an earlier attempt");
+    create_look(w);
+    assert_verdict(w, "notes", CS_VERDICT_EQUAL);
+}
+
+/* What was edited between the sending and the finding is an edit like any other. */
+static void test_edited_before_it_was_found(void **state)
+{
+    create_world_t *w = create_world(*state, NULL);
+
+    w->answer = ANSWER_NONE;
+    create_look(w);
+    w->own = create_made(w, deal_find_step(w->plan, CS_STEP_POST_PC)->columns, 0);
+    w->now += SEC(60);
+    create_edit(w, "description", "\"later\"");
+    create_look(w);
+    w->now += SEC(300);
+    w->answer = ANSWER_FOUND;
+    create_look(w);
+    assert_int_equal(w->deal.state, CS_DEAL_LINKED);
+    create_plan(w);
+    assert_verdict(w, "notes", CS_VERDICT_TO_PC);
+    assert_verdict(w, "value", CS_VERDICT_EQUAL);
+}
+
+static void test_switched_off_while_unanswered(void **state)
+{
+    create_world_t *w = unanswered(*state);
+
+    create_edit(w, "msft_syncwithpartnercenter", "false");
+    w->now += SEC(300);
+    create_plan(w);
+    create_post_step(w, "find"); /* it may be there */
+}
+
+static void test_deleted_while_unanswered(void **state)
+{
+    create_world_t *w = unanswered(*state);
+
+    w->row = NULL;
+    create_look(w);
+    assert_int_equal(w->deal.state, CS_DEAL_GONE);
+}
+
+static create_world_t *refused(apr_pool_t *p)
+{
+    create_world_t *w = create_world(p, NULL);
+
+    w->answer = ANSWER_REFUSED;
+    w->refusal = "the customer's address is unknown";
+    create_look(w);
+    assert_int_equal(w->posts, 1);
+    assert_string_equal(cs_json_str(cs_json_get(w->deal.posted, "own"), "state"), "refused");
+    assert_string_equal(APR_ARRAY_IDX(w->journal, w->journal->nelts - 1, cs_journal_t *)->outcome, "refused");
+    create_look(w);
+    assert_told(w, "Needs you", "Partner Center refused it: the customer's address is unknown");
+    assert_int_equal(w->posts, 1);
+    return w;
+}
+
+static void test_refused_until_it_is_something_else(void **state)
+{
+    create_world_t *w = refused(*state);
+    int i;
+
+    for (i = 0; i < 3; i++) {
+        w->now += SEC(3600);
+        create_look(w);
+    }
+    assert_int_equal(w->posts, 1);
+    assert_int_equal(w->writes, 1);
+    /* An edit that changes nothing of it does not help; */
+    create_edit(w, "statuscode", "2");
+    w->now += SEC(3600);
+    create_look(w);
+    assert_int_equal(w->posts, 1);
+    /* one that does is waited for like any other. */
+    create_edit(w, "description", "\"better\"");
+    create_look(w);
+    assert_int_equal(w->posts, 1);
+    assert_told(w, "Sending", apr_pstrcat(w->p, "Sends at ", cs_time_format_minute(w->now + CREATE_QUIET, w->p) + 11, NULL));
+    w->now += CREATE_QUIET;
+    w->answer = ANSWER_MADE;
+    create_look(w);
+    assert_int_equal(w->posts, 2);
+    assert_int_equal(w->deal.state, CS_DEAL_LINKED);
+}
+
+static void test_a_notice_wakes_what_was_refused(void **state)
+{
+    create_world_t *w = refused(*state);
+
+    w->notified = 1;
+    create_look(w);
+    assert_int_equal(w->posts, 2);
+}
+
+static void test_a_new_mapping_wakes_what_was_refused(void **state)
+{
+    static const char *const changes[] = { "/revision", "\"other\"", NULL };
+    create_world_t *w = refused(*state);
+
+    w->mapping = create_mapping(w->p, changes);
+    w->kind = cs_mapping_kind(w->mapping, "opportunity");
+    create_look(w);
+    assert_int_equal(w->posts, 2);
+}
+
+static void test_still_not_ready_after_a_refusal(void **state)
+{
+    create_world_t *w = refused(*state);
+
+    create_edit(w, "estimatedclosedate", "null");
+    create_look(w);
+    assert_told(w, "Waiting", "Waiting for: Est. Close Date");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT_TEST(test_looked_for_three_times),
+        UNIT_TEST(test_found),
+        UNIT_TEST(test_edited_before_it_was_found),
+        UNIT_TEST(test_switched_off_while_unanswered),
+        UNIT_TEST(test_deleted_while_unanswered),
+        UNIT_TEST(test_refused_until_it_is_something_else),
+        UNIT_TEST(test_a_notice_wakes_what_was_refused),
+        UNIT_TEST(test_a_new_mapping_wakes_what_was_refused),
+        UNIT_TEST(test_still_not_ready_after_a_refusal),
+    };
+
+    return UNIT_RUN(tests);
+}
