@@ -413,6 +413,10 @@ static void plan_item(cs_batch_t *b, cs_item_t *item)
     cs_result_t result = {0};
 
     fill_look(b, item);
+    if (item->copy_of && !item->record) {
+        cs_item_finish(item); /* deleted meanwhile */
+        return;
+    }
     if (make_plan(b, item, &result) != APR_SUCCESS) {
         item->plan = NULL;
         cs_item_fail(item, item->look.crm, &result);

@@ -431,6 +431,9 @@ static apr_status_t identify_all(cs_batch_t *b, cs_item_t **merged_into, cs_resu
         }
         if (is_of_record(item)) {
             item->crm = cs_lane_crm_index(b->lane, item->deal->crm);
+            if (rests(item->deal)) {
+                cs_item_finish(item);
+            }
             continue;
         }
         if (!item->own) {

@@ -335,6 +335,17 @@ static apr_status_t meet_record(const names_t *t, naming_t *naming)
     return APR_SUCCESS;
 }
 
+/* What a deal's record turns into (a lead that is qualified) takes the referral's id along: the deal's
+ * own look finds it. */
+static int may_have_become(const names_t *t, const naming_t *naming, const cs_deal_t *deal)
+{
+    const cs_mapping_kind_t *was = deal->kind ? cs_mapping_kind(t->mapping, deal->kind) : NULL;
+    const char *via;
+    const cs_mapping_kind_t *is = was ? cs_mapping_becomes(was, &via) : NULL;
+
+    return is && !strcmp(cs_mapping_kind_table(is), naming->watched->table);
+}
+
 /* It names a referral. */
 static apr_status_t follow_link(const names_t *t, naming_t *naming, cs_result_t *res)
 {
@@ -350,7 +361,8 @@ static apr_status_t follow_link(const names_t *t, naming_t *naming, cs_result_t 
         pass_on(t, naming, apr_pstrcat(t->b->p, "pc:", referral, NULL));
         cs_item_finish(naming->item);
     }
-    else if (!deal->record_id || !strcmp(deal->record_id, naming->record->id)) {
+    else if (!deal->record_id || !strcmp(deal->record_id, naming->record->id) ||
+             may_have_become(t, naming, deal)) {
         pass_on(t, naming, deal_name(t, deal->id));
         cs_item_finish(naming->item);
     }
