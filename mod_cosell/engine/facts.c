@@ -13,7 +13,7 @@
 #define RELAPSE apr_time_from_sec(3600)
 #define PIN_AGAIN apr_time_from_sec(60)
 #define PIN_PATIENCE apr_time_from_sec(30)
-#define PROBLEM_PIN "crm:organization"
+#define PROBLEM_PIN "config:organization"
 
 static int is_brake(const char *upstream)
 {
@@ -334,7 +334,7 @@ void cs_lane_pin(cs_lane_t *lane, int crm, apr_array_header_t *changes, apr_pool
     }
     /* Whatever else is wrong the work itself will meet. */
     pin->next = cs_time_boot() + PIN_AGAIN;
-    if (res.problem && !strcmp(res.problem, PROBLEM_PIN)) {
+    if (res.cls == CS_CLASS_SUSPEND && res.problem && !strcmp(res.problem, PROBLEM_PIN)) {
         cs_lane_suspend(lane, name, &res, changes, p);
     }
 }
