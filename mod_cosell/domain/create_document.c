@@ -13,11 +13,9 @@
 
 #define SOLUTIONS "/details/requirements/solutions"
 #define TEAM "/team"
-#define CUSTOMERS "/customerProfile/team"
 #define INTENT "CustomerMarketplaceIntent"
 #define INTENT_OPEN "HaveNotDecided"
 #define CODE "/inviteContext/assistanceRequestCode"
-#define SHARE "consentToShareReferralWithMicrosoftSellers"
 
 static int is_cosell(const cs_planning_t *pl)
 {
@@ -85,7 +83,7 @@ static void put(json_t *doc, const cs_pc_path_t *path, json_t *value)
 
 /* ---- what is missing ---- */
 
-static cs_lack_t *add_lack(cs_planning_t *pl, cs_making_t *m, const char *line, const char *why)
+cs_lack_t *cs_create_lack(cs_planning_t *pl, cs_making_t *m, const char *line, const char *why)
 {
     cs_lack_t *lack = apr_pcalloc(pl->p, sizeof(*lack));
 
@@ -110,7 +108,7 @@ static int is_lacking(const cs_making_t *m, const char *line)
 static void lack_column(cs_planning_t *pl, cs_making_t *m, const cs_line_t *line,
                         const cs_column_t *column, cs_line_view_t *view, const char *why)
 {
-    add_lack(pl, m, line->name, why)->column = column && column->text ? column : NULL;
+    cs_create_lack(pl, m, line->name, why)->column = column && column->text ? column : NULL;
     cs_view_judge(view, CS_VERDICT_HELD, why ? why : "required, and the record has none yet");
 }
 
@@ -149,7 +147,8 @@ static void put_line(cs_planning_t *pl, cs_making_t *m, json_t *doc, const cs_li
                      cs_line_view_t *view)
 {
     const cs_pc_path_t *paths[] = {line->pc, line->pc_currency};
-    json_t *ops = cs_json_own(json_array(), pl->ptemp), *none = cs_json_own(json_object(), pl->ptemp);
+    json_t *ops = cs_json_own(json_array(), pl->ptemp),
+           *none = cs_json_own(json_object(), pl->ptemp);
     size_t i;
 
     cs_line_operations(ops, line, &pl->table, view->crm, none, pl->p);
@@ -257,11 +256,11 @@ static void add_lines(cs_planning_t *pl, cs_making_t *m, json_t *doc, cs_root_e 
 
 /* ---- lists ---- */
 
-static const char *const person[] = {"firstName", "lastName", "phoneNumber", "email", NULL};
+const char *const cs_create_person[] = {"firstName", "lastName", "phoneNumber", "email", NULL};
 
 static int is_people(const cs_planning_t *pl, const char *bare)
 {
-    return !strcmp(bare, TEAM) || (!strcmp(bare, CUSTOMERS) && is_cosell(pl));
+    return !strcmp(bare, TEAM) || (!strcmp(bare, CS_CREATE_CUSTOMERS) && is_cosell(pl));
 }
 
 static int says(const json_t *item, const json_t *set, const char *member)
@@ -270,7 +269,8 @@ static int says(const json_t *item, const json_t *set, const char *member)
 }
 
 /* The first member that an item must have and has not; NULL = it is complete. */
-static const char *lacks_member(const cs_planning_t *pl, const cs_list_t *list, const json_t *item)
+const char *cs_create_lacks_member(const cs_planning_t *pl, const cs_list_t *list,
+                                   const json_t *item)
 {
     int i;
 
@@ -281,9 +281,9 @@ static const char *lacks_member(const cs_planning_t *pl, const cs_list_t *list, 
             return member;
         }
     }
-    for (i = 0; is_people(pl, list->pc->bare) && person[i]; i++) {
-        if (!says(item, list->set, person[i])) {
-            return person[i];
+    for (i = 0; is_people(pl, list->pc->bare) && cs_create_person[i]; i++) {
+        if (!says(item, list->set, cs_create_person[i])) {
+            return cs_create_person[i];
         }
     }
     return NULL;
@@ -329,7 +329,7 @@ static void add_item(cs_planning_t *pl, cs_making_t *m, const cs_list_t *list, j
                      const cs_list_item_t *item, cs_lack_t *first)
 {
     cs_line_view_t *view = item->view;
-    const char *member = lacks_member(pl, list, view->crm);
+    const char *member = cs_create_lacks_member(pl, list, view->crm);
 
     if (stands_in(pl, list, item)) {
         cs_view_judge(view, CS_VERDICT_STAYS, "owns records of which nobody else is a user");
@@ -372,7 +372,7 @@ static void add_list(cs_planning_t *pl, cs_making_t *m, const cs_list_t *list)
 
     if (shut) {
         if (unknown) {
-            add_lack(pl, m, list->name, shut)->list = list;
+            cs_create_lack(pl, m, list->name, shut)->list = list;
         }
         return;
     }
@@ -389,7 +389,7 @@ static void add_list(cs_planning_t *pl, cs_making_t *m, const cs_list_t *list)
         first.why = l->crm_unread ? l->crm_unread : l->owner_unread;
     }
     if (first.why || (int)json_array_size(array) < least_of(pl, list)) {
-        *add_lack(pl, m, list->name, NULL) = first;
+        *cs_create_lack(pl, m, list->name, NULL) = first;
     }
     if (json_array_size(array)) {
         put(m->doc, list->pc, json_incref(array));
@@ -429,7 +429,7 @@ static void add_starts(cs_planning_t *pl, json_t *doc, int invite)
     }
 }
 
-static json_t *object_at(json_t *doc, const char *name)
+json_t *cs_create_object(json_t *doc, const char *name)
 {
     json_t *object = json_object_get(doc, name);
 
@@ -451,8 +451,9 @@ static void set_default(json_t *object, const char *name, json_t *value)
 /* Asked for with every new referral; nobody has decided yet unless the record says so. */
 static void add_intent(json_t *doc)
 {
-    json_t *at = object_at(object_at(object_at(doc, "details"), "requirements"),
-                           "additionalRequirements");
+    json_t *at =
+        cs_create_object(cs_create_object(cs_create_object(doc, "details"), "requirements"),
+                         "additionalRequirements");
     json_t *attributes = json_object_get(at, "attributes"), *item;
     size_t i;
 
@@ -472,12 +473,11 @@ static void add_intent(json_t *doc)
 
 static void add_kind(cs_planning_t *pl, json_t *doc)
 {
-    const char *solution =
-        cs_json_str(json_array_get(cs_json_pointer(doc, SOLUTIONS), 0), "id");
+    const char *solution = cs_json_str(json_array_get(cs_json_pointer(doc, SOLUTIONS), 0), "id");
 
     json_object_set_new(doc, "type", json_string(is_cosell(pl) ? "Shared" : "Independent"));
     set_default(doc, "qualification", json_string("SalesQualified"));
-    json_object_set_new(object_at(doc, "consent"), SHARE,
+    json_object_set_new(cs_create_object(doc, "consent"), CS_CREATE_SHARE,
                         json_boolean(strcmp(pl->world.kind, "private") != 0));
     if (is_cosell(pl) && solution) {
         set_default(doc, "target",
@@ -517,7 +517,7 @@ static void lack_place(cs_planning_t *pl, cs_making_t *m, const char *bare, cs_r
     const char *name = line ? line->name : bare;
 
     if (!is_lacking(m, name)) {
-        add_lack(pl, m, name, line ? NULL : "the mapping has no line for it")->column =
+        cs_create_lack(pl, m, name, line ? NULL : "the mapping has no line for it")->column =
             column && column->text ? column : NULL;
     }
 }
@@ -536,7 +536,7 @@ static void check_rules(cs_planning_t *pl, cs_making_t *m)
                                         NULL};
     static const char *const consents[] = {"/consent/consentToToShareInfoWithOthers",
                                            "/consent/consentToContact", NULL};
-    static const char *const arrays[] = {SOLUTIONS, TEAM, CUSTOMERS, NULL};
+    static const char *const arrays[] = {SOLUTIONS, TEAM, CS_CREATE_CUSTOMERS, NULL};
     int i;
 
     for (i = 0; texts[i]; i++) {
@@ -550,7 +550,7 @@ static void check_rules(cs_planning_t *pl, cs_making_t *m)
         }
     }
     for (i = 0; arrays[i]; i++) {
-        int needed = strcmp(arrays[i], CUSTOMERS) || is_cosell(pl), j, mapped = 0;
+        int needed = strcmp(arrays[i], CS_CREATE_CUSTOMERS) || is_cosell(pl), j, mapped = 0;
 
         for (j = 0; j < pl->kind->lists->nelts; j++) {
             const cs_list_t *list = APR_ARRAY_IDX(pl->kind->lists, j, cs_list_t *);
@@ -566,19 +566,19 @@ static void check_rules(cs_planning_t *pl, cs_making_t *m)
 
 /* ---- what is said to Microsoft ---- */
 
-static void add_invite(cs_planning_t *pl, cs_making_t *m, json_t *doc, int views)
+void cs_create_invite(cs_planning_t *pl, cs_making_t *m, json_t *doc)
 {
     const char *code;
 
     add_starts(pl, doc, 1);
-    add_lines(pl, m, doc, CS_ROOT_INVITE, views);
+    add_lines(pl, m, doc, CS_ROOT_INVITE, 0);
     code = json_string_value(cs_json_pointer(doc, CODE));
     if (!code || !*code || !strcmp(code, "Unknown")) {
         lack_place(pl, m, CODE, CS_ROOT_INVITE);
     }
 }
 
-static void finish(cs_planning_t *pl, cs_making_t *m)
+void cs_create_finish(cs_planning_t *pl, cs_making_t *m)
 {
     const char *text = cs_json_print(m->doc, pl->ptemp);
 
@@ -601,209 +601,8 @@ void cs_create_document(cs_planning_t *pl, cs_making_t *m)
         /* Said once Microsoft is invited; but what it needs must be there. */
         carried = m->lines;
         m->lines = apr_array_make(pl->ptemp, 2, sizeof(const char *));
-        add_invite(pl, m, cs_json_own(json_object(), pl->ptemp), 0);
+        cs_create_invite(pl, m, cs_json_own(json_object(), pl->ptemp));
         m->lines = carried;
     }
-    finish(pl, m);
-}
-
-/* ---- Microsoft's card ---- */
-
-static void copy_member(json_t *to, const json_t *from, const char *name)
-{
-    const json_t *value = cs_json_get(from, name);
-
-    if (value && !json_is_null(value)) {
-        json_object_set_new(to, name, json_deep_copy(value));
-    }
-}
-
-static json_t *copy_members(const json_t *from, const char *const *names)
-{
-    json_t *to = json_object();
-
-    for (; *names; names++) {
-        copy_member(to, from, *names);
-    }
-    return to;
-}
-
-/* Without what Partner Center itself found out about them. */
-static void strip_people(json_t *people)
-{
-    json_t *one;
-    size_t i;
-
-    json_array_foreach(people, i, one) {
-        json_object_del(one, "emailValidationStatus");
-        json_object_del(one, "phoneValidationStatus");
-    }
-}
-
-/* The own card as it is when everything planned has arrived there. */
-static json_t *own_to_be(cs_planning_t *pl)
-{
-    json_t *doc = cs_json_own(json_deep_copy(pl->look->own->doc), pl->ptemp);
-    json_t *ops = cs_json_own(json_array(), pl->ptemp), *op;
-    apr_array_header_t *names = apr_array_make(pl->ptemp, 4, sizeof(const char *));
-    size_t n;
-    int i;
-
-    for (i = 0; i < pl->kind->lines->nelts; i++) {
-        const cs_line_view_t *view = APR_ARRAY_IDX(pl->plan->lines, i, cs_line_view_t *);
-
-        if (view->to_pc) {
-            cs_line_operations(ops, APR_ARRAY_IDX(pl->kind->lines, i, cs_line_t *), &pl->table,
-                               view->value, pl->doc, pl->p);
-        }
-    }
-    cs_list_operations(pl, ops, names, NULL);
-    json_array_foreach(ops, n, op) {
-        cs_json_pointer_set(doc, cs_json_str(op, "path"),
-                            json_incref(cs_json_get(op, "value")));
-    }
-    return doc;
-}
-
-static int is_complete(const json_t *one)
-{
-    int i;
-
-    for (i = 0; person[i]; i++) {
-        if (!says(one, NULL, person[i])) {
-            return 0;
-        }
-    }
-    return 1;
-}
-
-/* Microsoft calls somebody. */
-static void check_customer(cs_planning_t *pl, cs_making_t *m)
-{
-    const json_t *people = cs_json_pointer(m->doc, CUSTOMERS);
-    cs_lack_t *lack;
-    size_t i;
-    int j;
-
-    for (i = 0; i < json_array_size(people); i++) {
-        if (is_complete(json_array_get(people, i))) {
-            return;
-        }
-    }
-    lack = add_lack(pl, m, CUSTOMERS, NULL);
-    for (j = 0; j < pl->lists->nelts; j++) {
-        const cs_listing_t *l = APR_ARRAY_IDX(pl->lists, j, cs_listing_t *);
-        int k;
-
-        if (strcmp(l->list->pc->bare, CUSTOMERS) || !l->list->to_pc) {
-            continue;
-        }
-        lack->line = l->list->name;
-        lack->list = l->list;
-        for (k = 0; k < l->items->nelts && !lack->item; k++) {
-            const cs_line_view_t *view = APR_ARRAY_IDX(l->items, k, cs_list_item_t *)->view;
-
-            if (json_is_object(view->crm)) {
-                lack->item = view;
-                lack->member = lacks_member(pl, l->list, view->crm);
-            }
-        }
-    }
-}
-
-void cs_create_connected(cs_planning_t *pl, cs_making_t *m)
-{
-    static const char *const top[] = {"name", "qualification", "team", NULL};
-    static const char *const customer[] = {"name", "size", "address", "team", "ids", NULL};
-    static const char *const details[] = {"notes",           "dealValue",    "currency",
-                                          "closingDateTime", "requirements", NULL};
-    json_t *own = own_to_be(pl);
-
-    m->lines = apr_array_make(pl->p, 4, sizeof(const char *));
-    m->lacks = apr_array_make(pl->p, 2, sizeof(cs_lack_t *));
-    m->doc = cs_json_own(copy_members(own, top), pl->p);
-    json_object_set_new(m->doc, "customerProfile",
-                        copy_members(cs_json_get(own, "customerProfile"), customer));
-    json_object_set_new(m->doc, "details", copy_members(cs_json_get(own, "details"), details));
-    strip_people(cs_json_get(m->doc, "team"));
-    strip_people(cs_json_get(cs_json_get(m->doc, "customerProfile"), "team"));
-    copy_member(m->doc, own, "consent");
-    json_object_set_new(object_at(m->doc, "consent"), SHARE, json_true());
-    json_object_set_new(m->doc, "type", json_string("Shared"));
-    json_object_set_new(m->doc, "engagementId", json_string(pl->look->own->engagement_id));
-    json_object_set_new(m->doc, "target",
-                        json_pack("[{s:s,s:s}]", "type", "BusinessProfileLocation", "id", "msft"));
-    add_invite(pl, m, m->doc, 0);
-    check_customer(pl, m);
-    finish(pl, m);
-}
-
-/* ---- in words ---- */
-
-static const char *capital(const char *text, apr_pool_t *p)
-{
-    char *out = apr_pstrdup(p, text);
-
-    if (*out >= 'a' && *out <= 'z') {
-        *out = (char)(*out - 'a' + 'A');
-    }
-    return out;
-}
-
-/* What the forms call the member of a person or of a solution. */
-static const char *member_words(const cs_planning_t *pl, const cs_list_t *list, const char *member)
-{
-    const apr_array_header_t *const kept[] = {list->item, list->fields};
-    const char *const tables[] = {list->find ? list->find->table : NULL, list->table};
-    int i;
-
-    for (i = 0; i < 2; i++) {
-        const cs_column_t *column = cs_member_column(kept[i], member);
-
-        if (column && tables[i]) {
-            const char *label = cs_column_label(pl->look->metadata, tables[i], column->name);
-
-            return strcmp(label, column->name) ? label : member;
-        }
-    }
-    return member;
-}
-
-static const char *list_words(const cs_planning_t *pl, const cs_lack_t *lack)
-{
-    const cs_list_t *list = lack->list;
-    const char *words = capital(cs_list_one(list, pl->p), pl->p);
-
-    if (list->shape == CS_LIST_COLUMN && pl->look->metadata) {
-        words = cs_column_words(pl, list->column);
-    }
-    else if (lack->item) {
-        words = capital(cs_list_words(list, lack->item, pl->p), pl->p);
-    }
-    return lack->member ? apr_pstrcat(pl->p, words, " \xe2\x80\xba ",
-                                      member_words(pl, list, lack->member), NULL)
-                        : words;
-}
-
-static const char *lack_words(const cs_planning_t *pl, const cs_lack_t *lack)
-{
-    const char *words = lack->list ? list_words(pl, lack)
-                        : lack->column && pl->look->metadata
-                            ? cs_column_words(pl, lack->column)
-                            : lack->line;
-
-    return lack->why && *lack->why ? apr_psprintf(pl->p, "%s (%s)", words, lack->why) : words;
-}
-
-const char *cs_create_words(const cs_planning_t *pl, const cs_making_t *m)
-{
-    const char *out = NULL;
-    int i;
-
-    for (i = 0; i < m->lacks->nelts; i++) {
-        const char *words = lack_words(pl, APR_ARRAY_IDX(m->lacks, i, cs_lack_t *));
-
-        out = out ? apr_pstrcat(pl->p, out, ", ", words, NULL) : words;
-    }
-    return apr_pstrcat(pl->p, "Waiting for: ", out, NULL);
+    cs_create_finish(pl, m);
 }

@@ -15,7 +15,8 @@
 
 static json_t *posted_of(cs_settling_t *s)
 {
-    json_t *copy = json_is_object(s->deal->posted) ? json_deep_copy(s->deal->posted) : json_object();
+    json_t *copy =
+        json_is_object(s->deal->posted) ? json_deep_copy(s->deal->posted) : json_object();
 
     s->deal->posted = cs_json_own(copy, s->p);
     return copy;
@@ -167,7 +168,8 @@ static int carries(const cs_settling_t *s, const char *line)
     int i;
 
     for (i = 0; i < s->plan->steps->nelts; i++) {
-        if (cs_settle_step(s, i)->kind == CS_STEP_POST_PC && cs_settle_writes(cs_settle_step(s, i), line)) {
+        if (cs_settle_step(s, i)->kind == CS_STEP_POST_PC &&
+            cs_settle_writes(cs_settle_step(s, i), line)) {
             return 1;
         }
     }

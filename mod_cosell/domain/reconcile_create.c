@@ -13,11 +13,10 @@
 
 #define SHARE_PATH "/consent/consentToShareReferralWithMicrosoftSellers"
 
-#define ELSEWHERE                                                                                  \
-    "this deal is shared with another partner; Microsoft is asked in Partner Center"
+#define ELSEWHERE "this deal is shared with another partner; Microsoft is asked in Partner Center"
 
-static const apr_interval_time_t searches[] = {apr_time_from_sec(5 * 60), apr_time_from_sec(15 * 60),
-                                               apr_time_from_sec(60 * 60)};
+static const apr_interval_time_t searches[] = {
+    apr_time_from_sec(5 * 60), apr_time_from_sec(15 * 60), apr_time_from_sec(60 * 60)};
 #define SEARCHES ((int)(sizeof(searches) / sizeof(searches[0])))
 
 /* ---- what was posted ---- */
@@ -176,8 +175,8 @@ static void decide(cs_planning_t *pl, cs_making_t *m)
     }
 }
 
-static cs_step_t *add_step(cs_planning_t *pl, cs_step_kind_e kind, const char *call, json_t *columns,
-                           const char *why)
+static cs_step_t *add_step(cs_planning_t *pl, cs_step_kind_e kind, const char *call,
+                           json_t *columns, const char *why)
 {
     cs_step_t *step = apr_pcalloc(pl->p, sizeof(*step));
 
@@ -223,12 +222,11 @@ static void add_post_step(cs_planning_t *pl, const cs_making_t *m)
     const char *call = m->what != CS_MAKING_FIND ? CS_CALL_OWN : CS_CALL_FIND;
     json_t *reference =
         cs_json_own(json_pack("{s:s}", "externalReferenceId", pl->record_id), pl->p);
-    cs_step_t *step = add_step(pl, CS_STEP_POST_PC, call,
-                               m->what == CS_MAKING_FIND ? reference : m->doc,
-                               m->what == CS_MAKING_FIND
-                                   ? "sent and not answered: looked for at Partner Center"
-                                   : apr_psprintf(pl->p, "the record becomes a referral (%s)",
-                                                  m->word));
+    cs_step_t *step =
+        add_step(pl, CS_STEP_POST_PC, call, m->what == CS_MAKING_FIND ? reference : m->doc,
+                 m->what == CS_MAKING_FIND
+                     ? "sent and not answered: looked for at Partner Center"
+                     : apr_psprintf(pl->p, "the record becomes a referral (%s)", m->word));
 
     step->id = pl->record_id;
     if (m->lines) {
@@ -281,7 +279,7 @@ static void gone(cs_planning_t *pl)
     keep_told(pl);
     plan->posted = NULL;
     plan->state_after = known ? CS_DEAL_GONE : look->deal->state;
-    plan->what = !known                               ? CS_PLAN_HOLD
+    plan->what = !known                              ? CS_PLAN_HOLD
                  : look->deal->state == CS_DEAL_GONE ? CS_PLAN_NOTHING
                                                      : CS_PLAN_GONE;
     plan->why = known ? "the record was deleted in the CRM before it became a referral"
@@ -336,7 +334,8 @@ static int is_invite(const cs_line_t *line)
 
 void cs_plan_invited(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view)
 {
-    int open = !pl->look->microsoft && rank(pl->world.kind) >= 0 && strcmp(pl->world.kind, "co-sell");
+    int open =
+        !pl->look->microsoft && rank(pl->world.kind) >= 0 && strcmp(pl->world.kind, "co-sell");
 
     if (!is_invite(line) || !view->to_pc) {
         return;
@@ -409,8 +408,8 @@ static void decide_connected(cs_planning_t *pl, cs_making_t *m)
 {
     m->connected = 1;
     if (search_on(pl, m)) {
-        m->doc = cs_json_own(json_pack("{s:s}", "engagementId", pl->look->own->engagement_id),
-                             pl->p);
+        m->doc =
+            cs_json_own(json_pack("{s:s}", "engagementId", pl->look->own->engagement_id), pl->p);
         return;
     }
     if (posted_is(posted(pl, m), CS_POSTED_DONE)) {
@@ -475,11 +474,11 @@ static int last_patch(const cs_plan_t *plan)
 /* Microsoft cannot be invited to what it may not see. */
 static void add_consent_step(cs_planning_t *pl)
 {
-    json_t *ops = cs_json_own(
-        json_pack("[{s:s,s:s,s:b}]", "op",
-                  cs_json_pointer(pl->look->own->doc, SHARE_PATH) ? "replace" : "add", "path",
-                  SHARE_PATH, "value", 1),
-        pl->p);
+    json_t *ops =
+        cs_json_own(json_pack("[{s:s,s:s,s:b}]", "op",
+                              cs_json_pointer(pl->look->own->doc, SHARE_PATH) ? "replace" : "add",
+                              "path", SHARE_PATH, "value", 1),
+                    pl->p);
     cs_step_t *step;
     int after = last_patch(pl->plan);
 

@@ -1,5 +1,5 @@
-/* domain/reconcile_meet.c: a referral without a record yet: whose is it? And a record without a deal:
- * is it worth one? (deals 1, 3, 4) */
+/* domain/reconcile_meet.c: a referral without a record yet: whose is it? And a record without a
+ * deal: is it worth one? (deals 1, 3, 4) */
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
@@ -202,9 +202,10 @@ static void meet_opted_in(cs_meeting_t *meeting, const cs_look_t *look,
     }
     meeting->what = CS_MEET_CREATE;
     meeting->record_id = apr_pstrdup(p, look->record->id);
-    meeting->why = text ? apr_psprintf(p, "opted in; \"%s\" in %s is no referral id and is replaced",
-                                       text, kind->tell.id)
-                        : "opted in, and it has no referral yet";
+    meeting->why = text
+                       ? apr_psprintf(p, "opted in; \"%s\" in %s is no referral id and is replaced",
+                                      text, kind->tell.id)
+                       : "opted in, and it has no referral yet";
 }
 
 apr_status_t cs_reconcile_meet_record(cs_meeting_t *meeting, const cs_look_t *look,

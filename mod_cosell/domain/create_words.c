@@ -1,0 +1,73 @@
+/* domain/create_words.c: what a referral in the making waits for, as the CRM's forms call it.
+ * (deals 6) */
+#include <apr_strings.h>
+#include <string.h>
+
+#include "create_internal.h"
+
+static const char *capital(const char *text, apr_pool_t *p)
+{
+    char *out = apr_pstrdup(p, text);
+
+    if (*out >= 'a' && *out <= 'z') {
+        *out = (char)(*out - 'a' + 'A');
+    }
+    return out;
+}
+
+/* What the forms call the member of a person or of a solution. */
+static const char *member_words(const cs_planning_t *pl, const cs_list_t *list, const char *member)
+{
+    const apr_array_header_t *const kept[] = {list->item, list->fields};
+    const char *const tables[] = {list->find ? list->find->table : NULL, list->table};
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        const cs_column_t *column = cs_member_column(kept[i], member);
+
+        if (column && tables[i]) {
+            const char *label = cs_column_label(pl->look->metadata, tables[i], column->name);
+
+            return strcmp(label, column->name) ? label : member;
+        }
+    }
+    return member;
+}
+
+static const char *list_words(const cs_planning_t *pl, const cs_lack_t *lack)
+{
+    const cs_list_t *list = lack->list;
+    const char *words = capital(cs_list_one(list, pl->p), pl->p);
+
+    if (list->shape == CS_LIST_COLUMN && pl->look->metadata) {
+        words = cs_column_words(pl, list->column);
+    }
+    else if (lack->item) {
+        words = capital(cs_list_words(list, lack->item, pl->p), pl->p);
+    }
+    return lack->member ? apr_pstrcat(pl->p, words, " \xe2\x80\xba ",
+                                      member_words(pl, list, lack->member), NULL)
+                        : words;
+}
+
+static const char *lack_words(const cs_planning_t *pl, const cs_lack_t *lack)
+{
+    const char *words = lack->list                           ? list_words(pl, lack)
+                        : lack->column && pl->look->metadata ? cs_column_words(pl, lack->column)
+                                                             : lack->line;
+
+    return lack->why && *lack->why ? apr_psprintf(pl->p, "%s (%s)", words, lack->why) : words;
+}
+
+const char *cs_create_words(const cs_planning_t *pl, const cs_making_t *m)
+{
+    const char *out = NULL;
+    int i;
+
+    for (i = 0; i < m->lacks->nelts; i++) {
+        const char *words = lack_words(pl, APR_ARRAY_IDX(m->lacks, i, cs_lack_t *));
+
+        out = out ? apr_pstrcat(pl->p, out, ", ", words, NULL) : words;
+    }
+    return apr_pstrcat(pl->p, "Waiting for: ", out, NULL);
+}
