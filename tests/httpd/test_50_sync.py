@@ -90,9 +90,14 @@ def test_account_id_is_derived(world):
     assert row(world, deal)["_parentaccountid_value"] in ids
 
 
-def test_partner_center_is_never_written(world):
-    created(world)
-    assert world.partner.writes(0, "/v1.0/") == []
+def test_referral_is_told_which_record_is_its_own_and_nothing_else(world):
+    since = world.partner.last_request()
+    referral, deal = created(world)
+    world.settled()
+    mine = [w for w in world.partner.writes(since, "/v1.0/") if referral["id"] in w["path"]]
+    assert [w["method"] for w in mine] == ["PATCH"], mine
+    assert json.loads(mine[0]["body"]) == [{"op": "add", "path": "/externalReferenceId", "value": deal["record_id"]}]
+    assert world.partner.referral(referral["id"])["externalReferenceId"] == deal["record_id"]
 
 
 def test_second_notice_writes_nothing(world):
@@ -235,18 +240,21 @@ def test_several_edits_are_one_look(world):
     assert len([r for r in world.crm.writes(since, ROW) if r["method"] == "PATCH"]) == 1
 
 
-def test_edit_in_the_crm_stays(world):
-    """A value changed only in the CRM is planned towards Partner Center, shown, not sent, and never overwritten."""
+def test_edit_in_the_crm_travels(world):
+    """A value changed only in the CRM goes to Partner Center, once and alone, and is never overwritten."""
     referral, deal = created(world)
     world.crm.edit("opportunities", deal["record_id"], {"description": "From the seller"})
     since, own = world.crm.last_request(), world.partner.last_request()
     deal = world.looked(referral)
     assert row(world, deal)["description"] == "From the seller"
-    assert world.partner.writes(own, "/v1.0/") == []
+    sent = world.partner.writes(own, "/v1.0/")
+    assert [json.loads(w["body"]) for w in sent] == [[{"op": "replace", "path": "/details/notes", "value": "From the seller"}]], sent
+    assert world.partner.referral(referral["id"])["details"]["notes"] == "From the seller"
     assert not [r for r in world.crm.writes(since, ROW) if "description" in changed_columns(r)]
     assert "From the seller" in json.dumps(deal["explain"], ensure_ascii=False)
     world.looked(referral)
     assert row(world, deal)["description"] == "From the seller"
+    assert len(world.partner.writes(own, "/v1.0/")) == 1
 
 
 def test_edits_on_both_sides_are_held(world):

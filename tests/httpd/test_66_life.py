@@ -96,7 +96,12 @@ def test_lead_qualified_in_the_crm_is_followed_and_never_put_on_hold(world):
     deal = world.deal(referral)
     assert deal["record_id"] == opportunity["opportunityid"]
     assert row(world, deal)["statuscode"] == 1, "a qualified lead is no unanswered one"
-    assert world.partner.referral(referral["id"])["status"] == "New", "this version tells, and does not answer there"
+    wait_for(lambda: world.partner.referral(referral["id"])["status"] == "Active", 20, "the referral to be accepted: who qualifies a lead takes it")
+    world.settled()
+    assert world.partner.referral(referral["id"])["substatus"] == "Accepted"
+    since = world.crm.last_request()
+    world.looked(referral)
+    assert writes(world, since) == [] and row(world, world.deal(referral))["statuscode"] == 1
 
 
 def test_declined_lead_is_disqualified(world):
