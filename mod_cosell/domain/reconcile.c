@@ -331,7 +331,9 @@ static void plan_paused(cs_planning_t *pl)
     cs_plan_tell(pl);
     cs_plan_steps(pl);
     plan->what = plan->steps->nelts ? CS_PLAN_STEPS : CS_PLAN_HOLD;
-    plan->state_after = pl->look->deal->state;
+    /* A tombstone whose row is there again is none. */
+    plan->state_after =
+        pl->look->deal->state == CS_DEAL_GONE ? CS_DEAL_LINKED : pl->look->deal->state;
     plan->why = plan->problem;
     cs_plan_intent(pl);
 }
