@@ -328,6 +328,9 @@ void cs_settle_create(cs_settling_t *s)
 
     json_object_set(posted, "edited", cs_json_get(s->plan->posted, "edited"));
     json_object_set(posted, "digest", cs_json_get(s->plan->posted, "digest"));
+    if (cs_json_get(s->plan->posted, "woken")) {
+        json_object_del(cs_json_get(posted, CS_CALL_OWN), "digest");
+    }
     s->deal->crm_version = apr_pstrdup(s->p, s->look->record->version);
     if (!s->deal->referral_id) {
         s->deal->state = CS_DEAL_NEW;

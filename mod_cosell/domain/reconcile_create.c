@@ -15,6 +15,8 @@
 
 #define ELSEWHERE "this deal is shared with another partner; Microsoft is asked in Partner Center"
 
+#define ECHO apr_time_from_sec(5 * 60)
+
 static const apr_interval_time_t searches[] = {
     apr_time_from_sec(5 * 60), apr_time_from_sec(15 * 60), apr_time_from_sec(60 * 60)};
 #define SEARCHES ((int)(sizeof(searches) / sizeof(searches[0])))
@@ -47,14 +49,29 @@ static int search_on(cs_planning_t *pl, cs_making_t *m)
     return 1;
 }
 
-/* Refused, and it would be the same again. */
+/* A notice that may be no more than the echo of what the seller was told about it. */
+static int is_echo(const cs_planning_t *pl, const json_t *state)
+{
+    apr_time_t at = (apr_time_t)cs_json_int(state, "at", 0);
+
+    return !pl->look->edited && pl->look->now - at < ECHO;
+}
+
+/* Refused, and it would be the same again. A notice wakes it for good, though it may have to wait
+ * until nobody writes any more. */
 static int still_refused(cs_planning_t *pl, cs_making_t *m)
 {
     const json_t *state = posted(pl, m);
     const char *digest = cs_json_str(state, "digest"), *mapping = cs_json_str(state, "mapping");
 
-    if (!posted_is(state, CS_POSTED_REFUSED) || pl->look->notified || !digest || !mapping ||
-        strcmp(digest, m->digest) || strcmp(mapping, cs_mapping_digest(pl->look->mapping))) {
+    if (!posted_is(state, CS_POSTED_REFUSED) || !digest || !mapping || strcmp(digest, m->digest) ||
+        strcmp(mapping, cs_mapping_digest(pl->look->mapping))) {
+        return 0;
+    }
+    if (pl->look->notified && !is_echo(pl, state)) {
+        if (pl->plan->posted) {
+            json_object_set_new(pl->plan->posted, "woken", json_true());
+        }
         return 0;
     }
     m->what = CS_MAKING_REFUSED;

@@ -155,7 +155,21 @@ static void test_a_notice_wakes_what_was_refused(void **state)
 
     w->notified = 1;
     create_look(w);
+    assert_int_equal(w->posts, 1); /* what the seller was told comes back as a notice */
+    w->now += SEC(300);
+    create_look(w);
     assert_int_equal(w->posts, 2);
+    /* It is woken for good, though it waits until nobody writes any more. */
+    create_edit(w, "statuscode", "2");
+    create_look(w);
+    assert_int_equal(w->posts, 2);
+    assert_string_equal(w->deal.status, "Sending");
+    w->notified = 0;
+    w->now += CREATE_QUIET;
+    create_look(w);
+    assert_int_equal(w->posts, 3);
+    create_look(w);
+    assert_string_equal(w->deal.status, "Needs you");
 }
 
 static void test_a_new_mapping_wakes_what_was_refused(void **state)
