@@ -34,7 +34,7 @@ UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNITS := $(UNIT_SRC:tests/unit/%.c=%)
 PRELOADS := $(patsubst tests/preload/%.c,$(B)/preload/%.so,$(wildcard tests/preload/*.c))
 
-.PHONY: all install clean demo test lint sim property bench crash soak reload valgrind sanitize fuzz sandbox unit unit-asan test-build preload \
+.PHONY: all install clean demo test lint sim property both bench crash soak reload valgrind sanitize fuzz sandbox unit unit-asan test-build preload \
         packages-build packages-demo packages-test packages-bench packages-lint
 
 all: $(B)/mod_cosell.so
@@ -124,6 +124,12 @@ sim: packages-test
 property: packages-test
 	@$(MAKE) --no-print-directory -j$$(nproc) $(B)/unit/test_reconcile_properties
 	@tests/property/run $(B)/unit/test_reconcile_properties $(or $(CASES),1000000) $(SEED)
+
+# Two minutes of people on both sides, with notices lost and reads behind: BOTH_SECONDS, SEED.
+both: packages-test
+	@$(MAKE) --no-print-directory -j$$(nproc) $(B)/test/mod_cosell.so
+	@BOTH_SECONDS=$(or $(BOTH_SECONDS),120) $(if $(SEED),SEED=$(SEED)) PYTHONDONTWRITEBYTECODE=1 \
+	    /usr/bin/python3 -m pytest -q -s -p no:cacheprovider tests/httpd/test_67_both_ways.py
 
 crash: packages-test
 	@$(MAKE) --no-print-directory -j$$(nproc) test-build
