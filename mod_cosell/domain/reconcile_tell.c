@@ -9,14 +9,13 @@
 
 #include "../base/time.h"
 #include "create_internal.h"
+#include "tell_internal.h"
 
 #define UNTOLD_MAX 2000 /* what only the status page shows */
 #define MORE_UNITS 24   /* room for "; and 9 more" */
 #define DATE_LEN 11     /* of "2026-02-02 10:42", so that the hour is left */
 #define AWAITED "Partner Center has not answered yet; it is looked for before it is sent again"
 #define CLOSED "Closed; edits stay here"
-#define SHOWN_MARK                                                                                 \
-    "$mark" /* in an unmarked row: the mark it shows; in "kept": what became of one */
 
 /* ---- words ---- */
 
@@ -62,8 +61,9 @@ static const char *line_words(const cs_planning_t *pl, const cs_line_view_t *vie
     if (list) {
         return cs_list_words(list, view, pl->p);
     }
-    return line && line->crm && line->crm->text && pl->look->metadata ? cs_column_words(pl, line->crm)
-                                                                      : view->line;
+    return line && line->crm && line->crm->text && pl->look->metadata
+               ? cs_column_words(pl, line->crm)
+               : view->line;
 }
 
 /* ---- values in words ---- */
@@ -150,8 +150,8 @@ static const char *lasting(const cs_planning_t *pl, const cs_line_view_t *view)
     case CS_VERDICT_LATCHED:
         /* What this look restores is no difference any more. */
         return view->to_crm || view->to_pc ? NULL
-                            : apr_psprintf(pl->p, "%s cannot be taken back: %s", words,
-                                           both_words(pl, view));
+                                           : apr_psprintf(pl->p, "%s cannot be taken back: %s",
+                                                          words, both_words(pl, view));
     case CS_VERDICT_ONE_WAY:
         if (both && view->rest && !strcmp(view->rest, CS_REST_CUT)) {
             return apr_psprintf(pl->p,
@@ -266,7 +266,7 @@ static void read_lines(const cs_planning_t *pl, news_t *news)
 
 /* The mapping's bound; a column that is known to take more takes it unless the bound was narrower
  * than what is assumed of an unknown column. */
-static int told_max(const cs_planning_t *pl, const char *column, int max)
+int cs_tell_max(const cs_planning_t *pl, const char *column, int max)
 {
     int known = column ? cs_column_max(pl->look->metadata, pl->kind->table, column) : UNTOLD_MAX;
 
@@ -278,7 +278,7 @@ static const char *all_words(const cs_planning_t *pl, const char *say, const new
 {
     apr_array_header_t *texts = apr_array_make(pl->ptemp, 4, sizeof(const char *));
     const char *out = NULL, *next;
-    int max = told_max(pl, pl->kind->tell.problem, pl->kind->tell.problem_max), i;
+    int max = cs_tell_max(pl, pl->kind->tell.problem, pl->kind->tell.problem_max), i;
 
     apr_array_cat(texts, news->conflicts);
     note(texts, say);
@@ -357,8 +357,8 @@ static void create_status(cs_planning_t *pl)
         break;
     case CS_MAKING_QUIET:
         plan->status = "Sending";
-        plan->problem = apr_pstrcat(pl->p, "Sends at ",
-                                    cs_time_format_minute(m->due, pl->p) + DATE_LEN, NULL);
+        plan->problem =
+            apr_pstrcat(pl->p, "Sends at ", cs_time_format_minute(m->due, pl->p) + DATE_LEN, NULL);
         break;
     case CS_MAKING_REFUSED:
         plan->status = "Needs you";
@@ -404,7 +404,8 @@ static void paused_status(cs_planning_t *pl)
     int seen = !strcmp(kind, "co-sell") || !strcmp(kind, "partner-led");
 
     pl->plan->status = "Paused";
-    pl->plan->problem = pl->terminal ? "Switched off here: nothing is copied; the referral is closed"
+    pl->plan->problem = pl->terminal
+                            ? "Switched off here: nothing is copied; the referral is closed"
                         : seen ? "Switched off here: nothing is copied, and Microsoft still sees "
                                  "the deal"
                                : "Switched off here: nothing is copied, and Partner Center still "
@@ -456,15 +457,13 @@ static void decide_status(cs_planning_t *pl)
     }
     else {
         plan->problem = all_words(pl, NULL, &news);
-        plan->status = awaits              ? "Sending"
-                       : news.lasts->nelts ? "In sync, not all"
-                                           : "In sync";
+        plan->status = awaits ? "Sending" : news.lasts->nelts ? "In sync, not all" : "In sync";
     }
 }
 
 /* ---- audit ---- */
 
-static int differs(const char *a, const char *b)
+int cs_tell_differs(const char *a, const char *b)
 {
     return !a || !b ? a != b : strcmp(a, b) != 0;
 }
@@ -481,7 +480,7 @@ static const char *audit_text(const cs_planning_t *pl)
 }
 
 /* Newest first, whole lines while they fit. */
-static const char *join(const json_t *audit, int max, apr_pool_t *p)
+const char *cs_tell_join(const json_t *audit, int max, apr_pool_t *p)
 {
     const char *out = "";
     size_t i;
@@ -498,7 +497,7 @@ static const char *join(const json_t *audit, int max, apr_pool_t *p)
     return out;
 }
 
-static const char *shown_text(const cs_planning_t *pl, const char *column)
+const char *cs_tell_shown(const cs_planning_t *pl, const char *column)
 {
     const char *text = column && !pl->creating ? cs_json_str(pl->row, column) : NULL;
 
@@ -519,7 +518,7 @@ static json_t *with_shown_line(const json_t *audit, const char *shown, apr_pool_
 static json_t *with_line(const cs_planning_t *pl, const json_t *old, const char *text)
 {
     const cs_tell_t *tell = &pl->kind->tell;
-    const char *shown = shown_text(pl, tell->audit);
+    const char *shown = cs_tell_shown(pl, tell->audit);
     const char *minute = cs_time_format_minute(pl->look->now, pl->p);
     const char *tail = apr_pstrcat(pl->p, " - ", text, NULL);
     json_t *audit = cs_json_own(json_array(), pl->p), *other;
@@ -534,7 +533,7 @@ static json_t *with_line(const cs_planning_t *pl, const json_t *old, const char 
         return audit;
     }
     other = with_shown_line(audit, shown, pl->p);
-    return strcmp(join(other, tell->audit_max, pl->p), shown) ? audit : other;
+    return strcmp(cs_tell_join(other, tell->audit_max, pl->p), shown) ? audit : other;
 }
 
 /* The same without the words of the CRM's forms. While those cannot be read, a text that says
@@ -576,262 +575,8 @@ void cs_plan_tell(cs_planning_t *pl)
 
     decide_words(pl);
     /* That something is about to be sent is no event: it moves with every edit. */
-    if (strcmp(plan->status, "Sending") &&
-        (differs(plan->status, deal->status) || differs(plan->problem, deal->problem))) {
+    if (strcmp(plan->status, "Sending") && (cs_tell_differs(plan->status, deal->status) ||
+                                            cs_tell_differs(plan->problem, deal->problem))) {
         json_object_set(plan->told, "audit", with_line(pl, old, audit_text(pl)));
-    }
-}
-
-/* ---- columns ---- */
-
-/* The CRM makes `shown` of this very text. What a write that showed nothing, or was refused, left
- * behind is seen now. */
-static int is_kept(json_t *kept, const char *text, const char *shown)
-{
-    if (!kept || differs(cs_json_str(kept, "wrote"), text)) {
-        return 0;
-    }
-    if (!cs_json_get(kept, "read")) {
-        json_object_set_new(kept, "read", shown ? json_string(shown) : json_null());
-    }
-    return !differs(cs_json_str(kept, "read"), shown);
-}
-
-static void tell_column(const cs_planning_t *pl, json_t *columns, const char *column,
-                        const char *text)
-{
-    json_t *kept = column ? cs_json_get(cs_json_get(pl->plan->told, "kept"), column) : NULL;
-    const char *shown = shown_text(pl, column),
-               *canonical = text ? cs_text_canonical(text, pl->p) : NULL;
-
-    if (!column || (!pl->creating && !cs_json_get(pl->row, column))) {
-        return; /* not told, or not readable: then nobody knows whether it differs */
-    }
-    if (!differs(canonical, shown)) {
-        if (kept) {
-            /* It was kept after all: what it shows later is somebody else's doing. */
-            json_object_del(cs_json_get(pl->plan->told, "kept"), column);
-        }
-        return;
-    }
-    if (is_kept(kept, canonical, shown)) {
-        return; /* the CRM does not keep it as written; the same again would end the same */
-    }
-    json_object_set_new(columns, column, canonical ? json_string(canonical) : json_null());
-}
-
-/* text with the first `name` in it replaced. */
-static const char *filled(const cs_planning_t *pl, const char *text, const char *name,
-                          const char *value)
-{
-    const char *at = text && value ? strstr(text, name) : NULL;
-
-    return at ? apr_pstrcat(pl->p, apr_pstrmemdup(pl->p, text, (apr_size_t)(at - text)), value,
-                            at + strlen(name), NULL)
-              : text;
-}
-
-static const char *explain_text(const cs_planning_t *pl, const char *id)
-{
-    const char *text = pl->kind->tell.explain_text;
-    const char *deal = apr_psprintf(pl->p, "%" APR_INT64_T_FMT, pl->look->deal->id);
-
-    return text ? filled(pl, filled(pl, text, "{id}", id), "{deal}", deal) : pl->look->explain_url;
-}
-
-/* ---- the mark before the name ---- */
-
-static int begins(const char *text, const char *mark)
-{
-    return text && mark && *mark && !strncmp(text, mark, strlen(mark));
-}
-
-/* A seller may have copied the name, mark and all: every mark in front goes. */
-static const char *after_marks(const cs_tell_t *tell, const char *text, const char **pmark)
-{
-    const char *mark = NULL;
-
-    do {
-        mark = begins(text, tell->mark_ok)       ? tell->mark_ok
-               : begins(text, tell->mark_failed) ? tell->mark_failed
-                                                 : NULL;
-        if (mark) {
-            *pmark = *pmark ? *pmark : mark;
-            text += strlen(mark);
-        }
-    } while (mark);
-    return text;
-}
-
-const json_t *cs_row_unmarked(const cs_mapping_kind_t *kind, const json_t *row, const char **pmark,
-                              apr_pool_t *p)
-{
-    const char *shown = kind->tell.mark ? cs_json_str(row, kind->tell.mark) : NULL, *text;
-    json_t *copy;
-
-    *pmark = NULL;
-    text = shown ? after_marks(&kind->tell, shown, pmark) : NULL;
-    if (!*pmark) {
-        return row;
-    }
-    copy = cs_json_own(json_copy((json_t *)row), p);
-    json_object_set_new(copy, kind->tell.mark, json_string(text));
-    json_object_set_new(copy, SHOWN_MARK, json_string(*pmark));
-    return copy;
-}
-
-static const char *wanted_mark(const cs_planning_t *pl)
-{
-    const char *status = pl->plan->status;
-    int failed = status && (!strcmp(status, "Needs you") || !strcmp(status, "Needs admin") ||
-                            !strcmp(status, "Waiting"));
-
-    return failed ? pl->kind->tell.mark_failed : pl->kind->tell.mark_ok;
-}
-
-int cs_column_max(const json_t *metadata, const char *table, const char *column)
-{
-    const json_t *columns =
-        cs_json_get(cs_json_get(cs_json_get(metadata, "tables"), table), "columns");
-
-    return (int)json_integer_value(cs_json_get(cs_json_get(columns, column), "max"));
-}
-
-/* What the line that writes the column takes it to hold; 0 = there is none. */
-static int line_max(const cs_planning_t *pl, const char *column)
-{
-    int i;
-
-    for (i = 0; i < pl->kind->lines->nelts; i++) {
-        const cs_line_t *line = APR_ARRAY_IDX(pl->kind->lines, i, cs_line_t *);
-
-        if (line->to_crm.on && line->crm && line->crm->text && !strcmp(line->crm->text, column)) {
-            return line->to_crm.max;
-        }
-    }
-    return 0;
-}
-
-/* A name too long for its column with a mark goes without. */
-static const char *marked_name(const cs_planning_t *pl, const char *mark, const char *name)
-{
-    int known = cs_column_max(pl->look->metadata, pl->kind->table, pl->kind->tell.mark);
-    int max = known > 0 ? known : line_max(pl, pl->kind->tell.mark);
-    const char *text = apr_pstrcat(pl->p, mark, name, NULL);
-
-    return max > 0 && cs_text_units(text) > max ? name : text;
-}
-
-/* The CRM made something else of this very mark; the same again would end the same. */
-static int mark_not_kept(const cs_planning_t *pl, const char *mark)
-{
-    return is_kept(cs_json_get(cs_json_get(pl->plan->told, "kept"), SHOWN_MARK), mark, pl->marked);
-}
-
-static void tell_mark(const cs_planning_t *pl, json_t *columns, const json_t *written)
-{
-    const char *column = pl->kind->tell.mark, *mark = wanted_mark(pl), *name, *now;
-
-    if (!column || !mark || json_is_null(cs_json_get(written, column))) {
-        return; /* there is no name to stand before */
-    }
-    name = cs_json_str(written, column);
-    now = pl->creating ? NULL : cs_json_str(pl->row, column);
-    if (!name && (!now || !strcmp(pl->marked ? pl->marked : "", mark) || mark_not_kept(pl, mark))) {
-        return;
-    }
-    name = marked_name(pl, mark, name ? name : now);
-    if (cs_json_get(written, column) || pl->creating || pl->marked || strcmp(name, now)) {
-        json_object_set_new(columns, column, json_string(name));
-    }
-}
-
-const char *cs_tell_travels(const cs_planning_t *pl, json_t *columns)
-{
-    const char *column = pl->kind->tell.synced;
-
-    if (!column || (!pl->creating && !cs_json_get(pl->row, column))) {
-        return NULL;
-    }
-    json_object_set_new(columns, column, json_string(cs_time_format(pl->look->now, pl->ptemp)));
-    return column;
-}
-
-void cs_tell_columns(const cs_planning_t *pl, json_t *columns, const json_t *written)
-{
-    const cs_tell_t *tell = &pl->kind->tell;
-    const cs_plan_t *plan = pl->plan;
-    const char *id = pl->look->own ? pl->look->own->id : NULL;
-
-    if (id) {
-        tell_column(pl, columns, tell->id, id);
-        tell_column(pl, columns, tell->link, filled(pl, tell->link_text, "{id}", id));
-        tell_column(pl, columns, tell->explain, explain_text(pl, id));
-        tell_mark(pl, columns, written);
-    }
-    tell_column(pl, columns, tell->status, cs_text_head(plan->status, tell->status_max, pl->p));
-    tell_column(pl, columns, tell->problem,
-                plan->problem ? cs_text_head(plan->problem,
-                                             told_max(pl, tell->problem, tell->problem_max), pl->p)
-                              : NULL);
-    tell_column(pl, columns, tell->audit,
-                join(cs_json_get(plan->told, "audit"), tell->audit_max, pl->p));
-}
-
-static void keep_text(json_t *kept, const char *name, const char *meant, const char *shown)
-{
-    if (differs(meant, shown)) {
-        json_object_set_new(kept, name, json_pack("{s:s?,s:s?}", "wrote", meant, "read", shown));
-    }
-    else {
-        json_object_del(kept, name);
-    }
-}
-
-static void keep_mark(json_t *kept, const cs_mapping_kind_t *kind, const json_t *wrote,
-                      const json_t *after)
-{
-    const char *name = kind->tell.mark ? cs_json_str(wrote, kind->tell.mark) : NULL, *mark = NULL;
-
-    if (name && !after) {
-        after_marks(&kind->tell, name, &mark);
-        json_object_set_new(kept, SHOWN_MARK, json_pack("{s:s?}", "wrote", mark));
-    }
-    else if (name && cs_json_get(after, kind->tell.mark)) {
-        after_marks(&kind->tell, name, &mark);
-        keep_text(kept, SHOWN_MARK, mark, cs_json_str(after, SHOWN_MARK));
-    }
-}
-
-void cs_tell_keep(json_t *told, const cs_mapping_kind_t *kind, const json_t *wrote,
-                  const json_t *after, apr_pool_t *ptemp)
-{
-    const char *columns[] = {kind->tell.id,      kind->tell.link,  kind->tell.status,
-                             kind->tell.problem, kind->tell.audit, kind->tell.explain};
-    json_t *kept = cs_json_get(told, "kept");
-    size_t i;
-
-    if (!json_is_object(kept)) {
-        kept = json_object();
-        json_object_set_new(told, "kept", kept);
-    }
-    for (i = 0; i < sizeof(columns) / sizeof(columns[0]); i++) {
-        const char *meant = columns[i] ? cs_json_str(wrote, columns[i]) : NULL;
-        const json_t *value = columns[i] ? cs_json_get(after, columns[i]) : NULL;
-        const char *shown;
-
-        if (!columns[i] || !cs_json_get(wrote, columns[i]) || (after && !value)) {
-            continue;
-        }
-        if (!after) {
-            json_object_set_new(kept, columns[i], json_pack("{s:s?}", "wrote", meant));
-            continue;
-        }
-        shown = json_is_string(value) ? cs_text_canonical(json_string_value(value), ptemp) : NULL;
-        keep_text(kept, columns[i], meant, shown);
-    }
-    keep_mark(kept, kind, wrote, after);
-    if (json_object_size(kept) == 0) {
-        json_object_del(told, "kept");
     }
 }
