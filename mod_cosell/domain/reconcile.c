@@ -12,6 +12,8 @@
 #include "reconcile_internal.h"
 
 #define CANDIDATES_NAMED 5
+#define STALE_MAX apr_time_from_sec(900)
+#define STALE_PAUSE apr_time_from_sec(5)
 
 /* ---- what is stored about a deal ---- */
 
@@ -374,10 +376,38 @@ static const cs_mapping_kind_t *kind_of(const cs_look_t *look, apr_pool_t *ptemp
     return look->record ? cs_mapping_kind_of_table(look->mapping, look->record->table) : NULL;
 }
 
+/* What one side answered was written before what was settled of it. After a while that is no
+ * lagging replica but a side that went back. */
+static int is_older(const cs_look_t *look, const char *side, apr_time_t when)
+{
+    const json_t *read = cs_json_get(cs_json_get(look->deal->images, CS_LINE_STATE), CS_IMAGE_READ);
+
+    return when > 0 && when < (apr_time_t)cs_json_int(read, side, 0) &&
+           look->now - (apr_time_t)cs_json_int(read, "at", 0) < STALE_MAX;
+}
+
+static int stop_stale(cs_planning_t *pl)
+{
+    const cs_look_t *look = pl->look;
+
+    if (!is_older(look, "pc", look->own->updated) &&
+        !(look->record && is_older(look, "crm", look->record->modified))) {
+        return 0;
+    }
+    stop(pl->plan, look, CS_PLAN_HOLD, look->deal->state,
+         "an older answer than the one before: it is read again");
+    pl->plan->stale = 1;
+    pl->plan->look_at = look->now + STALE_PAUSE;
+    return 1;
+}
+
 static void plan_both(cs_planning_t *pl)
 {
     const cs_look_t *look = pl->look;
 
+    if (stop_stale(pl)) {
+        return;
+    }
     pl->doc = cs_doc_of_look(look, pl->p);
     pl->pc_now = cs_state_of_card(look->own, pl->p);
     pl->terminal = cs_state_is_terminal(pl->pc_now);

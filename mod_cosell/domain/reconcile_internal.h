@@ -6,6 +6,9 @@
 #include "reconcile.h"
 #include "state.h"
 
+/* Of the image of the state: {"pc", "crm": when what was settled last was written there, "at": when
+ * we knew}. */
+#define CS_IMAGE_READ "read"
 #define CS_LINE_START "$start" /* of cs_step_t.parts: constants a record starts with */
 
 /* Why a resting difference may rest: members "rest" of images. */

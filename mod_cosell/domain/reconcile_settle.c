@@ -354,6 +354,37 @@ static const char *pc_version(const cs_settling_t *s)
     return version;
 }
 
+/* How new what both sides are known to have shown is. */
+static void settle_read(cs_settling_t *s)
+{
+    const json_t *was =
+        cs_json_get(cs_json_get(s->look->deal->images, CS_LINE_STATE), CS_IMAGE_READ);
+    json_t *state = cs_json_get(s->deal->images, CS_LINE_STATE);
+    apr_time_t pc = (apr_time_t)cs_json_int(was, "pc", 0),
+               crm = (apr_time_t)cs_json_int(was, "crm", 0), known = pc + crm;
+    int i;
+
+    pc = s->look->own && s->look->own->updated > pc ? s->look->own->updated : pc;
+    crm = s->look->record && s->look->record->modified > crm ? s->look->record->modified : crm;
+    for (i = 0; i < s->plan->steps->nelts; i++) {
+        const cs_applied_t *applied = &s->applied[i];
+        const cs_card_t *card =
+            cs_settle_step(s, i)->kind == CS_STEP_PATCH_PC ? applied->card : NULL;
+        const cs_record_t *after =
+            cs_settle_is_record(cs_settle_step(s, i)) && applied->done ? applied->after : NULL;
+
+        pc = card && card->updated > pc ? card->updated : pc;
+        crm = after && after->modified > crm ? after->modified : crm;
+    }
+    if (state && pc + crm > 0) {
+        apr_time_t at = pc + crm > known ? s->look->now : (apr_time_t)cs_json_int(was, "at", 0);
+
+        json_object_set_new(state, CS_IMAGE_READ,
+                            json_pack("{s:I,s:I,s:I}", "pc", (json_int_t)pc, "crm", (json_int_t)crm,
+                                      "at", (json_int_t)at));
+    }
+}
+
 static int any_done(const cs_settling_t *s)
 {
     int i;
@@ -384,6 +415,7 @@ static void settle_compared(cs_settling_t *s)
         }
     }
     settle_told(s);
+    settle_read(s);
     deal->crm_version = apr_pstrdup(s->p, crm_version(s));
     deal->pc_version = apr_pstrdup(s->p, pc_version(s));
     if (s->look->own) {
@@ -546,6 +578,9 @@ apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
                        cs_json_own(json_object(), ptemp)};
     int i, lead;
 
+    if (plan->stale) {
+        return APR_SUCCESS;
+    }
     for (i = 0; i < plan->steps->nelts; i++) {
         s.all_done &= cs_settle_is_over(APR_ARRAY_IDX(plan->steps, i, cs_step_t *), &applied[i]) ||
                       waits_for_left_out(plan, applied, i);

@@ -158,7 +158,7 @@ typedef struct cs_deal_t {
      * read its sides; an image of a line that reads other places, or in another zone, is none. An
      * image without "pc" is of a line that the row was made without and that is still to come.
      * What Partner Center refuses is remembered the same way with the CRM's value: "refused":
-     * {"crm": value, ...}. */
+     * {"crm": value, ...}. The state's has "read", which says how new what was settled is. */
     json_t *images;
     /* NULL, or {"steps":[...],"at":...}: written before the first write of a look, cleared at
      * settle. */

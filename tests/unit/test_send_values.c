@@ -441,6 +441,52 @@ static void test_a_patch_that_failed_keeps_both_images(void **state)
     quiet(w);
 }
 
+/* ---- answers of a lagging replica ---- */
+
+static void look_as_of(deal_world_t *w, apr_time_t pc, apr_time_t crm, apr_time_t now)
+{
+    cs_result_t res;
+
+    memset(&res, 0, sizeof(res));
+    deal_fetch(w);
+    w->card.updated = pc;
+    w->record.modified = crm;
+    w->look.now = now;
+    assert_ok(cs_reconcile_plan(&w->plan, &w->look, w->p, w->p, &res));
+    deal_apply(w);
+    deal_settle(w);
+}
+
+static void test_an_old_answer_is_no_edit(void **state)
+{
+    deal_world_t *w = settled(*state, NULL);
+    const char *images;
+    json_t *row;
+    int lines;
+
+    row = cs_json_own(json_deep_copy(w->row), w->p);
+    deal_edit(w, "description", "\"mine\"");
+    look_as_of(w, 1000, 2000, DEAL_NOW);
+    assert_json(w, cs_json_pointer(w->doc, "/details/notes"), "\"mine\"");
+    images = cs_json_print(w->deal.images, w->p);
+    lines = w->journal->nelts;
+    /* the row as it was before the edit */
+    w->row = row;
+    look_as_of(w, 1000, 1999, DEAL_NOW + apr_time_from_sec(1));
+    assert_int_equal(w->plan->stale, 1);
+    assert_int_equal(w->plan->what, CS_PLAN_HOLD);
+    assert_true(w->plan->look_at > DEAL_NOW);
+    assert_string_equal(cs_json_print(w->deal.images, w->p), images);
+    assert_int_equal(w->journal->nelts, lines);
+    look_as_of(w, 999, 2000, DEAL_NOW + apr_time_from_sec(2));
+    assert_int_equal(w->plan->stale, 1);
+    assert_json(w, cs_json_pointer(w->doc, "/details/notes"), "\"mine\"");
+    /* After a while the side has gone back, and that is an edit. */
+    look_as_of(w, 1000, 1999, DEAL_NOW + apr_time_from_sec(3600));
+    assert_int_equal(w->plan->stale, 0);
+    assert_json(w, cs_json_pointer(w->doc, "/details/notes"), "\"First call\"");
+}
+
 /* ---- groups ---- */
 
 static void test_a_group_is_one_part(void **state)
@@ -491,6 +537,7 @@ int main(void)
         UNIT_TEST(test_a_crash_is_no_edit_of_the_portals),
         UNIT_TEST(test_the_side_of_an_intent_counts),
         UNIT_TEST(test_a_patch_that_failed_keeps_both_images),
+        UNIT_TEST(test_an_old_answer_is_no_edit),
         UNIT_TEST(test_a_group_is_one_part),
     };
 
