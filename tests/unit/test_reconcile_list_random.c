@@ -450,6 +450,19 @@ static void show(case_t *c, shown_t *s)
     }
 }
 
+/* Nothing comes or goes at Partner Center that the plan did not send there. */
+static void check_sent(case_t *c, const random_list_t *r, const char *key, int there)
+{
+    const cs_line_view_t *view = deal_view(c->l->w->plan, apr_psprintf(c->l->p, "%s/%s", r->name, key));
+
+    if (!view->to_pc || json_is_object(view->value) != there) {
+        fail_msg("a look changed %s/%s at Partner Center", r->name, key);
+    }
+    if (!there) {
+        mark(c->withdrawn, c, r, key);
+    }
+}
+
 /* What nobody removed is still there, and what came has come. */
 static void check_sides(case_t *c, const shown_t *before)
 {
@@ -465,7 +478,7 @@ static void check_sides(case_t *c, const shown_t *before)
             const char *key = r->keys[j];
 
             if (now.pc[i][j] != before->pc[i][j]) {
-                fail_msg("a look changed %s/%s at Partner Center", r->name, key);
+                check_sent(c, r, key, now.pc[i][j]);
             }
             if (before->crm[i][j] && !now.crm[i][j] && (before->pc[i][j] || !marked(c->withdrawn, c, r, key))) {
                 fail_msg("%s/%s was lost in the CRM", r->name, key);
