@@ -137,8 +137,8 @@ typedef struct cs_plan_t {
     /* The plan waits for time alone (the quiet time, not_before, the next search for an unanswered
      * POST): look again then; 0 = it does not. */
     apr_time_t look_at;
-    /* A side answered with something older than what was settled, as a lagging replica does: nothing
-     * is compared, settled or told; look_at says when to read again. */
+    /* A side answered with something older than what was settled, as a lagging replica does:
+     * nothing is compared, settled or told; look_at says when to read again. */
     int stale;
     /* An opted-in record that carries another deal's referral id: a copy. Its steps take the id
      * off; no deal is kept of it. (deals 1) */

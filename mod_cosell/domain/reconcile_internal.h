@@ -199,7 +199,8 @@ void cs_list_steps(cs_planning_t *pl, int after);
 /* Appends the JSON Patch operations of items that go to Partner Center: the whole array is replaced
  * once, with items and members that the CRM cannot represent as they were; names and parts as above:
  * the array is the part of each item. */
-void cs_list_operations(cs_planning_t *pl, json_t *ops, apr_array_header_t *names, json_t *parts);
+void cs_list_operations(cs_planning_t *pl, json_t *ops, apr_array_header_t *names,
+                        json_t *parts);
 /* The canonical item of a line as this document of the referral shows it: null = it is not in the
  * list. In p. */
 json_t *cs_list_item_at_pc(const cs_list_t *list, const char *line, const json_t *doc,

@@ -467,7 +467,8 @@ static void settle_qualified(cs_settling_t *s)
 /* Nothing was compared, and later it will be: then it must still be known what is ours. */
 static int waits_uncompared(const cs_plan_t *plan)
 {
-    return !plan->lines->nelts && !plan->posted && (plan->what == CS_PLAN_HOLD || plan->what == CS_PLAN_PARK);
+    return !plan->lines->nelts && !plan->posted &&
+           (plan->what == CS_PLAN_HOLD || plan->what == CS_PLAN_PARK);
 }
 
 /* A side did not show it, or by labels that are not known: it may yet prove to be ours. */
