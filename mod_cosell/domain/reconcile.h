@@ -192,10 +192,11 @@ typedef struct cs_applied_t {
 
 /* Brings *deal (a copy the caller owns, id, names and site already set) up to date: images, state,
  * status, problem, versions, told, explain, mapping, intent (cleared when all sent steps were
- * done), posted (what a POST came to; the attempt itself and the searches since are noted by whoever
- * applies them), and appends cs_journal_t * (in p) for what was done, refused, held or newly planned. Lines
- * of steps that were not done or not sent keep both images; written lines take the read-back, the
- * value decided upon when there is none, and are "not kept" when the read-back differs. */
+ * done), posted (what a POST came to; the attempt itself and the searches since are noted by
+ * whoever applies them), and appends cs_journal_t * (in p) for what was done, refused, held or
+ * newly planned. Lines of steps that were not done or not sent keep both images; written lines take
+ * the read-back, the value decided upon when there is none, and are "not kept" when the read-back
+ * differs. */
 apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
                                  const cs_plan_t *plan, const cs_look_t *look,
                                  const cs_applied_t *applied, apr_pool_t *p, apr_pool_t *ptemp,
