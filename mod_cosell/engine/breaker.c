@@ -118,10 +118,13 @@ static void close_breaker(cs_lane_t *lane, int upstream, apr_array_header_t *cha
            cs_lane_upstream(lane, upstream));
 }
 
+/* A write that we did not begin, for our own lease would not have outlived it, says nothing about
+ * the other end. */
 static int means_down(const cs_result_t *res)
 {
     return (res->cls == CS_CLASS_RETRY || res->cls == CS_CLASS_UNKNOWN) &&
-           !(res->problem && !strncmp(res->problem, "internal:", 9));
+           !(res->problem &&
+             (!strncmp(res->problem, "internal:", 9) || !strcmp(res->problem, "lease")));
 }
 
 static void ask_again(cs_lane_t *lane, int upstream, apr_array_header_t *changes, apr_pool_t *ptemp)
