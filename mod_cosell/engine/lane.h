@@ -215,8 +215,8 @@ apr_status_t cs_planned_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *re
 /* 1 while a changed mapping has deals before it and nothing holds it. */
 int cs_planned_active(cs_lane_t *lane);
 /* Asks for looks at most `room` deals: first those whose next look is due, then those of a changed
- * mapping. One transaction, so that a kill loses and repeats nothing. Then a turn of what is polled.
- * *pmore != 0: look again. */
+ * mapping. One transaction, so that a kill loses and repeats nothing. Then a turn of what is
+ * polled. *pmore != 0: look again. */
 apr_status_t cs_planned_portion(cs_lane_t *lane, apr_time_t now, int room, int *pmore,
                                 apr_pool_t *ptemp, cs_result_t *res);
 

@@ -1,10 +1,10 @@
-/* engine/poll.c: work that comes back by itself: which polls and sweeps there are, whose turn it is,
- * and how a turn ends.
+/* engine/poll.c: work that comes back by itself: which polls and sweeps there are, whose turn it
+ * is, and how a turn ends.
  *
  * A timer is a work row with nothing outstanding that is due at its next time; asking for it makes
- * it due at once. Live looks go first: a turn is taken after a batch of looks that left room, and is
- * one page of one poll. What a poll finds it asks for as a notice would; a turn's page, its looks
- * and where it stands are one transaction. (deals 7) */
+ * it due at once. Live looks go first: a turn is taken after a batch of looks that left room, and
+ * is one page of one poll. What a poll finds it asks for as a notice would; a turn's page, its
+ * looks and where it stands are one transaction. (deals 7) */
 #include <string.h>
 
 #include <apr_strings.h>
@@ -234,6 +234,11 @@ static apr_time_t repeat_at(const cs_poll_t *t)
     return t->result.retry_at > at ? t->result.retry_at : at;
 }
 
+static const char *upstream_of(const cs_poll_t *t)
+{
+    return t->timer->crm < 0 ? CS_UPSTREAM_PC : cs_lane_upstream(t->b->lane, t->timer->crm);
+}
+
 static void log_failure(const cs_poll_t *t)
 {
     int again = t->work->problem && t->result.problem &&
@@ -256,9 +261,7 @@ void cs_poll_failed(cs_poll_t *t)
         ++t->work->attempts;
     }
     if (res->cls == CS_CLASS_TOKEN) {
-        cs_lane_suspend(t->b->lane,
-                        t->timer->crm < 0 ? CS_UPSTREAM_PC : cs_lane_upstream(t->b->lane, t->timer->crm),
-                        res, t->b->changes, t->b->p);
+        cs_lane_suspend(t->b->lane, upstream_of(t), res, t->b->changes, t->b->p);
     }
     describe(t, res);
     later(t, at)->result = res;
@@ -293,8 +296,7 @@ apr_status_t cs_poll_load(cs_poll_t *t, cs_result_t *res)
 static const char *stopped_upstream(cs_poll_t *t)
 {
     cs_lane_t *lane = t->b->lane;
-    const char *name =
-        t->timer->crm < 0 ? CS_UPSTREAM_PC : cs_lane_upstream(lane, t->timer->crm);
+    const char *name = upstream_of(t);
 
     return cs_lane_suspension(lane, name) || cs_breaker_open(lane, name) ? name : NULL;
 }

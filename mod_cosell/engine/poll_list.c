@@ -236,13 +236,14 @@ static void journal_reason(cs_poll_t *t, const char *id)
 
 static void forget_answers(cs_poll_t *t)
 {
+    json_t *answered = member(t, "answered"), *value;
     const char *id;
-    json_t *at;
     void *next;
 
-    json_object_foreach_safe(member(t, "answered"), next, id, at) {
-        if (json_integer_value(at) <= t->b->now - ANSWER_LIFE || json_integer_value(at) > t->b->now) {
-            json_object_del(member(t, "answered"), id);
+    json_object_foreach_safe(answered, next, id, value) {
+        apr_time_t at = json_integer_value(value);
+        if (at <= t->b->now - ANSWER_LIFE || at > t->b->now) {
+            json_object_del(answered, id);
         }
     }
 }

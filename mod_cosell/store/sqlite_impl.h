@@ -119,13 +119,13 @@
     X(ALIAS_ADD, "INSERT INTO alias(site,name,deal) VALUES(?1,?2,?3)")                             \
     X(DEAL_ADD, "INSERT INTO deal(" CS_SQLITE_DEAL_COLUMNS                                         \
                 ") VALUES(nullif(?1,0),?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,"                   \
-                "?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27)")                            \
+                "?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27)")                        \
     X(DEAL_PUT, "UPDATE deal SET "                                                                 \
                 "state=?3,crm=?4,kind=?5,referral_id=?6,engagement_id=?7,tbl=?8,record_id=?9,"     \
                 "title=?10,status=?11,problem=?12,pc_version=?13,pc_status=?14,crm_version=?15,"   \
                 "mapping=?16,images=?17,"                                                          \
                 "intent=?18,told=?19,explain=?20,next_look=?21,created=?22,updated=?23,"           \
-                "planned=?24,crossed=?25,crossed_since=?26,posted=?27 WHERE "                                 \
+                "planned=?24,crossed=?25,crossed_since=?26,posted=?27 WHERE "                      \
                 "id=?1 AND site=?2")                                                               \
     X(DEAL_GET, "SELECT " CS_SQLITE_DEAL_COLUMNS " FROM deal WHERE id=?2 AND site=?1")             \
     X(DEAL_FIND, "SELECT " CS_SQLITE_DEAL_COLUMNS " FROM deal WHERE site=?1 AND"                   \

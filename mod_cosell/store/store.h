@@ -225,9 +225,9 @@ typedef enum {
                            row that was dead wakes up and keeps its problem. With the hint
                            CS_CAUSE_POLL it counts as a notice in all respects; with CS_CAUSE_SWEEP
                            it changes nothing of a row that is dead, suspended or outstanding */
-    CS_CHANGE_WORK_TIMER, /* work, value = done, at = next time: as WORK_DONE, and the row stays (or is
-                             made) with nothing outstanding, forgets why it was asked for, and is due
-                             at `at`; at once when more was asked for meanwhile */
+    CS_CHANGE_WORK_TIMER, /* work, value = done, at = next time: as WORK_DONE, and the row stays (or
+                             is made) with nothing outstanding, forgets why it was asked for, and is
+                             due at `at`; at once when more was asked for meanwhile */
     CS_CHANGE_SUSPEND,  /* system = upstream, result: the (site, upstream) is suspended with its
                            reason; probe at `at` */
     CS_CHANGE_RESUME,   /* system = upstream: its suspended work becomes ready and due at `at` */
