@@ -8,6 +8,7 @@
 
 #include <apr_strings.h>
 #include <http_protocol.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "../base/json.h"
@@ -25,8 +26,13 @@ APLOG_USE_MODULE(cosell);
 static const char *bound_text(int bucket, apr_pool_t *p)
 {
     static const double bounds[CS_LAG_BUCKETS - 1] = CS_LAG_BOUNDS;
+    char text[32];
 
-    return bucket < CS_LAG_BUCKETS - 1 ? apr_psprintf(p, "%g", bounds[bucket]) : "+Inf";
+    if (bucket >= CS_LAG_BUCKETS - 1) {
+        return "+Inf";
+    }
+    snprintf(text, sizeof(text), "%g", bounds[bucket]); /* apr's leaves out the zero before the point */
+    return apr_pstrdup(p, text);
 }
 
 static double lag_seconds(cs_lag_e which)

@@ -22,7 +22,7 @@ def lag(world, direction):
     found = {key: value for key, value in metrics(world).items() if "lag" in key and direction in key}
     buckets = [(re.search(r'le="([^"]+)"', key).group(1), value) for key, value in found.items() if "_bucket" in key]
     counts = [value for key, value in found.items() if "_count" in key]
-    assert len(counts) == 1 and buckets, sorted(found)
+    assert len(counts) == 1 and buckets[0][0] == "0.25", sorted(found)
     assert dict(buckets)["+Inf"] == counts[0] and sorted(v for _, v in buckets) == [v for _, v in sorted(buckets, key=lambda b: float(b[0]))]
     return counts[0], {float(b): v for b, v in buckets}
 
