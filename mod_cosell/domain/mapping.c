@@ -77,7 +77,7 @@ const cs_crm_facts_t *cs_crm_facts(const char *type)
 {
     static const cs_crm_facts_t facts[] = {
         {"dynamics365", "statecode", "id", "WinOpportunity", "LoseOpportunity", 1, "QualifyLead", 3,
-         "ownerid"},
+         "ownerid", "opportunity", "opportunityclose", "opportunityid", "createdon"},
     };
     size_t i;
 

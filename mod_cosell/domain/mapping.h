@@ -55,8 +55,9 @@ typedef struct cs_mapping_lookup_t {
 } cs_mapping_lookup_t;
 const apr_array_header_t *cs_mapping_lookups(const cs_mapping_kind_t *kind);
 
-/* The rows that are read with a record of this kind, one per enabled list: cs_related_t in the
- * mapping's pool; empty when there is no list. */
+/* The rows that are read with a record of this kind: cs_related_t in the mapping's pool, one per
+ * enabled list, then the activities that closed it when a reason takes its text from them, which
+ * are no list. */
 const apr_array_header_t *cs_mapping_related(const cs_mapping_kind_t *kind);
 /* The tables to watch for changes: cs_watched_t, each table once, in the mapping's pool: those of
  * the record kinds first, then what their paths, lists and owner show. (deals 7) */

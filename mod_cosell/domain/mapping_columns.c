@@ -114,13 +114,13 @@ static void add_members(reads_t *r, const apr_array_header_t *members)
     }
 }
 
-static cs_related_t *add_related(cs_mapping_kind_t *kind, const cs_list_t *list, reads_t *child)
+static cs_related_t *add_related(cs_mapping_kind_t *kind, const char *list, reads_t *child)
 {
     cs_related_t *related = &APR_ARRAY_PUSH(kind->related, cs_related_t);
 
     child->columns = apr_array_make(child->p, 4, sizeof(const char *));
     memset(related, 0, sizeof(*related));
-    related->list = list->name;
+    related->list = list;
     related->columns = child->columns;
     return related;
 }
@@ -140,7 +140,7 @@ static int key_is_field(const cs_list_t *list)
 static void add_children(reads_t *r, cs_mapping_kind_t *kind, const cs_list_t *list)
 {
     reads_t child = *r;
-    cs_related_t *related = add_related(kind, list, &child);
+    cs_related_t *related = add_related(kind, list->name, &child);
 
     related->table = list->table;
     related->parent = list->parent;
@@ -175,7 +175,7 @@ static void add_users(reads_t *r, cs_mapping_kind_t *kind, const cs_list_t *list
             add_lookup(r, home->column, list->find->table);
             continue;
         }
-        related = add_related(kind, list, &child);
+        related = add_related(kind, list->name, &child);
         related->team = home->team;
         related->table = home->child;
         related->parent = home->parent;
@@ -258,7 +258,7 @@ static void add_state(reads_t *r, const cs_mapping_kind_t *kind)
         const cs_hear_t *hear = &APR_ARRAY_IDX(kind->hear, i, cs_hear_t);
 
         add_read(r, hear->reason);
-        if (hear->note && hear->note->text && *hear->note->text != '@') {
+        if (hear->note && hear->note->text && strcmp(hear->note->name, CS_CLOSE)) {
             add_read(r, hear->note);
         }
     }
@@ -269,6 +269,30 @@ static void add_state(reads_t *r, const cs_mapping_kind_t *kind)
     }
     for (i = 0; i < kind->state_columns->nelts; i++) {
         add_column(r, APR_ARRAY_IDX(kind->state_columns, i, const char *));
+    }
+}
+
+/* What was typed when the record was closed, for a reason that asks for it. */
+static void add_closing(reads_t *r, cs_mapping_kind_t *kind, const cs_crm_facts_t *facts)
+{
+    cs_related_t *related = NULL;
+    reads_t child = *r;
+    int i;
+
+    for (i = 0; i < kind->hear->nelts; i++) {
+        const cs_column_t *note = APR_ARRAY_IDX(kind->hear, i, cs_hear_t).note;
+
+        if (!note || !note->text || strcmp(note->name, CS_CLOSE)) {
+            continue;
+        }
+        if (!related) {
+            related = add_related(kind, CS_CLOSE, &child);
+            related->table = facts->close_table;
+            related->parent = facts->close_parent;
+            related->closed = facts->state_column;
+            add_column(&child, facts->close_made);
+        }
+        add_column(&child, note->of);
     }
 }
 
@@ -311,6 +335,7 @@ void cs_load_columns(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *record
             add_list(&r, kind, APR_ARRAY_IDX(kind->lists, i, cs_list_t *));
         }
     }
+    add_closing(&r, kind, l->facts);
     qsort(r.columns->elts, (size_t)r.columns->nelts, sizeof(const char *), by_text);
     kind->columns = r.columns;
     kind->lookups = r.lookups;

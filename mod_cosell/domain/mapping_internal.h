@@ -44,6 +44,7 @@ typedef enum {
     CS_ROOT_INVITE     /* "invite:": Microsoft's card, else the own card (deals 1) */
 } cs_root_e;
 #define CS_DOC_MICROSOFT "$microsoft"
+#define CS_CLOSE "@close" /* the newest closing activity: of a related list, and in a row */
 
 typedef struct cs_pc_path_t {
     const char *text;
@@ -216,7 +217,7 @@ typedef struct cs_hear_t {
     const cs_column_t *reason; /* NULL = no reason */
     const cs_values_t *reason_values;
     const cs_column_t *note; /* free text after the reason's code; "@close/..." is a column of the
-                                closing activity; NULL = none */
+                                closing activity, CS_CLOSE in a row; NULL = none */
     int sales_stage;         /* 0 = none */
 } cs_hear_t;
 
@@ -375,6 +376,9 @@ typedef struct cs_crm_facts_t {
     const char *qualify;      /* action that turns a lead into an opportunity; NULL = none */
     int qualified;            /* its status */
     const char *owner_column; /* who owns a row */
+    /* Closing a row of `closes` leaves an activity: its table, its column that points to the row,
+     * the column that says when it was made. */
+    const char *closes, *close_table, *close_parent, *close_made;
 } cs_crm_facts_t;
 /* NULL for a type nobody knows. */
 const cs_crm_facts_t *cs_crm_facts(const char *type);

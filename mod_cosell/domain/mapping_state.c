@@ -5,7 +5,7 @@
 #include "../base/time.h"
 #include "mapping_internal.h"
 
-#define CLOSE "@close/"
+#define CLOSE CS_CLOSE "/"
 
 static const json_t *own_text(cs_load_t *l, const char *text)
 {
@@ -158,12 +158,19 @@ static void load_actions(cs_load_t *l, cs_hear_t *row, const json_t *json, const
 }
 
 /* "@close/description": a column of the activity that closed the record. */
-static const cs_column_t *load_note(cs_load_t *l, const char *text, const char *ptr)
+static const cs_column_t *load_note(cs_load_t *l, const cs_mapping_kind_t *kind, const char *text,
+                                    const char *ptr)
 {
     cs_column_t *column;
 
     if (strncmp(text, CLOSE, strlen(CLOSE))) {
         return cs_load_column(l, text, ptr);
+    }
+    if (!l->facts->closes || strcmp(kind->table, l->facts->closes)) {
+        cs_load_error(l, ptr, "closing a row of %s leaves no activity; allowed: a column of the "
+                              "record",
+                      kind->table);
+        return NULL;
     }
     if (strcmp(text, CLOSE "description")) {
         cs_load_error(l, ptr,
@@ -174,12 +181,13 @@ static const cs_column_t *load_note(cs_load_t *l, const char *text, const char *
     }
     column = apr_pcalloc(l->p, sizeof(*column));
     column->text = apr_pstrdup(l->p, text);
-    column->name = "@close";
+    column->name = CS_CLOSE;
     column->of = "description";
     return column;
 }
 
-static void load_reason(cs_load_t *l, cs_hear_t *row, const json_t *json, const char *ptr)
+static void load_reason(cs_load_t *l, const cs_mapping_kind_t *kind, cs_hear_t *row,
+                        const json_t *json, const char *ptr)
 {
     static const cs_member_t members[] = {{"crm", CS_J_TEXT, NULL},
                                           {"values", CS_J_TEXT | CS_J_OBJECT, NULL},
@@ -199,7 +207,7 @@ static void load_reason(cs_load_t *l, cs_hear_t *row, const json_t *json, const 
     row->reason_values =
         cs_load_values(l, cs_json_get(json, "values"), cs_load_ptr(l, ptr, "values"), "values");
     if (cs_json_str(json, "note")) {
-        row->note = load_note(l, cs_json_str(json, "note"), cs_load_ptr(l, ptr, "note"));
+        row->note = load_note(l, kind, cs_json_str(json, "note"), cs_load_ptr(l, ptr, "note"));
     }
 }
 
@@ -265,7 +273,7 @@ static void load_hear(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json,
         return;
     }
     load_actions(l, &row, cs_json_get(json, "do"), cs_load_ptr(l, ptr, "do"));
-    load_reason(l, &row, cs_json_get(json, "reason"), cs_load_ptr(l, ptr, "reason"));
+    load_reason(l, kind, &row, cs_json_get(json, "reason"), cs_load_ptr(l, ptr, "reason"));
     if (text && cs_interval_parse(&row.not_before, text, "s")) {
         cs_load_error(l, cs_load_ptr(l, ptr, "not_before"),
                       "\"%s\" is no time; allowed: \"90s\", \"5m\", \"72h\", \"7d\"", text);

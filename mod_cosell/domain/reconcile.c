@@ -296,7 +296,10 @@ static void see_row(cs_planning_t *pl)
                         ? look->deal->record_id
                         : cs_deal_row_id(look, look->own->id, pl->kind->table, pl->p);
     pl->row = pl->creating ? start_row(pl)
-                           : cs_row_unmarked(pl->kind, look->record->row, &pl->marked, pl->p);
+                           : cs_row_with_close(
+                                 pl->kind,
+                                 cs_row_unmarked(pl->kind, look->record->row, &pl->marked, pl->p),
+                                 look->record, pl->p);
     pl->table.name = pl->kind->table;
     pl->table.metadata = look->metadata;
     pl->table.row = pl->creating ? NULL : pl->row;

@@ -9,6 +9,8 @@
 /* Of the image of the state: {"pc", "crm": when what was settled last was written there, "at": when
  * we knew}. */
 #define CS_IMAGE_READ "read"
+/* Of the image of the state: when, by the CRM's clock, we made the row show it. */
+#define CS_IMAGE_MADE "made"
 #define CS_LINE_START "$start" /* of cs_step_t.parts: constants a record starts with */
 
 /* Why a resting difference may rest: members "rest" of images. */
@@ -82,6 +84,13 @@ int cs_intent_creates(const cs_deal_t *deal);
 void cs_plan_state(cs_planning_t *pl);
 /* The state columns of a row; NULL when one could not be read. In p. */
 json_t *cs_state_columns(const cs_mapping_kind_t *kind, const json_t *row, apr_pool_t *p);
+/* The row with what was typed when it was last closed, under CS_CLOSE; row itself when that was not
+ * read. In p. */
+const json_t *cs_row_with_close(const cs_mapping_kind_t *kind, const json_t *row,
+                                const cs_record_t *record, apr_pool_t *p);
+/* The row did not stay as it shows an unanswered referral: that accepts nothing, and how to accept.
+ * In words for people; NULL = nothing of the kind. In p. */
+const char *cs_state_unkept_words(const cs_planning_t *pl);
 /* "Active" for accept and so on; NULL for actions that move nothing. */
 const char *cs_state_after_action(const char *action);
 

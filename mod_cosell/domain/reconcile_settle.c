@@ -215,6 +215,16 @@ static json_t *state_after(cs_settling_t *s, int at)
     return cs_state_columns(s->kind, row, s->ptemp);
 }
 
+static void journal_unkept(cs_settling_t *s, const json_t *now, const json_t *meant,
+                           const char *why)
+{
+    cs_journal_t *j = cs_settle_write_down(s, "to_crm", "not-kept", "refused", why);
+
+    j->line = CS_LINE_STATE;
+    j->from = cs_settle_copy(s, now);
+    j->to = cs_settle_copy(s, meant);
+}
+
 /* A new row that does not show the referral as unanswered is no acceptance, and somebody should
  * know why it does not. */
 static void report_unkept(cs_settling_t *s, int at, const json_t *state)
@@ -229,13 +239,7 @@ static void report_unkept(cs_settling_t *s, int at, const json_t *state)
         const json_t *now = cs_json_get(state, column);
 
         if (now && !json_equal(now, value)) {
-            cs_journal_t *j =
-                cs_settle_write_down(s, "to_crm", "not-kept", "refused",
-                                     apr_psprintf(s->p, "the CRM did not keep %s", column));
-
-            j->line = CS_LINE_STATE;
-            j->from = cs_settle_copy(s, now);
-            j->to = cs_settle_copy(s, value);
+            journal_unkept(s, now, value, apr_psprintf(s->p, "the CRM did not keep %s", column));
         }
     }
 }
@@ -252,8 +256,10 @@ static void keep_state(cs_settling_t *s, const cs_line_view_t *view)
 /* The referral did not go where the record asked it to. */
 static void refuse_state(cs_settling_t *s, const cs_line_view_t *view, const char *why)
 {
-    const cs_heard_t *heard = cs_state_hear(s->kind, json_string_value(view->pc),
-                                            s->look->record->row, s->look->metadata, s->ptemp);
+    const json_t *row =
+        cs_row_with_close(s->kind, s->look->record->row, s->look->record, s->ptemp);
+    const cs_heard_t *heard = cs_state_hear(s->kind, json_string_value(view->pc), row,
+                                            s->look->metadata, s->ptemp);
     json_t *note = cs_settle_refused_there(s, view, why);
 
     if (heard && heard->reason) {
@@ -285,6 +291,40 @@ static void settle_heard(cs_settling_t *s, const cs_line_view_t *view)
     s->deal->pc_status = apr_pstrdup(s->p, state);
 }
 
+/* An unanswered record that our own write, of something else, moved: a rule of the organisation's
+ * did that, which accepts nothing. NULL = nothing of the kind. */
+static json_t *moved_by_write(cs_settling_t *s, const cs_line_view_t *view)
+{
+    json_t *state = NULL;
+    int i;
+
+    if (strncmp(json_string_value(view->pc), "New", 3)) {
+        return NULL;
+    }
+    for (i = 0; i < s->plan->steps->nelts; i++) {
+        const cs_record_t *after = s->applied[i].after;
+
+        if (cs_settle_is_record(cs_settle_step(s, i)) && s->applied[i].done && after &&
+            cs_state_of_row(s->kind, after->row) == 0) {
+            state = cs_state_columns(s->kind, after->row, s->ptemp);
+        }
+    }
+    return state && view->crm && !json_equal(state, view->crm) ? state : NULL;
+}
+
+/* By the CRM's clock: when the row was made to show the state, or was first seen to. */
+static void note_made(cs_settling_t *s, int at)
+{
+    json_t *image = cs_json_get(s->deal->images, CS_LINE_STATE);
+    const cs_record_t *row = at >= 0                               ? s->applied[at].after
+                             : cs_json_get(image, CS_IMAGE_MADE) ? NULL
+                                                                   : s->look->record;
+
+    if (row && row->modified) {
+        json_object_set_new(image, CS_IMAGE_MADE, json_integer((json_int_t)row->modified));
+    }
+}
+
 static void settle_state(cs_settling_t *s, const cs_line_view_t *view)
 {
     json_t *state;
@@ -298,9 +338,17 @@ static void settle_state(cs_settling_t *s, const cs_line_view_t *view)
         keep_state(s, view);
         return; /* the referral's move is still to be shown, or the record's to be told */
     }
-    state = at >= 0 ? state_after(s, at) : view->crm;
+    state = at >= 0 ? state_after(s, at) : moved_by_write(s, view);
     report_unkept(s, at, state);
-    cs_settle_image(s, CS_LINE_STATE, view->pc, state, NULL);
+    if (at < 0 && state) {
+        journal_unkept(s, state, view->crm, "a write of ours moved the record's state");
+    }
+    else if (view->verdict == CS_VERDICT_NOT_KEPT && view->seen_crm &&
+             !json_equal(view->seen_crm, view->crm)) {
+        journal_unkept(s, view->crm, view->seen_crm, view->why);
+    }
+    cs_settle_image(s, CS_LINE_STATE, view->pc, at < 0 && !state ? view->crm : state, NULL);
+    note_made(s, at);
     s->deal->pc_status = apr_pstrdup(s->p, json_string_value(view->pc));
 }
 

@@ -5,6 +5,9 @@
 #include "../base/time.h"
 #include "reconcile_internal.h"
 
+/* What an organisation's own rules make of a new record, they make of it within this time. */
+#define SETTLES_WITHIN apr_time_from_sec(120)
+
 const char *cs_state_after_action(const char *action)
 {
     static const struct {
@@ -38,6 +41,31 @@ json_t *cs_state_columns(const cs_mapping_kind_t *kind, const json_t *row, apr_p
         json_object_set_new(out, column, json_deep_copy(value));
     }
     return out;
+}
+
+const json_t *cs_row_with_close(const cs_mapping_kind_t *kind, const json_t *row,
+                                const cs_record_t *record, apr_pool_t *p)
+{
+    const char *column = cs_crm_facts(kind->mapping->crm)->close_made, *last = "";
+    const json_t *closes = cs_json_get(record->related, CS_CLOSE);
+    json_t *newest = NULL, *copy;
+    size_t i;
+
+    for (i = 0; i < json_array_size(closes); i++) {
+        json_t *close = cs_json_get(json_array_get(closes, i), "row");
+        const char *made = cs_json_str(close, column);
+
+        if (made && strcmp(made, last) >= 0) {
+            newest = close;
+            last = made;
+        }
+    }
+    if (!newest) {
+        return row;
+    }
+    copy = cs_json_own(json_copy((json_t *)row), p);
+    json_object_set(copy, CS_CLOSE, newest);
+    return copy;
 }
 
 int cs_planning_writable(const cs_planning_t *pl)
@@ -435,6 +463,66 @@ static int is_early(cs_planning_t *pl, const cs_heard_t *heard, const char *to)
     return 1;
 }
 
+static int accepts(const cs_planning_t *pl, const cs_heard_t *heard)
+{
+    return pl->row_state == 0 && !strncmp(pl->pc_now, "New", 3) && heard && heard->actions->nelts &&
+           !strcmp(APR_ARRAY_IDX(heard->actions, 0, const char *), "accept");
+}
+
+/* What moves right after we made the row show an unanswered referral is moved by a workflow. A
+ * record that was closed, or came of a lead that was qualified, was by a person. */
+static int moved_by_itself(const cs_planning_t *pl)
+{
+    const json_t *image = cs_json_get(pl->look->deal->images, CS_LINE_STATE);
+    const char *rest = cs_json_str(image, "rest");
+    apr_time_t made =
+        (apr_time_t)cs_json_int(image, CS_IMAGE_MADE, (apr_int64_t)pl->look->deal->created);
+
+    return !(rest && !strcmp(rest, CS_REST_QUALIFIED)) && made && pl->look->record->modified &&
+           pl->look->record->modified <= made + SETTLES_WITHIN;
+}
+
+/* "Status Reason", and "In Progress" of it, as the state shows it; NULL = it sets nothing else. */
+static const char *shown_words(const cs_planning_t *pl, const char *state, const char **pcolumn)
+{
+    const char *why, *column, *label;
+    const cs_shown_t *shown = shown_of(pl, state, pl->row, &why);
+    json_t *value;
+
+    json_object_foreach(shown && !shown->call ? shown->set : NULL, column, value) {
+        if (!strcmp(column, state_column(pl)) || (*pcolumn && strcmp(column, *pcolumn))) {
+            continue;
+        }
+        *pcolumn = apr_pstrdup(pl->p, column);
+        label = cs_label_of_choice(pl->look->metadata, pl->kind->table, column, value);
+        return label ? apr_pstrdup(pl->p, label) : cs_value_words(value, pl->p);
+    }
+    return NULL;
+}
+
+const char *cs_state_unkept_words(const cs_planning_t *pl)
+{
+    const char *column = NULL, *label, *waits, *accepted;
+
+    if (pl->state->verdict != CS_VERDICT_NOT_KEPT) {
+        return NULL;
+    }
+    waits = shown_words(pl, "New/Pending", &column);
+    if (!waits) {
+        return "the record did not stay unanswered; accept in Partner Center";
+    }
+    accepted = shown_words(pl, "Active/Accepted", &column);
+    label = cs_column_label(pl->look->metadata, pl->kind->table, column);
+    return apr_psprintf(pl->p, "%s did not stay %s; set it to %s and then to %s to accept", label,
+                        waits, waits, accepted ? accepted : "something else");
+}
+
+static void not_kept(cs_planning_t *pl)
+{
+    judge(pl, CS_VERDICT_NOT_KEPT, 1, "");
+    pl->state->why = cs_state_unkept_words(pl);
+}
+
 static void hear_now(cs_planning_t *pl)
 {
     const cs_heard_t *heard = hear_of(pl, pl->pc_now);
@@ -442,6 +530,10 @@ static void hear_now(cs_planning_t *pl)
 
     if (!heard || (pl->terminal && still_open(pl))) {
         judge(pl, CS_VERDICT_EQUAL, 1, NULL);
+        return;
+    }
+    if (accepts(pl, heard) && moved_by_itself(pl)) {
+        not_kept(pl);
         return;
     }
     to = heard_state(pl, heard);
@@ -495,11 +587,9 @@ static void plan_created(cs_planning_t *pl)
 static int looks_answered(const cs_planning_t *pl)
 {
     const cs_shown_t *shown = cs_state_show(pl->kind, pl->pc_now, pl->look->own, pl->row, pl->p);
-    const cs_heard_t *heard = hear_of(pl, pl->pc_now);
 
-    return pl->row_state == 0 && !strncmp(pl->pc_now, "New", 3) && shown && !shown->call &&
-           missing(pl, shown->set) && heard && heard->actions->nelts &&
-           !strcmp(APR_ARRAY_IDX(heard->actions, 0, const char *), "accept");
+    return shown && !shown->call && missing(pl, shown->set) &&
+           accepts(pl, hear_of(pl, pl->pc_now));
 }
 
 /* Pending to Received is no movement; which kind of closing is. */
@@ -563,8 +653,7 @@ void cs_plan_state(cs_planning_t *pl)
         hear_now(pl);
     }
     else if (!pl->terminal && looks_answered(pl)) {
-        judge(pl, CS_VERDICT_NOT_KEPT, 1,
-              "the CRM did not keep the record as unanswered; accept in Partner Center");
+        not_kept(pl);
     }
     else {
         judge(pl, CS_VERDICT_EQUAL, 1, NULL);

@@ -320,7 +320,8 @@ static const char *unanswered_words(const cs_planning_t *pl)
     const char *when = expires && cs_time_parse(&at, expires) == APR_SUCCESS
                            ? apr_pstrcat(pl->p, "Expires ", cs_time_format_day(at, pl->p), NULL)
                            : NULL;
-    const char *how = column && pl->look->metadata && !pl->kind->becomes
+    const char *how = column && pl->look->metadata && !pl->kind->becomes &&
+                              !cs_state_unkept_words(pl)
                           ? apr_psprintf(pl->p, "change %s to accept", column)
                           : NULL;
 
@@ -438,6 +439,7 @@ static void decide_status(cs_planning_t *pl)
                 : CLOSED;
         return;
     }
+    put_first(&news, cs_state_unkept_words(pl));
     plan->problem = all_words(pl, pl->say, &news);
     if (news.conflicts->nelts || pl->say) {
         plan->status = "Needs you";

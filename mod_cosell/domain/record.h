@@ -80,6 +80,8 @@ typedef struct cs_related_t {
     const json_t *where;               /* object column -> constant, or NULL */
     const apr_array_header_t *columns; /* const char *: at most one '/'; of a team: of its users */
     const char *team;                  /* record team: the name of its template */
+    const char *closed; /* read only of a record in which this column is not 0, absent from the
+                           others; NULL = of every record */
 } cs_related_t;
 
 /* A table whose rows are worth looking at when they change: that of a record kind, or of rows that
@@ -158,7 +160,8 @@ typedef struct cs_deal_t {
      * read its sides; an image of a line that reads other places, or in another zone, is none. An
      * image without "pc" is of a line that the row was made without and that is still to come.
      * What Partner Center refuses is remembered the same way with the CRM's value: "refused":
-     * {"crm": value, ...}. The state's has "read", which says how new what was settled is. */
+     * {"crm": value, ...}. The state's has "read", which says how new what was settled is, and "made":
+     * when, by the CRM's clock, the row was made to show it (microseconds). */
     json_t *images;
     /* NULL, or {"steps":[...],"at":...}: written before the first write of a look, cleared at
      * settle. */

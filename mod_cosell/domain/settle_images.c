@@ -54,6 +54,13 @@ void cs_settle_image(cs_settling_t *s, const char *line, const json_t *pc, const
     if (known) {
         json_object_set_new(image, "as", json_string(cs_line_sign(known, s->ptemp)));
     }
+    if (!strcmp(line, CS_LINE_STATE)) {
+        json_t *made = cs_json_get(cs_json_get(s->deal->images, line), CS_IMAGE_MADE);
+
+        if (made) {
+            json_object_set(image, CS_IMAGE_MADE, made);
+        }
+    }
     json_object_set_new(s->deal->images, line, image);
 }
 

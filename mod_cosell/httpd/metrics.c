@@ -31,8 +31,7 @@ static const char *bound_text(int bucket, apr_pool_t *p)
     if (bucket >= CS_LAG_BUCKETS - 1) {
         return "+Inf";
     }
-    /* apr's %g leaves out the zero before the point. */
-    snprintf(text, sizeof(text), "%g", bounds[bucket]);
+    snprintf(text, sizeof(text), "%g", bounds[bucket]); /* apr's leaves out the zero before the point */
     return apr_pstrdup(p, text);
 }
 

@@ -188,7 +188,7 @@ static void test_lists(void **state)
     assert_int_equal(team->to_crm_add_only, 1);
     assert_int_equal(team->to_pc_add_only, 0);
 
-    assert_int_equal(related->nelts, 2);
+    assert_int_equal(related->nelts, 3);
     r = &APR_ARRAY_IDX(related, 0, cs_related_t);
     assert_string_equal(r->list, "solutions");
     assert_string_equal(r->table, "msft_microsoftsolution");
@@ -198,6 +198,15 @@ static void test_lists(void **state)
     assert_null(r->table);
     assert_string_equal(r->team, "Opportunity Sales Team");
     assert_string_equal(joined(*state, r->columns), "internalemailaddress firstname lastname address1_telephone1");
+    assert_null(r->closed);
+    /* what a reason's text is taken from: no list, and only of closed records */
+    r = &APR_ARRAY_IDX(related, 2, cs_related_t);
+    assert_string_equal(r->list, "@close");
+    assert_string_equal(r->table, "opportunityclose");
+    assert_string_equal(r->parent, "opportunityid");
+    assert_string_equal(r->closed, "statecode");
+    assert_string_equal(joined(*state, r->columns), "createdon description");
+    assert_int_equal(kind->lists->nelts, 3);
 
     assert_true(reads(kind, "parentcontactid/emailaddress1"));
     assert_true(reads(kind, "parentcontactid/jobtitle"));
@@ -253,7 +262,7 @@ static void test_null_names_switch_off(void **state)
     assert_int_equal(list_of(kind, "contacts")->off, 0);
     assert_int_equal(list_of(kind, "contacts")->item->nelts, 4);
     assert_int_equal(list_of(kind, "team")->users->nelts, 1);
-    assert_int_equal(cs_mapping_related(kind)->nelts, 0);
+    assert_int_equal(cs_mapping_related(kind)->nelts, 1); /* what was typed when it was closed */
     assert_int_equal(line_of(kind, "near")->off, 1);
     assert_string_equal(line_of(kind, "near")->off_why, "@mail is null in \"names\"");
     assert_int_equal(kind->match->by->nelts, 1);

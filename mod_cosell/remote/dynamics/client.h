@@ -115,6 +115,9 @@ cs_dyn_lists_t *cs_dyn_lists_make(cs_crm_t *crm, cs_crm_read_t *reads, int n, ap
 /* How many queries are open; each is one item of a batch. */
 int cs_dyn_lists_open(const cs_dyn_lists_t *lists);
 void cs_dyn_lists_ask(cs_dyn_lists_t *lists, cs_dyn_batch_t *batch);
+/* Adds what is read of closed records alone; once the records themselves were read. */
+void cs_dyn_lists_of_closed(cs_dyn_lists_t *lists, cs_crm_read_t *reads, int n,
+                            apr_hash_t *failures);
 /* Hands each record what was read; after the last round. */
 void cs_dyn_lists_finish(cs_dyn_lists_t *lists);
 

@@ -130,14 +130,15 @@ static apr_status_t prepare(cs_crm_t *crm, cs_crm_read_t *reads, int n, apr_hash
     return rv;
 }
 
-/* The first page of everything in one batch, then what lists have left. */
+/* The first page of everything in one batch, then what lists have left, and what is read of closed
+ * records alone. */
 static apr_status_t read_all(cs_crm_t *crm, cs_crm_read_t *reads, int n, apr_hash_t *failures,
                              apr_interval_time_t deadline, apr_pool_t *p)
 {
     cs_dyn_lists_t *lists = cs_dyn_lists_make(crm, reads, n, failures, p);
     cs_dyn_batch_t batch;
     apr_status_t rv = APR_SUCCESS, one;
-    int i, open = cs_dyn_lists_open(lists);
+    int i, open = cs_dyn_lists_open(lists), rounds = 0;
 
     cs_dyn_batch_init(&batch, crm, n + open, p);
     for (i = 0; i < n; i++) {
@@ -148,6 +149,9 @@ static apr_status_t read_all(cs_crm_t *crm, cs_crm_read_t *reads, int n, apr_has
         one = cs_dyn_batch_send(&batch, deadline);
         rv = rv == APR_SUCCESS ? one : rv;
         cs_dyn_batch_take(&batch, one);
+        if (!rounds++) {
+            cs_dyn_lists_of_closed(lists, reads, n, failures);
+        }
         open = cs_dyn_lists_open(lists);
         if (!open || one != APR_SUCCESS) {
             break;

@@ -563,12 +563,28 @@ cs_dyn_lists_t *cs_dyn_lists_make(cs_crm_t *crm, cs_crm_read_t *reads, int n, ap
     all->open = apr_array_make(p, 8, sizeof(query_t *));
     for (i = 0; i < n; i++) {
         for (j = 0; j < lists_of(&reads[i]); j++) {
-            if (reads[i].id && cs_uuid_valid(reads[i].id, strlen(reads[i].id))) {
+            if (!list_of(&reads[i], j)->closed && reads[i].id &&
+                cs_uuid_valid(reads[i].id, strlen(reads[i].id))) {
                 add_entry(all, &reads[i], list_of(&reads[i], j), failures);
             }
         }
     }
     return all;
+}
+
+void cs_dyn_lists_of_closed(cs_dyn_lists_t *all, cs_crm_read_t *reads, int n, apr_hash_t *failures)
+{
+    int i, j;
+
+    for (i = 0; i < n; i++) {
+        for (j = 0; reads[i].record && j < lists_of(&reads[i]); j++) {
+            const char *column = list_of(&reads[i], j)->closed;
+
+            if (column && cs_json_int(reads[i].record->row, column, 0) != 0) {
+                add_entry(all, &reads[i], list_of(&reads[i], j), failures);
+            }
+        }
+    }
 }
 
 static int by_id(const void *a, const void *b)
