@@ -159,7 +159,9 @@ int cs_poll_is_answered(cs_batch_t *b, const char *id);
 apr_status_t cs_batch_timers(cs_batch_t *b, cs_result_t *res);
 /* settle.c: outcomes become images, journal and work, in one transaction. */
 apr_status_t cs_batch_settle(cs_batch_t *b, cs_result_t *res);
-/* settle.c: what records show was perhaps not stored. */
+/* watch.c: what the item's record shows from now on, into the changes when it is something else. */
+void cs_item_watch(cs_batch_t *b, cs_item_t *item);
+/* What was said so was perhaps not stored. */
 void cs_batch_watch_forget(cs_batch_t *b);
 
 #endif

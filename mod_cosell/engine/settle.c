@@ -6,10 +6,8 @@
 
 #include "../base/counter.h"
 #include "../base/crash.h"
-#include "../base/crypto.h"
 #include "../base/json.h"
 #include "../base/log.h"
-#include "../base/pool.h"
 #include "apply.h"
 
 #define CONFLICTS_AT_ONCE 5
@@ -494,77 +492,6 @@ static void plan_next_look(cs_batch_t *b, cs_item_t *item)
     deal->next_look = at && at < b->now + pause ? at : b->now + pause;
 }
 
-/* ---- what the record shows ---- */
-
-#define WATCHED_MAX 20000
-
-void cs_batch_watch_forget(cs_batch_t *b)
-{
-    if (b->lane->watched) {
-        apr_pool_clear(b->lane->watched_pool);
-        b->lane->watched = NULL;
-    }
-}
-
-/* What was stored last, as far as this lane remembers: after a start each deal stores it once. */
-static int is_stored(cs_batch_t *b, const cs_deal_t *deal, const char *digest)
-{
-    cs_lane_t *lane = b->lane;
-    const char *stored;
-
-    if (lane->watched && apr_hash_count(lane->watched) >= WATCHED_MAX) {
-        cs_batch_watch_forget(b);
-    }
-    if (!lane->watched_pool &&
-        cs_pool_create_own(&lane->watched_pool, lane->pool, 0, "cosell-watched") != APR_SUCCESS) {
-        return 0;
-    }
-    if (!lane->watched) {
-        lane->watched = apr_hash_make(lane->watched_pool);
-    }
-    stored = apr_hash_get(lane->watched, &deal->id, sizeof(deal->id));
-    if (stored && !strcmp(stored, digest)) {
-        return 1;
-    }
-    if (stored) {
-        memcpy((char *)stored, digest, strlen(digest));
-        return 0;
-    }
-    apr_hash_set(lane->watched,
-                 apr_pmemdup(lane->watched_pool, &deal->id, sizeof(deal->id)), sizeof(deal->id),
-                 apr_pstrdup(lane->watched_pool, digest));
-    return 0;
-}
-
-/* A deal that is over is woken by nothing that its record shows. */
-static void watch(cs_batch_t *b, cs_item_t *item)
-{
-    int alive = item->deal->state == CS_DEAL_NEW || item->deal->state == CS_DEAL_LINKED ||
-                item->deal->state == CS_DEAL_PARKED;
-    json_t *rows = NULL;
-    cs_change_t *change;
-    const char *text;
-
-    if (!item->record_read || !item->deal->crm || (alive && !item->record)) {
-        return;
-    }
-    if (alive) {
-        rows = cs_mapping_shown_rows(item->kind, item->record, b->p);
-    }
-    if (alive && !rows) {
-        return;
-    }
-    rows = rows ? rows : cs_json_own(json_object(), b->p);
-    text = cs_json_print(rows, b->p);
-    if (item->deal->id && is_stored(b, item->deal, cs_sha256_hex(text, strlen(text), b->p))) {
-        return;
-    }
-    change = cs_batch_change(b, CS_CHANGE_WATCH);
-    change->deal = item->deal;
-    change->system = item->deal->crm;
-    change->rows = rows;
-}
-
 /* ---- how long it took ---- */
 
 static int only_tells(const cs_step_t *step)
@@ -683,7 +610,7 @@ static apr_status_t settle_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res
     }
     if (item->plan && !item->copy_of) {
         plan_next_look(b, item);
-        watch(b, item);
+        cs_item_watch(b, item);
     }
     look_again_at_once(b, item);
     cs_item_journal_store(b, item);

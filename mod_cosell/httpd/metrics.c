@@ -31,7 +31,8 @@ static const char *bound_text(int bucket, apr_pool_t *p)
     if (bucket >= CS_LAG_BUCKETS - 1) {
         return "+Inf";
     }
-    snprintf(text, sizeof(text), "%g", bounds[bucket]); /* apr's leaves out the zero before the point */
+    /* apr's %g leaves out the zero before the point. */
+    snprintf(text, sizeof(text), "%g", bounds[bucket]);
     return apr_pstrdup(p, text);
 }
 
