@@ -171,12 +171,12 @@ class Sides:
         return {"value": (amount(details.get("dealValue")), details.get("currency")), "close": (details.get("closingDateTime") or "")[:10] or None,
                 "notes": clean(details.get("notes")), "campaign": clean(r.get("campaignId")),
                 "visible": bool((r.get("consent") or {}).get("consentToShareReferralWithMicrosoftSellers")),
-                "solutions": sorted(s["id"].lower() for s in (details.get("requirements") or {}).get("solutions") or [])}
+                "solutions": sorted({s["id"].lower() for s in (details.get("requirements") or {}).get("solutions") or []})}
 
     def in_crm(self, identity):
         row = self.rows[identity]
         return {"value": (amount(row["estimatedvalue"]), self.currencies.get(row["_transactioncurrencyid_value"])),
                 "close": row["estimatedclosedate"], "notes": clean(row["description"]), "campaign": clean(row.get("acme_campaign")),
                 "visible": bool(row["msft_referralvisibility"]),
-                "solutions": sorted(self.details[s["_msft_solutiondetailid_value"]].lower() for s in self.solutions
-                                    if s["_msft_opportunityid_value"] == identity)}
+                "solutions": sorted({self.details[s["_msft_solutiondetailid_value"]].lower() for s in self.solutions
+                                     if s["_msft_opportunityid_value"] == identity})}
