@@ -14,6 +14,7 @@ typedef struct world_t {
     const char *refusal; /* of the child table */
     const char *definition;
     int old_teams; /* a team's users come only by their link */
+    const char *closed; /* ids, by their last four digits, of records that are closed */
 } world_t;
 
 static const char *const good_definition =
@@ -144,8 +145,11 @@ static const char *environment(canned_t *c, const canned_op_t *op)
     else if (id && !strcmp(op->method, "GET")) {
         put("200 "
             "OK\r\n\r\n{\"@odata.etag\":\"W/"
-            "\\\"5\\\"\",\"opportunityid\":\"%.36s\",\"name\":\"x\"}",
-            id + 1);
+            "\\\"5\\\"\",\"opportunityid\":\"%.36s\",\"name\":\"x\"%s}",
+            id + 1,
+            !w->closed ? ""
+            : strstr(w->closed, apr_pstrmemdup(p, id + 33, 4)) ? ",\"statecode\":2"
+                                                               : ",\"statecode\":0");
     }
     else {
         put("500 Unexpected\r\n\r\n{}");
@@ -313,6 +317,48 @@ static void test_pages_are_followed(void **state)
         assert_int_equal(rows_of(&reads[i], "solutions"), 0);
         assert_int_equal(rows_of(&reads[i], "team"), 1);
     }
+    canned_stop(r->server);
+}
+
+static void test_lists_of_closed_records(void **state)
+{
+    apr_pool_t *p = *state;
+    world_t w = {.children = 1, .closed = "0001 0003"};
+    rig_t *r = world(&w, p);
+    apr_array_header_t *lists = both_lists(p);
+    cs_crm_read_t *reads = reads_of(5, lists, p);
+    const char *path;
+    int i;
+
+    APR_ARRAY_IDX(lists, 0, cs_related_t).closed = "statecode";
+    for (i = 0; i < 5; i++) {
+        reads[i].columns = words_of(p, "name statecode");
+    }
+    assert_ok(r->impl->read(r->crm, reads, 5, 0, p));
+    for (i = 0; i < 5; i++) {
+        expect(&reads[i].result, CS_CLASS_OK, NULL);
+        assert_int_equal(cs_json_get(reads[i].record->related, "solutions") != NULL,
+                         i == 1 || i == 3);
+        assert_non_null(cs_json_get(reads[i].record->related, "team"));
+    }
+    assert_int_equal(rows_of(&reads[3], "solutions"), 1);
+    /* one query for all of them, once it is known which */
+    path = plain_path(&r->server->ops[r->server->n_ops - 1], p);
+    assert_non_null(strstr(path, reads[1].id));
+    assert_non_null(strstr(path, reads[3].id));
+    assert_null(strstr(path, reads[0].id));
+    /* Open records cost nothing more. */
+    w.closed = "none";
+    canned_forget(r->server);
+    assert_ok(r->impl->read(r->crm, reads, 5, 0, p));
+    assert_int_equal(r->server->n_requests, 1);
+    /* Trouble on the way: the record is read again with them. */
+    w.closed = "0002";
+    w.refusal = "503 Later\r\n\r\n";
+    assert_ok(r->impl->read(r->crm, reads, 5, 0, p));
+    expect(&reads[2].result, CS_CLASS_RETRY, NULL);
+    assert_null(reads[2].record);
+    expect(&reads[1].result, CS_CLASS_OK, NULL);
     canned_stop(r->server);
 }
 
@@ -577,6 +623,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT_TEST(test_lists_ride_with_their_records),
         UNIT_TEST(test_pages_are_followed),
+        UNIT_TEST(test_lists_of_closed_records),
         UNIT_TEST(test_lists_that_cannot_be_read),
         UNIT_TEST(test_tables_and_templates_that_are_not_there),
         UNIT_TEST(test_trouble_in_learning_is_no_answer),

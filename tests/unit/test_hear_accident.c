@@ -384,6 +384,21 @@ static void test_a_refused_note(void **state)
     assert_string_equal(cs_json_str(a->w->doc, "statusReason"), "ChoseAnotherVendor:thank you");
 }
 
+/* Only what leaves an activity when it is closed has one to read. */
+static void test_a_note_of_a_lead_is_a_mistake(void **state)
+{
+    json_t *root = deal_json(*state, deal_read(*state, PROFILE));
+    cs_mapping_t *mapping;
+    cs_result_t res;
+    const char *text;
+
+    memset(&res, 0, sizeof(res));
+    json_object_set_new(cs_json_get(json_array_get(cs_json_pointer(root, "/records/lead/state/hear"), 2), "reason"), "note", json_string("@close/description"));
+    text = cs_json_print(root, *state);
+    assert_int_not_equal(cs_mapping_parse(&mapping, text, strlen(text), "wrong.json", "dynamics365", NULL, *state, &res), APR_SUCCESS);
+    assert_has(res.detail, "/records/lead/state/hear/2/reason/note: closing a row of lead leaves no activity; allowed: a column of the record");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -400,6 +415,7 @@ int main(void)
         UNIT_TEST(test_the_note_goes_with_the_reason),
         UNIT_TEST(test_without_a_note),
         UNIT_TEST(test_a_refused_note),
+        UNIT_TEST(test_a_note_of_a_lead_is_a_mistake),
     };
 
     return UNIT_RUN(tests);

@@ -197,6 +197,17 @@ static int is_among(const char *words, const char *line)
     return at && (at == words || at[-1] == ' ') && (at[strlen(line)] == ' ' || !at[strlen(line)]);
 }
 
+/* The record did not take, or did not keep, the state of an unanswered referral. */
+static int unkept(const deal_world_t *w, int since)
+{
+    for (; since < w->journal->nelts; since++) {
+        if (!strcmp(APR_ARRAY_IDX(w->journal, since, cs_journal_t *)->action, "not-kept")) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 static void say(deal_world_t *w, const char *what, apr_uint64_t seed)
 {
     fprintf(stderr, "plan: %s\nrow: %s\nreferral: %s\nimages: %s\nhabits: %s\n", cs_json_pretty(w->plan->explain, w->p), cs_json_print(w->row, w->p),
@@ -434,7 +445,7 @@ static void one_case(apr_pool_t *p, cs_mapping_t *const *mappings, json_t *const
     habits(&world, d);
     for (k = 0; k < rounds; k++) {
         unsigned fate, failed;
-        int waiting;
+        int waiting, lines;
         cs_plan_t *first;
         cs_card_t card = { .doc = w->doc };
 
@@ -453,6 +464,7 @@ static void one_case(apr_pool_t *p, cs_mapping_t *const *mappings, json_t *const
             forget_intended(w, &user);
             continue;
         }
+        lines = w->journal->nelts;
         deal_settle(w);
         forget_intended(w, &user);
         remember(&world, &user, (int)failed);
@@ -460,8 +472,8 @@ static void one_case(apr_pool_t *p, cs_mapping_t *const *mappings, json_t *const
             continue; /* not settled, or not seen what the CRM made of it */
         }
         first = w->plan;
-        if (waiting || left_out(w) || json_object_size(world.will.lags)) {
-            /* that something was left out, or became another value after the answer, is told with the next look, once */
+        if (waiting || left_out(w) || json_object_size(world.will.lags) || unkept(w, lines)) {
+            /* that something was left out, became another value after the answer, or that the record did not stay unanswered, is told with the next look, once */
             prop_plan(&world);
             check(only_tells(w->plan, json_object_size(world.will.lags) > 0));
             refuse_apply(&world.will, w);
