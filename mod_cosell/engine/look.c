@@ -15,6 +15,7 @@
 #include "../base/json.h"
 #include "../base/log.h"
 #include "batch.h"
+#include "timers.h"
 
 #define CLAIM_MAX 200
 #define CLAIM_MIN 4
@@ -578,12 +579,33 @@ static apr_status_t look_at_works(cs_batch_t *b, const apr_array_header_t *works
     return rv;
 }
 
+/* Polls and sweeps have turns of their own: they take no look's place in a batch. *polls = a poll has
+ * waited as long as these. */
+static apr_array_header_t *without_timers(const apr_array_header_t *works, int max, int *ppolls,
+                                          apr_pool_t *p)
+{
+    apr_array_header_t *out = apr_array_make(p, max, sizeof(cs_work_t *));
+    int i;
+
+    *ppolls = 0;
+    for (i = 0; i < works->nelts && out->nelts < max; ++i) {
+        cs_work_t *work = APR_ARRAY_IDX(works, i, cs_work_t *);
+        if (!strcmp(work->kind, CS_WORK_POLL)) {
+            *ppolls = 1;
+        }
+        else if (strcmp(work->kind, CS_WORK_SWEEP)) {
+            APR_ARRAY_PUSH(out, cs_work_t *) = work;
+        }
+    }
+    return out;
+}
+
 apr_status_t cs_look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_result_t *res)
 {
     cs_lease_t lease = cs_lane_lease(lane);
     cs_batch_t *b = new_batch(lane, p);
     apr_array_header_t *works = NULL;
-    int max = claim_size(lane);
+    int max = claim_size(lane), polls;
     apr_status_t rv;
 
     *pmore = 0;
@@ -591,14 +613,23 @@ apr_status_t cs_look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_result
     if (rv != APR_SUCCESS || cs_breaker_stops_lane(lane)) {
         return rv;
     }
-    rv = cs_store_claim(lane->store, &lease, b->now, max, &works, p, res);
-    if (rv == APR_SUCCESS && works->nelts) {
+    rv = cs_store_claim(lane->store, &lease, b->now, max + cs_timers_of(lane->site, p)->nelts,
+                        &works, p, res);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    works = without_timers(works, max, &polls, p);
+    if (works->nelts) {
         rv = look_at_works(b, works, res);
         *pmore = rv == APR_SUCCESS;
     }
-    /* Only what is left of a batch is for looks that nobody waits for. */
+    /* Only what is left of a batch is for looks that nobody waits for. A poll finds what somebody
+     * waits for: in a flood, too, it has its turn when it is the oldest. */
     if (rv == APR_SUCCESS && works->nelts < max) {
         rv = cs_planned_portion(lane, b->now, max - works->nelts, pmore, p, res);
+    }
+    else if (rv == APR_SUCCESS && polls) {
+        rv = cs_poll_turn(lane, pmore, p, res);
     }
     return rv;
 }
