@@ -236,6 +236,18 @@ static apr_status_t add_aliases(cs_batch_t *b, cs_item_t *item, cs_result_t *res
     return rv;
 }
 
+/* The row that is about to be made has its deal before it is there: a notice of it, or a poll, may
+ * come by before the look that makes it has been settled. */
+static apr_status_t reserve_row(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
+{
+    const cs_deal_t *deal = item->deal;
+
+    return !item->over && item->meets && item->meeting.what == CS_MEET_CREATE &&
+                   deal->state == CS_DEAL_NEW && deal->crm && deal->record_id
+               ? add_free_alias(b, item, deal->crm, deal->record_id, res)
+               : APR_SUCCESS;
+}
+
 static void put_deal(cs_batch_t *b, cs_item_t *item)
 {
     cs_batch_change(b, CS_CHANGE_DEAL)->deal = item->deal;
@@ -330,6 +342,9 @@ static apr_status_t settle_meeting(cs_batch_t *b, cs_item_t *item, cs_result_t *
     if (by_name) {
         rv = add_aliases(b, item, res);
         fold(b, item, item->deal);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = reserve_row(b, item, res);
     }
     wake_siblings(b, item);
     return rv;
