@@ -235,6 +235,27 @@ static void test_find_takes_only_ours(void **state)
     pc_stop(r);
 }
 
+static void test_find_prefers_what_lives(void **state)
+{
+    apr_pool_t *p = *state;
+    pc_rig_t *r = pc_rig(p);
+    cs_pc_read_t read;
+    const char *over = pc_item(p, 3, 48, ",\"status\":\"Closed\",\"externalReferenceId\":\"crm-1\"");
+
+    pc_will(r, "200 OK", page_of(p, over, "2"));
+    pc_will(r, "200 OK",
+            page_of(p,
+                    apr_pstrcat(p, pc_item(p, 4, 47, ",\"externalReferenceId\":\"crm-1\""), ",",
+                                pc_item(p, 5, 46, ",\"externalReferenceId\":\"crm-1\""), NULL),
+                    NULL));
+    read = find(r, "crm-1", at(10, p));
+    assert_string_equal(read.card->id, "c5fb0000-0000-4000-8000-000000000004");
+    pc_will(r, "200 OK", page_of(p, over, NULL));
+    read = find(r, "crm-1", at(10, p));
+    assert_string_equal(read.card->id, "c5fb0000-0000-4000-8000-000000000003");
+    pc_stop(r);
+}
+
 /* Missing is said only by who has seen all there is. */
 static void test_find_is_sure_or_says_so(void **state)
 {
@@ -242,16 +263,16 @@ static void test_find_is_sure_or_says_so(void **state)
     pc_rig_t *r = pc_rig(p);
     cs_pc_read_t read;
 
-    for (int i = 0; i < 10; i++) {
-        pc_will(r, "200 OK", page_of(p, items_of(p, i * 2, 2, 59 - i), apr_itoa(p, i + 1)));
+    for (int i = 0; i < 100; i++) {
+        pc_will(r, "200 OK", page_of(p, items_of(p, i * 2, 2, 59 - i / 2), apr_itoa(p, i + 1)));
     }
     read = find(r, "crm-1", at(5, p));
     pc_expect(&read.result, CS_CLASS_REFUSED, "pc:pages");
     assert_has(read.result.detail, "2026-01-31T12:05:00");
-    assert_int_equal(read.calls, 10);
+    assert_int_equal(read.calls, 100);
     /* without a time it is a look at the newest */
-    for (int i = 0; i < 10; i++) {
-        pc_will(r, "200 OK", page_of(p, items_of(p, i * 2, 2, 59 - i), apr_itoa(p, i + 1)));
+    for (int i = 0; i < 100; i++) {
+        pc_will(r, "200 OK", page_of(p, items_of(p, i * 2, 2, 59 - i / 2), apr_itoa(p, i + 1)));
     }
     read = find(r, "crm-1", 0);
     pc_expect(&read.result, CS_CLASS_OK, NULL);
@@ -304,6 +325,7 @@ int main(void)
         UNIT_TEST(test_find_stops_at_what_is_older),
         UNIT_TEST(test_find_none),
         UNIT_TEST(test_find_takes_only_ours),
+        UNIT_TEST(test_find_prefers_what_lives),
         UNIT_TEST(test_find_is_sure_or_says_so),
         UNIT_TEST(test_find_shares_one_run),
     };

@@ -14,7 +14,7 @@
 #define PC_ORGANIZATION "7d230000-0000-4000-8000-000000000005"
 #define PC_TAG "\"84001c9d-0000-0100-0000-6225a63e0000\""
 #define PC_LIST "/v1.0/engagements/referrals"
-#define PC_ANSWERS 64
+#define PC_ANSWERS 256
 
 typedef struct pc_rig_t {
     canned_t *server;

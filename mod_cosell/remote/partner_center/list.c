@@ -8,7 +8,8 @@
 #include "../../base/time.h"
 
 #define MAX_PAGES 5
-#define FIND_PAGES 10
+/* Thousands may be made at once, when as many records ask for it. */
+#define FIND_PAGES 100
 #define PAGE_SIZE 100
 #define MAX_TOKEN 4096
 
@@ -341,13 +342,22 @@ static int is_own(const cs_pc_t *pc, const cs_card_t *card)
            (!pc->cfg.organization || !strcasecmp(organization, pc->cfg.organization));
 }
 
+/* A referral that is over may have a successor. */
+static int is_over(const cs_card_t *card)
+{
+    const char *status = cs_pc_member(card->doc, "status");
+
+    return status && !strcasecmp(status, "Closed");
+}
+
 static void match(const cs_pc_t *pc, cs_pc_read_t *reads, int n, cs_card_t *card)
 {
     const char *reference = cs_pc_member(card->doc, "externalReferenceId");
     int i;
 
     for (i = 0; reference && i < n; i++) {
-        if (reads[i].result.cls == CS_CLASS_OK && !reads[i].card &&
+        if (reads[i].result.cls == CS_CLASS_OK &&
+            (!reads[i].card || (is_over(reads[i].card) && !is_over(card))) &&
             !strcasecmp(reference, reads[i].id) && is_own(pc, card)) {
             reads[i].card = card;
         }
@@ -376,7 +386,7 @@ static int match_page(const cs_pc_t *pc, cs_pc_read_t *reads, int n, const cs_pc
 
 static int is_open(const cs_pc_read_t *read)
 {
-    return read->result.cls == CS_CLASS_OK && !read->card;
+    return read->result.cls == CS_CLASS_OK && (!read->card || is_over(read->card));
 }
 
 static int count_open(const cs_pc_read_t *reads, int n)
@@ -396,6 +406,7 @@ static void fail_open(cs_pc_read_t *reads, int n, const cs_result_t *why, apr_po
 
     for (i = 0; i < n; i++) {
         if (is_open(&reads[i])) {
+            reads[i].card = NULL;
             cs_result_copy(&reads[i].result, why, p);
         }
     }

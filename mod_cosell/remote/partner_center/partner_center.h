@@ -98,10 +98,11 @@ apr_status_t cs_pc_post(cs_pc_t *pc, cs_pc_write_t *writes, int n, apr_interval_
                         apr_pool_t *p);
 
 /* Which of the referrals made since `since` carries this externalReferenceId: the newest outgoing
- * ones are read and compared here (text, without regard to case), at most 10 pages of 100. read->id
- * = the reference; card NULL and OK = none does. When the pages end before `since` is reached the
- * others are REFUSED "pc:pages", for they may exist; since 0 = whatever these pages show. calls and
- * took are the first read's. (partner-center-api.md 4.5) */
+ * ones are read and compared here (text, without regard to case), at most 100 pages of 100.
+ * read->id = the reference; of several one that is not closed, then the newest; card NULL and OK =
+ * none does. When the pages end before `since` is reached the others are REFUSED "pc:pages", for
+ * they may exist; since 0 = whatever these pages show. calls and took are the first read's.
+ * (partner-center-api.md 4.5) */
 apr_status_t cs_pc_find(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_time_t since,
                         apr_interval_time_t deadline, apr_pool_t *p);
 
