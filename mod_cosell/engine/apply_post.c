@@ -24,6 +24,8 @@
 /* How far before its own first moment a deal's referral is searched for: two clocks. */
 #define SLACK apr_time_from_sec(3600)
 #define SEARCH_MAX apr_time_from_sec(7 * 24 * 3600)
+/* Within this time of a store's beginning the records come by that another store knew. */
+#define BEGINNING apr_time_from_sec(24 * 3600)
 #define SYSTEM_ENGAGEMENT "pc-engagement"
 
 #define OWN "own"
@@ -88,8 +90,15 @@ static void is_done(cs_batch_t *b, cs_deal_t *deal, const char *which, const cha
 
 void cs_posted_is(cs_batch_t *b, cs_deal_t *deal, const char *referral)
 {
-    if (deal->posted) {
+    const char *state = cs_json_str(entry_of(deal, OWN), "state");
+
+    /* Of a record that only waited, or was refused, somebody else made it: it is met as any other
+     * is. */
+    if (state && strcmp(state, "refused")) {
         is_done(b, deal, OWN, referral);
+    }
+    else if (state) {
+        set_entry(b, deal, OWN, NULL);
     }
 }
 
@@ -354,6 +363,13 @@ static apr_status_t say_sent(posts_t *t, cs_result_t *res)
 
 /* ---- is it there already? ---- */
 
+/* 1 when a store that is lost may have made it, whenever that was. */
+static int is_of_the_beginning(const posts_t *t, const posting_t *post)
+{
+    return !cs_json_int(post->before, "at", 0) &&
+           post->item->deal->created < t->b->lane->begun + BEGINNING;
+}
+
 static apr_time_t since_of(const posts_t *t, const posting_t *post)
 {
     apr_time_t at = cs_json_int(post->before, "at", 0);
@@ -415,8 +431,9 @@ static apr_status_t take_search(const posts_t *t, posting_t *post, const cs_pc_r
     return is_there(t, post, res);
 }
 
-/* Those of one kind in one call; the earliest moment of all is that of all. */
-static apr_status_t search(posts_t *t, const char *which, cs_result_t *res)
+/* Those of one kind in one call; the earliest moment of all is that of all. Of the beginning: as far
+ * back as a search goes. */
+static apr_status_t search(posts_t *t, const char *which, int beginning, cs_result_t *res)
 {
     cs_pc_read_t *reads = apr_pcalloc(t->b->p, sizeof(*reads) * (apr_size_t)(t->n + 1));
     posting_t **whose = apr_pcalloc(t->b->p, sizeof(*whose) * (apr_size_t)(t->n + 1));
@@ -426,14 +443,15 @@ static apr_status_t search(posts_t *t, const char *which, cs_result_t *res)
 
     for (i = 0; i < t->n; ++i) {
         posting_t *post = &t->posts[i];
-        if (!strcmp(post->which, which)) {
+        if (!strcmp(post->which, which) && (!own || is_of_the_beginning(t, post) == beginning)) {
             reads[n].id = own ? reference_of(post) : post->item->deal->engagement_id;
             since = since_of(t, post) < since ? since_of(t, post) : since;
             whose[n++] = post;
         }
     }
     if (n && own) {
-        cs_pc_find(t->b->lane->pc, reads, n, since, cs_time_mono() + STAGE, t->b->p);
+        cs_pc_find(t->b->lane->pc, reads, n, beginning ? 0 : since, cs_time_mono() + STAGE,
+                   t->b->p);
     }
     else if (n) {
         cs_pc_list_engagement(t->b->lane->pc, reads, n, cs_time_mono() + STAGE, t->b->p);
@@ -527,10 +545,13 @@ apr_status_t cs_batch_post(cs_batch_t *b, cs_result_t *res)
     }
     rv = say_sent(&t, res);
     if (rv == APR_SUCCESS) {
-        rv = search(&t, OWN, res);
+        rv = search(&t, OWN, 0, res);
     }
     if (rv == APR_SUCCESS) {
-        rv = search(&t, CONNECTED, res);
+        rv = search(&t, OWN, 1, res);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = search(&t, CONNECTED, 0, res);
     }
     if (rv == APR_SUCCESS) {
         rv = commit(&t, res);

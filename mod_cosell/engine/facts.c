@@ -89,6 +89,23 @@ static apr_status_t load_pins(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *r
     return rv;
 }
 
+/* What was done before it, another store knew: one that was lost, perhaps. */
+static apr_status_t load_beginning(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *res)
+{
+    apr_array_header_t *changes = apr_array_make(ptemp, 1, sizeof(cs_change_t));
+    cs_lease_t lease = cs_lane_lease(lane);
+    const char *text;
+    apr_status_t rv = cs_store_meta_get(lane->store, lane->site->name, CS_FACT_BEGUN, &text, ptemp,
+                                        res);
+
+    lane->begun = rv == APR_SUCCESS && text ? apr_atoi64(text) : cs_time_now();
+    if (rv == APR_SUCCESS && !text) {
+        cs_lane_fact(CS_FACT_BEGUN, apr_psprintf(ptemp, "%" APR_TIME_T_FMT, lane->begun), changes);
+        rv = cs_store_write(lane->store, &lease, changes, ptemp, res);
+    }
+    return rv;
+}
+
 apr_status_t cs_lane_facts_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *res)
 {
     apr_array_header_t *list;
@@ -125,6 +142,9 @@ apr_status_t cs_lane_facts_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t 
     }
     if (rv == APR_SUCCESS) {
         rv = load_pins(lane, ptemp, res);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = load_beginning(lane, ptemp, res);
     }
     lane->facts_loaded = rv == APR_SUCCESS;
     return rv;

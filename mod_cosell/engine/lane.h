@@ -22,6 +22,7 @@
 #define CS_FACT_MAPPING "mapping:" /* digest under which all its deals were looked at */
 #define CS_FACT_PLANNED "planned:" /* JSON: how far a changed mapping has come */
 #define CS_FACT_ORGANIZATION "organization:" /* id of the CRM's organisation at first contact */
+#define CS_FACT_BEGUN "begun" /* microseconds: when this store began to know the site */
 #define CS_FACT_BREAKER "breaker:" /* JSON, of any upstream: why nothing is sent to it */
 /* A brake's fact has the brake's name, followed for a mapping's by the CRM's. */
 #define CS_BRAKE_MAPPING CS_BRAKE "mapping"
@@ -115,6 +116,7 @@ typedef struct cs_lane_t {
     const char *organization;      /* configured or learnt; NULL = not yet */
     char learnt[64];               /* the bytes of a learnt one */
     int facts_loaded;              /* what follows was read from the store */
+    apr_time_t begun;              /* when this store began to know the site */
     apr_array_header_t *suspended; /* cs_lane_suspension_t */
     apr_array_header_t *relapses;  /* cs_lane_relapse_t, at most one per upstream */
     apr_array_header_t *brakes;    /* const char *: names of brakes, each once */

@@ -97,6 +97,7 @@ typedef struct world_t {
     int pc_shows_nothing;   /* the answer of a change has no body */
     void (*meanwhile_post)(void); /* happens once, when a referral was made */
     int patches, posts, searches;
+    apr_time_t searched_since; /* of the last search */
     int gets, lists, pc_probes, reads, writes, rows_written, creates, finds, find_calls, whoamis, describes;
 } world_t;
 
@@ -375,7 +376,8 @@ apr_status_t cs_pc_find(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_time_t sinc
 {
     int i, j;
 
-    (void)pc, (void)deadline, (void)since;
+    (void)pc, (void)deadline;
+    W->searched_since = since;
     for (i = 0; i < n; i++) {
         W->searches++;
         reads[i].calls = 1;
