@@ -467,6 +467,22 @@ static int is_hidden(const cs_listing_t *l, const cs_line_view_t *view)
            !is_in(view->crm) && is_in(view->seen_pc) && is_in(view->seen_crm);
 }
 
+/* The CRM shows something else of the item than we have just made it: it may not show that yet. */
+static int is_settling(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
+{
+    cs_line_view_t *view = item->view;
+    int had = is_in(view->seen_crm), has = is_in(view->crm);
+    apr_time_t until;
+
+    if ((had == has && !cs_item_fields_differ(l->list, view->seen_crm, view->crm)) ||
+        !cs_item_settles(pl->look, view->line, &until)) {
+        return 0;
+    }
+    cs_view_judge(view, CS_VERDICT_UNREADABLE, "written a moment ago: it may not be shown yet");
+    pl->plan->look_at = !pl->plan->look_at || until < pl->plan->look_at ? until : pl->plan->look_at;
+    return 1;
+}
+
 static void judge_known(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
 {
     cs_line_view_t *view = item->view;
@@ -475,6 +491,9 @@ static void judge_known(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item
     if (!view->pc || !view->crm) {
         cs_view_judge(view, CS_VERDICT_UNREADABLE,
                       view->pc ? l->crm_unread ? l->crm_unread : l->owner_unread : l->pc_unread);
+        return;
+    }
+    if (is_settling(pl, l, item)) {
         return;
     }
     if (is_in(view->pc) == is_in(view->crm) &&

@@ -12,7 +12,6 @@
 #include "reconcile_internal.h"
 
 #define CANDIDATES_NAMED 5
-#define STALE_MAX apr_time_from_sec(900)
 #define STALE_PAUSE apr_time_from_sec(5)
 
 /* ---- what is stored about a deal ---- */
@@ -319,6 +318,7 @@ static void see_row(cs_planning_t *pl)
 static void plan_paused(cs_planning_t *pl)
 {
     cs_plan_t *plan = pl->plan;
+    cs_deal_state_e was = pl->look->deal->state;
     int i;
 
     pl->state = apr_pcalloc(pl->p, sizeof(*pl->state));
@@ -336,9 +336,9 @@ static void plan_paused(cs_planning_t *pl)
     cs_plan_tell(pl);
     cs_plan_steps(pl);
     plan->what = plan->steps->nelts ? CS_PLAN_STEPS : CS_PLAN_HOLD;
-    /* A tombstone whose row is there again is none. */
-    plan->state_after =
-        pl->look->deal->state == CS_DEAL_GONE ? CS_DEAL_LINKED : pl->look->deal->state;
+    /* A tombstone whose row is there again is none, and a row that our own create made is there. */
+    plan->state_after = was == CS_DEAL_GONE || was == CS_DEAL_NEW ? CS_DEAL_LINKED : was;
+    plan->paused = 1;
     plan->why = plan->problem;
     cs_plan_intent(pl);
 }
@@ -379,28 +379,17 @@ static const cs_mapping_kind_t *kind_of(const cs_look_t *look, apr_pool_t *ptemp
     return look->record ? cs_mapping_kind_of_table(look->mapping, look->record->table) : NULL;
 }
 
-/* What one side answered was written before what was settled of it. After a while that is no
- * lagging replica but a side that went back. */
-static int is_older(const cs_look_t *look, const char *side, apr_time_t when)
-{
-    const json_t *read = cs_json_get(cs_json_get(look->deal->images, CS_LINE_STATE), CS_IMAGE_READ);
-
-    return when > 0 && when < (apr_time_t)cs_json_int(read, side, 0) &&
-           look->now - (apr_time_t)cs_json_int(read, "at", 0) < STALE_MAX;
-}
-
+/* Whoever writes the other side from an old answer undoes what came after it. */
 static int stop_stale(cs_planning_t *pl)
 {
-    const cs_look_t *look = pl->look;
+    const char *why = cs_look_stale(pl->look);
 
-    if (!is_older(look, "pc", look->own->updated) &&
-        !(look->record && is_older(look, "crm", look->record->modified))) {
+    if (!why) {
         return 0;
     }
-    stop(pl->plan, look, CS_PLAN_HOLD, look->deal->state,
-         "an older answer than the one before: it is read again");
+    stop(pl->plan, pl->look, CS_PLAN_HOLD, pl->look->deal->state, why);
     pl->plan->stale = 1;
-    pl->plan->look_at = look->now + STALE_PAUSE;
+    pl->plan->look_at = pl->look->now + STALE_PAUSE;
     return 1;
 }
 

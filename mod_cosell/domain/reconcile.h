@@ -140,6 +140,8 @@ typedef struct cs_plan_t {
     /* A side answered with something older than what was settled, as a lagging replica does:
      * nothing is compared, settled or told; look_at says when to read again. */
     int stale;
+    /* The seller has switched the deal off: lines are named, and nothing of them was compared. */
+    int paused;
     /* An opted-in record that carries another deal's referral id: a copy. Its steps take the id
      * off; no deal is kept of it. (deals 1) */
     int clone;

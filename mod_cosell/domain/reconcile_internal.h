@@ -6,8 +6,8 @@
 #include "reconcile.h"
 #include "state.h"
 
-/* Of the image of the state: {"pc", "crm": when what was settled last was written there, "at": when
- * we knew}. */
+/* Of the image of the state: {"pc", "crm": when what was settled last was written there, "order": of
+ * that version of the row "of", "at": when we knew, "rows": {"<item>": when we wrote it}}. */
 #define CS_IMAGE_READ "read"
 /* Of the image of the state: when, by the CRM's clock, we made the row show it. */
 #define CS_IMAGE_MADE "made"
@@ -182,6 +182,16 @@ const char *cs_deal_row_id(const cs_look_t *look, const char *referral, const ch
 const json_t *cs_intended_create(const cs_deal_t *deal);
 /* 1 for a step of a stored intent that makes a row. */
 int cs_intent_is_create(const json_t *step);
+
+/* reconcile_age.c: reads that are older than what was settled. */
+
+/* Why nothing can be made of what was read; NULL = it is no older than what was settled last. */
+const char *cs_look_stale(const cs_look_t *look);
+/* 1 while a list may still be shown without what we have just done to this item: until *puntil. */
+int cs_item_settles(const cs_look_t *look, const char *line, apr_time_t *puntil);
+/* How new what both sides show now is, into the images. */
+void cs_settle_age(json_t *images, const cs_look_t *look, const cs_plan_t *plan,
+                   const cs_applied_t *applied);
 
 /* reconcile_steps.c: the steps of everything that was judged, in order. */
 void cs_plan_steps(cs_planning_t *pl);

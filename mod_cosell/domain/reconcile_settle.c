@@ -402,37 +402,6 @@ static const char *pc_version(const cs_settling_t *s)
     return version;
 }
 
-/* How new what both sides are known to have shown is. */
-static void settle_read(cs_settling_t *s)
-{
-    const json_t *was =
-        cs_json_get(cs_json_get(s->look->deal->images, CS_LINE_STATE), CS_IMAGE_READ);
-    json_t *state = cs_json_get(s->deal->images, CS_LINE_STATE);
-    apr_time_t pc = (apr_time_t)cs_json_int(was, "pc", 0),
-               crm = (apr_time_t)cs_json_int(was, "crm", 0), known = pc + crm;
-    int i;
-
-    pc = s->look->own && s->look->own->updated > pc ? s->look->own->updated : pc;
-    crm = s->look->record && s->look->record->modified > crm ? s->look->record->modified : crm;
-    for (i = 0; i < s->plan->steps->nelts; i++) {
-        const cs_applied_t *applied = &s->applied[i];
-        const cs_card_t *card =
-            cs_settle_step(s, i)->kind == CS_STEP_PATCH_PC ? applied->card : NULL;
-        const cs_record_t *after =
-            cs_settle_is_record(cs_settle_step(s, i)) && applied->done ? applied->after : NULL;
-
-        pc = card && card->updated > pc ? card->updated : pc;
-        crm = after && after->modified > crm ? after->modified : crm;
-    }
-    if (state && pc + crm > 0) {
-        apr_time_t at = pc + crm > known ? s->look->now : (apr_time_t)cs_json_int(was, "at", 0);
-
-        json_object_set_new(state, CS_IMAGE_READ,
-                            json_pack("{s:I,s:I,s:I}", "pc", (json_int_t)pc, "crm", (json_int_t)crm,
-                                      "at", (json_int_t)at));
-    }
-}
-
 static int any_done(const cs_settling_t *s)
 {
     int i;
@@ -463,7 +432,7 @@ static void settle_compared(cs_settling_t *s)
         }
     }
     settle_told(s);
-    settle_read(s);
+    cs_settle_age(deal->images, s->look, s->plan, s->applied);
     deal->crm_version = apr_pstrdup(s->p, crm_version(s));
     deal->pc_version = apr_pstrdup(s->p, pc_version(s));
     if (s->look->own) {
@@ -515,8 +484,8 @@ static void settle_qualified(cs_settling_t *s)
 /* Nothing was compared, and later it will be: then it must still be known what is ours. */
 static int waits_uncompared(const cs_plan_t *plan)
 {
-    return !plan->lines->nelts && !plan->posted &&
-           (plan->what == CS_PLAN_HOLD || plan->what == CS_PLAN_PARK);
+    return plan->paused || (!plan->lines->nelts && !plan->posted &&
+                            (plan->what == CS_PLAN_HOLD || plan->what == CS_PLAN_PARK));
 }
 
 /* A side did not show it, or by labels that are not known: it may yet prove to be ours. */

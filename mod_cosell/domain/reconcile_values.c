@@ -371,6 +371,12 @@ static void judge_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t
     else if (s->pc_moved && s->crm_moved) {
         judge_both_moved(pl, line, view, s);
     }
+    else if (s->pc_moved && s->to_crm.may && rests_as(pl, view, CS_REST_PC_UNSEEN)) {
+        judge_not_kept_there(pl, view);
+    }
+    else if (s->crm_moved && s->to_pc.may && was_unseen(pl, view)) {
+        judge_not_kept(pl, view);
+    }
     else if (s->pc_moved) {
         judge_pc_moved(pl, line, view, s);
     }

@@ -64,6 +64,7 @@ typedef struct cs_record_t {
     const char *id;      /* as the CRM writes it, folded (GUID lower case) */
     const char *version; /* opaque; equality only; the guard of a write */
     apr_time_t modified; /* 0 when unknown */
+    apr_int64_t order;   /* grows with every version of the row; 0 = the CRM says nothing of it */
     json_t *row;         /* neutral row */
     /* Rows that belong to it: {"<list>": [{"id", "version", "row": neutral row}, ...]}, in the
      * order of their ids. A list that was asked for and could not be read is absent (unreadable,

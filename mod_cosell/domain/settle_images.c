@@ -155,6 +155,12 @@ json_t *cs_settle_refused_there(cs_settling_t *s, const cs_line_view_t *view, co
     return note;
 }
 
+/* What the target makes of a value could travel back, or be undone, as if somebody had typed it. */
+static int may_come_back(const cs_line_t *line)
+{
+    return line->enforce || line->latch || (line->to_pc.on && line->to_crm.on);
+}
+
 /* What Partner Center shows now, or was asked for. */
 static void settle_sent(cs_settling_t *s, const cs_line_t *line, const cs_line_view_t *view, int at)
 {
@@ -165,7 +171,7 @@ static void settle_sent(cs_settling_t *s, const cs_line_t *line, const cs_line_v
     kept = back.value && cs_line_same(line, &s->table, back.value, view->value, s->ptemp);
     learn_image(s, view->line, back.value, view->value,
                 !kept                                      ? CS_REST_PC_NOT_KEPT
-                : !shown && (line->enforce || line->latch) ? CS_REST_PC_UNSEEN
+                : !shown && may_come_back(line)            ? CS_REST_PC_UNSEEN
                                                            : NULL);
 }
 
@@ -196,7 +202,7 @@ static void settle_written(cs_settling_t *s, const cs_line_t *line, const cs_lin
     }
     learn_image(s, view->line, view->value, crm,
                 !kept                                                 ? CS_REST_NOT_KEPT
-                : !back.value && (line->enforce || line->latch)       ? CS_REST_UNSEEN
+                : !back.value && may_come_back(line)                  ? CS_REST_UNSEEN
                 : cs_line_cut(line, &s->table, view->value, s->ptemp) ? CS_REST_CUT
                                                                       : NULL);
 }

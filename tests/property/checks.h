@@ -243,7 +243,7 @@ static int goes_both_ways(const cs_line_t *line)
 /* A user's edit that nobody has seen yet is overwritten. By which rule? */
 static int may_overwrite(const world_t *w, const cs_line_t *line, const cs_line_view_t *view, int pc_edited)
 {
-    if (line->latch || line->group || line->enforce || is_intended(w, line, view)) {
+    if (line->latch || line->group || line->enforce || is_intended(w, line, view) || json_object_get(w->checks->refused[1], line->name)) {
         return 1;
     }
     if (!view->seen_pc || !view->seen_crm) {
@@ -712,7 +712,7 @@ static int is_left_out(const world_t *w, const cs_line_t *line)
 static void learn_sent(const world_t *w, const cs_line_t *line, base_t *base, const json_t *row)
 {
     base->pc = is_done(w) && !w->pc_silent ? raw_pc_of(w, line, w->doc) : NULL;
-    base->crm = raw_crm(w, line, row);
+    base->crm = is_done(w) ? raw_crm(w, line, row) : NULL;
     base->equal = base->pc && base->crm && said_at_pc(w, line, w->doc) && pc_quirk_of(w, line->pc->text) == QUIRK_KEEPS &&
                   (!line->pc_currency || pc_quirk_of(w, line->pc_currency->text) == QUIRK_KEEPS);
 }
@@ -830,15 +830,30 @@ static void learn_state(world_t *w)
     const cs_line_view_t *view = view_named(w, CS_LINE_STATE);
     int moves = view && (view->verdict == CS_VERDICT_TO_CRM || view->verdict == CS_VERDICT_TO_PC);
 
-    if (view && view->crm && !w->lags && (moves ? is_done(w) : view->take)) {
+    if (view && view->crm && !w->lags && (moves ? is_done(w) && was_taken(w, CS_LINE_STATE, view->verdict == CS_VERDICT_TO_PC) : view->take)) {
         w->state_typed = 0;
     }
 }
 
+/* What the referral is after the patches was shown. */
+static int knows_patches(const world_t *w)
+{
+    int i;
+
+    for (i = 0; i < w->plan->steps->nelts; i++) {
+        if (is_pc_step(step_at(w, i)) && w->applied[i].tried && !(w->applied[i].done && w->applied[i].card)) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
 static void learn_versions(world_t *w)
 {
-    int pc = w->lags & LAGS_PC ? w->old_pc_version : w->pc_version, crm = w->lags & LAGS_CRM ? w->old_version : w->version;
+    int pc = w->lags & LAGS_PC ? w->old_pc_version : w->pc_version, crm = w->lags & LAGS_CRM ? w->old_version : w->read_version;
 
+    crm = w->writes && !w->silent && w->row_version > crm ? w->row_version : crm;
+    pc = w->pc_writes && !knows_patches(w) ? w->read_pc_version : pc;
     if (is_compared(w)) {
         w->checks->pc_version = pc > w->checks->pc_version ? pc : w->checks->pc_version;
         w->checks->crm_version = crm > w->checks->crm_version ? crm : w->checks->crm_version;

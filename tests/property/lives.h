@@ -95,7 +95,7 @@ static int had_news(const world_t *w)
     int i;
 
     for (i = 0; i < w->plan->steps->nelts; i++) {
-        if (w->applied[i].refused || w->applied[i].dropped || w->applied[i].found || (step_at(w, i)->send && !w->applied[i].done)) {
+        if (w->applied[i].refused || w->applied[i].dropped || w->applied[i].found || (step_at(w, i)->kind == CS_STEP_CREATE && !step_at(w, i)->list) || (step_at(w, i)->send && !w->applied[i].done)) {
             return 1;
         }
     }
@@ -116,7 +116,8 @@ static int writes_unconditionally(const world_t *w)
         if (w->kind->tell.mark && line->crm && !strcmp(line->crm->name, w->kind->tell.mark)) {
             continue; /* the mark takes its room */
         }
-        if ((view_at(w, i)->to_crm || view_at(w, i)->to_pc) && !line->when && !line->to_crm.when && !line->to_pc.when && !line->group && !json_is_false(facts)) {
+        /* Nor what is read where another line may just have written. */
+        if ((view_at(w, i)->to_crm || (view_at(w, i)->to_pc && !line->crm_more && !line->crm->of)) && !line->when && !line->to_crm.when && !line->to_pc.when && !line->group && !json_is_false(facts)) {
             return 1;
         }
     }
@@ -172,7 +173,7 @@ static int lag_of(const world_t *w)
 {
     int lag = 0;
 
-    if (trait(w, "lags", NULL, 4) == 0) {
+    if (trait(w, "lags", NULL, 4) == 0 && w->now < w->old_at + LAG_MOST) {
         lag |= w->old_row && !w->knobs->no_lag && chance(w, "lag", NULL, 3) == 0 ? LAGS_CRM : 0;
         lag |= w->old_doc && w->knobs->both && !w->knobs->no_pc_lag && chance(w, "pc-lag", NULL, 3) == 0 ? LAGS_PC : 0;
     }

@@ -55,6 +55,8 @@ static void world_read(world_t *w, int lagging)
 
     world_fetch(w, lagging);
     w->lags = lagging;
+    w->read_version = w->version;
+    w->read_pc_version = w->pc_version;
     if (row) {
         memset(&w->record, 0, sizeof(w->record));
         w->record.table = "opportunity";

@@ -342,6 +342,7 @@ static void remember_old(world_t *w)
     w->old_doc = world_copy(w, w->doc);
     w->old_ms = world_copy(w, w->ms);
     w->old_pc_version = w->pc_version;
+    w->old_at = w->now;
 }
 
 /* What Partner Center did not take ends the item; rows of lists depend on nothing. */

@@ -43,6 +43,7 @@ typedef enum { FATE_GOOD = 0, FATE_FAILS, FATE_UNANSWERED, FATE_DIES_BEFORE, FAT
 
 #define LAGS_CRM 1
 #define LAGS_PC 2
+#define LAG_MOST apr_time_from_sec(600)
 
 /* What is left out of a case, to make it smaller. */
 typedef struct knobs_t {
@@ -75,6 +76,7 @@ typedef struct world_t {
     json_t *lists;    /* {"<list>": [{"id","version","row"}]} */
     json_t *tables;   /* {"<table>": [row]}: what look-ups find */
     int version, made;
+    int row_version; /* after our last write to the row itself */
     json_t *old_row, *old_lists; /* before our last writes: what a lagging read may show */
     int old_version, lags;
     int silent;   /* writes return no representation */
@@ -90,8 +92,10 @@ typedef struct world_t {
     cs_plan_t *plan;
     cs_applied_t *applied;
     int pc_version, old_pc_version; /* its eTag */
+    int read_version, read_pc_version; /* when they were read, if nothing lagged */
     int pc_silent;                  /* a patch is answered without a representation */
     json_t *old_doc, *old_ms;
+    apr_time_t old_at; /* nothing lags longer than LAG_MOST */
     int state_typed; /* somebody moved the record's state since a look has heard of it */
     int pc_writes;   /* patches that took effect, in this look */
     fate_e fate;

@@ -458,7 +458,7 @@ static void write_record(world_t *w, cs_crm_write_t *write)
             json_object_set_new(w->row, "transactioncurrencyid", json_pack("{s:s,s:s}", "id", "usd", "isocurrencycode", "USD"));
         }
     }
-    w->version++;
+    w->row_version = ++w->version;
     w->writes++;
     write->record = write->kind == CS_CRM_CALL ? NULL : representation(w, "opportunity", write->id, version_text(w, w->version), w->row);
 }

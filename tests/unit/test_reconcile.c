@@ -827,7 +827,7 @@ static void test_tell_is_restored_and_bounded(void **state)
         deal_look(w);
     }
     assert_int_equal(json_array_size(cs_json_get(w->deal.told, "audit")), 2);
-    assert_json(w, cs_json_get(w->row, "msft_audit"), "\"2026-02-02 02:40 - In sync\"");
+    assert_json(w, cs_json_get(w->row, "msft_audit"), "\"2026-02-02 02:42 - In sync\"");
 }
 
 static void test_a_column_that_cuts_what_it_is_told(void **state)

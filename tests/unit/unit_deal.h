@@ -19,10 +19,12 @@
 #define DEAL_PROFILE "tests/unit/mapping/deal-dynamics365.json"
 #define DEAL_REFERRAL "0f0a4b6e-1111-4222-8333-944455566677"
 #define DEAL_NOW apr_time_from_sec(1770000000) /* 2026-02-02 02:40 */
+#define DEAL_PAUSE 21                          /* between two looks: what was written is shown by then */
 
 typedef enum { HABIT_KEEPS = 0, HABIT_ROUNDS, HABIT_CUTS, HABIT_IGNORES } habit_e;
 
 typedef struct deal_world_t {
+    int fetched; /* looks so far */
     apr_pool_t *p;
     cs_mapping_t *mapping;
     const cs_mapping_kind_t *kind;
@@ -376,7 +378,7 @@ static inline void deal_fetch(deal_world_t *w)
     w->look.deal = &w->deal;
     w->look.own = &w->card;
     w->look.record_read = 1;
-    w->look.now = DEAL_NOW;
+    w->look.now = DEAL_NOW + apr_time_from_sec(DEAL_PAUSE) * w->fetched++;
     if (w->row) {
         w->record.table = "opportunity";
         w->record.id = cs_json_str(w->row, "opportunityid");

@@ -234,6 +234,15 @@ static void read_path(json_t *out, const json_t *row, const cs_dyn_table_t *tabl
     }
 }
 
+/* W/"12345": the row's version number in the database, which only grows. */
+static apr_int64_t order_of(const char *version)
+{
+    const char *digits = strchr(version, '"');
+    apr_size_t len = digits ? strspn(digits + 1, "0123456789") : 0;
+
+    return len && len < 19 && digits[1 + len] == '"' ? apr_atoi64(digits + 1) : 0;
+}
+
 cs_record_t *cs_dyn_record(const json_t *row, const char *etag, const cs_dyn_table_t *table,
                            const apr_array_header_t *columns, const apr_array_header_t *lookups,
                            apr_pool_t *p)
@@ -252,6 +261,7 @@ cs_record_t *cs_dyn_record(const json_t *row, const char *etag, const cs_dyn_tab
     record->table = apr_pstrdup(p, table->name);
     record->id = lower(id, p);
     record->version = apr_pstrdup(p, version);
+    record->order = order_of(version);
     modified = cs_json_str(row, "modifiedon");
     if (!modified || cs_time_parse(&record->modified, modified) != APR_SUCCESS) {
         record->modified = 0;
