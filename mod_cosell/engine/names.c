@@ -16,6 +16,8 @@
 
 #define STAGE apr_time_from_sec(120)
 #define WAKE_PORTION 500
+/* Deals that one row wakes at once. */
+#define WAKE_AT_ONCE 50
 
 /* One name on its way to what it means. */
 typedef struct naming_t {
@@ -65,15 +67,29 @@ static apr_status_t commit(const names_t *t, cs_result_t *res)
 
 /* ---- what shows the row ---- */
 
-/* Portion by portion: an account may be shown by thousands, and accepting must not wait for them.
- */
+/* Of an account that thousands show the first go at once and the others when nothing else is due: an
+ * edit of somebody else's deal must not wait for all of them. */
+static void wake(const names_t *t, const naming_t *naming, apr_int64_t deal, int nth)
+{
+    cs_change_t *change;
+
+    if (nth < WAKE_AT_ONCE) {
+        pass_on(t, naming, deal_name(t, deal));
+        return;
+    }
+    change = cs_batch_change(t->b, CS_CHANGE_NEXT_LOOK);
+    change->value = deal;
+    change->at = t->b->now;
+}
+
+/* Portion by portion: accepting must not wait for them. */
 static apr_status_t wake_watchers(const names_t *t, const naming_t *naming, int *pwoken,
                                   cs_result_t *res)
 {
     apr_array_header_t *ids = NULL;
     apr_int64_t after = 0;
     apr_status_t rv;
-    int i;
+    int i, n = 0;
 
     *pwoken = 0;
     do {
@@ -81,7 +97,7 @@ static apr_status_t wake_watchers(const names_t *t, const naming_t *naming, int 
                                naming->item->asked_row, after, WAKE_PORTION, &ids, t->b->p, res);
         for (i = 0; rv == APR_SUCCESS && i < ids->nelts; ++i) {
             after = APR_ARRAY_IDX(ids, i, apr_int64_t);
-            pass_on(t, naming, deal_name(t, after));
+            wake(t, naming, after, n++);
             *pwoken = 1;
         }
         if (rv == APR_SUCCESS && ids->nelts == WAKE_PORTION) {
