@@ -3,6 +3,7 @@
  * The cursor:
  *   {"watermark": microseconds   everything that changed before it was seen (the service's clock)
  *    "newest", "skip"            while a pass is under way: its newest change, and where it goes on
+ *    "unsure": true              the pass met cards while nobody knew which organisation is ours
  *    "seen": {"<id>": [updated, eTag]}   what was near the top: lists lag, so that it is looked
  *                                through again, and each version is asked for once
  *    "found": {"<id>": engagement}       of the ids that the pass was asked for
@@ -165,6 +166,11 @@ static apr_status_t judge(cs_poll_t *t, const cs_card_t *card, const char *own, 
     if (was_seen(seen, card)) {
         return APR_SUCCESS;
     }
+    if (!own && card->organization_id && !same(card->organization_id, "msft")) {
+        /* Whose it is will be known later: this part of the list is read again then. */
+        json_object_set_new(t->state, "unsure", json_true());
+        return APR_SUCCESS;
+    }
     if (same(card->organization_id, own) || !card->organization_id) {
         rv = judge_own(t, card, res);
     }
@@ -276,13 +282,16 @@ static void end_pass(cs_poll_t *t)
             journal_reason(t, hint + sizeof(REASON) - 1);
         }
     }
-    watermark = newest > watermark ? newest : watermark;
+    if (!cs_json_bool(t->state, "unsure", 0)) {
+        watermark = newest > watermark ? newest : watermark;
+    }
     if (watermark) {
         json_object_set_new(t->state, "watermark", json_integer(watermark));
         forget_older(member(t, "seen"), watermark - CS_POLL_OVERLAP);
     }
     json_object_del(t->state, "newest");
     json_object_del(t->state, "skip");
+    json_object_del(t->state, "unsure");
     json_object_del(t->state, "found");
     cs_poll_over(t);
 }
