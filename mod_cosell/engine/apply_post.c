@@ -26,6 +26,7 @@
 #define SEARCH_MAX apr_time_from_sec(7 * 24 * 3600)
 /* Within this time of a store's beginning the records come by that another store knew. */
 #define BEGINNING apr_time_from_sec(24 * 3600)
+#define CARD_PAUSE apr_time_from_sec(300)
 #define SYSTEM_ENGAGEMENT "pc-engagement"
 
 #define OWN "own"
@@ -153,12 +154,68 @@ static void add_posting(posts_t *t, cs_item_t *item, int index)
     post->open = 1;
 }
 
-/* One of an item: the second is planned from what became of the first. */
-static void collect(posts_t *t)
+/* 1 when another referral of ours in the engagement has invited Microsoft, or is about to: there is
+ * one card of Microsoft's in it, whether it is shown yet or not. */
+static apr_status_t is_invited(const posts_t *t, const posting_t *post, int *pinvited,
+                               cs_result_t *res)
 {
+    const cs_item_t *item = post->item;
+    apr_status_t rv = APR_SUCCESS;
+    int i;
+
+    *pinvited = 0;
+    for (i = 0; &t->posts[i] != post; ++i) {
+        const cs_deal_t *other = t->posts[i].item->deal;
+        *pinvited |= !strcmp(t->posts[i].which, CONNECTED) && other->engagement_id &&
+                     item->deal->engagement_id &&
+                     !strcmp(other->engagement_id, item->deal->engagement_id);
+    }
+    for (i = 0; rv == APR_SUCCESS && !*pinvited && item->siblings && i < item->siblings->nelts;
+         ++i) {
+        cs_deal_t *other = NULL;
+        const char *state;
+        rv = cs_store_deal_find(t->b->lane->store, t->b->lane->site->name, CS_SYSTEM_PC,
+                                APR_ARRAY_IDX(item->siblings, i, cs_card_t *)->id, &other, t->b->p,
+                                res);
+        rv = rv == CS_EPARSE ? APR_SUCCESS : rv;
+        state = other && other->id != item->deal->id
+                    ? cs_json_str(entry_of(other, CONNECTED), "state")
+                    : NULL;
+        *pinvited = state && strcmp(state, "refused");
+    }
+    return rv;
+}
+
+static apr_status_t invite_once(posts_t *t, cs_result_t *res)
+{
+    posting_t *post = &t->posts[t->n - 1];
+    cs_result_t later = {0};
+    apr_status_t rv;
+    int invited;
+
+    if (strcmp(post->which, CONNECTED) || post->search_only) {
+        return APR_SUCCESS;
+    }
+    rv = is_invited(t, post, &invited, res);
+    if (rv == APR_SUCCESS && invited) {
+        cs_result_set(&later, t->b->p, CS_EREMOTE, CS_CLASS_THROTTLED, "deal:invited",
+                      "another referral of the engagement %s has invited Microsoft: its card is "
+                      "waited for",
+                      post->item->deal->engagement_id);
+        later.retry_at = t->b->now + CARD_PAUSE;
+        cs_item_fail(post->item, CS_UPSTREAM_PC, &later);
+        --t->n;
+    }
+    return rv;
+}
+
+/* One of an item: the second is planned from what became of the first. */
+static apr_status_t collect(posts_t *t, cs_result_t *res)
+{
+    apr_status_t rv = APR_SUCCESS;
     int i, k;
 
-    for (i = 0; i < t->b->items->nelts; ++i) {
+    for (i = 0; rv == APR_SUCCESS && i < t->b->items->nelts; ++i) {
         cs_item_t *item = APR_ARRAY_IDX(t->b->items, i, cs_item_t *);
         int most = item->work && !item->over && item->plan && !item->copy_of &&
                            item->plan->what == CS_PLAN_STEPS
@@ -169,10 +226,12 @@ static void collect(posts_t *t)
             if (step->send && step->kind == CS_STEP_POST_PC && !item->applied[k].tried &&
                 cs_step_may_follow(item, step)) {
                 add_posting(t, item, k);
+                rv = invite_once(t, res);
                 break;
             }
         }
     }
+    return rv;
 }
 
 /* ---- how one ends ---- */
@@ -539,9 +598,9 @@ apr_status_t cs_batch_post(cs_batch_t *b, cs_result_t *res)
     posts_t t = {b, apr_pcalloc(b->p, sizeof(posting_t) * (apr_size_t)(b->items->nelts + 1)), 0};
     apr_status_t rv;
 
-    collect(&t);
-    if (!t.n) {
-        return APR_SUCCESS;
+    rv = collect(&t, res);
+    if (rv != APR_SUCCESS || !t.n) {
+        return rv;
     }
     rv = say_sent(&t, res);
     if (rv == APR_SUCCESS) {

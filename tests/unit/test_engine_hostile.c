@@ -167,6 +167,84 @@ static void test_an_old_store_knows_since_when(void **state)
     assert_true(W->searched_since > cs_time_now() - 2 * 3600 * SEC);
 }
 
+/* ---- an organisation that nobody knows yet ---- */
+
+#define THEIRS "7d230000-0000-4000-8000-0000000000b1"
+
+static void list_all(cs_pc_page_t *page, apr_pool_t *p)
+{
+    int i;
+
+    for (i = W->referrals; i-- > 0;) {
+        APR_ARRAY_PUSH(page->cards, cs_card_t *) = card_of(&W->referral[i], p);
+    }
+}
+
+static void test_what_a_list_shows_waits_for_our_name(void **state)
+{
+    referral_t *ours;
+
+    new_world(*state);
+    W->site.pc.organization = NULL;
+    W->site.poll = 300 * SEC;
+    W->list_changed = list_all;
+    begin_lane();
+    work();
+    ours = new_referral();
+    new_referral_of(THEIRS, NULL);
+    pass_seconds(600);
+    work();
+    assert_int_equal(count_rows("opportunity"), 0); /* which of the two is ours? */
+    notify(new_referral());
+    work();
+    assert_int_equal(count_rows("opportunity"), 1);
+    pass_seconds(1200);
+    work();
+    assert_non_null(deal_of(ours));
+    assert_int_equal(count_rows("opportunity"), 2);
+}
+
+/* ---- an account that many deals show ---- */
+
+#define THROUGH ",'city':{'pc':'/customerProfile/address/city','crm':'parentaccountid/address1_city','type':'text','max':80,'direction':'to_pc','events':['create']}"
+
+static void test_an_account_of_many_keeps_nobody_waiting(void **state)
+{
+    referral_t *edited;
+    const json_t *column;
+    int i, gets;
+
+    new_world(*state);
+    W->site.crms[0].mapping = make_mapping(*state, "1", "", THROUGH);
+    W->pc_upstream.rate = 0.5;
+    begin_lane();
+    for (i = 0; i < 130; i++) {
+        referral_t *r = new_referral();
+        set_member(r, "/customerProfile/name", "'One customer'");
+        notify(r);
+    }
+    work();
+    for (i = 0; i < 130; i++) {
+        notify(&W->referral[i]);
+    }
+    work();
+    edited = &W->referral[129];
+    column = json_object_get(row_by_id("opportunity", deal_of(edited)->record_id)->row, "parentaccountid");
+    gets = W->gets;
+    notify_row("account", cs_json_str(json_object_get(column, "$ref"), "id"), cs_time_now());
+    assert_true(one_batch());
+    pass_seconds(1);
+    set_member(edited, "/name", "'Edited'");
+    notify(edited);
+    for (i = 0; i < 7; i++) {
+        one_batch();
+    }
+    assert_string_equal(cs_json_str(row_by_id("opportunity", deal_of(edited)->record_id)->row, "name"), "Edited");
+    work();
+    assert_true(W->gets - gets >= 130);
+    assert_int_equal(counts_of(W->store, SITE, W->p).outstanding, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -176,6 +254,8 @@ int main(void)
         UNIT_TEST(test_a_row_made_here_is_no_new_deal),
         UNIT_TEST(test_a_new_store_searches_all_there_is),
         UNIT_TEST(test_an_old_store_knows_since_when),
+        UNIT_TEST(test_what_a_list_shows_waits_for_our_name),
+        UNIT_TEST(test_an_account_of_many_keeps_nobody_waiting),
     };
 
     return clock_setup() ? 2 : UNIT_RUN(tests);

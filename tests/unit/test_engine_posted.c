@@ -230,6 +230,50 @@ static void test_microsofts_card_is_made_once(void **state)
 
 /* ---- not heard of ---- */
 
+/* Two referrals of ours may be in one engagement. */
+static void test_microsoft_is_invited_once_by_two_referrals(void **state)
+{
+    static const char document[] = "{'name':'Ours','engagementId':'eeeeeeee-0000-4000-8000-000000000077'}";
+    cs_item_t *first, *second;
+    cs_card_t *card;
+
+    begin(*state);
+    first = add_item(reserve(1), "connected", js(W->p, document));
+    second = add_item(reserve(2), "connected", js(W->p, document));
+    first->deal->engagement_id = second->deal->engagement_id = "eeeeeeee-0000-4000-8000-000000000077";
+    first->deal->referral_id = "0f0a4b6e-0000-4000-8000-000000000901";
+    second->deal->referral_id = "0f0a4b6e-0000-4000-8000-000000000902";
+    assert_ok(apply());
+    assert_int_equal(W->posts, 1);
+    assert_true(second->over && !second->quiet);
+    assert_int_equal(second->result.cls, CS_CLASS_THROTTLED);
+    /* Later, and lists do not show its card yet. */
+    W->list_lags = 1;
+    begin_batch();
+    second = add_item(stored(2), "connected", js(W->p, document));
+    second->deal->engagement_id = "eeeeeeee-0000-4000-8000-000000000077";
+    card = apr_pcalloc(W->p, sizeof(*card));
+    card->id = "0f0a4b6e-0000-4000-8000-000000000901";
+    second->siblings = apr_array_make(W->p, 1, sizeof(cs_card_t *));
+    APR_ARRAY_PUSH(second->siblings, cs_card_t *) = card;
+    first->deal = stored(1);
+    {
+        apr_array_header_t *changes = apr_array_make(W->p, 1, sizeof(cs_change_t));
+        cs_change_t *change = apr_array_push(changes);
+        cs_lease_t lease = cs_lane_lease(W->lane);
+
+        memset(change, 0, sizeof(*change));
+        change->kind = CS_CHANGE_ALIAS;
+        change->deal = first->deal;
+        change->system = CS_SYSTEM_PC;
+        change->name = card->id;
+        assert_ok(cs_store_write(W->lane->store, &lease, changes, W->p, NULL));
+    }
+    assert_ok(apply());
+    assert_int_equal(W->posts, 1);
+    assert_null(state_of(2, "connected"));
+}
+
 static void test_silence_stays_sent_and_is_searched_for(void **state)
 {
     cs_item_t *item;
@@ -646,6 +690,7 @@ int main(void)
         UNIT_TEST(test_what_is_there_is_not_made_again),
         UNIT_TEST(test_many_are_made_in_portions),
         UNIT_TEST(test_microsofts_card_is_made_once),
+        UNIT_TEST(test_microsoft_is_invited_once_by_two_referrals),
         UNIT_TEST(test_silence_stays_sent_and_is_searched_for),
         UNIT_TEST(test_search_that_fails_counts_for_nothing),
         UNIT_TEST(test_what_surely_did_not_leave_is_not_sent),
