@@ -111,12 +111,29 @@ static const json_t *left_empty(cs_settling_t *s, const cs_line_t *line)
     return back.value;
 }
 
+/* What the other side refused of the value that it is still offered stays refused: else the two
+ * refusals would take turns for ever. */
+static void carry_over(cs_settling_t *s, json_t *note, const json_t *was, const char *side,
+                       const json_t *value)
+{
+    const char *mapping = cs_json_str(was, "mapping");
+
+    if (value && mapping && !strcmp(mapping, cs_mapping_digest(s->look->mapping)) &&
+        json_equal(cs_json_get(was, side), value)) {
+        json_object_set(note, side, (json_t *)value);
+        json_object_set_new(note, "mapping", json_string(mapping));
+        if (cs_json_get(was, "reason")) {
+            json_object_set(note, "reason", cs_json_get(was, "reason"));
+        }
+    }
+}
+
 /* name: "waits" or "refused" */
 static void settle_left_out(cs_settling_t *s, const cs_line_view_t *view, const char *name,
                             const char *why)
 {
     const json_t *empty = view->seen_crm ? NULL : left_empty(s, cs_settle_line_of(s, view->line));
-    json_t *image, *note;
+    json_t *image, *note, *there;
 
     keep_image(s, view);
     image = cs_json_get(s->deal->images, view->line);
@@ -128,12 +145,19 @@ static void settle_left_out(cs_settling_t *s, const cs_line_view_t *view, const 
     if (view->pc) {
         json_object_set_new(note, "pc", json_deep_copy(view->pc));
     }
+    there = json_pack("{s:s*}", "why", cs_json_str(cs_json_get(image, "refused"), "why"));
+    carry_over(s, !strcmp(name, "refused") ? note : there, cs_json_get(image, "refused"), "crm",
+               view->crm);
     if (!strcmp(name, "refused")) {
         json_object_set_new(note, "mapping", json_string(cs_mapping_digest(s->look->mapping)));
     }
     json_object_del(image, "waits");
     json_object_del(image, "refused");
+    if (cs_json_get(there, "crm")) {
+        json_object_set(image, "refused", there);
+    }
     json_object_set_new(image, name, note);
+    json_decref(there);
 }
 
 json_t *cs_settle_refused_there(cs_settling_t *s, const cs_line_view_t *view, const char *why)
@@ -150,7 +174,10 @@ json_t *cs_settle_refused_there(cs_settling_t *s, const cs_line_view_t *view, co
     if (view->crm) {
         json_object_set_new(note, "crm", json_deep_copy(view->crm));
     }
-    json_object_del(image, "waits");
+    carry_over(s, note, cs_json_get(image, "refused"), "pc", view->pc);
+    if (!view->pc || !json_equal(cs_json_get(cs_json_get(image, "waits"), "pc"), view->pc)) {
+        json_object_del(image, "waits");
+    }
     json_object_set_new(image, "refused", note);
     return note;
 }
@@ -241,7 +268,10 @@ static void settle_taken(cs_settling_t *s, const cs_line_t *line, const cs_line_
                ? NULL
                : cs_json_get(cs_json_get(s->deal->images, view->line), "refused");
     /* What somebody wrote there instead makes the refused value no other. */
-    note = json_equal(cs_json_get(note, "pc"), view->pc) ? json_incref(note) : NULL;
+    note = json_equal(cs_json_get(note, "pc"), view->pc) ||
+                   json_equal(cs_json_get(note, "crm"), crm)
+               ? json_incref(note)
+               : NULL;
     learn_image(s, view->line, view->pc, crm, rest);
     if (note) {
         json_object_set_new(cs_json_get(s->deal->images, view->line), "refused", note);
