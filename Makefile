@@ -120,10 +120,10 @@ sim: packages-test
 	@WALK_PART=0/2 $(B)/sim/sim walk & other=$$!; WALK_PART=1/2 $(B)/sim/sim walk; rc=$$?; wait $$other && exit $$rc
 	@$(B)/sim/sim $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(STEPS),--steps $(STEPS)) --seconds $(or $(SECONDS_EACH),120)
 
-# A million deals under random mappings: CASES, SEED.
+# A million deals under random mappings, twice: the CRM with habits, then both sides. CASES, SEED.
 property: packages-test
-	@$(MAKE) --no-print-directory -j$$(nproc) $(B)/unit/test_reconcile_properties
-	@tests/property/run $(B)/unit/test_reconcile_properties $(or $(CASES),1000000) $(SEED)
+	@$(MAKE) --no-print-directory -j$$(nproc) $(B)/unit/test_reconcile_properties $(B)/unit/test_both_properties
+	@rc=0; for test in reconcile both; do tests/property/run $(B)/unit/test_$${test}_properties $(or $(CASES),1000000) $(SEED) || rc=1; done; exit $$rc
 
 # Two minutes of people on both sides, with notices lost and reads behind: BOTH_SECONDS, SEED.
 both: packages-test
