@@ -468,6 +468,12 @@ void cs_plan_connect(cs_planning_t *pl)
     if (!strcmp(word, "co-sell")) {
         decide_connected(pl, m);
     }
+    else {
+        /* Nobody is invited, but Microsoft is to see it; that may have been refused, too. */
+        m->digest = SHARE_PATH;
+        m->connected = 1;
+        m->connected = still_refused(pl, m);
+    }
     m->consent = m->what != CS_MAKING_WAITS && m->what != CS_MAKING_REFUSED &&
                  !json_is_true(cs_json_pointer(pl->look->own->doc, SHARE_PATH)) && !line_shares(pl);
     if (m->what == CS_MAKING_AWAITS) {

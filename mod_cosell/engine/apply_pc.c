@@ -105,17 +105,17 @@ static void fail(turn_t *turn, const cs_result_t *result)
 }
 
 /* Nothing of it was taken, and no repetition helps: its lines are refused, the CRM's part goes on.
- * A step of no line has nothing to say so with. */
+ * A step of no line lets Microsoft see the deal: without that there is no invitation. */
 static void refuse(patches_t *t, turn_t *turn, const cs_result_t *result)
 {
     int i;
 
-    if (!turn->step->lines || !turn->step->lines->nelts) {
-        fail(turn, result);
-        return;
-    }
     turn->applied->tried = 1;
     turn->applied->result = *result;
+    if (!turn->step->lines || !turn->step->lines->nelts) {
+        cs_posted_hidden(t->b, turn->item, turn->step, result);
+        return;
+    }
     for (i = 0; i < turn->step->lines->nelts; ++i) {
         const char *line = APR_ARRAY_IDX(turn->step->lines, i, const char *);
         if (!json_object_get(turn->applied->refused, line)) {

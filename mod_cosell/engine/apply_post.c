@@ -103,14 +103,45 @@ void cs_posted_is(cs_batch_t *b, cs_deal_t *deal, const char *referral)
     }
 }
 
+static const char *digest_of(const cs_batch_t *b, const json_t *document)
+{
+    const char *text = cs_json_print(document, b->p);
+
+    return cs_sha256_hex(text, strlen(text), b->p);
+}
+
+void cs_posted_hidden(cs_batch_t *b, cs_item_t *item, const cs_step_t *share,
+                      const cs_result_t *result)
+{
+    const char *digest = cs_json_str(json_array_get(share->columns, 0), "path");
+    json_t *entry = changed_entry(b, item->deal, CONNECTED);
+    cs_journal_t *journal;
+    int i;
+
+    for (i = 0; i < item->plan->steps->nelts; ++i) {
+        const cs_step_t *step = APR_ARRAY_IDX(item->plan->steps, i, cs_step_t *);
+        if (step->kind == CS_STEP_POST_PC && step->call && !strcmp(step->call, CONNECTED)) {
+            digest = digest_of(b, step->columns);
+        }
+    }
+    json_object_set_new(entry, "state", json_string("refused"));
+    json_object_set_new(entry, "why", json_string(cs_result_words(result)));
+    json_object_set_new(entry, "digest", json_string(digest ? digest : ""));
+    json_object_set_new(entry, "at", json_integer((json_int_t)b->now));
+    json_object_set_new(entry, "mapping",
+                        json_string(cs_mapping_digest(b->lane->site->crms[item->crm].mapping)));
+    set_entry(b, item->deal, CONNECTED, entry);
+    journal = cs_item_journal(b, item, "invite", "refused", cs_result_words(result));
+    journal->direction = "to_pc";
+    item->posted = 1;
+}
+
 static json_t *sent_entry(const posts_t *t, const posting_t *post)
 {
-    const char *text = cs_json_print(post->step->columns, t->b->p);
     const char *mapping = cs_mapping_digest(t->b->lane->site->crms[post->item->crm].mapping);
 
     return cs_json_own(json_pack("{s:s, s:s, s:s, s:I, s:i, s:s}", "state", "sent", "request",
-                                 post->request, "digest",
-                                 cs_sha256_hex(text, strlen(text), t->b->p), "at",
+                                 post->request, "digest", digest_of(t->b, post->step->columns), "at",
                                  (json_int_t)cs_time_now(), "tries", 0, "mapping", mapping),
                        t->b->p);
 }

@@ -150,6 +150,10 @@ void cs_batch_apply_pc_after(cs_batch_t *b);
 apr_status_t cs_batch_post(cs_batch_t *b, cs_result_t *res);
 /* The deal's referral is this one, whoever made it: what was posted for it is answered. */
 void cs_posted_is(cs_batch_t *b, cs_deal_t *deal, const char *referral);
+/* Microsoft must not see the deal: Partner Center refused `share`, so that the invitation which the
+ * plan has, or none, is refused with it. Settle stores it. */
+void cs_posted_hidden(cs_batch_t *b, cs_item_t *item, const cs_step_t *share,
+                      const cs_result_t *result);
 /* poll.c: one page of a poll, one portion of a sweep; the cursor moves with the work it makes, in
  * the batch's transaction. work is a row of kind CS_WORK_POLL or CS_WORK_SWEEP. */
 apr_status_t cs_batch_poll(cs_batch_t *b, cs_work_t *work, cs_result_t *res);

@@ -126,6 +126,29 @@ static void test_shown_by_a_rule_of_the_mapping(void **state)
     assert_null(consent(w));
 }
 
+/* Without a line that could say so. */
+static void test_sharing_that_is_refused_stays_refused(void **state)
+{
+    static const char *const changes[] = { "/records/opportunity/from_crm/kind", "[{\"partner-led\":{\"crm\":\"description\",\"is\":\"share\"}},{\"private\":true}]", NULL };
+    create_world_t *w = made(*state, changes, 0, 0);
+    json_t *posted;
+
+    create_look(w);
+    create_edit(w, "description", "\"share\"");
+    create_plan(w);
+    assert_non_null(consent(w));
+    posted = create_posted(w, "connected");
+    json_object_update(posted, deal_json(w->p, apr_psprintf(w->p, "{\"state\":\"refused\",\"why\":\"no solution\",\"digest\":\"" SHARE "\",\"mapping\":\"%s\",\"at\":%" APR_TIME_T_FMT "}",
+                                                            cs_mapping_digest(w->mapping), w->now)));
+    create_look(w);
+    assert_null(consent(w));
+    assert_told(w, "Needs you", "In Partner Center, not yet with Microsoft: no solution");
+    w->now += SEC(600);
+    w->notified = 1;
+    create_plan(w);
+    assert_non_null(consent(w));
+}
+
 static void test_kinds_do_not_fall(void **state)
 {
     create_world_t *w = made(*state, NULL, 1, 0);
@@ -308,6 +331,7 @@ int main(void)
         UNIT_TEST(test_help_asked_later),
         UNIT_TEST(test_visible_later),
         UNIT_TEST(test_shown_by_a_rule_of_the_mapping),
+        UNIT_TEST(test_sharing_that_is_refused_stays_refused),
         UNIT_TEST(test_kinds_do_not_fall),
         UNIT_TEST(test_a_code_nobody_knows),
         UNIT_TEST(test_unanswered_invitation),

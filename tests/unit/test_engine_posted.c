@@ -230,6 +230,35 @@ static void test_microsofts_card_is_made_once(void **state)
 
 /* ---- not heard of ---- */
 
+static void test_sharing_that_is_refused_refuses_the_invitation_alone(void **state)
+{
+    cs_item_t *item;
+    cs_step_t *share;
+    referral_t *r;
+
+    begin(*state);
+    r = new_referral();
+    item = add_item(reserve(1), "connected", js(W->p, "{'name':'Ours','engagementId':'eeeeeeee-0000-4000-8000-000000000077'}"));
+    item->deal->engagement_id = "eeeeeeee-0000-4000-8000-000000000077";
+    item->deal->referral_id = r->id;
+    share = apr_pcalloc(W->p, sizeof(*share));
+    share->kind = CS_STEP_PATCH_PC;
+    share->send = 1;
+    share->id = r->id;
+    share->guard = "\"1\"";
+    share->columns = js(W->p, "[{'op':'replace','path':'/consent/consentToShareReferralWithMicrosoftSellers','value':true}]");
+    share->after = -1;
+    share->lines = apr_array_make(W->p, 1, sizeof(const char *));
+    APR_ARRAY_IDX(item->plan->steps, 0, cs_step_t *)->after = 1;
+    APR_ARRAY_PUSH(item->plan->steps, cs_step_t *) = share;
+    W->pc_refuses = "/consent/consentToShareReferralWithMicrosoftSellers";
+    assert_ok(apply());
+    assert_int_equal(W->posts, 0);
+    assert_false(item->over); /* the CRM's part goes on */
+    assert_true(item->posted);
+    assert_string_equal(cs_json_str(json_object_get(item->deal->posted, "connected"), "state"), "refused");
+}
+
 /* Two referrals of ours may be in one engagement. */
 static void test_microsoft_is_invited_once_by_two_referrals(void **state)
 {
@@ -690,6 +719,7 @@ int main(void)
         UNIT_TEST(test_what_is_there_is_not_made_again),
         UNIT_TEST(test_many_are_made_in_portions),
         UNIT_TEST(test_microsofts_card_is_made_once),
+        UNIT_TEST(test_sharing_that_is_refused_refuses_the_invitation_alone),
         UNIT_TEST(test_microsoft_is_invited_once_by_two_referrals),
         UNIT_TEST(test_silence_stays_sent_and_is_searched_for),
         UNIT_TEST(test_search_that_fails_counts_for_nothing),
