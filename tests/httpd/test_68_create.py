@@ -3,6 +3,7 @@ made 45 minutes ago and nothing newer."""
 
 import json
 import re
+import time
 
 import pytest
 
@@ -36,28 +37,41 @@ def hasty(document):
     document["records"]["opportunity"]["from_crm"]["quiet"] = "1s"
 
 
-@pytest.fixture(scope="module")
-def world(world_of):
-    world = world_of("create")
+def begin(world, told):
+    world.told = told
     world.edit_mapping(hasty)
     world.replace("CosellCrm", world.directive("CosellCrm") + " webhook-secret=" + world.server.secret("crm-hook", SECRET))
     world.server.locations += ['<Location "/crm">', "  SetHandler cosell-crm", "</Location>"]
     world.start().ready()
     world.crm.post("webhooks", {"url": world.server.base + "/crm", "auth": "HttpHeader", "values": {"x-cosell-key": SECRET},
                                 "table": "opportunity", "messages": ["Create", "Update"]})
-    # What is made there is told here, too: at any time, and of what is not known yet.
-    world.partner.post("registration", {"WebhookUrl": world.server.webhook, "WebhookEvents": EVENTS, "SignatureTokenToMsSignatureHeader": True})
+    if told:
+        world.partner.post("registration", {"WebhookUrl": world.server.webhook, "WebhookEvents": EVENTS, "SignatureTokenToMsSignatureHeader": True})
     world.partner.post("options", {"CreateChecks": "portal", "ConnectedNeedsConsent": True, "ConnectedAgain": "card"})
     world.partner.post("lag", {"list_seconds": LAG})
     return world
 
 
+@pytest.fixture(scope="module")
+def world(world_of):
+    """What is made at Partner Center is told here, too: by events, at any time, and by polls."""
+    return begin(world_of("create"), True)
+
+
+@pytest.fixture(scope="module")
+def alone(world_of):
+    """Nobody tells what was made: it is found by searching for it, or never."""
+    return begin(world_of("create-alone", poll="1d"), False)
+
+
 @pytest.fixture(autouse=True)
-def calm(world):
+def calm(request):
     yield
-    world.partner.remove_faults()
-    world.crm.remove_faults()
-    world.server.env.pop("COSELL_TEST_CRASH", None)
+    for name in {"world", "alone"} & set(request.fixturenames):
+        world = request.getfixturevalue(name)
+        world.partner.remove_faults()
+        world.crm.remove_faults()
+        world.server.env.pop("COSELL_TEST_CRASH", None)
 
 
 class Deal:
@@ -179,7 +193,10 @@ def stays(world, deals):
     for _ in range(4):
         polls = world.partner.last_request()
         tick(world, 1800)
-        wait_for(lambda: world.partner.last_request() > polls, 10, "a poll of the list")
+        if world.told:
+            wait_for(lambda: world.partner.last_request() > polls, 10, "a poll of the list")
+        wait_for(lambda: not world.server.count("deal", "next_look BETWEEN 1 AND ?", int((time.time() + world.server.offset) * 1e6)), 10,
+                 "the looks that are due")
     settle(world)
     for deal in deals:
         assert deal.is_done()
@@ -262,6 +279,17 @@ def test_lost_answers_make_nothing_twice(world, call, fault):
     deals = ready(world, kinds)
     stays(world, deals)
     assert calls(world, call, since) == len(kinds) * (1 if fault in CARRIED_OUT else 2)
+
+
+@pytest.mark.parametrize("fault", ["drop-after-commit", "reset-before"])
+@pytest.mark.parametrize("call", ["own", "connected"])
+def test_searching_alone_finds_what_was_made(alone, call, fault):
+    test_lost_answers_make_nothing_twice(alone, call, fault)
+
+
+@pytest.mark.parametrize("point", list(POINTS))
+def test_searching_alone_after_a_death(alone, point):
+    test_dying_between_calls_makes_nothing_twice(alone, "co-sell", point)
 
 
 @pytest.mark.parametrize("when", list(HELD))
