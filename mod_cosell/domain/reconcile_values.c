@@ -116,6 +116,12 @@ static int enforces_now(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t
     return 1;
 }
 
+/* The mapping lets it travel now either way: what once differed by its direction is no more said to. */
+static int goes_both_ways_now(const cs_line_t *line, const cs_sides_t *s)
+{
+    return !line->latch && s->to_crm.may && s->to_pc.may;
+}
+
 static void judge_resting(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
                           const cs_sides_t *s)
 {
@@ -143,7 +149,7 @@ static void judge_resting(cs_planning_t *pl, const cs_line_t *line, cs_line_view
     else if (rest && !strcmp(rest, CS_REST_LATCHED)) {
         cs_view_take(view, CS_VERDICT_LATCHED, CS_REST_LATCHED, LATCH_WORDS);
     }
-    else if (held || (rest && !strcmp(rest, CS_REST_ONE_WAY))) {
+    else if (held || (rest && !strcmp(rest, CS_REST_ONE_WAY) && !goes_both_ways_now(line, s))) {
         if (!enforces_now(pl, line, view, s)) {
             cs_view_take(view, CS_VERDICT_ONE_WAY, CS_REST_ONE_WAY,
                          line->to_crm.on && line->to_pc.on
