@@ -22,7 +22,7 @@ typedef struct checks_t {
     base_t bases[SLOTS];
     json_t *refused[2]; /* by the CRM, by Partner Center: {"<line>": {"value", "mapping"}} */
     int pc_version, crm_version; /* the newest that a settled look knows */
-    int looks, pc_writes, pc_refusals, overwrites, writes, refusals, drops, creates, held, not_kept, lists, patches; /* for the summary */
+    int differences, looks, pc_writes, pc_refusals, overwrites, writes, refusals, drops, creates, held, not_kept, lists, patches; /* for the summary */
 } checks_t;
 
 static void violate(world_t *w, const char *name, const char *fmt, ...) __attribute__((format(printf, 3, 4), noreturn));
@@ -712,7 +712,7 @@ static int is_left_out(const world_t *w, const cs_line_t *line)
 static void learn_sent(const world_t *w, const cs_line_t *line, base_t *base, const json_t *row)
 {
     base->pc = is_done(w) && !w->pc_silent ? raw_pc_of(w, line, w->doc) : NULL;
-    base->crm = is_done(w) ? raw_crm(w, line, row) : NULL;
+    base->crm = base->pc ? raw_crm(w, line, row) : NULL;
     base->equal = base->pc && base->crm && said_at_pc(w, line, w->doc) && pc_quirk_of(w, line->pc->text) == QUIRK_KEEPS &&
                   (!line->pc_currency || pc_quirk_of(w, line->pc_currency->text) == QUIRK_KEEPS);
 }
@@ -850,10 +850,10 @@ static int knows_patches(const world_t *w)
 
 static void learn_versions(world_t *w)
 {
-    int pc = w->lags & LAGS_PC ? w->old_pc_version : w->pc_version, crm = w->lags & LAGS_CRM ? w->old_version : w->read_version;
+    int pc = w->lags & LAGS_PC ? w->old_pc_version : w->read_pc_version, crm = w->lags & LAGS_CRM ? w->old_version : w->read_version;
 
     crm = w->writes && !w->silent && w->row_version > crm ? w->row_version : crm;
-    pc = w->pc_writes && !knows_patches(w) ? w->read_pc_version : pc;
+    pc = w->pc_writes && knows_patches(w) ? w->pc_version : pc;
     if (is_compared(w)) {
         w->checks->pc_version = pc > w->checks->pc_version ? pc : w->checks->pc_version;
         w->checks->crm_version = crm > w->checks->crm_version ? crm : w->checks->crm_version;
@@ -887,6 +887,63 @@ static void check_journal(world_t *w)
         }
     }
     w->journal_read = w->journal->nelts;
+}
+
+static int is_open(const world_t *w)
+{
+    return cs_json_int(w->row, "statecode", 0) == 0;
+}
+
+/* A rule of the mapping, or one for this kind of value, that keeps a line out. */
+static int may_skip(const world_t *w, const cs_line_t *line, const cs_line_view_t *view)
+{
+    const char *rest = cs_image_rest(&w->deal, line->name);
+    int i;
+
+    for (i = 0; line->group && i < w->kind->lines->nelts; i++) {
+        if (line_at(w, i) != line && line_at(w, i)->group) {
+            return 1; /* its group */
+        }
+    }
+    return line->when || line->to_crm.when || line->to_pc.when || line->to_crm.only_if_empty || line->to_pc.only_if_empty || line->type == CS_TYPE_MONEY ||
+           line->type == CS_TYPE_LOOKUP || (line->values && (line->values->to_crm.what == CS_ELSE_SKIP || line->values->to_pc.what == CS_ELSE_SKIP || line->values->to_crm.what == CS_ELSE_OMIT || line->values->to_pc.what == CS_ELSE_OMIT)) ||
+           !(line->to_crm.events & CS_ON_UPDATE) || !(line->to_pc.events & CS_ON_UPDATE) || (rest && !strcmp(rest, CS_REST_INTRODUCED)) || (view->why && strstr(view->why, "unlink"));
+}
+
+static int may_be_one_way(const world_t *w, const cs_line_t *line)
+{
+    return !goes_both_ways(line) || line->latch || line->group || line->to_crm.cut == CS_CUT_PROTECT || quirk_of(w, line->crm->name) == QUIRK_CALCULATES;
+}
+
+/* What still differs when all is quiet has a word that a person can look up, and the word is true. */
+static void check_explained(world_t *w)
+{
+    cs_table_t table = {w->kind->table, w->look.metadata, w->look.record ? w->look.record->row : NULL};
+    int i;
+
+    for (i = 0; i < w->kind->lines->nelts && is_compared(w) && w->look.record; i++) {
+        const cs_line_t *line = line_at(w, i);
+        const cs_line_view_t *view = view_at(w, i);
+        int same = line->off || !view->pc || !view->crm || cs_line_same(line, &table, view->pc, view->crm, w->p);
+
+        w->checks->differences += !same;
+        if (same) {
+            continue;
+        }
+        if (view->verdict == CS_VERDICT_EQUAL && (!line->values || w->look.metadata)) {
+            violate(w, "equal is equal", "%s: %s and %s", line->name, cs_json_print(view->pc, w->p), cs_json_print(view->crm, w->p));
+        }
+        if (is_left_out(w, line)) {
+            continue; /* waits for a row, or was refused just now */
+        }
+        if ((view->to_crm && is_open(w)) || (view->to_pc && !cs_state_is_terminal(pc_state(w)))) {
+            violate(w, "what can travel has travelled", "%s is %s", line->name, cs_verdict_name(view->verdict));
+        }
+        if ((view->verdict == CS_VERDICT_SKIPPED && !may_skip(w, line, view)) || (view->verdict == CS_VERDICT_ONE_WAY && !may_be_one_way(w, line)) ||
+            (view->verdict != CS_VERDICT_EQUAL && !view->why)) {
+            violate(w, "what still differs is explained by a rule that is there", "%s is %s: %s", line->name, cs_verdict_name(view->verdict), view->why);
+        }
+    }
 }
 
 static void check_settled(world_t *w)

@@ -161,6 +161,7 @@ static void calm_down(world_t *w)
     }
     check_images(w);
     check_truth(w);
+    check_explained(w);
     w->quiet = 0;
 }
 
@@ -407,6 +408,7 @@ static void add_up(void)
     sums.held += last_checks.held;
     sums.lists += last_checks.lists;
     sums.patches += last_checks.patches;
+    sums.differences += last_checks.differences;
     sums.pc_writes += last_checks.pc_writes;
     sums.pc_refusals += last_checks.pc_refusals;
     sums.overwrites += last_checks.overwrites;
@@ -455,8 +457,8 @@ static void live_all(void **state, const knobs_t *knobs)
         apr_pool_clear(p);
     }
     printf("%lu cases under %d mappings (%d drawn again): %d looks, %d writes, %d of them to lists, %d records made, %d values refused, %d steps with values held, "
-           "%d looks held, %d patches planned, %d sent, %d values refused there, %d edits there overwritten by rule\n",
-           n, loaded_mappings, refused_mappings, sums.looks, sums.writes, sums.lists, sums.creates, sums.refusals, sums.drops, sums.held, sums.patches, sums.pc_writes, sums.pc_refusals, sums.overwrites);
+           "%d looks held, %d patches planned, %d sent, %d values refused there, %d edits there overwritten by rule, %d differences explained\n",
+           n, loaded_mappings, refused_mappings, sums.looks, sums.writes, sums.lists, sums.creates, sums.refusals, sums.drops, sums.held, sums.patches, sums.pc_writes, sums.pc_refusals, sums.overwrites, sums.differences);
     assert_int_equal(failures, 0);
 }
 
