@@ -471,6 +471,16 @@ static int is_held(const cs_item_t *item)
            !strcmp(item->result.problem, "lookup:held");
 }
 
+/* A record that lacks something for becoming a referral. What it lacks may come without a notice: a
+ * look-up's row, what the CRM tells about its tables. */
+static int lacks_inputs(const cs_item_t *item)
+{
+    const char *status = item->deal->status;
+
+    return !item->deal->referral_id && item->deal->record_id && status &&
+           !strcmp(status, "Waiting");
+}
+
 /* What waits for somebody in the CRM is tried again without being asked, ever more rarely; a notice
  * begins anew. What waits for time alone is looked at when it has come, if that is sooner. */
 static void plan_next_look(cs_batch_t *b, cs_item_t *item)
@@ -482,7 +492,7 @@ static void plan_next_look(cs_batch_t *b, cs_item_t *item)
     int alive = deal->state == CS_DEAL_NEW || deal->state == CS_DEAL_LINKED;
 
     deal->next_look = alive ? at : 0;
-    if (!alive || (!waits_or_refused(deal) && !is_held(item))) {
+    if (!alive || (!waits_or_refused(deal) && !is_held(item) && !lacks_inputs(item))) {
         deal->planned = 0;
         return;
     }

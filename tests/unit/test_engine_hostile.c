@@ -167,6 +167,37 @@ static void test_an_old_store_knows_since_when(void **state)
     assert_true(W->searched_since > cs_time_now() - 2 * 3600 * SEC);
 }
 
+/* ---- a record that waits ---- */
+
+static void test_what_a_record_lacks_may_come_without_a_notice(void **state)
+{
+    row_t *row;
+    int reads;
+
+    both_world(*state);
+    row = put_row("opportunity", RECORD, "{'cosell_sync':true,'statecode':0,'statuscode':1}");
+    notify_row("opportunity", row->id, row->modified);
+    work();
+    assert_string_equal(cs_json_str(row->row, "cosell_status"), "Waiting");
+    json_object_set_new(row->row, "name", json_string("Ours"));
+    row->version++;
+    row->modified = cs_time_now();
+    pass_seconds(1000);
+    work();
+    pass_seconds(100);
+    work();
+    assert_int_equal(W->posts, 1);
+    /* And it is not asked for all the time. */
+    row = put_row("opportunity", "bbbbbbbb-0000-4000-8000-000000000002", "{'cosell_sync':true,'statecode':0,'statuscode':1}");
+    notify_row("opportunity", row->id, row->modified);
+    work();
+    reads = W->reads;
+    while (pass_seconds(600), row->modified + 24 * 3600 * SEC > cs_time_now()) {
+        work();
+    }
+    assert_true(W->reads - reads <= 8);
+}
+
 /* ---- an organisation that nobody knows yet ---- */
 
 #define THEIRS "7d230000-0000-4000-8000-0000000000b1"
@@ -261,6 +292,7 @@ int main(void)
         UNIT_TEST(test_a_row_made_here_is_no_new_deal),
         UNIT_TEST(test_a_new_store_searches_all_there_is),
         UNIT_TEST(test_an_old_store_knows_since_when),
+        UNIT_TEST(test_what_a_record_lacks_may_come_without_a_notice),
         UNIT_TEST(test_what_a_list_shows_waits_for_our_name),
         UNIT_TEST(test_an_account_of_many_keeps_nobody_waiting),
     };
