@@ -6,7 +6,7 @@ import uuid
 import pytest
 
 from harness import wait_for
-from harness.both import ADA, AZURE, BEN, HELP, add_solution, clean, connect, deal_of_record, hear, microsofts, opted_in, own_referrals, referral_of
+from harness.both import AZURE, HELP, add_solution, connect, deal_of_record, hear, microsofts, opted_in, own_referrals, referral_of
 
 ROOT = "/v1.0/engagements/referrals"
 

@@ -161,21 +161,33 @@ class Sides:
         self.currencies = {c["transactioncurrencyid"]: c["isocurrencycode"] for c in world.crm.rows("transactioncurrencies")}
         self.details = {d["msft_microsoftsolutiondetailid"]: d["msft_solutionidentifier"] for d in world.crm.rows("msft_microsoftsolutiondetails")}
         self.solutions = world.crm.rows("msft_microsoftsolutions")
+        self.users = {u["systemuserid"]: u["internalemailaddress"].lower() for u in world.crm.rows("systemusers")
+                      if not u.get("applicationid") and u.get("internalemailaddress")}
+        self.teams = {t["teamid"]: t.get("_regardingobjectid_value") for t in world.crm.rows("teams")}
+        self.members = world.crm.rows("teammemberships")
 
     def microsoft(self, referral):
         return next((r for r in self.referrals.values() if r["organizationId"] == "msft" and r["engagementId"] == referral["engagementId"]), None)
 
+    def people(self, identity):
+        """Owner and record team of a record, as far as they are people."""
+        found = [self.rows[identity]["_ownerid_value"]] + [m["systemuserid"] for m in self.members if self.teams.get(m["teamid"]) == identity]
+        return sorted({self.users[user] for user in found if user in self.users})
+
     def at_partner_center(self, identity):
         r = self.referrals[identity]
         details = r["details"]
-        return {"value": (amount(details.get("dealValue")), details.get("currency")), "close": (details.get("closingDateTime") or "")[:10] or None,
+        known = set(self.users.values())
+        return {"state": r["status"], "team": sorted({m["email"].lower() for m in r["team"]} & known),
+                "value": (amount(details.get("dealValue")), details.get("currency")), "close": (details.get("closingDateTime") or "")[:10] or None,
                 "notes": clean(details.get("notes")), "campaign": clean(r.get("campaignId")),
                 "visible": bool((r.get("consent") or {}).get("consentToShareReferralWithMicrosoftSellers")),
                 "solutions": sorted({s["id"].lower() for s in (details.get("requirements") or {}).get("solutions") or []})}
 
     def in_crm(self, identity):
         row = self.rows[identity]
-        return {"value": (amount(row["estimatedvalue"]), self.currencies.get(row["_transactioncurrencyid_value"])),
+        state = "Closed" if row["statecode"] else {1: "Active", 2: "New"}.get(row["statuscode"])
+        return {"state": state, "team": self.people(identity), "value": (amount(row["estimatedvalue"]), self.currencies.get(row["_transactioncurrencyid_value"])),
                 "close": row["estimatedclosedate"], "notes": clean(row["description"]), "campaign": clean(row.get("acme_campaign")),
                 "visible": bool(row["msft_referralvisibility"]),
                 "solutions": sorted({self.details[s["_msft_solutiondetailid_value"]].lower() for s in self.solutions
