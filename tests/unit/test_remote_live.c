@@ -1767,9 +1767,9 @@ static void test_lists_and_teams(void **state)
     const char *id = create(r, "opportunity", "{\"name\":\"with lists\"}").id, *child;
     const char *other = create(r, "opportunity", "{\"name\":\"without\"}").id;
     cs_related_t lists[3] = {
-        {"solutions", "msft_microsoftsolution", "msft_opportunityid", NULL, NULL, NULL},
+        {"solutions", "msft_microsoftsolution", "msft_opportunityid", NULL, NULL, NULL, NULL},
         {"team", NULL, NULL, NULL, NULL, "Opportunity Sales Team"},
-        {"none", "msft_nosuchtable", "msft_opportunityid", NULL, NULL, NULL}};
+        {"none", "msft_nosuchtable", "msft_opportunityid", NULL, NULL, NULL, NULL}};
     apr_array_header_t *related = apr_array_make(p, 3, sizeof(cs_related_t));
     cs_crm_write_t w = {
         .kind = CS_CRM_JOIN, .table = "opportunity", .id = id, .call = "Opportunity Sales Team"};
