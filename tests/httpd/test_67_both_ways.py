@@ -249,9 +249,10 @@ def test_sides_agree_or_say_why(world, deals, storm):
         if not lines:
             continue
         words, document = shown(world, deal)
+        over = {"closed"} if document["pc_status"].startswith("Closed") else set()
         for line in lines:
             differing[line] += 1
-            if not words[line] & SHOWN:
+            if not words[line] & (SHOWN | over):
                 bad.append("%s (%s): %s is %r at Partner Center and %r in the CRM, shown as %s; problem: %s" %
                            (deal.name, document["pc_status"], line, pc[line], crm[line], sorted(words[line]), document["problem"]))
     print("lines that differ, each explained: %s" % dict(differing))
