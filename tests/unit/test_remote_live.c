@@ -1768,7 +1768,7 @@ static void test_lists_and_teams(void **state)
     const char *other = create(r, "opportunity", "{\"name\":\"without\"}").id;
     cs_related_t lists[3] = {
         {"solutions", "msft_microsoftsolution", "msft_opportunityid", NULL, NULL, NULL, NULL},
-        {"team", NULL, NULL, NULL, NULL, "Opportunity Sales Team"},
+        {"team", NULL, NULL, NULL, NULL, "Opportunity Sales Team", NULL},
         {"none", "msft_nosuchtable", "msft_opportunityid", NULL, NULL, NULL, NULL}};
     apr_array_header_t *related = apr_array_make(p, 3, sizeof(cs_related_t));
     cs_crm_write_t w = {
