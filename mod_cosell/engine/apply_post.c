@@ -336,8 +336,13 @@ static void add_alias(const posts_t *t, cs_deal_t *deal, const char *system, con
     change->name = id;
 }
 
+static int is_another(const char *a, const char *b)
+{
+    return a && (!b || strcmp(a, b) != 0);
+}
+
 /* Another deal met the referral by its own notice. Without a record it is this one; *pstranger =
- * it has one. */
+ * it has one, or is of another referral, and Microsoft's card is its alias. */
 static apr_status_t join_holder(const posts_t *t, cs_deal_t *deal, const char *system,
                                 const char *id, const cs_deal_t **pstranger, cs_result_t *res)
 {
@@ -350,7 +355,8 @@ static apr_status_t join_holder(const posts_t *t, cs_deal_t *deal, const char *s
     if (rv != APR_SUCCESS || !holder || holder->id == deal->id) {
         return rv;
     }
-    if (holder->record_id && strcmp(holder->record_id, deal->record_id)) {
+    if (is_another(holder->record_id, deal->record_id) ||
+        is_another(holder->referral_id, deal->referral_id)) {
         *pstranger = holder;
         return rv;
     }
@@ -384,7 +390,8 @@ static void park(const posts_t *t, posting_t *post, const cs_deal_t *stranger)
     deal->problem = apr_psprintf(t->b->p,
                                  "referral %s was made for this record and belongs to the deal of "
                                  "record %s",
-                                 post->card->id, stranger->record_id);
+                                 post->card->id,
+                                 stranger->record_id ? stranger->record_id : "(none)");
     say(t, post, "held", deal->problem);
     post->item->plan = NULL;
     cs_batch_change(t->b, CS_CHANGE_DEAL)->deal = deal;
@@ -404,26 +411,30 @@ static apr_status_t is_there(const posts_t *t, posting_t *post, cs_result_t *res
     post->applied->card = post->card;
     post->item->posted = 1;
     is_done(t->b, deal, post->which, post->card->id);
+    if (own) {
+        deal->referral_id = post->card->id;
+    }
     rv = join_holder(t, deal, CS_SYSTEM_PC, post->card->id, &stranger, res);
     if (rv != APR_SUCCESS) {
         return rv;
     }
     if (stranger && own) {
+        deal->referral_id = NULL;
         park(t, post, stranger);
         return rv;
     }
     if (own) {
-        deal->referral_id = post->card->id;
         deal->engagement_id = post->card->engagement_id;
         learn_organization(t, post->card);
     }
     put_deal(t, post);
-    if (!stranger) {
+    if (!stranger && !cs_batch_alias_taken(t->b, deal, CS_SYSTEM_PC, post->card->id)) {
         add_alias(t, deal, CS_SYSTEM_PC, post->card->id);
     }
     if (own && post->card->engagement_id) {
         rv = join_holder(t, deal, SYSTEM_ENGAGEMENT, post->card->engagement_id, &stranger, res);
-        if (rv == APR_SUCCESS && !stranger) {
+        if (rv == APR_SUCCESS && !stranger &&
+            !cs_batch_alias_taken(t->b, deal, SYSTEM_ENGAGEMENT, post->card->engagement_id)) {
             add_alias(t, deal, SYSTEM_ENGAGEMENT, post->card->engagement_id);
         }
     }

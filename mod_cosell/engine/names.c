@@ -388,6 +388,36 @@ static apr_status_t follow_link(const names_t *t, naming_t *naming, cs_result_t 
     return rv;
 }
 
+/* A row may be asked for under another spelling of its id: two deals of one row would stop the lane,
+ * for no transaction takes them. */
+static apr_status_t take_in(const names_t *t, naming_t *naming, cs_result_t *res)
+{
+    const char *id = naming->meeting.record_id ? naming->meeting.record_id : naming->record->id;
+    cs_deal_t *deal = NULL;
+    apr_status_t rv = cs_store_deal_find(t->b->lane->store, t->b->lane->site->name, crm_name(t), id,
+                                         &deal, t->b->p, res);
+
+    if (rv == CS_EPARSE) {
+        cs_item_fail(naming->item, crm_name(t), res);
+        return APR_SUCCESS;
+    }
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    if (deal) {
+        pass_on(t, naming, deal_name(t, deal->id));
+        cs_item_finish(naming->item);
+    }
+    else if (cs_batch_alias_taken(t->b, NULL, crm_name(t), id)) {
+        pass_on(t, naming, apr_pstrcat(t->b->p, crm_name(t), ":", id, NULL));
+        cs_item_finish(naming->item);
+    }
+    else {
+        reserve(t, naming);
+    }
+    return rv;
+}
+
 static apr_status_t judge(const names_t *t, naming_t *naming, cs_result_t *res)
 {
     if (!naming->watched->record) {
@@ -401,8 +431,7 @@ static apr_status_t judge(const names_t *t, naming_t *naming, cs_result_t *res)
     }
     switch (naming->meeting.what) {
     case CS_MEET_CREATE:
-        reserve(t, naming);
-        return APR_SUCCESS;
+        return take_in(t, naming, res);
     case CS_MEET_LINK:
         return follow_link(t, naming, res);
     default:

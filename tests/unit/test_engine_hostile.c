@@ -131,6 +131,24 @@ static void test_a_row_made_here_is_no_new_deal(void **state)
     assert_int_equal(counts_of(W->store, SITE, W->p).deals, 1);
 }
 
+/* Somebody spells a row's id in another way: it is one row. */
+static void test_one_row_under_two_names(void **state)
+{
+    row_t *row;
+
+    both_world(*state);
+    row = put_row("opportunity", RECORD, "{'name':'Ours','cosell_sync':true,'statecode':0,'statuscode':1}");
+    put_row("opportunity", "BBBBBBBB-0000-4000-8000-000000000001", "{}")->row = row->row;
+    W->folds_ids = 1;
+    notify_row("opportunity", RECORD, row->modified);
+    notify_row("opportunity", "BBBBBBBB-0000-4000-8000-000000000001", row->modified);
+    work();
+    notify_row("opportunity", "BBBBBBBB-0000-4000-8000-000000000001", row->modified);
+    work();
+    assert_int_equal(counts_of(W->store, SITE, W->p).deals, 1);
+    assert_int_equal(counts_of(W->store, SITE, W->p).outstanding, 0);
+}
+
 /* ---- a lost store ---- */
 
 static void test_a_new_store_searches_all_there_is(void **state)
@@ -290,6 +308,7 @@ int main(void)
         UNIT_TEST(test_polls_have_turns_in_a_flood),
         UNIT_TEST(test_a_stranger_s_referral_is_not_taken_for_ours),
         UNIT_TEST(test_a_row_made_here_is_no_new_deal),
+        UNIT_TEST(test_one_row_under_two_names),
         UNIT_TEST(test_a_new_store_searches_all_there_is),
         UNIT_TEST(test_an_old_store_knows_since_when),
         UNIT_TEST(test_what_a_record_lacks_may_come_without_a_notice),

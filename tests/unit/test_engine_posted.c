@@ -303,6 +303,66 @@ static void test_microsoft_is_invited_once_by_two_referrals(void **state)
     assert_null(state_of(2, "connected"));
 }
 
+/* What both find has one deal; a transaction that says otherwise would fail again and again. */
+static void test_microsofts_card_is_found_by_two_referrals(void **state)
+{
+    static const char engagement[] = "eeeeeeee-0000-4000-8000-000000000077";
+    cs_item_t *items[2];
+    int i;
+
+    begin(*state);
+    new_referral_of("msft", engagement);
+    for (i = 0; i < 2; i++) {
+        items[i] = add_item(reserve(i + 1), "find-connected", js(W->p, apr_psprintf(W->p, "{'engagementId':'%s'}", engagement)));
+        items[i]->deal->engagement_id = engagement;
+        items[i]->deal->referral_id = apr_psprintf(W->p, "0f0a4b6e-0000-4000-8000-00000000090%d", i);
+        items[i]->deal->posted = js(W->p, "{'connected':{'state':'sent','at':1}}");
+    }
+    assert_ok(apply());
+    assert_string_equal(state_of(1, "connected"), "done");
+    assert_string_equal(state_of(2, "connected"), "done");
+}
+
+/* Microsoft's card is an alias of the deal that met it first: that one is no part of this. */
+static void test_a_neighbour_that_knows_microsofts_card_stays_a_deal(void **state)
+{
+    static const char engagement[] = "eeeeeeee-0000-4000-8000-000000000077";
+    apr_array_header_t *changes;
+    cs_change_t *change;
+    cs_lease_t lease;
+    cs_deal_t *other;
+    cs_item_t *item;
+    referral_t *card;
+
+    begin(*state);
+    card = new_referral_of("msft", engagement);
+    lease = cs_lane_lease(W->lane);
+    other = apr_pcalloc(W->p, sizeof(*other));
+    other->site = SITE;
+    other->state = CS_DEAL_IGNORED;
+    other->referral_id = "0f0a4b6e-0000-4000-8000-000000000901";
+    changes = apr_array_make(W->p, 2, sizeof(cs_change_t));
+    change = apr_array_push(changes);
+    memset(change, 0, sizeof(*change));
+    change->kind = CS_CHANGE_DEAL;
+    change->deal = other;
+    change = apr_array_push(changes);
+    memset(change, 0, sizeof(*change));
+    change->kind = CS_CHANGE_ALIAS;
+    change->deal = other;
+    change->system = CS_SYSTEM_PC;
+    change->name = card->id;
+    assert_ok(cs_store_write(W->lane->store, &lease, changes, W->p, NULL));
+    item = add_item(reserve(1), "find-connected", js(W->p, apr_psprintf(W->p, "{'engagementId':'%s'}", engagement)));
+    item->deal->engagement_id = engagement;
+    item->deal->referral_id = "0f0a4b6e-0000-4000-8000-000000000902";
+    item->deal->posted = js(W->p, "{'connected':{'state':'sent','at':1}}");
+    assert_ok(apply());
+    assert_string_equal(state_of(1, "connected"), "done");
+    assert_int_equal(counts_of(W->store, SITE, W->p).deals, 2);
+    assert_string_equal(deal_of(card)->referral_id, other->referral_id);
+}
+
 static void test_silence_stays_sent_and_is_searched_for(void **state)
 {
     cs_item_t *item;
@@ -721,6 +781,8 @@ int main(void)
         UNIT_TEST(test_microsofts_card_is_made_once),
         UNIT_TEST(test_sharing_that_is_refused_refuses_the_invitation_alone),
         UNIT_TEST(test_microsoft_is_invited_once_by_two_referrals),
+        UNIT_TEST(test_microsofts_card_is_found_by_two_referrals),
+        UNIT_TEST(test_a_neighbour_that_knows_microsofts_card_stays_a_deal),
         UNIT_TEST(test_silence_stays_sent_and_is_searched_for),
         UNIT_TEST(test_search_that_fails_counts_for_nothing),
         UNIT_TEST(test_what_surely_did_not_leave_is_not_sent),

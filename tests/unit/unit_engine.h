@@ -83,6 +83,7 @@ typedef struct world_t {
     int changed_lists, change_pages;
     void (*meanwhile)(void); /* happens once while a card is read */
     int crm_blind;       /* every row reads as deleted */
+    int folds_ids;       /* rows say their ids in lower case, however they were asked for */
     const char *refuses; /* a column whose value is refused */
     int mute;            /* the answer does not name it */
     int fails_updates;   /* of records: the CRM is down for them */
@@ -491,7 +492,14 @@ static inline cs_record_t *record_of(const row_t *row, const apr_array_header_t 
     int i;
 
     record->table = row->table;
-    record->id = row->id;
+    record->id = W->folds_ids ? apr_pstrdup(p, row->id) : row->id;
+    if (W->folds_ids) {
+        char *c;
+
+        for (c = (char *)record->id; *c; c++) {
+            *c |= *c >= 'A' && *c <= 'Z' ? 0x20 : 0;
+        }
+    }
     record->version = apr_psprintf(p, "W/%d", row->version);
     record->row = cs_json_own(json_deep_copy(row->row), p);
     for (i = 0; columns && i < columns->nelts; i++) {
