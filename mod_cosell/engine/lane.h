@@ -121,6 +121,8 @@ typedef struct cs_lane_t {
     apr_array_header_t *relapses;  /* cs_lane_relapse_t, at most one per upstream */
     apr_array_header_t *brakes;    /* const char *: names of brakes, each once */
     int timers_set;                /* the rows of polls and sweeps are there */
+    int narrow;                    /* batches to come that are of one look each */
+    char stuck[160];               /* the work whose transaction the store would not take alone */
     cs_lane_pin_t pin[CS_SITE_CRMS_MAX];
     cs_lane_planned_t planned[CS_SITE_CRMS_MAX];
     cs_lane_brake_t brake_mapping[CS_SITE_CRMS_MAX];

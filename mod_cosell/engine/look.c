@@ -579,6 +579,49 @@ static apr_status_t look_at_works(cs_batch_t *b, const apr_array_header_t *works
     return rv;
 }
 
+/* ---- what the store can never take ---- */
+
+static apr_status_t set_aside(cs_batch_t *b, cs_work_t *work, cs_result_t *res)
+{
+    cs_lease_t lease = cs_lane_lease(b->lane);
+    cs_result_t *why = apr_pcalloc(b->p, sizeof(*why));
+    cs_change_t *change;
+
+    cs_result_set(why, b->p, CS_ESTALE, CS_CLASS_REFUSED, "store:conflict", "%s",
+                  res->detail ? res->detail : "the store cannot take what this look would store");
+    cs_log(CS_LOG_ERR, 0, b->lane->site->name,
+           CSLOGNO(2051) "%s is set aside until its next notice: %s", work->name, why->detail);
+    cs_count(CS_COUNT_DEAD, 1);
+    apr_array_clear(b->changes);
+    work->state = CS_WORK_DEAD;
+    work->seen = work->wanted;
+    change = cs_batch_change(b, CS_CHANGE_WORK_LATER);
+    change->work = work;
+    change->result = why;
+    cs_result_clear(res);
+    return cs_store_write(b->lane->store, &lease, b->changes, b->p, res);
+}
+
+/* What contradicts the store does so again: it must not stop everybody else. Batches of one find
+ * it; it has a second chance, for what came before it in its batch may have been the reason. */
+static apr_status_t after_contradiction(cs_batch_t *b, cs_work_t *first, int n, cs_result_t *res)
+{
+    cs_lane_t *lane = b->lane;
+
+    cs_log(CS_LOG_INFO, 0, lane->site->name, CSLOGNO(2052) "%d looks end together: %s", n,
+           res->detail ? res->detail : "they contradict the store");
+    lane->narrow = n;
+    if (n > 1) {
+        return APR_SUCCESS;
+    }
+    if (strncmp(lane->stuck, first->name, sizeof(lane->stuck) - 1)) {
+        apr_cpystrn(lane->stuck, first->name, sizeof(lane->stuck));
+        return APR_SUCCESS;
+    }
+    *lane->stuck = '\0';
+    return set_aside(b, first, res);
+}
+
 /* Polls and sweeps have turns of their own: they take no look's place in a batch. *polls = a poll has
  * waited as long as these. */
 static apr_array_header_t *without_timers(const apr_array_header_t *works, int max, int *ppolls,
@@ -605,7 +648,8 @@ apr_status_t cs_look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_result
     cs_lease_t lease = cs_lane_lease(lane);
     cs_batch_t *b = new_batch(lane, p);
     apr_array_header_t *works = NULL;
-    int max = claim_size(lane), polls;
+    int max = lane->narrow > 0 ? 1 : claim_size(lane), polls;
+    cs_work_t *first;
     apr_status_t rv;
 
     *pmore = 0;
@@ -620,8 +664,13 @@ apr_status_t cs_look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_result
     }
     works = without_timers(works, max, &polls, p);
     if (works->nelts) {
+        first = apr_pmemdup(p, APR_ARRAY_IDX(works, 0, cs_work_t *), sizeof(*first));
+        lane->narrow -= lane->narrow > 0;
         rv = look_at_works(b, works, res);
-        *pmore = rv == APR_SUCCESS;
+        *pmore = rv == APR_SUCCESS || rv == CS_ESTALE;
+        if (rv == CS_ESTALE) {
+            return after_contradiction(b, first, works->nelts, res);
+        }
     }
     /* Only what is left of a batch is for looks that nobody waits for. A poll finds what somebody
      * waits for: in a flood, too, it has its turn when it is the oldest. */

@@ -149,6 +149,39 @@ static void test_one_row_under_two_names(void **state)
     assert_int_equal(counts_of(W->store, SITE, W->p).outstanding, 0);
 }
 
+/* A name that leads to a deal which is not there: a copy of the store was put back, perhaps. */
+static void test_what_contradicts_the_store_stops_nobody_else(void **state)
+{
+    apr_array_header_t *changes;
+    cs_change_t *change;
+    cs_deal_t nobody = {.id = 99, .site = SITE};
+    cs_lease_t lease;
+    referral_t *bad;
+    int i;
+
+    new_world(*state);
+    live_with(1);
+    bad = new_referral();
+    lease = cs_lane_lease(W->lane);
+    changes = apr_array_make(W->p, 1, sizeof(cs_change_t));
+    change = apr_array_push(changes);
+    memset(change, 0, sizeof(*change));
+    change->kind = CS_CHANGE_ALIAS;
+    change->deal = &nobody;
+    change->system = CS_SYSTEM_PC;
+    change->name = bad->id;
+    assert_ok(cs_store_write(W->lane->store, &lease, changes, W->p, NULL));
+    notify(bad);
+    for (i = 0; i < 5; i++) {
+        notify(new_referral());
+    }
+    work();
+    assert_int_equal(count_rows("opportunity"), 6);
+    assert_int_equal(counts_of(W->store, SITE, W->p).outstanding, 0);
+    assert_int_equal(counts_of(W->store, SITE, W->p).dead, 1);
+    assert_int_equal(W->lane->narrow, 0);
+}
+
 /* ---- a lost store ---- */
 
 static void test_a_new_store_searches_all_there_is(void **state)
@@ -309,6 +342,7 @@ int main(void)
         UNIT_TEST(test_a_stranger_s_referral_is_not_taken_for_ours),
         UNIT_TEST(test_a_row_made_here_is_no_new_deal),
         UNIT_TEST(test_one_row_under_two_names),
+        UNIT_TEST(test_what_contradicts_the_store_stops_nobody_else),
         UNIT_TEST(test_a_new_store_searches_all_there_is),
         UNIT_TEST(test_an_old_store_knows_since_when),
         UNIT_TEST(test_what_a_record_lacks_may_come_without_a_notice),
