@@ -1,10 +1,11 @@
 /* domain/reconcile_age.c: answers that are older than what was settled. (deals 2)
  *
  * Both ends may answer with what was so some time ago. A guard protects the side that was read so,
- * not the other one: an old answer of Partner Center would pass for an edit there and be copied over
- * what the seller has written since. So the state's image remembers how new what was settled is,
- * and nothing is made of what is older. After a while that is no lagging replica but a side that
- * went back. A list has no version of its own: what was just written there is given time to appear.
+ * not the other one: an old answer of Partner Center would pass for an edit there and be copied
+ * over what the seller has written since. So the state's image remembers how new what was settled
+ * is, and nothing is made of what is older. After a while that is no lagging replica but a side
+ * that went back. A list has no version of its own: what was just written there is given time to
+ * appear.
  */
 #include <string.h>
 

@@ -6,8 +6,8 @@
 #include "reconcile.h"
 #include "state.h"
 
-/* Of the image of the state: {"pc", "crm": when what was settled last was written there, "order": of
- * that version of the row "of", "at": when we knew, "rows": {"<item>": when we wrote it}}. */
+/* Of the image of the state: {"pc", "crm": when what was settled last was written there, "order":
+ * of that version of the row "of", "at": when we knew, "rows": {"<item>": when we wrote it}}. */
 #define CS_IMAGE_READ "read"
 /* Of the image of the state: when, by the CRM's clock, we made the row show it. */
 #define CS_IMAGE_MADE "made"
@@ -216,8 +216,8 @@ void cs_list_columns(cs_planning_t *pl, json_t *columns, apr_array_header_t *nam
  * they depend on step `after` (-1 = none: the record is there) and nothing depends on them. */
 void cs_list_steps(cs_planning_t *pl, int after);
 /* Appends the JSON Patch operations of items that go to Partner Center: the whole array is replaced
- * once, with items and members that the CRM cannot represent as they were; names and parts as above:
- * the array is the part of each item. */
+ * once, with items and members that the CRM cannot represent as they were; names and parts as
+ * above: the array is the part of each item. */
 void cs_list_operations(cs_planning_t *pl, json_t *ops, apr_array_header_t *names,
                         json_t *parts);
 /* The canonical item of a line as this document of the referral shows it: null = it is not in the

@@ -116,7 +116,8 @@ static int enforces_now(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t
     return 1;
 }
 
-/* The mapping lets it travel now either way: what once differed by its direction is no more said to. */
+/* The mapping lets it travel now either way: what once differed by its direction is no more said
+ * to. */
 static int goes_both_ways_now(const cs_line_t *line, const cs_sides_t *s)
 {
     return !line->latch && s->to_crm.may && s->to_pc.may;

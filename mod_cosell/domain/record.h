@@ -161,11 +161,11 @@ typedef struct cs_deal_t {
      * read its sides; an image of a line that reads other places, or in another zone, is none. An
      * image without "pc" is of a line that the row was made without and that is still to come.
      * What Partner Center refuses is remembered the same way with the CRM's value: "refused":
-     * {"crm": value, ...}. The state's has "read", which says how new what was settled is, and "made":
-     * when, by the CRM's clock, the row was made to show it (microseconds). */
+     * {"crm": value, ...}. The state's has "read", which says how new what was settled is, and
+     * "made": when, by the CRM's clock, the row was made to show it (microseconds). */
     json_t *images;
-    /* NULL, or {"steps":[...],"at":...}: written before the first write of a look, cleared at
-     * settle. */
+    /* NULL, or {"steps":[{"kind", "lines": {line: value}, "from": {line: what it writes over}}]}:
+     * written before the first write of a look, cleared at settle. */
     json_t *intent;
     /* What tell wrote: {"audit":[lines, newest first],"kept":{column:{"wrote","read"}}}; kept = the
      * texts that the CRM did not keep as written. */
@@ -175,7 +175,8 @@ typedef struct cs_deal_t {
      *  would be posted, "own": POSTED, "connected": POSTED}; POSTED = {"state": "sent" (the answer
      * is not known) | "done" | "refused", "request": id, "digest", "at": microseconds of the last
      * attempt, "tries": searches since, "id": the referral once known, "why": of a refusal,
-     * "mapping": digest}. "sent" is stored before the POST leaves. */
+     * "mapping": digest, "said": true once it is in the journal}. "sent" is stored before the
+     * POST leaves. */
     json_t *posted;
     json_t *explain;      /* the last plan in words: lines, steps, what happens next */
     apr_time_t next_look; /* 0 = none planned */

@@ -1,7 +1,7 @@
 /* engine/apply.h: what the files of stage 6 know of each other: changes at Partner Center
- * (apply_pc.c), new referrals (apply_post.c), then the CRM: rounds and turns (apply.c), writing them
- * (apply_write.c), look-ups (symbols.c), writing without what was refused (refuse.c, refuse_pc.c).
- * Inside the stage only; one thread. */
+ * (apply_pc.c), new referrals (apply_post.c), then the CRM: rounds and turns (apply.c), writing
+ * them (apply_write.c), look-ups (symbols.c), writing without what was refused (refuse.c,
+ * refuse_pc.c). Inside the stage only; one thread. */
 #ifndef CS_ENGINE_APPLY_H
 #define CS_ENGINE_APPLY_H
 

@@ -141,8 +141,8 @@ static json_t *sent_entry(const posts_t *t, const posting_t *post)
     const char *mapping = cs_mapping_digest(t->b->lane->site->crms[post->item->crm].mapping);
 
     return cs_json_own(json_pack("{s:s, s:s, s:s, s:I, s:i, s:s}", "state", "sent", "request",
-                                 post->request, "digest", digest_of(t->b, post->step->columns), "at",
-                                 (json_int_t)cs_time_now(), "tries", 0, "mapping", mapping),
+                                 post->request, "digest", digest_of(t->b, post->step->columns),
+                                 "at", (json_int_t)cs_time_now(), "tries", 0, "mapping", mapping),
                        t->b->p);
 }
 
@@ -532,8 +532,8 @@ static apr_status_t take_search(const posts_t *t, posting_t *post, const cs_pc_r
     return is_there(t, post, res);
 }
 
-/* Those of one kind in one call; the earliest moment of all is that of all. Of the beginning: as far
- * back as a search goes. */
+/* Those of one kind in one call; the earliest moment of all is that of all. Of the beginning: as
+ * far back as a search goes. */
 static apr_status_t search(posts_t *t, const char *which, int beginning, cs_result_t *res)
 {
     cs_pc_read_t *reads = apr_pcalloc(t->b->p, sizeof(*reads) * (apr_size_t)(t->n + 1));

@@ -67,8 +67,8 @@ static apr_status_t commit(const names_t *t, cs_result_t *res)
 
 /* ---- what shows the row ---- */
 
-/* Of an account that thousands show the first go at once and the others when nothing else is due: an
- * edit of somebody else's deal must not wait for all of them. */
+/* Of an account that thousands show the first go at once and the others when nothing else is due:
+ * an edit of somebody else's deal must not wait for all of them. */
 static void wake(const names_t *t, const naming_t *naming, apr_int64_t deal, int nth)
 {
     cs_change_t *change;
@@ -351,8 +351,8 @@ static apr_status_t meet_record(const names_t *t, naming_t *naming)
     return APR_SUCCESS;
 }
 
-/* What a deal's record turns into (a lead that is qualified) takes the referral's id along: the deal's
- * own look finds it. */
+/* What a deal's record turns into (a lead that is qualified) takes the referral's id along: the
+ * deal's own look finds it. */
 static int may_have_become(const names_t *t, const naming_t *naming, const cs_deal_t *deal)
 {
     const cs_mapping_kind_t *was = deal->kind ? cs_mapping_kind(t->mapping, deal->kind) : NULL;
@@ -388,8 +388,8 @@ static apr_status_t follow_link(const names_t *t, naming_t *naming, cs_result_t 
     return rv;
 }
 
-/* A row may be asked for under another spelling of its id: two deals of one row would stop the lane,
- * for no transaction takes them. */
+/* A row may be asked for under another spelling of its id: two deals of one row would stop the
+ * lane, for no transaction takes them. */
 static apr_status_t take_in(const names_t *t, naming_t *naming, cs_result_t *res)
 {
     const char *id = naming->meeting.record_id ? naming->meeting.record_id : naming->record->id;

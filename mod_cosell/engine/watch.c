@@ -1,5 +1,5 @@
-/* engine/watch.c: which rows a deal's record shows, for the store: when one of them changes, the deal
- * is looked at. (deals 7) Written only when they change, as far as this lane remembers. */
+/* engine/watch.c: which rows a deal's record shows, for the store: when one of them changes, the
+ * deal is looked at. (deals 7) Written only when they change, as far as this lane remembers. */
 #include <string.h>
 
 #include <apr_strings.h>
