@@ -84,15 +84,30 @@ static int add_record(json_t *read, const cs_record_t *record)
     return later || newer;
 }
 
-static int add_step(json_t *read, const cs_step_t *step, const cs_applied_t *applied)
+/* What a write left behind that showed nothing is later than what was read. */
+static int add_unseen(json_t *read, const cs_look_t *look, int to_pc)
+{
+    if (to_pc) {
+        return look->own && look->own->updated && put_newest(read, "pc", look->own->updated + 1);
+    }
+    return look->record && look->record->order &&
+           put_newest(read, "order", look->record->order + 1);
+}
+
+static int add_step(json_t *read, const cs_look_t *look, const cs_step_t *step,
+                    const cs_applied_t *applied)
 {
     if (!applied->done || step->list) {
         return 0;
     }
     if (step->kind == CS_STEP_PATCH_PC) {
-        return applied->card && put_newest(read, "pc", applied->card->updated);
+        return applied->card ? put_newest(read, "pc", applied->card->updated)
+                             : add_unseen(read, look, 1);
     }
-    return step->table && add_record(read, applied->after);
+    if (!step->table || applied->found) {
+        return 0;
+    }
+    return applied->after ? add_record(read, applied->after) : add_unseen(read, look, 0);
 }
 
 /* The items written now, and those of which it may still matter. */
@@ -141,7 +156,7 @@ void cs_settle_age(json_t *images, const cs_look_t *look, const cs_plan_t *plan,
     newer = look->own && put_newest(read, "pc", look->own->updated);
     newer |= add_record(read, look->record);
     for (i = 0; i < plan->steps->nelts; i++) {
-        newer |= add_step(read, APR_ARRAY_IDX(plan->steps, i, cs_step_t *), &applied[i]);
+        newer |= add_step(read, look, APR_ARRAY_IDX(plan->steps, i, cs_step_t *), &applied[i]);
     }
     if (newer) {
         json_object_set_new(read, "at", json_integer((json_int_t)look->now));

@@ -300,7 +300,7 @@ static void check_overwriting_pc(world_t *w, const cs_line_t *line, const cs_lin
 {
     const base_t *base = base_of(w, line->name);
     const char *said = said_at_pc(w, line, w->look.own->doc), *crm = raw_crm(w, line, w->look.record ? w->look.record->row : NULL);
-    int pc_edited = base->said && differ(base->said, said), crm_edited = !base->crm || differ(base->crm, crm);
+    int pc_edited = base->said && differ(base->said, said), crm_edited = !base->crm || differ(base->crm, crm) || line->crm_more || line->crm->of;
 
     if (w->lags || !w->look.record || !view->to_pc) {
         return;
@@ -835,13 +835,14 @@ static void learn_state(world_t *w)
     }
 }
 
-/* What the referral is after the patches was shown. */
-static int knows_patches(const world_t *w)
+/* What the referral, or the row, is after what was written was shown. */
+static int knows_writes(const world_t *w, int to_pc)
 {
     int i;
 
     for (i = 0; i < w->plan->steps->nelts; i++) {
-        if (is_pc_step(step_at(w, i)) && w->applied[i].tried && !(w->applied[i].done && w->applied[i].card)) {
+        if (is_pc_step(step_at(w, i)) == to_pc && !step_at(w, i)->list && w->applied[i].tried &&
+            !(w->applied[i].done && (to_pc ? w->applied[i].card != NULL : w->applied[i].after != NULL))) {
             return 0;
         }
     }
@@ -852,8 +853,8 @@ static void learn_versions(world_t *w)
 {
     int pc = w->lags & LAGS_PC ? w->old_pc_version : w->read_pc_version, crm = w->lags & LAGS_CRM ? w->old_version : w->read_version;
 
-    crm = w->writes && !w->silent && w->row_version > crm ? w->row_version : crm;
-    pc = w->pc_writes && knows_patches(w) ? w->pc_version : pc;
+    crm = w->writes && knows_writes(w, 0) && w->row_version > crm ? w->row_version : crm;
+    pc = w->pc_writes && knows_writes(w, 1) ? w->pc_version : pc;
     if (is_compared(w)) {
         w->checks->pc_version = pc > w->checks->pc_version ? pc : w->checks->pc_version;
         w->checks->crm_version = crm > w->checks->crm_version ? crm : w->checks->crm_version;

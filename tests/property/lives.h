@@ -117,7 +117,7 @@ static int writes_unconditionally(const world_t *w)
             continue; /* the mark takes its room */
         }
         /* Nor what is read where another line may just have written. */
-        if ((view_at(w, i)->to_crm || (view_at(w, i)->to_pc && !line->crm_more && !line->crm->of)) && !line->when && !line->to_crm.when && !line->to_pc.when && !line->group && !json_is_false(facts)) {
+        if ((view_at(w, i)->to_crm || (view_at(w, i)->to_pc && !line->crm_more && !line->crm->of)) && !(line->pc && line->pc->selects) && !line->when && !line->to_crm.when && !line->to_pc.when && !line->group && !json_is_false(facts)) {
             return 1;
         }
     }

@@ -63,6 +63,7 @@ static void world_read(world_t *w, int lagging)
         w->record.id = cs_json_str(row, "opportunityid");
         w->record.version = version_text(w, old ? w->old_version : w->version);
         w->record.modified = version_at(old ? w->old_version : w->version);
+        w->record.order = old ? w->old_version : w->version;
         w->record.row = visible_row(w, row);
         read_related(w, old ? w->old_lists : w->lists);
         w->look.record = &w->record;

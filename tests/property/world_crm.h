@@ -418,6 +418,7 @@ static cs_record_t *representation(world_t *w, const char *table, const char *id
     after->id = id;
     after->version = version;
     after->modified = strcmp(table, "opportunity") ? 0 : version_at(w->version);
+    after->order = strcmp(table, "opportunity") ? 0 : w->version;
     after->row = visible_row(w, row);
     return after;
 }

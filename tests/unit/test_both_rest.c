@@ -1,0 +1,192 @@
+/* What the property test of both sides found, each as a story: how old an answer is, rows that a list does not show yet, answers that show nothing, a deal that was
+ * switched off amid its making, sides that have nothing to say. (deals 2)
+ */
+#include "unit_list.h"
+
+#define LINES "/records/opportunity/lines/"
+
+static deal_world_t *settled(apr_pool_t *p, const char *const *changes)
+{
+    deal_world_t *w = deal_world(p, changes);
+
+    deal_status(w, "Active", "Accepted");
+    deal_look(w);
+    deal_look(w);
+    assert_int_equal(deal_sent(deal_look(w)), 0);
+    return w;
+}
+
+static void plan_now(deal_world_t *w)
+{
+    cs_result_t res = {0};
+
+    assert_ok(cs_reconcile_plan(&w->plan, &w->look, w->p, w->p, &res));
+}
+
+static void settle_at(deal_world_t *w, apr_time_t modified, apr_int64_t order)
+{
+    deal_fetch(w);
+    w->record.modified = modified;
+    w->record.order = order;
+    plan_now(w);
+    deal_apply(w);
+    deal_settle(w);
+}
+
+/* Two versions of a row within one second. */
+static void test_the_number_of_a_row_tells_its_age(void **state)
+{
+    deal_world_t *w = settled(*state, NULL);
+
+    settle_at(w, 5000, 71);
+    deal_fetch(w);
+    w->record.modified = 5000;
+    w->record.order = 70;
+    plan_now(w);
+    assert_int_equal(w->plan->stale, 1);
+    w->record.order = 72;
+    w->record.modified = 4000; /* their clock went back */
+    plan_now(w);
+    assert_int_equal(w->plan->stale, 0);
+    w->record.order = 1;
+    w->record.id = "99999999-1111-4222-8333-944455566677"; /* another row */
+    plan_now(w);
+    assert_int_equal(w->plan->stale, 0);
+}
+
+/* ---- rows of lists ---- */
+
+static json_t *child_rows(list_world_t *l)
+{
+    return list_table(l, "msft_microsoftsolution");
+}
+
+static void test_a_list_is_given_time_to_show_a_row(void **state)
+{
+    list_world_t *l = list_world(*state);
+    json_t *rows;
+
+    deal_status(l->w, "Active", "Accepted");
+    deal_set(l->w, LIST_SOLUTIONS, "[{\"id\":\"SOL-1\",\"name\":\"Backup\"}]");
+    list_look(l);
+    assert_int_equal(json_array_size(child_rows(l)), 1);
+    rows = cs_json_own(json_deep_copy(child_rows(l)), l->p);
+    json_array_clear(child_rows(l));
+    l->w->fetched--; /* the same moment */
+    list_look(l);
+    assert_int_equal(deal_view(l->w->plan, "solutions/sol-1")->verdict, CS_VERDICT_UNREADABLE);
+    assert_null(deal_find_step(l->w->plan, CS_STEP_PATCH_PC));
+    assert_true(l->w->plan->look_at > l->w->look.now);
+    json_array_extend(child_rows(l), rows);
+    list_look(l);
+    assert_int_equal(deal_view(l->w->plan, "solutions/sol-1")->verdict, CS_VERDICT_EQUAL);
+    /* Later it is somebody who removed it. */
+    json_array_clear(child_rows(l));
+    list_look(l);
+    assert_int_not_equal(deal_view(l->w->plan, "solutions/sol-1")->verdict, CS_VERDICT_UNREADABLE);
+}
+
+/* ---- answers that show nothing ---- */
+
+static void test_what_a_silent_referral_made_of_it_is_no_edit(void **state)
+{
+    deal_world_t *w = settled(*state, NULL);
+    int writes = w->pc_writes;
+
+    w->pc_silent = 1;
+    json_object_set_new(w->pc_habits, "/details/notes", json_string("something else"));
+    deal_edit(w, "description", "\"mine\"");
+    deal_look(w);
+    assert_int_equal(w->pc_writes, writes + 1);
+    deal_look(w);
+    assert_int_equal(deal_view(w->plan, "notes")->verdict, CS_VERDICT_NOT_KEPT);
+    assert_json(w, cs_json_get(w->row, "description"), "\"mine\"");
+    deal_look(w);
+    assert_int_equal(deal_sent(w->plan), 0);
+}
+
+static void test_what_a_silent_record_made_of_it_is_no_edit(void **state)
+{
+    deal_world_t *w = settled(*state, NULL);
+    int writes = w->pc_writes;
+
+    w->silent = 1;
+    json_object_set_new(w->habits, "description", json_integer(HABIT_IGNORES));
+    deal_edit_pc(w, "/details/notes", "\"theirs\"");
+    deal_look(w);
+    deal_look(w);
+    assert_int_equal(deal_view(w->plan, "notes")->verdict, CS_VERDICT_NOT_KEPT);
+    assert_json(w, cs_json_pointer(w->doc, "/details/notes"), "\"theirs\"");
+    assert_int_equal(w->pc_writes, writes);
+}
+
+/* ---- switched off ---- */
+
+static void test_switched_off_amid_its_making(void **state)
+{
+    deal_world_t *w = deal_world(*state, NULL);
+    int i;
+
+    deal_fetch(w);
+    plan_now(w);
+    w->deal.intent = w->plan->intent;
+    deal_apply(w); /* and dies */
+    assert_non_null(w->row);
+    for (i = 0; i < 3; i++) {
+        deal_edit(w, "msft_syncwithpartnercenter", "false");
+        deal_look(w);
+        assert_string_equal(w->plan->status, "Paused");
+        assert_non_null(w->deal.intent);
+        assert_int_equal(w->deal.state, CS_DEAL_LINKED);
+        assert_json(w, cs_json_get(w->row, "msft_syncwithpartnercenter"), "false");
+    }
+}
+
+/* ---- nothing to say ---- */
+
+static void test_an_empty_column_clears_nothing(void **state)
+{
+    static const char *const to_pc[] = {LINES "camp", "{\"pc\":\"/campaignId\",\"crm\":\"acme_camp\",\"direction\":\"to_pc\",\"introduce\":\"crm\"}", NULL};
+    deal_world_t *w = deal_world(*state, to_pc);
+
+    deal_set(w, "/campaignId", "\"Spring\"");
+    deal_look(w);
+    deal_look(w);
+    assert_json(w, cs_json_pointer(w->doc, "/campaignId"), "\"Spring\"");
+    deal_edit(w, "acme_camp", "\"Autumn\"");
+    deal_look(w);
+    assert_json(w, cs_json_pointer(w->doc, "/campaignId"), "\"Autumn\"");
+}
+
+static void test_a_line_may_become_two_way(void **state)
+{
+    static const char *const one_way[] = {LINES "camp", "{\"pc\":\"/campaignId\",\"crm\":\"acme_camp\",\"direction\":\"to_crm\"}", NULL};
+    static const char *const both_ways[] = {LINES "camp", "{\"pc\":\"/campaignId\",\"crm\":\"acme_camp\"}", NULL};
+    deal_world_t *w = settled(*state, one_way);
+
+    deal_edit(w, "acme_camp", "\"mine\"");
+    deal_look(w);
+    assert_int_equal(deal_view(w->plan, "camp")->verdict, CS_VERDICT_ONE_WAY);
+    w->mapping = deal_mapping(w->p, both_ways);
+    w->kind = cs_mapping_kind(w->mapping, "opportunity");
+    deal_look(w);
+    assert_int_equal(deal_view(w->plan, "camp")->verdict, CS_VERDICT_SKIPPED);
+    deal_edit(w, "acme_camp", "\"mine again\"");
+    deal_look(w);
+    assert_json(w, cs_json_pointer(w->doc, "/campaignId"), "\"mine again\"");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT_TEST(test_the_number_of_a_row_tells_its_age),
+        UNIT_TEST(test_a_list_is_given_time_to_show_a_row),
+        UNIT_TEST(test_what_a_silent_referral_made_of_it_is_no_edit),
+        UNIT_TEST(test_what_a_silent_record_made_of_it_is_no_edit),
+        UNIT_TEST(test_switched_off_amid_its_making),
+        UNIT_TEST(test_an_empty_column_clears_nothing),
+        UNIT_TEST(test_a_line_may_become_two_way),
+    };
+
+    return UNIT_RUN(tests);
+}
