@@ -622,8 +622,8 @@ static apr_status_t after_contradiction(cs_batch_t *b, cs_work_t *first, int n, 
     return set_aside(b, first, res);
 }
 
-/* Polls and sweeps have turns of their own: they take no look's place in a batch. *polls = a poll has
- * waited as long as these. */
+/* Polls and sweeps have turns of their own: they take no look's place in a batch. *ppolls = a poll
+ * has waited as long as these. */
 static apr_array_header_t *without_timers(const apr_array_header_t *works, int max, int *ppolls,
                                           apr_pool_t *p)
 {
