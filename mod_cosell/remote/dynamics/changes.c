@@ -304,20 +304,26 @@ static apr_status_t unreadable(step_t *s, const char *why)
     return APR_SUCCESS;
 }
 
+/* An odd entry does not hide the others, for the page would be the same the next time; where all are
+ * odd it is no list of rows. */
 static int take_rows(step_t *s)
 {
     const json_t *value = cs_json_get(s->page, "value");
-    size_t i;
+    size_t i, odd = 0;
 
     if (!json_is_array(value)) {
         return 0;
     }
     for (i = 0; i < json_array_size(value); i++) {
-        if (!take_row(s, json_array_get(value, i))) {
-            return 0;
-        }
+        odd += !take_row(s, json_array_get(value, i));
     }
-    return 1;
+    if (odd && odd < i) {
+        cs_log(CS_LOG_WARNING, 0, NULL,
+               CSLOGNO(4113) "%s: %" APR_SIZE_T_FMT " of %" APR_SIZE_T_FMT
+                             " changes of table %s are no rows and are left out",
+               s->crm->cfg.name, odd, i, s->table->name);
+    }
+    return !odd || odd < i;
 }
 
 /* ---- tracking ---- */
