@@ -83,11 +83,13 @@ static void settle_posted(cs_settling_t *s, json_t *posted, int at)
     }
     if (applied->done && applied->card) {
         set_state(to, CS_POSTED_DONE);
+        json_object_set_new(to, "said", json_true());
         json_object_set_new(to, "id", json_string(applied->card->id));
         json_object_del(to, "why");
     }
     else if (applied->done && !is_search(step)) {
         set_state(to, CS_POSTED_DONE);
+        json_object_set_new(to, "said", json_true());
     }
     else if (!is_search(step) && is_refusal(&applied->result)) {
         note_refusal(s, to, at);
@@ -351,11 +353,29 @@ void cs_settle_create(cs_settling_t *s)
     }
 }
 
+/* The engagement shows Microsoft's card before anybody searched for it: what was sent is known to
+ * have arrived, so that a list which lags later does not make it be sent again. */
+static void note_seen_card(cs_settling_t *s)
+{
+    const char *state =
+        cs_json_str(cs_json_get(s->deal->posted, CS_CALL_CONNECTED), "state");
+    json_t *to;
+
+    if (!s->look->microsoft || !state || strcmp(state, CS_POSTED_SENT)) {
+        return;
+    }
+    to = cs_json_get(posted_of(s), CS_CALL_CONNECTED);
+    set_state(to, CS_POSTED_DONE);
+    json_object_set_new(to, "said", json_true());
+    json_object_set_new(to, "id", json_string(s->look->microsoft->id));
+}
+
 void cs_settle_connect(cs_settling_t *s)
 {
     json_t *posted = NULL;
     int i;
 
+    note_seen_card(s);
     for (i = 0; i < s->plan->steps->nelts; i++) {
         if (cs_settle_step(s, i)->kind == CS_STEP_POST_PC && s->applied[i].tried) {
             posted = posted ? posted : posted_of(s);

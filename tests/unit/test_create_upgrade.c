@@ -222,6 +222,13 @@ static void test_the_card_is_seen_before_it_is_looked_for(void **state)
     create_look(w);
     assert_null(deal_find_step(w->plan, CS_STEP_POST_PC));
     assert_told(w, "In sync", "");
+    /* A list that lags later must not make it be asked again. */
+    assert_string_equal(cs_json_str(cs_json_get(w->deal.posted, "connected"), "state"), "done");
+    w->microsoft = NULL;
+    w->now += SEC(86400);
+    create_look(w);
+    assert_null(deal_find_step(w->plan, CS_STEP_POST_PC));
+    assert_int_equal(w->posts, 2);
 }
 
 static void test_refused_invitation(void **state)
