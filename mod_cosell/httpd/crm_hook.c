@@ -77,7 +77,8 @@ static void load_secret(cosell_site_t *site, int k, apr_pool_t *p)
     else if (secret->len < COSELL_WEBHOOK_SECRET_LEAST) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, site->server, CSLOGNO(1071)
                      "site %s: the webhook secret of %s has %" APR_SIZE_T_FMT " characters; "
-                     "allowed are at least %d; its notifications are answered 503 until the next reload",
+                     "allowed are at least %d; its notifications are answered 503 until the next "
+                     "reload",
                      site->cfg.name, name, secret->len, COSELL_WEBHOOK_SECRET_LEAST);
     }
     else {
