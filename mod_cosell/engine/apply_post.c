@@ -315,8 +315,14 @@ static void refused(const posts_t *t, posting_t *post, const cs_result_t *result
     put_deal(t, post);
 }
 
+/* From now on it is waited for: others of the batch may have gone before it. */
 static void unanswered(const posts_t *t, posting_t *post, const cs_result_t *result)
 {
+    json_t *entry = changed_entry(t->b, post->item->deal, post->which);
+
+    json_object_set_new(entry, "at", json_integer((json_int_t)cs_time_now()));
+    set_entry(t->b, post->item->deal, post->which, entry);
+    put_deal(t, post);
     post->open = 0;
     post->applied->tried = 1;
     post->applied->result = *result;

@@ -303,6 +303,23 @@ static void test_microsoft_is_invited_once_by_two_referrals(void **state)
     assert_null(state_of(2, "connected"));
 }
 
+static void pass_ten_minutes(void)
+{
+    pass_seconds(600);
+}
+
+/* The waiting begins when it was not answered, however long it took to leave. */
+static void test_silence_begins_with_the_answer_that_fails(void **state)
+{
+    begin(*state);
+    add_own(reserve(1));
+    W->posts_end = CS_CLASS_UNKNOWN;
+    W->meanwhile_post = pass_ten_minutes;
+    assert_ok(apply());
+    assert_string_equal(state_of(1, "own"), "sent");
+    assert_true(cs_json_int(entry(1, "own"), "at", 0) > cs_time_now() - 60 * SEC);
+}
+
 /* What both find has one deal; a transaction that says otherwise would fail again and again. */
 static void test_microsofts_card_is_found_by_two_referrals(void **state)
 {
@@ -781,6 +798,7 @@ int main(void)
         UNIT_TEST(test_microsofts_card_is_made_once),
         UNIT_TEST(test_sharing_that_is_refused_refuses_the_invitation_alone),
         UNIT_TEST(test_microsoft_is_invited_once_by_two_referrals),
+        UNIT_TEST(test_silence_begins_with_the_answer_that_fails),
         UNIT_TEST(test_microsofts_card_is_found_by_two_referrals),
         UNIT_TEST(test_a_neighbour_that_knows_microsofts_card_stays_a_deal),
         UNIT_TEST(test_silence_stays_sent_and_is_searched_for),
