@@ -643,5 +643,8 @@ apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
     else if (plan->intent) {
         deal->intent = not_learnt(&s);
     }
+    if (plan->lines->nelts && !plan->posted) {
+        cs_settle_late(&s);
+    }
     return APR_SUCCESS;
 }

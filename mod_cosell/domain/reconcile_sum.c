@@ -76,20 +76,32 @@ static const cs_line_view_t *view_of(const cs_plan_t *plan, const char *line)
     return NULL;
 }
 
+/* It writes over what is there. */
+static int is_over(const cs_step_t *step)
+{
+    return step->kind == CS_STEP_PATCH_PC || step->kind == CS_STEP_UPDATE ||
+           step->kind == CS_STEP_REOPEN || step->list;
+}
+
+/* What it brings, and what it writes over: for the journal, should this look not live to say so. */
 static json_t *intent_of(const cs_planning_t *pl, const cs_step_t *step)
 {
-    json_t *lines = json_object();
-    int i;
+    json_t *lines = json_object(), *from = json_object();
+    int to_pc = step->kind == CS_STEP_PATCH_PC, i;
 
     for (i = 0; i < step->lines->nelts; i++) {
         const cs_line_view_t *view = view_of(pl->plan, APR_ARRAY_IDX(step->lines, i, const char *));
+        const json_t *was = !view ? NULL : to_pc ? view->pc : view->crm;
 
         if (view && view->value) {
             json_object_set_new(lines, view->line, json_deep_copy(view->value));
         }
+        if (view && view->value && was && is_over(step)) {
+            json_object_set_new(from, view->line, json_deep_copy(was));
+        }
     }
-    return json_pack("{s:s,s:s?,s:s?,s:s*,s:o}", "kind", cs_step_kind_name(step->kind), "table",
-                     step->table, "id", step->id, "list", step->list, "lines", lines);
+    return json_pack("{s:s,s:s?,s:s?,s:s*,s:o,s:o}", "kind", cs_step_kind_name(step->kind), "table",
+                     step->table, "id", step->id, "list", step->list, "lines", lines, "from", from);
 }
 
 static int holds(const json_t *steps, const json_t *step)

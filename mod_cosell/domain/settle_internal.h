@@ -72,4 +72,9 @@ json_t *cs_settle_copy(const cs_settling_t *s, const json_t *json);
 /* What was done, refused, held or newly planned; read before the images move. */
 void cs_settle_journal(cs_settling_t *s);
 
+/* settle_late.c */
+
+/* What an earlier look did and never said; after images and intent. */
+void cs_settle_late(cs_settling_t *s);
+
 #endif
