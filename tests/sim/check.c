@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include <apr_strings.h>
 
@@ -53,7 +54,7 @@ static const char *row_text(const char *referral)
 /* The model refused something about it: a text, or a customer that two accounts fit. */
 static int may_be_dead(const referral_t *r)
 {
-    return r && (customer_is_ambiguous(r->customer) || strstr(r->version[(r->versions - 1) % VERSIONS].text, "REFUSE") || strstr(row_text(r->id), "REFUSE"));
+    return r && !r->posted && (customer_is_ambiguous(r->customer) || strstr(r->version[(r->versions - 1) % VERSIONS].text, "REFUSE") || strstr(row_text(r->id), "REFUSE"));
 }
 
 static void check_work(checking_t *c)
@@ -170,7 +171,7 @@ static void check_state(const referral_t *r, const row_t *row, const json_t *doc
     int state = (int)cs_json_int(text, "statecode", -1), want = 0;
     int touched = (row->touched & TOUCHED_STATE) != 0, paused = (row->touched & TOUCHED_SYNC) != 0;
 
-    if (paused || !strcmp(sub, "Error")) {
+    if (paused || row->seller || !strcmp(sub, "Error")) {
         return;
     }
     if (!strcmp(status, "Closed")) {
@@ -183,6 +184,11 @@ static void check_state(const referral_t *r, const row_t *row, const json_t *doc
     }
 }
 
+static int is_paused(const json_t *text)
+{
+    return !json_is_true(cs_json_get(text, "cosell_sync"));
+}
+
 /* ---- lines ---- */
 
 static unsigned touch_bit(const char *line)
@@ -192,7 +198,7 @@ static unsigned touch_bit(const char *line)
         unsigned bit;
     } bits[] = { { "name", TOUCHED_NAME },   { "value", TOUCHED_VALUE },     { "close", TOUCHED_CLOSE },     { "notes", TOUCHED_NOTES },
                  { "stage", TOUCHED_STAGE }, { "visible", TOUCHED_VISIBLE }, { "program", TOUCHED_PROGRAM }, { "expires", TOUCHED_EXPIRES },
-                 { "$state", TOUCHED_STATE } };
+                 { "$state", TOUCHED_STATE }, { "help", TOUCHED_HELP } };
     size_t i;
 
     for (i = 0; i < sizeof(bits) / sizeof(bits[0]); i++) {
@@ -308,6 +314,77 @@ static void check_line(const referral_t *r, const row_t *row, const cs_line_view
     }
 }
 
+/* ---- what people wrote ---- */
+
+static void note(char *out, const char *text, size_t n)
+{
+    n = n < 79 ? n : 79;
+    memcpy(out, text, n);
+    out[n] = '\0';
+    while (n && out[n - 1] == ' ') {
+        out[--n] = '\0';
+    }
+}
+
+static void note_text(char *out, const json_t *value, size_t most)
+{
+    const char *text = json_string_value(value);
+    char number[60];
+
+    if (json_is_number(value)) {
+        snprintf(number, sizeof(number), "%ld", (long)json_number_value(value) / 10); /* whatever the currency rounds */
+        text = number;
+    }
+    note(out, text ? text : "", text && strlen(text) > most ? most : strlen(text ? text : ""));
+}
+
+void wrote_pc(wrote_t *wrote, const json_t *doc, int line)
+{
+    static const char *const names[] = { "dealValue", "closingDateTime", "notes" };
+
+    note_text(wrote->text[line], cs_json_get(cs_json_get(doc, "details"), names[line]), line == LINE_CLOSE ? 10 : 70);
+}
+
+void wrote_crm(wrote_t *wrote, const json_t *text, int line)
+{
+    static const char *const names[] = { "estimatedvalue", "estimatedclosedate", "description" };
+
+    note_text(wrote->text[line], cs_json_get(text, names[line]), 70);
+}
+
+/* Whoever wrote over it said so. */
+static int is_told(const checking_t *c, const cs_deal_t *deal, const char *line, const char *direction, const char *text)
+{
+    int i;
+
+    for (i = 0; i < c->journal->nelts; i++) {
+        const cs_journal_t *j = APR_ARRAY_IDX(c->journal, i, cs_journal_t *);
+        if (j->deal == deal->id && j->line && !strcmp(j->line, line) && !strcmp(j->direction, direction) && j->from && strstr(cs_json_print(j->from, c->p), text)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Nobody's edit is lost without a word. */
+static void check_wrote(const checking_t *c, const referral_t *r, const row_t *row, const cs_deal_t *deal, const json_t *doc, const json_t *text)
+{
+    static const char *const lines[] = { "value", "close", "notes" };
+    wrote_t pc, crm;
+    int i;
+
+    for (i = 0; i < LINES; i++) {
+        wrote_pc(&pc, doc, i);
+        wrote_crm(&crm, text, i);
+        if (*row->wrote.text[i] && strcasecmp(row->wrote.text[i], crm.text[i]) && !is_told(c, deal, lines[i], "to_crm", row->wrote.text[i])) {
+            violation("row %s of referral %s: a user wrote \"%s\" as %s, it is \"%s\", and the journal does not say why", row->id, r->id, row->wrote.text[i], lines[i], crm.text[i]);
+        }
+        if (*r->wrote.text[i] && strcasecmp(r->wrote.text[i], pc.text[i]) && !is_told(c, deal, lines[i], "to_pc", r->wrote.text[i])) {
+            violation("referral %s: somebody wrote \"%s\" as %s, it is \"%s\", and the journal does not say why", r->id, r->wrote.text[i], lines[i], pc.text[i]);
+        }
+    }
+}
+
 /* ---- one referral ---- */
 
 static void fill_cards(cs_look_t *look, const referral_t *r, apr_pool_t *p)
@@ -376,7 +453,7 @@ static void check_plan(checking_t *c, const referral_t *r, const row_t *row, con
                   cs_json_print(cs_json_get(plan->explain, "steps"), c->p));
         return;
     }
-    for (i = 0; i < plan->lines->nelts && !*S->violation; i++) {
+    for (i = 0; i < plan->lines->nelts && !*S->violation && !is_paused(text); i++) {
         check_line(r, row, APR_ARRAY_IDX(plan->lines, i, cs_line_view_t *), look.own->doc, text, c->p);
     }
 }
@@ -413,6 +490,7 @@ static void check_linked(checking_t *c, const referral_t *r, const row_t *row, c
         check_ours(r, row, deal, text);
     }
     check_state(r, row, doc, text);
+    check_wrote(c, r, row, deal, doc, text);
     check_plan(c, r, row, deal, text);
 }
 
@@ -426,7 +504,7 @@ static const row_t *row_of(const referral_t *r, const cs_deal_t *deal)
 
 static int is_lead(const json_t *doc)
 {
-    return !strcmp(cs_json_str(doc, "type"), "Independent");
+    return !strcmp(cs_json_str(doc, "type"), "Independent") && !strcmp(cs_json_str(doc, "qualification"), "Direct");
 }
 
 static void check_referral(checking_t *c, const referral_t *r)
@@ -470,6 +548,74 @@ static void check_referral(checking_t *c, const referral_t *r)
     check_linked(c, r, row, deal, doc);
 }
 
+/* ---- one record of a seller ---- */
+
+static int referrals_of(const row_t *row, const referral_t **pone)
+{
+    int i, n = 0;
+
+    for (i = 0; i < S->referrals; i++) {
+        json_t *doc = S->referral[i].org == ORG_OWN ? referral_doc(&S->referral[i]) : NULL;
+        const char *reference = cs_json_str(doc, "externalReferenceId");
+        if (reference && !strcmp(reference, row->id)) {
+            *pone = &S->referral[i];
+            n++;
+        }
+        json_decref(doc);
+    }
+    return n;
+}
+
+static int has(const json_t *text, const char *column)
+{
+    const json_t *value = cs_json_get(text, column);
+
+    return value && !json_is_null(value) && json_number_value(value) + (double)json_is_string(value) + (double)json_is_object(value) != 0;
+}
+
+/* Nothing stands in its way. */
+static int should_be_posted(const row_t *row, const json_t *text, const cs_deal_t *deal)
+{
+    const char *status = deal ? deal->status : NULL;
+
+    return row->exists && !is_paused(text) && json_integer_value(cs_json_get(text, "statecode")) == 0 && has(text, "estimatedvalue") && has(text, "estimatedclosedate") &&
+           has(text, "name") && !strstr(row->text, "BALK") && !cs_json_str(text, "cosell_referral") && !(status && !strcmp(status, "Needs you"));
+}
+
+static void check_seller(checking_t *c, const row_t *row)
+{
+    json_t *text = cs_json_own(parse(row->text), c->p);
+    const referral_t *one = NULL;
+    cs_deal_t *deal = NULL;
+    int n = referrals_of(row, &one);
+
+    if (n > 1) {
+        violation("record %s has %d referrals", row->id, n);
+    }
+    cs_store_deal_find(c->store, SITE, CRM, row->id, &deal, c->p, NULL);
+    if (n && (!deal || !deal->referral_id || strcmp(deal->referral_id, one->id))) {
+        violation("record %s has referral %s, and its deal %ld says %s", row->id, one->id, deal ? (long)deal->id : 0, deal && deal->referral_id ? deal->referral_id : "none");
+    }
+    if (!n && should_be_posted(row, text, deal) && !(deal && is_dead(c, deal))) {
+        violation("record %s asks for a referral and has none: deal %ld, %s: %s", row->id, deal ? (long)deal->id : 0, deal && deal->status ? deal->status : "-",
+                  deal && deal->problem ? deal->problem : "-");
+    }
+}
+
+/* Each engagement has one card of Microsoft at most. */
+static void check_engagements(void)
+{
+    int i, k;
+
+    for (i = 0; i < S->referrals; i++) {
+        for (k = 0; k < i; k++) {
+            if (S->referral[i].org == ORG_MICROSOFT && S->referral[k].org == ORG_MICROSOFT && !strcmp(S->referral[i].engagement, S->referral[k].engagement)) {
+                violation("engagement %s has two cards of Microsoft", S->referral[i].engagement);
+            }
+        }
+    }
+}
+
 void check_world(void)
 {
     checking_t c;
@@ -477,6 +623,12 @@ void check_world(void)
 
     open_store(&c);
     check_work(&c);
+    check_engagements();
+    for (i = 0; i < S->rows && !*S->violation; i++) {
+        if (S->row[i].seller && !strcmp(S->row[i].table, "opportunity")) {
+            check_seller(&c, &S->row[i]);
+        }
+    }
     for (i = 0; i < S->referrals && !*S->violation; i++) {
         if (S->referral[i].org == ORG_OWN) {
             check_referral(&c, &S->referral[i]);

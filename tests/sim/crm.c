@@ -15,6 +15,8 @@
 
 #define WRITE_TIME apr_time_from_sec(30)
 #define NAME_MAX_LEN 300
+#define SELLERS_CUSTOMER "Litware GmbH"
+#define CHANGES_PAGE 10
 #define NOTES_MAX_LEN 2000
 
 struct cs_http_t {
@@ -80,10 +82,28 @@ static row_t *row_new(const char *table, const char *id)
     return row;
 }
 
+/* What the CRM tells by itself: one time in ten nothing, now and then the same again, in any order. */
+static void announce_row(const row_t *row)
+{
+    int n = S->mute || (strcmp(row->table, "opportunity") && strcmp(row->table, "lead")) ? 0 : S->chaos && chance(100) ? 0 : chance(80) ? 3 : chance(200) ? 2 : 1;
+
+    while (n-- > 0) {
+        event_push_row(row, some_delay());
+    }
+}
+
+static void changed(row_t *row)
+{
+    row->sequence = ++S->sequence;
+    announce_row(row);
+}
+
 static void store_row(row_t *row, json_t *columns)
 {
     print(row->text, sizeof(row->text), columns);
     row->version++;
+    row->modified = apr_time_from_sec(apr_time_sec(START_WALL + S->boot)); /* their clock never goes back */
+    changed(row);
 }
 
 static void seed(const char *table, json_t *columns)
@@ -105,6 +125,8 @@ void crm_seed(void)
     seed("transactioncurrency", json_pack("{s:s, s:s, s:i}", "isocurrencycode", "USD", "currencyname", "US Dollar", "statecode", 0));
     seed("transactioncurrency", json_pack("{s:s, s:s, s:i}", "isocurrencycode", "EUR", "currencyname", "Euro", "statecode", 0));
     seed("transactioncurrency", json_pack("{s:s, s:s, s:i}", "isocurrencycode", "JPY", "currencyname", "Yen", "statecode", 0));
+    seed("account", json_pack("{s:s, s:s, s:s, s:s, s:s, s:i}", "name", SELLERS_CUSTOMER, "address1_line1", "5 High St", "address1_city", "Berlin", "address1_postalcode", "10115",
+                              "address1_country", "Germany", "statecode", 0));
     seed("account", json_pack("{s:s, s:s, s:i}", "name", "Adatum Corporation", "accountnumber", "cust-0007", "statecode", 0));
     seed("account", json_pack("{s:s, s:s, s:i}", "name", "Northwind Traders", "address1_postalcode", "10115", "statecode", 1));
     for (i = 0; i < 2; i++) {
@@ -155,6 +177,7 @@ cs_record_t *record_of(const row_t *row, const apr_array_header_t *columns, cons
     record->table = apr_pstrdup(p, row->table);
     record->id = apr_pstrdup(p, row->id);
     record->version = apr_psprintf(p, "W/\"%ld\"", row->version);
+    record->modified = row->modified;
     record->row = cs_json_own(json_object(), p);
     for (i = 0; columns && i < columns->nelts; i++) {
         const char *column = APR_ARRAY_IDX(columns, i, const char *);
@@ -192,6 +215,47 @@ static row_t *qualify_row(row_t *lead, json_t *text, const char *by)
 }
 
 /* ---- what users do ---- */
+
+static json_t *ref_of(const char *table, const char *word)
+{
+    int i;
+
+    for (i = 0; i < S->rows; i++) {
+        if (!strcmp(S->row[i].table, table) && strstr(S->row[i].text, word)) {
+            return json_pack("{s:s, s:s}", "table", table, "id", S->row[i].id);
+        }
+    }
+    return json_null();
+}
+
+/* A seller's own deal; now and then it is not complete yet, or not opted in. */
+row_t *crm_new(int help, int visible)
+{
+    char id[40], name[60];
+    row_t *row;
+    json_t *text;
+
+    make_guid(id);
+    snprintf(name, sizeof(name), "Seller's deal %d", S->rows);
+    text = json_pack("{s:i, s:i, s:b, s:s, s:i, s:s, s:o, s:o, s:b, s:b}", "statecode", 0, "statuscode", 1, "isrevenuesystemcalculated", 0, "name", name, "estimatedvalue",
+                     1000 + pick(5000), "estimatedclosedate", "2026-11-30", "transactioncurrencyid", ref_of("transactioncurrency", "EUR"), "parentaccountid",
+                     ref_of("account", SELLERS_CUSTOMER), "cosell_sync", 1, "cosell_visible", visible);
+    if (help) {
+        json_object_set_new(text, "cosell_help", json_integer(6));
+    }
+    if (S->chaos && chance(200)) {
+        json_object_set_new(text, chance(500) ? "estimatedvalue" : "estimatedclosedate", json_null());
+    }
+    if (S->chaos && chance(200)) {
+        json_object_set_new(text, "cosell_sync", json_false());
+    }
+    row = row_new("opportunity", id);
+    row->seller = 1;
+    store_row(row, text);
+    json_decref(text);
+    trace("user: new opportunity %s: %s", id, row->text);
+    return row;
+}
 
 static void user_value(json_t *text)
 {
@@ -243,31 +307,42 @@ static unsigned user_edits_ours(json_t *text)
     return TOUCHED_OURS;
 }
 
-static unsigned user_edits(json_t *text)
+static unsigned user_edits(json_t *text, wrote_t *wrote)
 {
     char line[200];
     int dice = pick(100), open = json_integer_value(cs_json_get(text, "statecode")) == 0;
 
-    snprintf(line, sizeof(line), "user text %d%s", pick(1000), chance(200) ? "  " : "");
+    snprintf(line, sizeof(line), "user text %d%s%s", pick(1000), chance(30) ? " BALK" : "", chance(200) ? "  " : "");
     if (!open && dice < 80) {
         return 0; /* a closed row is read-only for users too */
     }
     if (dice < 20) {
         user_value(text);
+        wrote_crm(wrote, text, LINE_VALUE);
         return TOUCHED_VALUE;
     }
     if (dice < 35) {
         snprintf(line, sizeof(line), "2026-%02d-%02d", 4 + pick(8), 1 + pick(28));
         json_object_set_new(text, "estimatedclosedate", json_string(line));
+        wrote_crm(wrote, text, LINE_CLOSE);
         return TOUCHED_CLOSE;
     }
     if (dice < 50) {
         json_object_set_new(text, "description", chance(100) ? json_null() : json_string(line));
+        wrote_crm(wrote, text, LINE_NOTES);
         return TOUCHED_NOTES;
     }
     if (dice < 60) {
         json_object_set_new(text, "name", json_string(line));
         return TOUCHED_NAME;
+    }
+    if (dice < 62) {
+        json_object_set_new(text, "cosell_visible", json_boolean(!json_is_true(cs_json_get(text, "cosell_visible"))));
+        return TOUCHED_VISIBLE;
+    }
+    if (dice < 64) {
+        json_object_set_new(text, "cosell_help", chance(800) ? json_integer(6) : json_null());
+        return TOUCHED_HELP;
     }
     if (dice < 66) {
         json_object_set_new(text, "cosell_program", json_string("by hand"));
@@ -302,6 +377,7 @@ int user_does(row_t *row, act_e act)
     if (ok && act == ACT_DELETE) {
         row->exists = 0;
         row->deleted = 1;
+        changed(row);
     }
     else if (ok && lead && act == ACT_WIN) {
         qualify_row(row, text, "by hand");
@@ -314,7 +390,9 @@ int user_does(row_t *row, act_e act)
         json_object_set_new(text, "statuscode", json_integer(act == ACT_WIN ? 3 : act == ACT_LOSE ? 4 : act == ACT_HOLD ? 2 : 1));
     }
     if (ok) {
-        store_row(row, text);
+        if (row->exists) {
+            store_row(row, text);
+        }
         trace("user: act %d on %s %s: %s", (int)act, row->table, row->id, row->text);
     }
     json_decref(text);
@@ -342,11 +420,12 @@ static void edit_row(row_t *row)
     if (chance(6)) {
         row->exists = 0;
         row->deleted = 1;
+        changed(row);
         trace("user: deletes %s", row->id);
         return;
     }
     text = parse(row->text);
-    touched = user_edits(text);
+    touched = user_edits(text, &row->wrote);
     if (touched) {
         row->touched |= touched;
         if (touched & TOUCHED_STATE) {
@@ -783,14 +862,14 @@ static void call_action(cs_crm_write_t *write, apr_pool_t *p)
     trace("crm: %s of %s to version %ld with %s", write->call, write->id, row->version, cs_json_print(write->row, p));
 }
 
-static int lane_may_write(cs_crm_t *crm, cs_crm_write_t *write, apr_pool_t *p)
+int lane_may_write(cs_http_t *http, cs_result_t *res, int *pcalls, apr_pool_t *p)
 {
-    if (!crm->http->may_write(crm->http->baton, WRITE_TIME)) {
-        cs_result_set(&write->result, p, CS_ELEASE, CS_CLASS_RETRY, "lease", "the lease does not outlive the write");
-        write->calls = 0;
+    if (!http->may_write(http->baton, WRITE_TIME)) {
+        cs_result_set(res, p, CS_ELEASE, CS_CLASS_RETRY, "lease", "the lease does not outlive the write");
+        *pcalls = 0;
         return 0;
     }
-    if (crm->http->overtaken) {
+    if (http->overtaken) {
         violation("a write starts though another node has the lane");
     }
     return 1;
@@ -805,7 +884,7 @@ static void write_one(cs_crm_t *crm, cs_crm_write_t *write, apr_pool_t *p)
     if (S->chaos && row && row->exists && !strcmp(row->table, "opportunity") && chance(150)) {
         edit_row(row);
     }
-    if (!lane_may_write(crm, write, p)) {
+    if (!lane_may_write(crm->http, &write->result, &write->calls, p)) {
         return;
     }
     what = fate(&write->result, &write->calls, 1, p);
@@ -859,6 +938,67 @@ static apr_status_t crm_write(cs_crm_t *crm, cs_crm_write_t *writes, int n, apr_
     return APR_SUCCESS;
 }
 
+/* ---- what changed ---- */
+
+static row_t *next_change(const char *table, long after, int beginning)
+{
+    row_t *next = NULL;
+    int i;
+
+    for (i = 0; i < S->rows; i++) {
+        row_t *row = &S->row[i];
+        if (!strcmp(row->table, table) && row->sequence > after && (row->exists || !beginning) && (!next || row->sequence < next->sequence)) {
+            next = row;
+        }
+    }
+    return next;
+}
+
+static void add_change(cs_crm_changes_t *changes, const row_t *row, apr_pool_t *p)
+{
+    cs_crm_changed_t *one = apr_array_push(changes->rows);
+    cs_record_t *record = record_of(row, changes->columns, changes->lookups, 0, p);
+
+    memset(one, 0, sizeof(*one));
+    one->id = record->id;
+    one->deleted = !row->exists;
+    if (row->exists) {
+        one->version = record->version;
+        one->modified = record->modified;
+        one->row = record->row;
+    }
+}
+
+/* A cursor is 'b' (beginning) or 'c' and the last change that was shown; now and then the CRM has forgotten it. */
+static apr_status_t crm_changes(cs_crm_t *crm, cs_crm_changes_t *changes, apr_interval_time_t deadline, apr_pool_t *p)
+{
+    int forgotten = S->chaos && chance(30);
+    long after = changes->cursor && !forgotten ? atol(changes->cursor + 1) : 0;
+    row_t *row;
+
+    (void)crm, (void)deadline;
+    changes->rows = apr_array_make(p, 4, sizeof(cs_crm_changed_t));
+    changes->next = NULL;
+    changes->more = 0;
+    changes->took = 1000;
+    changes->correlation = "sim";
+    cs_result_clear(&changes->result);
+    interfere();
+    if (fate(&changes->result, &changes->calls, 0, p) != GOES_ON) {
+        return APR_SUCCESS;
+    }
+    changes->beginning = !changes->cursor || forgotten || *changes->cursor == 'b';
+    for (row = next_change(changes->table, after, changes->beginning); row && changes->rows->nelts < CHANGES_PAGE;
+         row = next_change(changes->table, after, changes->beginning)) {
+        add_change(changes, row, p);
+        after = row->sequence;
+    }
+    changes->more = row != NULL;
+    changes->next = apr_psprintf(p, "%c%ld", changes->beginning && row ? 'b' : 'c', after);
+    instant("crm-changes");
+    return APR_SUCCESS;
+}
+
 static const char *crm_check(const cs_crm_config_t *cfg, apr_pool_t *p)
 {
     (void)cfg, (void)p;
@@ -882,6 +1022,7 @@ const cs_crm_impl_t *cs_crm_impl_of(const char *type)
         .write = crm_write,
         .check = crm_check,
         .link = crm_link,
+        .changes = crm_changes,
     };
 
     return !strcmp(type, impl.type) ? &impl : NULL;

@@ -24,8 +24,8 @@ static int interfering;
 static cs_notice_t *notice_of(const event_t *e, apr_pool_t *p)
 {
     cs_notice_t *notice = apr_pcalloc(p, sizeof(*notice));
-    int own = e->referral < 0 || S->referral[e->referral].org == ORG_OWN;
-    const char *id = e->referral < 0 ? "deadbeef-0000-4000-8000-000000000000" : S->referral[e->referral].id;
+    int own = e->row || e->referral < 0 || S->referral[e->referral].org == ORG_OWN;
+    const char *id = e->row ? S->row[e->row - 1].id : e->referral < 0 ? "deadbeef-0000-4000-8000-000000000000" : S->referral[e->referral].id;
 
     notice->site = SITE;
     notice->source = CS_SYSTEM_PC;
@@ -34,9 +34,15 @@ static cs_notice_t *notice_of(const event_t *e, apr_pool_t *p)
     notice->digest = apr_psprintf(p, "%064d", e->serial);
     notice->kind = CS_WORK_LOOK;
     notice->names = apr_array_make(p, 1, sizeof(const char *));
-    APR_ARRAY_PUSH(notice->names, const char *) = apr_pstrcat(p, "pc:", id, NULL);
-    notice->system = own ? CS_SYSTEM_PC : "pc-related";
+    APR_ARRAY_PUSH(notice->names, const char *) = apr_pstrcat(p, e->row ? CRM ":" : "pc:", id, NULL);
+    notice->system = e->row ? CRM : own ? CS_SYSTEM_PC : "pc-related";
     notice->hint = e->hint;
+    if (e->row) {
+        notice->source = CRM;
+        notice->event = "Update";
+        notice->tables = apr_array_make(p, 1, sizeof(const char *));
+        APR_ARRAY_PUSH(notice->tables, const char *) = apr_pstrdup(p, S->row[e->row - 1].table);
+    }
     return notice;
 }
 
@@ -254,6 +260,37 @@ int runner_life(int batches, int may_die)
 static apr_time_t next_due;
 static int due_now;
 
+static void due_at(apr_time_t at)
+{
+    next_due = next_due && next_due < at ? next_due : at;
+    due_now |= at <= S->wall;
+}
+
+static int is_sent(const cs_deal_t *deal, const char *which)
+{
+    const char *state = cs_json_str(cs_json_get(deal->posted, which), "state");
+
+    return state && !strcmp(state, "sent");
+}
+
+/* What is about to be posted, and what was posted without an answer, ends some time. */
+static void ask_postings(cs_store_t *store, apr_pool_t *p)
+{
+    apr_array_header_t *deals = NULL;
+    int i;
+
+    if (cs_store_deal_list(store, SITE, 10000, &deals, p, NULL) != APR_SUCCESS) {
+        violation("the deals cannot be listed");
+    }
+    for (i = 0; deals && i < deals->nelts; i++) {
+        const cs_deal_t *deal = APR_ARRAY_IDX(deals, i, cs_deal_t *);
+        int sending = !deal->referral_id && deal->status && !strcmp(deal->status, "Sending");
+        if (deal->next_look && (sending || is_sent(deal, "own") || is_sent(deal, "connected"))) {
+            due_at(deal->next_look);
+        }
+    }
+}
+
 /* What waits in the CRM is looked at again for ever, and polls are kept for ever: neither is unrest. */
 static void ask_due(cs_store_t *store)
 {
@@ -276,6 +313,7 @@ static void ask_due(cs_store_t *store)
             due_now = work->due <= S->wall;
         }
     }
+    ask_postings(store, p);
     for (i = 0; suspended && i < suspended->nelts; i++) {
         apr_time_t probe = APR_ARRAY_IDX(suspended, i, cs_suspended_t).probe;
         if (!probe) {

@@ -18,7 +18,6 @@
 #include "mod_cosell/base/pool.h"
 #include "sim.h"
 
-#define START_WALL 1772442000000000ll
 #define HEAL_BATCHES 3000
 #define TAIL_BYTES 8000
 
@@ -145,6 +144,11 @@ static void step(void)
             referral_new();
         }
     }
+    else if (dice < 8) {
+        if (S->rows < S->crowd + 20 && S->sellers++ < CROWD_MAX) {
+            crm_new(chance(400), chance(400));
+        }
+    }
     else if (dice < 24) {
         referral_edit(0);
     }
@@ -170,14 +174,11 @@ static void step(void)
 
 /* ---- healing ---- */
 
-void heal(void)
+/* Until nothing is due that somebody asked for. */
+static void rest(int *pleft)
 {
-    int left = HEAL_BATCHES, batches;
+    int batches;
 
-    S->chaos = 0;
-    memset(&S->pc, 0, sizeof(S->pc));
-    memset(&S->crm, 0, sizeof(S->crm));
-    trace("heal");
     while (!*S->violation) {
         apr_time_t event = events_next(), next;
         if (events_due(S->boot)) {
@@ -185,7 +186,7 @@ void heal(void)
             continue;
         }
         if (work_is_due()) {
-            if (left-- <= 0) {
+            if ((*pleft)-- <= 0) {
                 violation("work does not come to rest");
             }
             batches = S->batch;
@@ -209,11 +210,40 @@ void heal(void)
     }
 }
 
+/* Long enough for a poll to be due. */
+static void poll_once(int *pleft)
+{
+    pass(site_config.poll + apr_time_from_sec(1));
+    if (!*S->violation && !runner_life(60, 0)) {
+        rest(pleft);
+    }
+}
+
+void heal(void)
+{
+    int left = HEAL_BATCHES, i;
+
+    S->chaos = S->late = 0;
+    memset(&S->pc, 0, sizeof(S->pc));
+    memset(&S->crm, 0, sizeof(S->crm));
+    trace("heal");
+    rest(&left);
+    /* What no notice told is found by asking. */
+    for (i = 0; i < 2 && S->asks && !*S->violation; i++) {
+        poll_once(&left);
+    }
+}
+
 /* A notice for each referral of ours that brings nothing new. */
 static void touch_all(void)
 {
     int i;
 
+    for (i = 0; i < S->rows; i++) {
+        if (!strcmp(S->row[i].table, "opportunity")) {
+            event_push_row(&S->row[i], 1);
+        }
+    }
     for (i = 0; i < S->referrals; i++) {
         if (S->referral[i].org == ORG_OWN) {
             event_push(i, 0, 1);
@@ -224,11 +254,12 @@ static void touch_all(void)
 
 static void one_round(void)
 {
-    long writes, lines, again;
+    long writes, pc_writes, lines, again;
     int i;
 
-    S->chaos = 1;
+    S->chaos = S->asks = 1;
     S->lag = chance(600);
+    S->late = chance(600);
     for (i = 0; i < steps && !*S->violation; i++) {
         step();
     }
@@ -244,13 +275,14 @@ static void one_round(void)
     }
     check_world();
     writes = S->crm_writes;
+    pc_writes = S->pc_writes;
     lines = journal_lines();
     touch_all();
     if (*S->violation) {
         return;
     }
-    if (S->crm_writes != writes) {
-        violation("a further look at everything made %ld writes", S->crm_writes - writes);
+    if (S->crm_writes != writes || S->pc_writes != pc_writes) {
+        violation("a further look at everything made %ld writes in the CRM and %ld at Partner Center", S->crm_writes - writes, S->pc_writes - pc_writes);
     }
     again = journal_lines();
     if (again != lines) {
@@ -272,11 +304,13 @@ void begin_world(unsigned long long seed)
     S->random = seed * 0x2545F4914F6CDD1Dull + 1;
     S->boot = 1000000000;
     S->wall = START_WALL + S->boot;
-    S->crowd = chance(400) ? 1 + pick(6) : chance(500) ? 20 : REFERRALS_MAX - 2;
+    S->crowd = chance(400) ? 1 + pick(6) : chance(500) ? 20 : CROWD_MAX;
     pc_upstream.rate = chance(300) ? 0.1 : 0;
     remove_state();
     mkdir(state_dir, 0700);
+    S->mute = 1;
     crm_seed();
+    S->mute = 0;
     if (chance(700)) {
         site_config.pc.organization = OWN_ORGANIZATION;
     }
@@ -305,8 +339,11 @@ static int run_world(unsigned long long seed)
         tell_failure();
         return 0;
     }
-    printf("seed %llu: %ld steps, %ld lives (%ld killed, %ld overtaken), %ld events, %d referrals, %ld created, %ld CRM writes, %ld conflicts, %ld closed without a guarded write\n", seed,
-           S->steps, S->lives, S->kills, S->nested, S->accepts, S->referrals, S->creates, S->crm_writes, S->conflicts, S->unguarded_calls);
+    if (verbose) {
+        fputs(S->trace, stdout);
+    }
+    printf("seed %llu: %ld steps, %ld lives (%ld killed, %ld overtaken), %ld events, %d referrals, %ld created, %ld CRM writes, %ld posted, %ld Partner Center writes, %ld conflicts, %ld closed without a guarded write\n", seed,
+           S->steps, S->lives, S->kills, S->nested, S->accepts, S->referrals, S->creates, S->crm_writes, S->posts, S->pc_writes, S->conflicts, S->unguarded_calls);
     return 1;
 }
 

@@ -9,7 +9,7 @@
 
 #include "sim.h"
 
-#define FIRST_DAY 1772442000000000ll /* 2026-03-02T09:00:00Z */
+#define FIRST_DAY START_WALL
 
 /* Two spellings of one customer, and one whose rows in the CRM are ambiguous. */
 static const struct {
@@ -27,6 +27,7 @@ static const struct {
 };
 #define CUSTOMERS ((int)(sizeof(customers) / sizeof(customers[0])))
 #define AMBIGUOUS 4
+#define LIST_PAGE 20
 
 int customer_is_ambiguous(int customer)
 {
@@ -131,7 +132,7 @@ referral_t *referral_by_id(const char *id)
 
 /* ---- events ---- */
 
-void event_push(int referral, apr_time_t hint, apr_interval_time_t within)
+static void push(int referral, int row, apr_time_t hint, apr_interval_time_t within)
 {
     int i;
 
@@ -139,12 +140,23 @@ void event_push(int referral, apr_time_t hint, apr_interval_time_t within)
         if (!S->event[i].used) {
             S->event[i].used = 1;
             S->event[i].referral = referral;
+            S->event[i].row = row;
             S->event[i].hint = hint;
             S->event[i].serial = ++S->serial;
             S->event[i].due = S->boot + (within > 0 ? (apr_interval_time_t)(rnd() % (unsigned long long)within) : 0);
             return;
         }
     }
+}
+
+void event_push(int referral, apr_time_t hint, apr_interval_time_t within)
+{
+    push(referral, 0, hint, within);
+}
+
+void event_push_row(const row_t *row, apr_interval_time_t within)
+{
+    push(0, (int)(row - S->row) + 1, row->modified, within);
 }
 
 int events_due(apr_time_t boot)
@@ -170,7 +182,7 @@ apr_time_t events_next(void)
     return next;
 }
 
-static apr_interval_time_t some_delay(void)
+apr_interval_time_t some_delay(void)
 {
     int dice = pick(100);
 
@@ -179,7 +191,7 @@ static apr_interval_time_t some_delay(void)
 
 static void announce(const referral_t *r)
 {
-    int n = chance(80) ? 3 : chance(200) ? 2 : 1;
+    int n = S->chaos && chance(100) ? 0 : chance(80) ? 3 : chance(200) ? 2 : 1;
     apr_time_t hint = their_time() + pick(500000);
 
     while (n-- > 0) {
@@ -243,6 +255,11 @@ static void fill_customer(json_t *doc, int customer)
     json_object_set_new(doc, "customerProfile",
                         json_pack("{s:s, s:{s:s, s:s, s:s, s:s}, s:o}", "name", customers[customer].name, "address", "addressLine1", "1 Main St", "city",
                                   "Redmond", "postalCode", customers[customer].postal, "country", "US", "ids", ids));
+    if (chance(700)) {
+        json_object_set_new(cs_json_get(doc, "customerProfile"), "team",
+                            json_pack("[{s:s, s:s, s:s, s:s}]", "firstName", "Sue", "lastName", "Smith", "phoneNumber", "5550100", "email", "sue@fabrikam.example"));
+    }
+    json_object_set_new(doc, "team", json_pack("[{s:s, s:s, s:s, s:s}]", "firstName", "Ann", "lastName", "Lee", "phoneNumber", "5550101", "email", "ann@partner.example"));
 }
 
 static json_t *first_doc(referral_t *r, int share)
@@ -271,6 +288,10 @@ static referral_t *add_referral(org_e org, const char *engagement, int customer)
 {
     referral_t *r = &S->referral[S->referrals++];
 
+    if (S->referrals >= REFERRALS_MAX) {
+        fprintf(stderr, "sim: too many referrals\n");
+        abort();
+    }
     memset(r, 0, sizeof(*r));
     make_guid(r->id);
     if (engagement) {
@@ -398,9 +419,11 @@ void referral_edit(int hot)
         if (chance(300)) {
             json_object_set_new(details, "currency", json_string(some_currency()));
         }
+        wrote_pc(&r->wrote, doc, LINE_VALUE);
     }
     else if (dice < 50) {
         json_object_set_new(details, "closingDateTime", some_date());
+        wrote_pc(&r->wrote, doc, LINE_CLOSE);
     }
     else if (dice < 68) {
         if (chance(100)) {
@@ -409,6 +432,7 @@ void referral_edit(int hot)
         else {
             json_object_set_new(details, "notes", some_text("Notes"));
         }
+        wrote_pc(&r->wrote, doc, LINE_NOTES);
     }
     else if (dice < 80) {
         json_object_set_new(doc, "name", some_text("Deal"));
@@ -436,14 +460,15 @@ void referral_edit(int hot)
 /* ---- the client ---- */
 
 struct cs_pc_t {
-    int unused;
+    cs_http_t *http;
 };
 
 apr_status_t cs_pc_create(cs_pc_t **ppc, const cs_pc_config_t *cfg, const cs_vault_t *vault, cs_http_t *http, cs_limiter_t *limiter,
                           cs_limiter_t *login_limiter, apr_pool_t *p)
 {
-    (void)cfg, (void)vault, (void)http, (void)limiter, (void)login_limiter;
+    (void)cfg, (void)vault, (void)limiter, (void)login_limiter;
     *ppc = apr_pcalloc(p, sizeof(**ppc));
+    (*ppc)->http = http;
     return APR_SUCCESS;
 }
 
@@ -562,71 +587,298 @@ apr_status_t cs_pc_probe(cs_pc_t *pc, apr_interval_time_t deadline, apr_pool_t *
     return result.rv;
 }
 
+/* ---- what we write ---- */
+
+static int is_patchable(const char *path)
+{
+    static const char *const paths[] = { "/status", "/substatus", "/statusReason", "/salesStage", "/details/dealValue", "/details/currency", "/details/closingDateTime", "/details/notes",
+                                         "/consent/consentToShareReferralWithMicrosoftSellers", "/externalReferenceId", "/campaignId", "/referralProgram" };
+    size_t i;
+
+    for (i = 0; i < sizeof(paths) / sizeof(paths[0]); i++) {
+        if (!strcmp(paths[i], path)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static int says(const json_t *doc, const char *pointer, const char *word)
+{
+    const char *text = json_string_value(cs_json_pointer(doc, pointer));
+
+    return text && !strcmp(text, word);
+}
+
+/* The machine of states, and what can only rise: what the engine has to know before it asks. */
+static void judge_patch(const referral_t *r, const json_t *before, const json_t *after)
+{
+    static const char share[] = "/consent/consentToShareReferralWithMicrosoftSellers";
+    const char *from = cs_json_str(before, "status"), *to = cs_json_str(after, "status"), *sub = cs_json_str(after, "substatus");
+    int moved = strcmp(from, to) || strcmp(cs_json_str(before, "substatus"), sub);
+
+    if (!strcmp(from, "Closed")) {
+        violation("closed referral %s is written to", r->id);
+    }
+    if (moved && !(!strcmp(from, "New") && (!strcmp(sub, "Accepted") || !strcmp(sub, "Declined") || !strcmp(sub, "Won"))) &&
+        !(!strcmp(from, "Active") && (!strcmp(sub, "Won") || !strcmp(sub, "Lost")))) {
+        violation("referral %s cannot go from %s to %s/%s", r->id, from, to, sub);
+    }
+    if (moved && strcmp(to, !strcmp(sub, "Accepted") ? "Active" : "Closed")) {
+        violation("referral %s: %s does not go with %s", r->id, to, sub);
+    }
+    if (json_is_true(cs_json_pointer(before, share)) && !json_is_true(cs_json_pointer(after, share))) {
+        violation("referral %s was shared with Microsoft, and a write takes that back", r->id);
+    }
+    if (json_equal((json_t *)before, (json_t *)after)) {
+        violation("a write to referral %s changes nothing", r->id);
+    }
+}
+
+/* A text that Partner Center refuses; now and then it says which. */
+static int balks(const json_t *body, cs_result_t *res, apr_pool_t *p)
+{
+    const json_t *op;
+    size_t i;
+
+    json_array_foreach((json_t *)body, i, op) {
+        const char *text = json_string_value(json_object_get(op, "value"));
+        if (text && strstr(text, "BALK")) {
+            cs_result_set(res, p, CS_EREMOTE, CS_CLASS_DATA, "http:400", "Partner Center refuses a value");
+            res->said = "a value is not allowed";
+            res->blames = chance(500) ? apr_pstrdup(p, cs_json_str(op, "path")) : NULL;
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* A change of ours is an edit as a person's is: a new version, its event, and nobody reads it at once. */
 static void patch_one(cs_pc_write_t *write, apr_pool_t *p)
 {
     referral_t *r = referral_by_id(write->id);
-    json_t *doc, *op;
+    json_t *doc, *before, *op;
     size_t i;
 
     if (!r || !r->versions) {
         cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_GONE, "http:404", "there is no referral %s", write->id);
         return;
     }
-    doc = referral_doc(r);
-    if (strcmp(write->guard, cs_json_str(doc, "eTag"))) {
-        cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_CONFLICT, "http:412", "referral %s was changed", write->id);
-        json_decref(doc);
+    if (!write->guard) {
+        violation("an update of referral %s carries no guard", write->id);
         return;
     }
+    doc = cs_json_own(referral_doc(r), p);
+    if (strcmp(write->guard, cs_json_str(doc, "eTag"))) {
+        cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_CONFLICT, "http:412", "referral %s was changed", write->id);
+        S->conflicts++;
+        return;
+    }
+    if (balks(write->body, &write->result, p)) {
+        return;
+    }
+    before = cs_json_own(json_deep_copy(doc), p);
     json_array_foreach((json_t *)write->body, i, op) {
+        if (!is_patchable(cs_json_str(op, "path"))) {
+            violation("referral %s: %s cannot be written", r->id, cs_json_str(op, "path"));
+        }
         cs_json_pointer_set(doc, cs_json_str(op, "path"), json_deep_copy(json_object_get(op, "value")));
     }
+    judge_patch(r, before, doc);
+    if (!says(before, "/status", cs_json_str(doc, "status"))) {
+        set_state(r, doc, apr_pstrdup(p, cs_json_str(doc, "status")), apr_pstrdup(p, cs_json_str(doc, "substatus")));
+    }
     add_version(r, doc);
-    json_decref(doc);
-    event_push((int)(r - S->referral), their_time(), 500000);
+    S->pc_writes++;
+    trace("pc: patched %s, version %d, with %s", r->id, r->versions - 1, cs_json_print(write->body, p));
+    announce(r);
     write->card = card_of(referral_doc(r), p);
+}
+
+static int microsoft_in(const char *engagement)
+{
+    int i, n = 0;
+
+    for (i = 0; engagement && i < S->referrals; i++) {
+        n += S->referral[i].org == ORG_MICROSOFT && !strcmp(S->referral[i].engagement, engagement);
+    }
+    return n;
+}
+
+/* Nothing is made twice: judged where it comes into being. */
+static void judge_post(const json_t *body, const char *engagement)
+{
+    const char *reference = cs_json_str(body, "externalReferenceId");
+    int i;
+
+    if (engagement && microsoft_in(engagement)) {
+        violation("a second card of Microsoft is made in engagement %s", engagement);
+    }
+    if (!engagement && (!reference || !row_by_id("opportunity", reference))) {
+        violation("a referral is made for %s, which is no record", reference ? reference : "nothing");
+    }
+    for (i = 0; !engagement && i < S->referrals; i++) {
+        json_t *doc = S->referral[i].org == ORG_OWN ? referral_doc(&S->referral[i]) : NULL;
+        const char *theirs = cs_json_str(doc, "externalReferenceId");
+        if (theirs && reference && !strcmp(theirs, reference)) {
+            violation("a second referral is made for record %s, beside %s", reference, S->referral[i].id);
+        }
+        json_decref(doc);
+    }
+}
+
+static const referral_t *engagement_of(const char *engagement)
+{
+    int i;
+
+    for (i = 0; i < S->referrals; i++) {
+        if (S->referral[i].org == ORG_OWN && !strcmp(S->referral[i].engagement, engagement)) {
+            return &S->referral[i];
+        }
+    }
+    return NULL;
+}
+
+static int lacks(const json_t *body, const char *const *names, cs_result_t *res, apr_pool_t *p)
+{
+    for (; *names; names++) {
+        if (!cs_json_pointer(body, *names)) {
+            cs_result_set(res, p, CS_EREMOTE, CS_CLASS_DATA, "http:400", "Partner Center misses %s", *names);
+            violation("a referral is posted without %s", *names);
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static const char *const needed[] = { "/name", "/type", "/customerProfile/name", "/customerProfile/address/country", "/details/dealValue", "/details/currency", "/details/closingDateTime",
+                                      "/team/0/email", "/consent", NULL };
+static const char *const needed_by_microsoft[] = { "/customerProfile/team/0/email", "/inviteContext/assistanceRequestCode", "/target/0/id", NULL };
+
+static void post_one(cs_pc_write_t *write, apr_pool_t *p)
+{
+    const char *engagement = cs_json_str(write->body, "engagementId"), *name = cs_json_str(write->body, "name");
+    const referral_t *own = engagement ? engagement_of(engagement) : NULL;
+    apr_interval_time_t late = S->late ? (apr_interval_time_t)pick(45 * 60) * 1000000 : 0;
+    referral_t *r;
+    json_t *doc;
+
+    if (engagement && !own) {
+        violation("Microsoft is invited into engagement %s, which there is not", engagement);
+        return;
+    }
+    if (lacks(write->body, needed, &write->result, p) || (engagement && lacks(write->body, needed_by_microsoft, &write->result, p))) {
+        return;
+    }
+    if (name && strstr(name, "BALK")) {
+        cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_DATA, "http:400", "Partner Center refuses the name");
+        return;
+    }
+    judge_post(write->body, engagement);
+    r = add_referral(engagement ? ORG_MICROSOFT : ORG_OWN, engagement, own ? own->customer : 0);
+    r->posted = 1;
+    doc = cs_json_own(json_deep_copy(write->body), p);
+    json_object_set_new(doc, "id", json_string(r->id));
+    json_object_set_new(doc, "engagementId", json_string(r->engagement));
+    json_object_set_new(doc, "organizationId", json_string(engagement ? "msft" : OWN_ORGANIZATION));
+    json_object_set_new(doc, "direction", json_string(engagement ? "Incoming" : "Outgoing"));
+    stamp(doc, "createdDateTime", their_time());
+    set_state(r, doc, engagement ? "New" : "Active", engagement ? "Pending" : "Accepted");
+    add_version(r, doc);
+    newest(r)->list_at = not_before(newest(r)->list_at, S->boot + late);
+    S->pc_writes++;
+    S->posts++;
+    trace("pc: posted %s %s of engagement %s, listed in %.0f s: %s", engagement ? "Microsoft's" : "own", r->id, r->engagement, (double)(newest(r)->list_at - S->boot) / 1e6, newest(r)->text);
+    announce(r);
+    write->card = card_of(referral_doc(r), p);
+}
+
+/* Done, and the answer never comes. */
+static void lose_write(cs_pc_write_t *write, apr_pool_t *p)
+{
+    trace("pc: the answer is lost");
+    write->card = NULL;
+    cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_UNKNOWN, "unknown", "the connection was closed");
+}
+
+static apr_status_t write_all(cs_pc_t *pc, cs_pc_write_t *writes, int n, void (*one)(cs_pc_write_t *, apr_pool_t *), apr_pool_t *p)
+{
+    int i;
+
+    for (i = 0; i < n; i++) {
+        cs_pc_write_t *write = &writes[i];
+        write->card = NULL;
+        write->took = 1000;
+        write->correlation = "sim";
+        cs_result_clear(&write->result);
+        interfere();
+        if (!lane_may_write(pc->http, &write->result, &write->calls, p)) {
+            continue;
+        }
+        if (refused(&write->result, &write->calls, p)) {
+            if (one == post_one && write->result.cls == CS_CLASS_RETRY && write->calls) {
+                write->result.cls = CS_CLASS_UNKNOWN; /* who knows what a 503 did */
+            }
+            continue;
+        }
+        instant("pc-before-write");
+        one(write, p);
+        instant("pc-after-write");
+        if (write->result.cls == CS_CLASS_OK && chance(S->pc.lost)) {
+            lose_write(write, p);
+        }
+    }
+    return APR_SUCCESS;
 }
 
 apr_status_t cs_pc_patch(cs_pc_t *pc, cs_pc_write_t *writes, int n, apr_interval_time_t deadline, apr_pool_t *p)
 {
-    int i;
-
-    (void)pc, (void)deadline;
-    for (i = 0; i < n; i++) {
-        writes[i].card = NULL;
-        writes[i].took = 1000;
-        writes[i].correlation = "sim";
-        cs_result_clear(&writes[i].result);
-        interfere();
-        if (!refused(&writes[i].result, &writes[i].calls, p)) {
-            patch_one(&writes[i], p);
-        }
-    }
+    (void)deadline;
+    write_all(pc, writes, n, patch_one, p);
     instant("pc-patched");
     return APR_SUCCESS;
 }
 
-/* No record of this world asks for a referral. */
 apr_status_t cs_pc_post(cs_pc_t *pc, cs_pc_write_t *writes, int n, apr_interval_time_t deadline, apr_pool_t *p)
+{
+    (void)deadline;
+    write_all(pc, writes, n, post_one, p);
+    instant("pc-posted");
+    return APR_SUCCESS;
+}
+
+static const version_t *found(const char *reference)
 {
     int i;
 
-    (void)pc, (void)deadline;
-    for (i = 0; i < n; i++) {
-        cs_result_set(&writes[i].result, p, CS_EREMOTE, CS_CLASS_REFUSED, "http:405", "no referral is made here");
+    for (i = 0; i < S->referrals; i++) {
+        const version_t *v = S->referral[i].org == ORG_OWN ? visible(&S->referral[i], 1) : NULL;
+        json_t *doc = v ? parse(v->text) : NULL;
+        const char *theirs = cs_json_str(doc, "externalReferenceId");
+        int is = theirs && !strcasecmp(theirs, reference) && says(doc, "/direction", "Outgoing");
+        json_decref(doc);
+        if (is) {
+            return v;
+        }
     }
-    return APR_SUCCESS;
+    return NULL;
 }
 
 apr_status_t cs_pc_find(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_time_t since, apr_interval_time_t deadline, apr_pool_t *p)
 {
     int i;
 
-    (void)pc, (void)since, (void)deadline, (void)p;
+    (void)pc, (void)since, (void)deadline;
     for (i = 0; i < n; i++) {
+        const version_t *v;
         reset_read(&reads[i]);
+        interfere();
+        if (!refused(&reads[i].result, &reads[i].calls, p)) {
+            v = found(reads[i].id);
+            reads[i].card = v ? card_of(parse(v->text), p) : NULL;
+        }
     }
+    instant("pc-searched");
     return APR_SUCCESS;
 }
 
@@ -639,21 +891,29 @@ static int newer_first(const void *a, const void *b)
 
 apr_status_t cs_pc_list_changed(cs_pc_t *pc, cs_pc_page_t *page, apr_interval_time_t deadline, apr_pool_t *p)
 {
-    int i;
+    int i, from = page->skip ? atoi(page->skip) : 0, n;
+    apr_array_header_t *all = apr_array_make(p, 8, sizeof(cs_card_t *));
 
     (void)pc, (void)deadline;
     cs_result_clear(&page->result);
     page->cards = apr_array_make(p, 8, sizeof(cs_card_t *));
     page->next = NULL;
-    if (page->skip || refused(&page->result, &page->calls, p)) {
+    interfere();
+    if (refused(&page->result, &page->calls, p)) {
         return APR_SUCCESS;
     }
     for (i = S->referrals - 1; i >= 0; i--) {
         const version_t *v = visible(&S->referral[i], 1);
         if (v) {
-            APR_ARRAY_PUSH(page->cards, cs_card_t *) = card_of(parse(v->text), p);
+            APR_ARRAY_PUSH(all, cs_card_t *) = card_of(parse(v->text), p);
         }
     }
-    qsort(page->cards->elts, (size_t)page->cards->nelts, sizeof(cs_card_t *), newer_first);
+    qsort(all->elts, (size_t)all->nelts, sizeof(cs_card_t *), newer_first);
+    n = from + LIST_PAGE < all->nelts ? from + LIST_PAGE : all->nelts;
+    for (i = from; i < n; i++) {
+        APR_ARRAY_PUSH(page->cards, cs_card_t *) = APR_ARRAY_IDX(all, i, cs_card_t *);
+    }
+    page->next = n < all->nelts ? apr_itoa(p, n) : NULL;
+    instant("pc-paged");
     return APR_SUCCESS;
 }

@@ -22,15 +22,23 @@
 #define OWN_ORGANIZATION "7d230000-0000-4000-8000-000000000005"
 #define PARTNER_ORGANIZATION "7d230000-0000-4000-8000-000000000009"
 
-#define REFERRALS_MAX 120
+#define START_WALL 1772442000000000ll /* 2026-03-02T09:00:00Z */
+#define REFERRALS_MAX 400
+#define CROWD_MAX 118           /* referrals that people make */
 #define VERSIONS 24
-#define DOC_MAX 2048
+#define DOC_MAX 3072
 #define ROWS_MAX 400
 #define ROW_MAX 4096
 #define EVENTS_MAX 4096
 #define TRACE_MAX (16 << 20)
 
 typedef enum { ORG_OWN, ORG_MICROSOFT, ORG_PARTNER } org_e;
+
+/* What somebody wrote last into a line that both sides have. */
+typedef enum { LINE_VALUE, LINE_CLOSE, LINE_NOTES, LINES } line_e;
+typedef struct wrote_t {
+    char text[LINES][80];        /* "" = nothing, or emptied it */
+} wrote_t;
 
 typedef struct version_t {
     char text[DOC_MAX];
@@ -42,8 +50,10 @@ typedef struct referral_t {
     char id[40], engagement[40];
     org_e org;
     int customer;
+    int posted;                  /* by us */
     int versions;                /* made so far; the newest is versions - 1 */
     apr_time_t moved_at;         /* S->boot when the status last changed */
+    wrote_t wrote;               /* people in the portal */
     version_t version[VERSIONS];
 } referral_t;
 
@@ -59,16 +69,20 @@ enum {
     TOUCHED_STAGE = 128,
     TOUCHED_VISIBLE = 256,
     TOUCHED_EXPIRES = 512,
-    TOUCHED_SYNC = 1024
+    TOUCHED_SYNC = 1024,
+    TOUCHED_HELP = 2048
 };
 
 typedef struct row_t {
     char table[24], id[40];
     int exists, seeded;
     int deleted;                 /* by a user; may never come back */
-    long version;
+    long version, sequence;
+    int seller;                  /* a seller made it */
+    apr_time_t modified;
     unsigned touched;
     apr_time_t state_touched_at;
+    wrote_t wrote;               /* users */
     int batch;                   /* of the last guarded write */
     int answered;                /* the batch that last heard of it */
     int known;                   /* a batch that heard of it came to its end */
@@ -78,6 +92,7 @@ typedef struct row_t {
 typedef struct event_t {
     int used;
     int referral;                /* index; -1 = names a referral that does not exist */
+    int row;                     /* of the CRM instead: its index + 1; 0 = none */
     int serial;                  /* same serial = the same body again */
     apr_time_t hint;
     apr_time_t due;              /* on S->boot */
@@ -104,6 +119,12 @@ typedef struct sim_t {
     int batch;                   /* counts cs_look_batch() */
     int serial;
     int referrals, rows, names;
+    int late;                    /* lists show what we posted only after a while, 45 minutes at most */
+    int mute;                    /* the CRM tells nothing by itself */
+    int asks;                    /* healing includes polls */
+    int sellers;                 /* their own deals */
+    long sequence;               /* of changes in the CRM */
+    long pc_writes, posts;
     long pc_reads, crm_reads, crm_writes, creates, kills, lives, accepts, nested, conflicts, unguarded_calls, steps;
     int no_hold;                 /* the CRM does not keep an opportunity on hold */
     int qualified;               /* leads that became opportunities */
@@ -148,6 +169,8 @@ int customer_is_ambiguous(int customer);
 const char *customer_name(int customer);
 const char *customer_postal(int customer);
 void event_push(int referral, apr_time_t hint, apr_interval_time_t within);
+void event_push_row(const row_t *row, apr_interval_time_t within);
+apr_interval_time_t some_delay(void);
 int events_due(apr_time_t boot);
 apr_time_t events_next(void);
 
@@ -158,6 +181,9 @@ int user_does(row_t *row, act_e act);
 row_t *row_by_id(const char *table, const char *id);
 cs_record_t *record_of(const row_t *row, const apr_array_header_t *columns, const apr_array_header_t *lookups, int expand, apr_pool_t *p);
 int crm_overtaken(void *http);
+row_t *crm_new(int help, int visible);          /* a seller's own opportunity, complete and opted in */
+void row_changes(row_t *row, json_t *text);     /* by a user */
+int lane_may_write(cs_http_t *http, cs_result_t *res, int *pcalls, apr_pool_t *p);
 
 /* life.c: accepting, and a runner's life */
 void accept_events(cs_store_t *store, int max, int lossy);
@@ -178,6 +204,8 @@ void heal(void);
 int walk_all(int quick);
 
 /* check.c */
+void wrote_pc(wrote_t *wrote, const json_t *doc, int line);      /* -1 = all of them */
+void wrote_crm(wrote_t *wrote, const json_t *text, int line);
 void check_world(void);
 void check_versions(void);
 long journal_lines(void);

@@ -12,6 +12,8 @@
 
 #define STATES_MAX 4
 #define PACE apr_time_from_sec(30)
+/* What is done to a record so soon after it was made is what the organisation's rules do. */
+#define SETTLED apr_time_from_sec(150)
 #define SEED 20261122
 
 typedef struct state_t {
@@ -32,6 +34,8 @@ typedef struct path_t {
     int lead, no_hold;
     act_e act;
     int at;                      /* the act comes after the look at this state */
+    int heard;                   /* the CRM tells at once; else it is seen together with what Partner Center does next */
+    int soon;                    /* it is done while the record is still being made */
     int crash_look;              /* the look that dies, -1 = none */
     long crash_at;               /* at its nth instant */
     int late;                    /* the dead runner comes back only for the next notice */
@@ -52,7 +56,7 @@ static void describe(char *out, size_t size, const path_t *path)
     for (i = 0; i < path->states; i++) {
         n += (size_t)snprintf(out + n, size - n, " %s/%s%s", path->state[i].status, path->state[i].substatus, path->looked & (1u << i) ? "" : " (unseen)");
         if (path->act && path->at == i) {
-            n += (size_t)snprintf(out + n, size - n, ", the seller %s,", acts[path->act]);
+            n += (size_t)snprintf(out + n, size - n, ", the seller %s%s%s,", acts[path->act], path->soon ? " at once" : "", path->heard ? " (heard)" : "");
         }
     }
     if (path->crash_look >= 0) {
@@ -62,12 +66,27 @@ static void describe(char *out, size_t size, const path_t *path)
 
 /* ---- one walk ---- */
 
+static const char *state_word(const char *word)
+{
+    static const char *const words[] = { "Pending", "Received", "Accepted", "Won", "Lost", "Declined", "Expired", "Error" };
+    size_t i;
+
+    for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+        if (!strcmp(words[i], word)) {
+            return words[i];
+        }
+    }
+    return "?";
+}
+
 typedef struct walk_t {
     const path_t *path;
     referral_t *referral;
     int crashed, acted;          /* the look died; the seller could do it */
     act_e on_lead;               /* what was done was done to a lead */
     int made_by_hand;            /* the seller qualified the lead */
+    state_t before, met, end;    /* Partner Center: when the seller acted, when that was looked at, in the end */
+    int was, reason_was;         /* the record's state and reason before the act */
 } walk_t;
 
 static row_t *only(const char *table)
@@ -93,6 +112,24 @@ static row_t *current(void)
     return opportunity ? opportunity : only("lead");
 }
 
+static state_t state_there(const walk_t *w)
+{
+    json_t *doc = referral_doc(w->referral);
+    state_t state;
+
+    state.status = !strcmp(cs_json_str(doc, "status"), "New") ? "New" : !strcmp(cs_json_str(doc, "status"), "Active") ? "Active" : "Closed";
+    state.substatus = state_word(cs_json_str(doc, "substatus"));
+    json_decref(doc);
+    return state;
+}
+
+static void touch(walk_t *w)
+{
+    event_push((int)(w->referral - S->referral), 0, 0);
+    accept_here();
+    heal();
+}
+
 static void look_here(walk_t *w, int number)
 {
     const path_t *path = w->path;
@@ -114,10 +151,24 @@ static void act_here(walk_t *w)
     row_t *row = current();
 
     if (row && row->exists) {
+        json_t *text = parse(row->text);
+        w->was = (int)cs_json_int(text, "statecode", -1);
+        w->reason_was = (int)cs_json_int(text, "statuscode", -1);
+        json_decref(text);
+        w->before = state_there(w);
         w->on_lead = !strcmp(row->table, "lead") ? w->path->act : ACT_NONE;
         w->acted = user_does(row, w->path->act);
         w->made_by_hand = w->acted && w->on_lead == ACT_WIN;
     }
+}
+
+/* People in the portal cannot do what its machine does not allow: what a seller did in the CRM may have closed the referral. */
+static int may_move(const state_t *from, const state_t *to)
+{
+    if (!strcmp(from->status, "Closed")) {
+        return 0;
+    }
+    return strcmp(from->status, "Active") || !strcmp(to->status, "Closed");
 }
 
 static void go(walk_t *w)
@@ -126,7 +177,8 @@ static void go(walk_t *w)
     int i, looks = 0;
 
     for (i = 0; i < path->states && !*S->violation; i++) {
-        if (i) {
+        state_t now = state_there(w);
+        if (i && may_move(&now, &path->state[i])) {
             referral_moves(w->referral, path->state[i].status, path->state[i].substatus);
         }
         pass(PACE);
@@ -134,33 +186,32 @@ static void go(walk_t *w)
             look_here(w, looks++);
         }
         if (path->act && path->at == i && !*S->violation) {
+            pass(path->soon ? 0 : SETTLED);
             act_here(w);
             pass(PACE);
+            if (path->heard) {
+                w->met = w->before;
+                touch(w);
+            }
+        }
+        else if (path->act && w->acted && !w->met.status && path->looked & (1u << i)) {
+            w->met = path->state[i];
         }
     }
-}
-
-static void touch(walk_t *w)
-{
-    event_push((int)(w->referral - S->referral), 0, 0);
-    accept_here();
-    heal();
 }
 
 /* ---- what must be true ---- */
 
-static int seen(const path_t *path, const char *status)
+static int was_accepted(const walk_t *w)
 {
-    int i;
+    json_t *doc = referral_doc(w->referral);
+    int is = cs_json_str(doc, "acceptedDateTime") != NULL;
 
-    for (i = 0; i < path->states; i++) {
-        if (!strcmp(path->state[i].status, status)) {
-            return 1;
-        }
-    }
-    return 0;
+    json_decref(doc);
+    return is;
 }
 
+/* As the path has it; what it is in the end hangs on the seller, too. */
 static const state_t *end_of(const path_t *path)
 {
     return &path->state[path->states - 1];
@@ -168,7 +219,46 @@ static const state_t *end_of(const path_t *path)
 
 static int acted_while(const walk_t *w, const char *status)
 {
-    return w->acted && !strcmp(w->path->state[w->path->at].status, status);
+    return w->acted && !strcmp(w->before.status, status);
+}
+
+/* Where the seller's act leads by the mapping's `hear`, when it is met while Partner Center is there; NULL = nowhere. */
+static const char *heard_as(const walk_t *w, const state_t *at)
+{
+    act_e act = w->acted ? w->path->act : ACT_NONE;
+    int is_new = !strcmp(at->status, "New"), kept = !w->path->no_hold && !w->path->soon && w->reason_was == 2;
+
+    if (w->on_lead) {
+        return !is_new ? NULL : act == ACT_WIN ? "Accepted" : act == ACT_LOSE ? "Declined" : NULL;
+    }
+    if (is_new) {
+        return act == ACT_WIN ? "Won" : act == ACT_LOSE ? "Declined" : act == ACT_OPEN && kept ? "Accepted" : NULL;
+    }
+    return strcmp(at->status, "Active") ? NULL : act == ACT_WIN ? "Won" : act == ACT_LOSE ? "Lost" : NULL;
+}
+
+/* Partner Center shows what was heard, or what its own people did; nobody else moves it. */
+static void check_partner(const walk_t *w)
+{
+    const state_t *at = w->met.status ? &w->met : &w->before;
+    const char *want = !w->acted || w->path->act == ACT_DELETE ? NULL : heard_as(w, at);
+    int theirs = 0, i;
+
+    for (i = 0; i < w->path->states; i++) {
+        theirs |= !strcmp(w->path->state[i].substatus, w->end.substatus);
+    }
+    if (!want && !theirs) {
+        violation("Partner Center is %s/%s, which nobody asked for", w->end.status, w->end.substatus);
+    }
+    if (want && !strcmp(w->end.substatus, want)) {
+        return;
+    }
+    if (want && !(!strcmp(want, "Accepted") && !strcmp(w->end.status, "Closed") && was_accepted(w))) {
+        violation("Partner Center is %s/%s, and the seller's act led to %s", w->end.status, w->end.substatus, want);
+    }
+    if (!want && strcmp(w->end.substatus, end_of(w->path)->substatus)) {
+        violation("Partner Center is %s/%s, and its people said %s", w->end.status, w->end.substatus, end_of(w->path)->substatus);
+    }
 }
 
 /* 0 open, 1 won, 2 lost, -1 = any: what the seller leaves behind where Partner Center does not say. */
@@ -181,18 +271,18 @@ static int left_by_seller(const walk_t *w)
 
 static int wanted_state(const walk_t *w)
 {
-    const state_t *end = end_of(w->path);
+    const state_t *end = &w->end;
 
     if (strcmp(end->status, "Closed")) {
         return left_by_seller(w);
     }
-    if (w->acted && w->path->at == w->path->states - 1 && (w->made_by_hand || (!w->on_lead && w->path->act == ACT_OPEN))) {
+    if (w->acted && !strcmp(w->before.status, "Closed") && (w->made_by_hand || (!w->on_lead && w->path->act == ACT_OPEN))) {
         return 0; /* opened again by the seller, who is told */
     }
     if (!strcmp(end->substatus, "Won")) {
         return 1;
     }
-    if (!strcmp(end->substatus, "Error") || (!strcmp(end->substatus, "Expired") && seen(w->path, "Active"))) {
+    if (!strcmp(end->substatus, "Error") || (!strcmp(end->substatus, "Expired") && was_accepted(w))) {
         return left_by_seller(w);
     }
     return 2;
@@ -213,7 +303,7 @@ static void expect(const row_t *row, const char *column, int want)
 static void check_reason(const walk_t *w, const row_t *row)
 {
     const path_t *path = w->path;
-    const char *status = end_of(path)->status;
+    const char *status = w->end.status;
     act_e act = w->acted && !w->on_lead ? path->act : ACT_NONE;
 
     if (!strcmp(status, "New")) {
@@ -265,7 +355,7 @@ static int should_qualify(const walk_t *w)
 
 static void check_lead(const walk_t *w, const row_t *lead, const row_t *opportunity)
 {
-    const state_t *end = end_of(w->path);
+    const state_t *end = &w->end;
     int deleted = w->acted && w->on_lead == ACT_DELETE, want = 2;
 
     if (deleted) {
@@ -287,7 +377,7 @@ static void check_lead(const walk_t *w, const row_t *lead, const row_t *opportun
         return;
     }
     if (strcmp(end->status, "Closed") || !strcmp(end->substatus, "Won") || !strcmp(end->substatus, "Error") ||
-        (!strcmp(end->substatus, "Expired") && seen(w->path, "Active")) || (w->acted && w->path->act == ACT_OPEN)) {
+        (!strcmp(end->substatus, "Expired") && was_accepted(w)) || (w->acted && w->path->act == ACT_OPEN)) {
         want = 0;
     }
     expect(lead, "statecode", want);
@@ -351,7 +441,7 @@ static int written(const record_t *r, const char *action, const char *word)
 static void check_record(const walk_t *w, const row_t *row)
 {
     const path_t *path = w->path;
-    const state_t *end = end_of(path);
+    const state_t *end = &w->end;
     int answered = w->acted && acted_while(w, "New") && (path->act == ACT_OPEN || path->act == ACT_WIN);
     record_t r = {0};
 
@@ -387,6 +477,7 @@ static void check_end(const walk_t *w)
 {
     const row_t *lead = only("lead"), *opportunity = only("opportunity"), *row = current();
 
+    check_partner(w);
     if (!row) {
         if (met_alive(w)) {
             violation("there is no record");
@@ -409,11 +500,11 @@ static void check_end(const walk_t *w)
 
 static void check_rest(walk_t *w)
 {
-    long writes = S->crm_writes, lines = journal_lines();
+    long writes = S->crm_writes + S->pc_writes, lines = journal_lines();
 
     touch(w);
-    if (S->crm_writes != writes || journal_lines() != lines) {
-        violation("it does not rest: %ld more writes, %ld more lines in the journal", S->crm_writes - writes, journal_lines() - lines);
+    if (S->crm_writes + S->pc_writes != writes || journal_lines() != lines) {
+        violation("it does not rest: %ld more writes, %ld more lines in the journal", S->crm_writes + S->pc_writes - writes, journal_lines() - lines);
     }
 }
 
@@ -429,11 +520,13 @@ static int run(const path_t *path)
     }
     begin_world(SEED);
     S->no_hold = path->no_hold;
+    S->mute = 1;
     w.referral = referral_walk(path->lead, path->state[0].status, path->state[0].substatus);
     go(&w);
     if (!*S->violation) {
         /* What the seller did last is seen, too. */
         touch(&w);
+        w.end = state_there(&w);
     }
     if (!*S->violation) {
         check_end(&w);
@@ -517,7 +610,15 @@ static void with_acts(path_t *path)
     with_act(path, ACT_NONE, 0);
     for (at = 0; at < path->states && bad < 10; at++) {
         for (act = ACT_NONE + 1; !is_spared(path) && (path->looked & (1u << at)) && act < ACTS; act++) {
-            with_act(path, (act_e)act, at);
+            for (path->heard = 0; path->heard < 2; path->heard++) {
+                with_act(path, (act_e)act, at);
+            }
+            path->heard = 0;
+            path->soon = act == ACT_OPEN;
+            if (path->soon) {
+                with_act(path, (act_e)act, at);
+            }
+            path->soon = 0;
         }
     }
 }
