@@ -319,6 +319,7 @@ static void check_line(const referral_t *r, const row_t *row, const cs_line_view
 static void note(char *out, const char *text, size_t n)
 {
     n = n < 79 ? n : 79;
+    n = strcspn(text, "\r\n") < n ? strcspn(text, "\r\n") : n;
     memcpy(out, text, n);
     out[n] = '\0';
     while (n && out[n - 1] == ' ') {

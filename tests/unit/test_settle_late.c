@@ -1,0 +1,138 @@
+/* A look that died between a write and its settling said nothing; the one that finds it in place does, once. */
+#include "unit_create.h"
+
+static int told(const apr_array_header_t *journal, const char *direction, const char *action, const char *line, const cs_journal_t **pone)
+{
+    int i, n = 0;
+
+    for (i = 0; i < journal->nelts; i++) {
+        const cs_journal_t *j = APR_ARRAY_IDX(journal, i, cs_journal_t *);
+
+        if (!strcmp(j->direction, direction) && !strcmp(j->action, action) && (line ? j->line && !strcmp(j->line, line) : !j->line)) {
+            *pone = j;
+            n++;
+        }
+    }
+    return n;
+}
+
+static void die_after_writing(deal_world_t *w)
+{
+    deal_plan(w);
+    deal_apply(w);
+}
+
+static deal_world_t *linked(apr_pool_t *p)
+{
+    deal_world_t *w = deal_world(p, NULL);
+
+    deal_look(w);
+    deal_look(w);
+    apr_array_clear(w->journal);
+    return w;
+}
+
+static void test_written_over_in_the_crm(void **state)
+{
+    deal_world_t *w = linked(*state);
+    const cs_journal_t *j = NULL;
+
+    deal_edit_pc(w, "/details/dealValue", "70000");
+    die_after_writing(w);
+    assert_json(w, cs_json_get(w->row, "estimatedvalue"), "70000");
+    deal_look(w);
+    assert_int_equal(told(w->journal, "to_crm", "update", "value", &j), 1);
+    assert_string_equal(j->outcome, "done");
+    assert_string_equal(cs_json_str(j->from, "amount"), "50000.00");
+    assert_string_equal(cs_json_str(j->to, "amount"), "70000.00");
+    assert_non_null(strstr(j->why, "earlier look"));
+    deal_look(w);
+    assert_int_equal(told(w->journal, "to_crm", "update", "value", &j), 1);
+}
+
+static void test_written_over_at_partner_center(void **state)
+{
+    deal_world_t *w = linked(*state);
+    const cs_journal_t *j = NULL;
+
+    deal_edit(w, "estimatedvalue", "60000");
+    die_after_writing(w);
+    deal_look(w);
+    assert_int_equal(told(w->journal, "to_pc", "update", "value", &j), 1);
+    assert_string_equal(cs_json_str(j->from, "amount"), "50000.00");
+    assert_string_equal(cs_json_str(j->to, "amount"), "60000.00");
+    deal_look(w);
+    assert_int_equal(told(w->journal, "to_pc", "update", "value", &j), 1);
+}
+
+/* Nothing was written: nothing is said but what is done now. */
+static void test_died_before_writing(void **state)
+{
+    deal_world_t *w = linked(*state);
+    const cs_journal_t *j = NULL;
+
+    deal_edit_pc(w, "/details/dealValue", "70000");
+    deal_plan(w);
+    w->deal.intent = w->plan->intent;
+    deal_look(w);
+    assert_int_equal(told(w->journal, "to_crm", "update", "value", &j), 1);
+    assert_null(strstr(j->why, "earlier look"));
+}
+
+static void test_heard_to_its_end(void **state)
+{
+    deal_world_t *w = linked(*state);
+    const cs_journal_t *j = NULL;
+
+    deal_edit_pc(w, "/details/dealValue", "70000");
+    deal_look(w);
+    deal_look(w);
+    assert_int_equal(told(w->journal, "to_crm", "update", "value", &j), 1);
+    assert_null(strstr(j->why, "earlier look"));
+}
+
+static void test_posted(void **state)
+{
+    create_world_t *w = create_world(*state, NULL);
+    const cs_journal_t *j = NULL;
+    cs_applied_t applied = { 0 };
+    const cs_step_t *step;
+
+    create_plan(w);
+    step = deal_find_step(w->plan, CS_STEP_POST_PC);
+    assert_non_null(step);
+    w->deal.intent = w->plan->intent;
+    create_post(w, step, &applied);
+    create_look(w);
+    assert_int_equal(told(w->journal, "to_pc", "create", NULL, &j), 1);
+    assert_non_null(strstr(j->why, "earlier look"));
+    create_look(w);
+    assert_int_equal(told(w->journal, "to_pc", "create", NULL, &j), 1);
+    assert_int_equal(w->posts, 1);
+}
+
+static void test_posted_and_heard(void **state)
+{
+    create_world_t *w = create_world(*state, NULL);
+    const cs_journal_t *j = NULL;
+
+    create_look(w);
+    create_look(w);
+    create_look(w);
+    assert_int_equal(w->posts, 1);
+    assert_int_equal(told(w->journal, "to_pc", "create", NULL, &j), 1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT_TEST(test_written_over_in_the_crm),
+        UNIT_TEST(test_written_over_at_partner_center),
+        UNIT_TEST(test_died_before_writing),
+        UNIT_TEST(test_heard_to_its_end),
+        UNIT_TEST(test_posted),
+        UNIT_TEST(test_posted_and_heard),
+    };
+
+    return UNIT_RUN(tests);
+}
