@@ -304,8 +304,8 @@ static apr_status_t unreadable(step_t *s, const char *why)
     return APR_SUCCESS;
 }
 
-/* An odd entry does not hide the others, for the page would be the same the next time; where all are
- * odd it is no list of rows. */
+/* An odd entry does not hide the others, for the page would be the same the next time; where all
+ * are odd it is no list of rows. */
 static int take_rows(step_t *s)
 {
     const json_t *value = cs_json_get(s->page, "value");
