@@ -292,7 +292,8 @@ def test_stranger_is_refused_before_the_body(world):
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"null", b'"x"', b"{}", b"\xef\xbb\xbf" + context(), context() + b"x", b'{"a":"\xff"}',
-                                  b"<soap/>", b"[" * 5000])
+                                  b"<soap/>", b"[" * 5000],
+                         ids=["empty", "cut", "array", "null", "text", "no-members", "bom", "more-behind", "no-utf-8", "xml", "deep"])
 def test_no_context(world, body):
     refused(world, 400, body=body)
 
