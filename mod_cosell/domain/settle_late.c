@@ -25,13 +25,22 @@ static int is_kept(const cs_deal_t *deal, const char *line, const json_t *value)
     return 0;
 }
 
+/* The image was given by the intent: null, true and false are the same value everywhere. */
+static int is_given(const cs_settling_t *s, const char *line, const char *side, const json_t *seen,
+                    const json_t *value)
+{
+    return seen == value && cs_image_side(s->look->deal, line, side) != value;
+}
+
 /* This look took what a side shows for the earlier step's doing. */
-static int took_effect(const cs_line_view_t *view, const json_t *value, int to_pc)
+static int took_effect(const cs_settling_t *s, const cs_line_view_t *view, const json_t *value,
+                       int to_pc)
 {
     if (!strcmp(view->line, CS_LINE_STATE)) {
         return to_pc && view->pc && json_equal(view->pc, (json_t *)value);
     }
-    return view->seen_pc == value || view->seen_crm == value;
+    return is_given(s, view->line, "pc", view->seen_pc, value) ||
+           is_given(s, view->line, "crm", view->seen_crm, value);
 }
 
 static const cs_line_view_t *view_of(const cs_plan_t *plan, const char *line)
@@ -57,7 +66,7 @@ static void journal_line(cs_settling_t *s, const json_t *step, const char *line,
     cs_journal_t *j;
 
     if (!from || !view || json_equal((json_t *)from, (json_t *)value) ||
-        !took_effect(view, value, to_pc) || is_kept(s->deal, line, value)) {
+        !took_effect(s, view, value, to_pc) || is_kept(s->deal, line, value)) {
         return;
     }
     j = cs_settle_write_down(s, to_pc ? "to_pc" : "to_crm", "update", "done", LATE);
