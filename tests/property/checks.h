@@ -717,6 +717,14 @@ static void learn_sent(const world_t *w, const cs_line_t *line, base_t *base, co
                   (!line->pc_currency || pc_quirk_of(w, line->pc_currency->text) == QUIRK_KEEPS);
 }
 
+/* A hold counts once the seller was told. */
+static int was_held(const world_t *w, const cs_line_t *line)
+{
+    const char *rest = cs_image_rest(&w->deal, line->name);
+
+    return rest && !strcmp(rest, CS_REST_HELD);
+}
+
 static void learn_bases(world_t *w)
 {
     const json_t *row = w->look.record ? w->look.record->row : NULL;
@@ -726,6 +734,7 @@ static void learn_bases(world_t *w)
         const cs_line_t *line = line_at(w, i);
         const cs_line_view_t *view = view_at(w, i);
         base_t *base = base_of(w, line->name);
+        const char *before = base->pc;
 
         base->equal = 0;
         if (is_left_out(w, line)) {
@@ -745,12 +754,14 @@ static void learn_bases(world_t *w)
         else if (view->to_pc && is_sent(w, view->line, 1)) {
             learn_sent(w, line, base, row);
         }
-        else if (view->take && (is_done(w) || view->verdict != CS_VERDICT_HELD || !view->rest)) {
+        else if (view->take && ((is_done(w) && was_held(w, line)) || view->verdict != CS_VERDICT_HELD || !view->rest)) {
             base->pc = raw_pc(w, line);
             base->crm = raw_crm(w, line, row);
             base->equal = view->verdict == CS_VERDICT_EQUAL && json_object_get(w->deal.images, line->name);
         }
-        base->said = base->pc ? said_at_pc(w, line, w->doc) : NULL;
+        if (base->pc != before) {
+            base->said = base->pc ? said_at_pc(w, line, w->doc) : NULL;
+        }
         if (base->equal) {
             w->touched &= ~(1u << (slot_of(line->name) - slots));
         }

@@ -89,6 +89,7 @@ static void world_settle(world_t *w)
     cs_deal_t before = w->deal;
     cs_result_t res = {0};
 
+    before.intent = w->earlier;
     w->look.deal = &before;
     if (cs_reconcile_settle(&w->deal, w->journal, w->plan, &w->look, w->applied, w->p, w->p, &res) != APR_SUCCESS) {
         fprintf(stderr, "settle: %s\n", res.detail);

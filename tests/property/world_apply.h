@@ -353,6 +353,7 @@ static void world_apply(world_t *w, fate_e fate)
     w->fate = fate;
     w->writes = w->line_writes = w->pc_writes = w->refusing = 0;
     w->applied = apr_pcalloc(w->p, sizeof(cs_applied_t) * (size_t)(w->plan->steps->nelts + 1));
+    w->earlier = w->deal.intent;
     if (w->plan->intent) {
         w->deal.intent = w->plan->intent;
     }

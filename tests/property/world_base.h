@@ -99,6 +99,7 @@ typedef struct world_t {
     int state_typed; /* somebody moved the record's state since a look has heard of it */
     int pc_writes;   /* patches that took effect, in this look */
     fate_e fate;
+    json_t *earlier; /* the intent that this look found */
     void (*saw_patch)(struct world_t *w, const cs_step_t *step, const json_t *ops); /* each patch whose guard holds, before it does anything */
     int writes;      /* requests that wrote something, in this look */
     int line_writes; /* of them: with more than what the seller reads */
