@@ -366,7 +366,6 @@ static void note_seen_card(cs_settling_t *s)
     }
     to = cs_json_get(posted_of(s), CS_CALL_CONNECTED);
     set_state(to, CS_POSTED_DONE);
-    json_object_set_new(to, "said", json_true());
     json_object_set_new(to, "id", json_string(s->look->microsoft->id));
 }
 
