@@ -118,6 +118,7 @@ test: packages-test
 sim: packages-test
 	@$(MAKE) --no-print-directory -j$$(nproc) $(B)/sim/sim
 	@WALK_PART=0/2 $(B)/sim/sim walk & other=$$!; WALK_PART=1/2 $(B)/sim/sim walk; rc=$$?; wait $$other && exit $$rc
+	@$(B)/sim/sim create
 	@$(B)/sim/sim $(if $(SEED),--seed $(SEED)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(STEPS),--steps $(STEPS)) --seconds $(or $(SECONDS_EACH),120)
 
 # A million deals under random mappings, twice: the CRM with habits, then both sides. CASES, SEED.

@@ -580,7 +580,7 @@ static int should_be_posted(const row_t *row, const json_t *text, const cs_deal_
     const char *status = deal ? deal->status : NULL;
 
     return row->exists && !is_paused(text) && json_integer_value(cs_json_get(text, "statecode")) == 0 && has(text, "estimatedvalue") && has(text, "estimatedclosedate") &&
-           has(text, "name") && !strstr(row->text, "BALK") && !cs_json_str(text, "cosell_referral") && !(status && !strcmp(status, "Needs you"));
+           json_integer_value(cs_json_get(text, "cosell_stage")) != 5 && has(text, "name") && !strstr(row->text, "BALK") && !cs_json_str(text, "cosell_referral") && !(status && !strcmp(status, "Needs you"));
 }
 
 static void check_seller(checking_t *c, const row_t *row)

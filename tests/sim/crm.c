@@ -228,6 +228,12 @@ static json_t *ref_of(const char *table, const char *word)
     return json_null();
 }
 
+void row_changes(row_t *row, json_t *text)
+{
+    store_row(row, text);
+    trace("user: %s is now %s", row->id, row->text);
+}
+
 /* A seller's own deal; now and then it is not complete yet, or not opted in. */
 row_t *crm_new(int help, int visible)
 {

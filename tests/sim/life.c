@@ -238,6 +238,7 @@ int runner_life_until(int batches, long instants)
         violation("no life: fork or wait failed");
         return -1;
     }
+    S->spared = S->crash_left;
     S->crash_left = 0;
     if (WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL && instants) {
         S->kills++;
@@ -252,6 +253,14 @@ int runner_life_until(int batches, long instants)
 
 int runner_life(int batches, int may_die)
 {
+    long doom = S->doom;
+    int ended;
+
+    if (doom > 0) {
+        ended = runner_life_until(batches, doom);
+        S->doom = ended == 1 ? 0 : S->spared;
+        return ended;
+    }
     return runner_life_until(batches, may_die ? 1 + pick(chance(700) ? 10 : 40) : 0);
 }
 

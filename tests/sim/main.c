@@ -1,6 +1,7 @@
 /* tests/sim/main.c: rounds of chaos, healing and checking.
  *
  *   sim walk | walk-quickly       every path of a referral instead (walk.c)
+ *   sim create | create-quickly   every referral that is made of a record instead (create.c)
  *   sim [--seed N] [--steps N] [--rounds N] [--worlds N] [--seconds N] [--mapping FILE] [--state DIR] [--verbose]
  */
 #include <stddef.h>
@@ -357,6 +358,10 @@ static void read_arguments(int argc, char **argv)
             verbose = 1;
             continue;
         }
+        if (!strcmp(name, "create") || !strcmp(name, "create-quickly")) {
+            walk = strcmp(name, "create") ? 4 : 3;
+            continue;
+        }
         if (!strcmp(name, "walk") || !strcmp(name, "walk-quickly")) {
             walk = strcmp(name, "walk") ? 2 : 1;
             mapping_path = "tests/sim/walk.json";
@@ -435,7 +440,7 @@ int main(int argc, char **argv)
     configure(p);
     cs_log_set(log_line, log_wanted, NULL);
     if (walk) {
-        good = walk_all(walk == 2);
+        good = walk > 2 ? create_all(walk == 4) : walk_all(walk == 2);
         bad = !good;
     }
     for (i = 0; !walk && (i < worlds || (seconds && time(NULL) - began < seconds)) && !bad; i++) {

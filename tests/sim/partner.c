@@ -191,7 +191,7 @@ apr_interval_time_t some_delay(void)
 
 static void announce(const referral_t *r)
 {
-    int n = S->chaos && chance(100) ? 0 : chance(80) ? 3 : chance(200) ? 2 : 1;
+    int n = S->deaf || (S->chaos && chance(100)) ? 0 : chance(80) ? 3 : chance(200) ? 2 : 1;
     apr_time_t hint = their_time() + pick(500000);
 
     while (n-- > 0) {
@@ -759,7 +759,7 @@ static void post_one(cs_pc_write_t *write, apr_pool_t *p)
 {
     const char *engagement = cs_json_str(write->body, "engagementId"), *name = cs_json_str(write->body, "name");
     const referral_t *own = engagement ? engagement_of(engagement) : NULL;
-    apr_interval_time_t late = S->late ? (apr_interval_time_t)pick(45 * 60) * 1000000 : 0;
+    apr_interval_time_t late = S->stays_late ? apr_time_from_sec(45 * 60) - 1 : S->late ? (apr_interval_time_t)pick(45 * 60) * 1000000 : 0;
     referral_t *r;
     json_t *doc;
 
@@ -824,7 +824,7 @@ static apr_status_t write_all(cs_pc_t *pc, cs_pc_write_t *writes, int n, void (*
         instant("pc-before-write");
         one(write, p);
         instant("pc-after-write");
-        if (write->result.cls == CS_CLASS_OK && chance(S->pc.lost)) {
+        if (write->result.cls == CS_CLASS_OK && ((S->lose > 0 && --S->lose == 0) || chance(S->pc.lost))) {
             lose_write(write, p);
         }
     }

@@ -116,11 +116,16 @@ typedef struct sim_t {
     int crowd;                   /* no new referrals beyond */
     upstream_t pc, crm;
     long crash_left;             /* passages of any instant until this life ends; 0 = lives on */
+    long spared;                 /* what was left of them */
     int batch;                   /* counts cs_look_batch() */
     int serial;
     int referrals, rows, names;
     int late;                    /* lists show what we posted only after a while, 45 minutes at most */
     int mute;                    /* the CRM tells nothing by itself */
+    int deaf;                    /* nor does Partner Center */
+    int stays_late;              /* lists are as late as they can be, healing or not */
+    long doom;                   /* instants until some life ends, whichever; 0 = none */
+    long lose;                   /* answers of Partner Center to writes until one is lost; 0 = none */
     int asks;                    /* healing includes polls */
     int sellers;                 /* their own deals */
     long sequence;               /* of changes in the CRM */
@@ -202,6 +207,9 @@ void heal(void);
 
 /* walk.c: every path of Partner Center's machine. 1 = all of them end as they should. */
 int walk_all(int quick);
+
+/* create.c: every referral that a seller asks for. 1 = all of them are there once. */
+int create_all(int quick);
 
 /* check.c */
 void wrote_pc(wrote_t *wrote, const json_t *doc, int line);      /* -1 = all of them */

@@ -610,7 +610,8 @@ static void with_acts(path_t *path)
     with_act(path, ACT_NONE, 0);
     for (at = 0; at < path->states && bad < 10; at++) {
         for (act = ACT_NONE + 1; !is_spared(path) && (path->looked & (1u << at)) && act < ACTS; act++) {
-            for (path->heard = 0; path->heard < 2; path->heard++) {
+            /* After the last state there is nothing else that it could be seen together with. */
+            for (path->heard = at == path->states - 1; path->heard < 2; path->heard++) {
                 with_act(path, (act_e)act, at);
             }
             path->heard = 0;
