@@ -323,11 +323,31 @@ static void settle_told(cs_settling_t *s)
     }
 }
 
+/* What the referral will be called: for people, until there is one. */
+static void take_title(cs_settling_t *s)
+{
+    int i;
+
+    for (i = 0; i < s->kind->lines->nelts; i++) {
+        const cs_line_t *line = APR_ARRAY_IDX(s->kind->lines, i, cs_line_t *);
+
+        if (line->pc && line->crm && !line->off && !strcmp(line->pc->text, "/name")) {
+            json_t *name = cs_column_get(line->crm, s->look->record->row);
+
+            if (json_is_string(name)) {
+                s->deal->title = apr_pstrdup(s->p, json_string_value(name));
+            }
+            return;
+        }
+    }
+}
+
 void cs_settle_create(cs_settling_t *s)
 {
     json_t *posted = posted_of(s);
     int at = -1, i;
 
+    take_title(s);
     json_object_set(posted, "edited", cs_json_get(s->plan->posted, "edited"));
     json_object_set(posted, "digest", cs_json_get(s->plan->posted, "digest"));
     if (cs_json_get(s->plan->posted, "woken")) {

@@ -314,9 +314,10 @@ static void see_row(cs_planning_t *pl)
     }
 }
 
-/* Switched off by the seller: both images stay, and only what he reads may differ. */
+/* Switched off by the seller, or held: both images stay, and only what he reads may differ. */
 static void plan_paused(cs_planning_t *pl)
 {
+    const char *why = pl->look->held ? "held for a while" : "switched off in the CRM";
     cs_plan_t *plan = pl->plan;
     cs_deal_state_e was = pl->look->deal->state;
     int i;
@@ -328,10 +329,10 @@ static void plan_paused(cs_planning_t *pl)
         cs_line_view_t *view = apr_pcalloc(pl->p, sizeof(*view));
 
         view->line = APR_ARRAY_IDX(pl->kind->lines, i, cs_line_t *)->name;
-        cs_view_judge(view, CS_VERDICT_SKIPPED, "switched off in the CRM");
+        cs_view_judge(view, CS_VERDICT_SKIPPED, why);
         APR_ARRAY_PUSH(plan->lines, cs_line_view_t *) = view;
     }
-    cs_view_judge(pl->state, CS_VERDICT_SKIPPED, "switched off in the CRM");
+    cs_view_judge(pl->state, CS_VERDICT_SKIPPED, why);
     APR_ARRAY_PUSH(plan->lines, cs_line_view_t *) = pl->state;
     cs_plan_tell(pl);
     cs_plan_steps(pl);
@@ -407,6 +408,7 @@ static void plan_both(cs_planning_t *pl)
     if (look->record ? stop_with_row(pl) : stop_without_row(pl)) {
         return;
     }
+    pl->paused |= look->record && look->held;
     if (pl->paused) {
         plan_paused(pl);
     }

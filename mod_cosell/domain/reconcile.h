@@ -32,6 +32,8 @@ typedef struct cs_look_t {
     const json_t *candidates; /* rows that `match` found: array of {"id","name"}; NULL = none */
     const char *explain_url;  /* where this deal is explained; NULL = nowhere yet */
     int edited; /* the record's row is not the one that was last settled: somebody else wrote */
+    const char *held; /* nothing may be written for now, and this is what the seller reads of it;
+                         NULL = it may */
     apr_time_t now;  /* for the text of an audit line only */
 } cs_look_t;
 
@@ -140,7 +142,8 @@ typedef struct cs_plan_t {
     /* A side answered with something older than what was settled, as a lagging replica does:
      * nothing is compared, settled or told; look_at says when to read again. */
     int stale;
-    /* The seller has switched the deal off: lines are named, and nothing of them was compared. */
+    /* The seller has switched the deal off, or it is held: lines are named, and nothing of them was
+     * compared. */
     int paused;
     /* An opted-in record that carries another deal's referral id: a copy. Its steps take the id
      * off; no deal is kept of it. (deals 1) */

@@ -42,7 +42,8 @@ typedef struct cs_planning_t {
     int first;          /* an existing row, met for the first time (or one that a lead became) */
     const char *marked; /* the mark before the name, as the row shows it; NULL = none */
     int terminal;       /* at Partner Center */
-    int paused;         /* the seller switched it off: nothing is compared, only told */
+    int paused;         /* the seller switched it off, or it is held: nothing is compared, only
+                           told */
     int row_state;      /* 0 open, 1 won, 2 lost, -1 unreadable */
     /* what the state asks for (reconcile_state.c) */
     cs_line_view_t *state;

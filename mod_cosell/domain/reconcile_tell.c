@@ -398,13 +398,17 @@ static int connect_news(const cs_planning_t *pl, news_t *news)
     }
 }
 
-/* The seller switched it off: neither side follows the other. */
+/* The seller switched it off, or it is held: neither side follows the other. */
 static void paused_status(cs_planning_t *pl)
 {
     const char *kind = pl->world.kind;
     int seen = !strcmp(kind, "co-sell") || !strcmp(kind, "partner-led");
 
     pl->plan->status = "Paused";
+    if (pl->look->held) {
+        pl->plan->problem = pl->look->held;
+        return;
+    }
     pl->plan->problem = pl->terminal
                             ? "Switched off here: nothing is copied; the referral is closed"
                         : seen ? "Switched off here: nothing is copied, and Microsoft still sees "

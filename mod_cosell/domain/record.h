@@ -144,7 +144,7 @@ typedef struct cs_deal_t {
     const char *engagement_id;
     const char *table; /* CRM table and row id; the id is reserved before the row exists */
     const char *record_id;
-    const char *title;      /* for people: the referral's name */
+    const char *title; /* for people: the referral's name; before there is one that of the record */
     const char *status;     /* what we last told the seller: "In sync"; NULL = nothing */
     const char *problem;    /* for people, NULL = none */
     const char *pc_version; /* eTag of the own card when last settled */

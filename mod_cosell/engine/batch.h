@@ -79,6 +79,8 @@ void cs_item_wait_for_crm(cs_batch_t *b, cs_item_t *item);
 void cs_item_account(cs_batch_t *b, cs_item_t *item, int calls, apr_interval_time_t took,
                      const char *correlation);
 cs_change_t *cs_batch_change(cs_batch_t *b, cs_change_e kind);
+/* brake.c: "quarrel:<deal>": the deal goes on at once. 0 = it is not held. */
+int cs_brake_release_quarrel(cs_batch_t *b, const char *brake);
 /* Asks for a look at a name ("deal:5", "pc:<id>") that no notice asked for. */
 void cs_batch_look_at(cs_batch_t *b, const char *name);
 /* The same for a notice of another name, which came in at `first`: it counts as a notice. */

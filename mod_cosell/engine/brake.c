@@ -8,8 +8,9 @@
  * under a pseudo-upstream that nobody probes. A deal's own notice wakes that deal, another mapping
  * or a person ends the pause. Deals with causes of their own go on in the same batch.
  *
- * And one deal: more than 12 writes within an hour, each to a side that somebody else had changed
- * meanwhile, are a quarrel that we leave for an hour. */
+ * And one deal: more than 12 looks within an hour that each write a value over what somebody else
+ * had made of it meanwhile are a quarrel. The deal is held for the rest of the hour, or until a
+ * person releases it: nothing is compared, and the seller reads until when. */
 #include <stdlib.h>
 #include <string.h>
 
@@ -383,41 +384,69 @@ static void brake_missing(cs_batch_t *b, int upstream, apr_int64_t deals)
 
 /* ---- one deal against somebody else ---- */
 
-static int differs(const char *now, const char *settled)
+static int differs(const json_t *now, const json_t *settled)
 {
-    return now && settled && strcmp(now, settled);
+    return now && settled && !json_equal(now, settled);
 }
 
-/* It writes to a side that somebody else wrote to since we last settled. */
+/* The line is written where somebody else has changed that very value since we last settled.
+ * Copying what only one side changed goes against nobody, nor does what the seller reads. */
+static int goes_against(const cs_line_view_t *view)
+{
+    int to_crm = view->to_crm || view->verdict == CS_VERDICT_TO_CRM;
+    int to_pc = view->to_pc || view->verdict == CS_VERDICT_TO_PC;
+
+    return (to_crm && differs(view->crm, view->seen_crm)) ||
+           (to_pc && differs(view->pc, view->seen_pc));
+}
+
 static int crosses(const cs_item_t *item)
 {
-    return (item->record && sends_to(item, 0) &&
-            differs(item->record->version, item->deal->crm_version)) ||
-           (item->own && sends_to(item, 1) && differs(item->own->etag, item->deal->pc_version));
+    int i;
+
+    for (i = 0; sends(item) && i < item->plan->lines->nelts; ++i) {
+        if (goes_against(APR_ARRAY_IDX(item->plan->lines, i, cs_line_view_t *))) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
+static const char *quarrel_words(const cs_deal_t *deal, apr_pool_t *p)
+{
+    return apr_psprintf(p,
+                        "Held until %s UTC: values were written over %d times within an hour, and "
+                        "each time somebody else (a person, a workflow) had changed them; it goes "
+                        "on by itself then",
+                        cs_time_format_minute(deal->crossed_since + HOUR, p), CROSSED_MAX);
+}
+
+/* Instead of what was planned the seller is told. What is held is planned again at its time. */
 static void hold_quarrel(cs_batch_t *b, cs_item_t *item)
 {
     cs_deal_t *deal = item->deal;
-    cs_result_t why = {0};
+    cs_result_t result = {0};
 
-    cs_result_set(&why, b->p, CS_EREMOTE, CS_CLASS_THROTTLED, "brake:quarrel",
-                  "written %d times within an hour while somebody else (a person, a workflow) "
-                  "changed the same side each time; held until %s UTC",
-                  CROSSED_MAX, cs_time_format_minute(deal->crossed_since + HOUR, b->p));
-    why.retry_at = deal->crossed_since + HOUR;
+    item->look.held = quarrel_words(deal, b->p);
     if (deal->crossed == CROSSED_MAX) {
         ++deal->crossed;
-        cs_item_journal(b, item, "pause", "held", why.detail);
-        cs_log(CS_LOG_WARNING, 0, b->lane->site->name, CSLOGNO(2091) "%s: %s",
-               cs_deal_words(deal, b->p), why.detail);
+        cs_item_journal(b, item, "pause", "held", item->look.held);
+        cs_log(CS_LOG_WARNING, 0, b->lane->site->name,
+               CSLOGNO(2091) "%s: %s; cosell-admin may release the brake \"" CS_BRAKE_QUARREL
+                             "%" APR_INT64_T_FMT "\"",
+               cs_deal_words(deal, b->p), item->look.held, deal->id);
     }
-    deal->problem = why.detail;
-    cs_batch_change(b, CS_CHANGE_DEAL)->deal = deal;
-    item->plan = NULL;
-    cs_item_fail(item, item->look.crm, &why);
+    if (cs_reconcile_plan(&item->plan, &item->look, b->p, b->p, &result) != APR_SUCCESS) {
+        item->plan = NULL;
+        cs_item_fail(item, item->look.crm, &result);
+        return;
+    }
+    item->plan->look_at = deal->crossed_since + HOUR;
+    item->applied =
+        apr_pcalloc(b->p, sizeof(cs_applied_t) * (apr_size_t)(item->plan->steps->nelts + 1));
 }
 
+/* A repetition of what did not get through is the same write. */
 static void watch_quarrel(cs_batch_t *b, cs_item_t *item)
 {
     cs_deal_t *deal = item->deal;
@@ -431,7 +460,52 @@ static void watch_quarrel(cs_batch_t *b, cs_item_t *item)
         hold_quarrel(b, item);
         return;
     }
-    ++deal->crossed;
+    deal->crossed += item->work->attempts == 0;
+}
+
+int cs_deal_quarrels(const cs_deal_t *deal, apr_time_t now)
+{
+    apr_interval_time_t since = now - deal->crossed_since;
+
+    return deal->crossed >= CROSSED_MAX && since >= 0 && since < HOUR;
+}
+
+static cs_deal_t *deal_in_batch(const cs_batch_t *b, apr_int64_t id)
+{
+    int i;
+
+    for (i = 0; i < b->items->nelts; ++i) {
+        cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
+        if (item->deal && item->deal->id == id) {
+            return item->deal;
+        }
+    }
+    return NULL;
+}
+
+int cs_brake_release_quarrel(cs_batch_t *b, const char *brake)
+{
+    static const char prefix[] = CS_BRAKE_QUARREL;
+    apr_size_t len = sizeof(prefix) - 1;
+    cs_deal_t *deal;
+    apr_int64_t id;
+
+    if (strncmp(brake, prefix, len)) {
+        return 0;
+    }
+    id = apr_strtoi64(brake + len, NULL, 10);
+    deal = deal_in_batch(b, id);
+    if (!deal && cs_store_deal_load(b->lane->store, b->lane->site->name, id, &deal, b->p, NULL) !=
+                     APR_SUCCESS) {
+        return 0;
+    }
+    if (!deal || !cs_deal_quarrels(deal, b->now)) {
+        return 0;
+    }
+    deal->crossed = 0;
+    cs_batch_change(b, CS_CHANGE_DEAL)->deal = deal;
+    cs_batch_pass_on(b, apr_psprintf(b->p, "deal:%" APR_INT64_T_FMT, id), b->now);
+    return 1;
 }
 
 static int has_bulk_cause(const cs_batch_t *b)

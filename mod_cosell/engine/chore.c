@@ -36,7 +36,8 @@ static void release(cs_batch_t *b, const cs_work_t *work)
     const char *brake = apr_pstrmemdup(b->p, text, end ? (apr_size_t)(end - text) : strlen(text));
     const char *user = end ? end + 1 : "?";
 
-    if (cs_brake_release(b->lane, brake, b->now, b->changes, b->p)) {
+    if (cs_brake_release_quarrel(b, brake) ||
+        cs_brake_release(b->lane, brake, b->now, b->changes, b->p)) {
         journal_release(b, "done", apr_psprintf(b->p, "brake \"%s\" released by %s", brake, user));
         cs_log(CS_LOG_NOTICE, 0, b->lane->site->name,
                CSLOGNO(2095) "brake \"%s\" is released by %s", brake, user);

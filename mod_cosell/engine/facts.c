@@ -398,6 +398,10 @@ static void resume(cs_lane_t *lane, cs_lane_suspension_t *s, apr_time_t now,
     change->at = now;
     apr_cpystrn(r->problem, s->problem, sizeof(r->problem));
     r->resumed = now;
+    cs_poll_resume(lane, change->system, changes, ptemp);
+    if (cs_lane_crm_index(lane, change->system) >= 0) {
+        cs_metadata_expire(lane, cs_lane_crm_index(lane, change->system));
+    }
     cs_log(r->times ? CS_LOG_INFO : CS_LOG_NOTICE, 0, lane->site->name,
            CSLOGNO(2004) "%s works again; its work resumes", s->upstream);
     suspension_remove(lane, s);

@@ -27,6 +27,8 @@
 /* A brake's fact has the brake's name, followed for a mapping's by the CRM's. */
 #define CS_BRAKE_MAPPING CS_BRAKE "mapping"
 #define CS_BRAKE_MISSING CS_BRAKE "missing:"
+/* No fact and no suspension: the deal itself says so. Its number follows. */
+#define CS_BRAKE_QUARREL "quarrel:"
 /* The name of the work that releases a brake: "<this><brake>\n<user>", kind CS_WORK_JOB. */
 #define CS_JOB_RELEASE "release "
 
@@ -61,7 +63,7 @@ typedef struct cs_lane_metadata_t {
     apr_interval_time_t read;   /* cs_time_boot() */
     apr_interval_time_t next;   /* cs_time_boot(): not asked again before */
     int failures;               /* in a row */
-    int doubted;                /* a write was refused for what metadata should have told */
+    int doubted; /* a write was refused for what metadata should have told; 2 = not believed */
     cs_log_state_t log;
     const char *misfits;        /* in pool: what does not fit, as stored; NULL = not compared yet */
 } cs_lane_metadata_t;
@@ -211,6 +213,9 @@ void cs_lane_pin(cs_lane_t *lane, int crm, apr_array_header_t *changes, apr_pool
 /* Makes the timers' rows once, and takes one page of the poll that is due the longest, or a portion
  * of a sweep when nothing else is due. One transaction each. *pmore != 0: look again. */
 apr_status_t cs_poll_turn(cs_lane_t *lane, int *pmore, apr_pool_t *ptemp, cs_result_t *res);
+/* The upstream works again: its polls that had a problem have none and are due. */
+void cs_poll_resume(cs_lane_t *lane, const char *upstream, apr_array_header_t *changes,
+                    apr_pool_t *ptemp);
 
 /* ---- planned.c ---- */
 
@@ -246,6 +251,9 @@ apr_status_t cs_brake_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *res)
 int cs_brake_release(cs_lane_t *lane, const char *brake, apr_time_t now,
                      apr_array_header_t *changes, apr_pool_t *p);
 
+/* The deal is held for writing against somebody else. */
+int cs_deal_quarrels(const cs_deal_t *deal, apr_time_t now);
+
 /* ---- metadata.c ---- */
 
 /* Borrowed until the next refresh; NULL = not wanted or not known (yet). */
@@ -256,6 +264,8 @@ const json_t *cs_metadata_of(const cs_lane_t *lane, int crm);
 void cs_metadata_refresh(cs_lane_t *lane, int crm, apr_array_header_t *changes, apr_pool_t *ptemp);
 /* A write was refused for its data: perhaps a column or a choice has changed. */
 void cs_metadata_doubt(cs_lane_t *lane, int crm);
+/* A person has mended something there: it is read again before it is used next. */
+void cs_metadata_expire(cs_lane_t *lane, int crm);
 
 /* ---- look.c ---- */
 

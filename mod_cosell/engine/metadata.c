@@ -26,7 +26,13 @@ const json_t *cs_metadata_of(const cs_lane_t *lane, int crm)
 
 void cs_metadata_doubt(cs_lane_t *lane, int crm)
 {
-    lane->metadata[crm].doubted = 1;
+    lane->metadata[crm].doubted = lane->metadata[crm].doubted ? lane->metadata[crm].doubted : 1;
+}
+
+void cs_metadata_expire(cs_lane_t *lane, int crm)
+{
+    lane->metadata[crm].doubted = 2;
+    lane->metadata[crm].next = 0;
 }
 
 static int is_due(const cs_lane_metadata_t *m)
@@ -36,7 +42,8 @@ static int is_due(const cs_lane_metadata_t *m)
     if (now < m->next) {
         return 0;
     }
-    return !m->doc || now - m->read >= LIFE || (m->doubted && now - m->read >= DOUBT_EVERY);
+    return !m->doc || m->doubted > 1 || now - m->read >= LIFE ||
+           (m->doubted && now - m->read >= DOUBT_EVERY);
 }
 
 /* ---- comparing ---- */

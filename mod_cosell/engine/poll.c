@@ -239,12 +239,28 @@ static const char *upstream_of(const cs_poll_t *t)
     return t->timer->crm < 0 ? CS_UPSTREAM_PC : cs_lane_upstream(t->b->lane, t->timer->crm);
 }
 
+/* 1 = everything that needs the upstream would meet it. What is wrong with one table's columns the
+ * looks meet by themselves, when they need them. */
+static int stops_upstream(const cs_result_t *res)
+{
+    static const char *const tables[] = {"config:column", "config:table", "config:key"};
+    int i;
+
+    for (i = 0; i < 3; ++i) {
+        if (res->problem && !strcmp(res->problem, tables[i])) {
+            return 0;
+        }
+    }
+    return res->cls == CS_CLASS_TOKEN || res->cls == CS_CLASS_SUSPEND;
+}
+
 static void log_failure(const cs_poll_t *t)
 {
     int again = t->work->problem && t->result.problem &&
                 !strcmp(t->work->problem, t->result.problem);
 
-    cs_log(again ? CS_LOG_DEBUG : CS_LOG_WARNING, 0, t->b->lane->site->name,
+    cs_log(again || stops_upstream(&t->result) ? CS_LOG_DEBUG : CS_LOG_WARNING, 0,
+           t->b->lane->site->name,
            CSLOGNO(2110) "the %s of %s failed and is repeated: %s (%s)", t->timer->kind,
            t->timer->name, t->result.detail ? t->result.detail : "no detail",
            t->result.problem ? t->result.problem : "?");
@@ -260,11 +276,48 @@ void cs_poll_failed(cs_poll_t *t)
     if (res->cls != CS_CLASS_THROTTLED) {
         ++t->work->attempts;
     }
-    if (res->cls == CS_CLASS_TOKEN) {
+    if (stops_upstream(res)) {
         cs_lane_suspend(t->b->lane, upstream_of(t), res, t->b->changes, t->b->p);
     }
     describe(t, res);
     later(t, at)->result = res;
+}
+
+void cs_poll_over_with(cs_poll_t *t, const char *problem, const char *why)
+{
+    cs_change_t *change;
+
+    cs_poll_over(t);
+    change = &APR_ARRAY_IDX(t->b->changes, t->b->changes->nelts - 1, cs_change_t);
+    if (change->kind == CS_CHANGE_WORK_TIMER) {
+        cs_poll_wait(t, change->at, problem, why);
+    }
+}
+
+void cs_poll_resume(cs_lane_t *lane, const char *upstream, apr_array_header_t *changes,
+                    apr_pool_t *ptemp)
+{
+    const apr_array_header_t *list = cs_timers_of(lane->site, ptemp);
+    int i, crm = cs_lane_upstream_index(lane, upstream);
+
+    for (i = 0; crm >= 0 && i < list->nelts; ++i) {
+        const cs_timer_t *timer = &APR_ARRAY_IDX(list, i, cs_timer_t);
+        cs_work_t *work = NULL;
+        if (strcmp(timer->kind, CS_WORK_POLL) ||
+            timer->crm != (crm == CS_LANE_PC ? -1 : crm) ||
+            cs_store_work_named(lane->store, lane->site->name, timer->kind, timer->name, &work,
+                                ptemp, NULL) != APR_SUCCESS) {
+            continue;
+        }
+        if (work && work->problem) {
+            cs_change_t *change = apr_array_push(changes);
+            memset(change, 0, sizeof(*change));
+            change->kind = CS_CHANGE_WORK_TIMER;
+            change->work = work;
+            change->value = work->done;
+            change->at = cs_time_now();
+        }
+    }
 }
 
 /* ---- one turn ---- */

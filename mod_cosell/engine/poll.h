@@ -36,6 +36,8 @@ const char *cs_poll_deal_name(cs_poll_t *t, apr_int64_t deal);
 void cs_poll_store(cs_poll_t *t);
 /* How the turn ended: the pass is over; there is more right now; it failed (t->result is set). */
 void cs_poll_over(cs_poll_t *t);
+/* Over, and yet something is wrong that a person must see to. */
+void cs_poll_over_with(cs_poll_t *t, const char *problem, const char *why);
 void cs_poll_more(cs_poll_t *t);
 void cs_poll_failed(cs_poll_t *t);
 /* Not now, for this reason and at least until `at`: costs no attempt. */

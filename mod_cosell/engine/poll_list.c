@@ -7,7 +7,10 @@
  *    "seen": {"<id>": [updated, eTag]}   what was near the top: lists lag, so that it is looked
  *                                through again, and each version is asked for once
  *    "found": {"<id>": engagement}       of the ids that the pass was asked for
- *    "answered": {"<id>": microseconds}} ids that were asked for lately, and when that was told
+ *    "answered": {"<id>": microseconds}  ids that were asked for lately, and when that was told
+ *    "ours": organisation         it had cards in the list, so that its id is the right one
+ *    "others": organisation       while a pass is under way that shows none of ours: whose else
+ *    "foreign": "<ours> <others>"} what was warned of last
  *
  * A pass begins at the top, where cards only ever arrive: one that changes meanwhile moves there
  * and is the next pass's. A referral that nobody knows becomes work when it changed after the first
@@ -157,12 +160,21 @@ static void note_found(cs_poll_t *t, const cs_card_t *card)
     }
 }
 
+static void note_others(cs_poll_t *t, const cs_card_t *card, const char *own)
+{
+    if (own && card->organization_id && !same(card->organization_id, "msft") &&
+        !same(card->organization_id, own) && !json_object_get(t->state, "others")) {
+        json_object_set_new(t->state, "others", json_string(card->organization_id));
+    }
+}
+
 static apr_status_t judge(cs_poll_t *t, const cs_card_t *card, const char *own, cs_result_t *res)
 {
     json_t *seen = member(t, "seen");
     apr_status_t rv;
 
     note_found(t, card);
+    note_others(t, card, own);
     if (was_seen(seen, card)) {
         return APR_SUCCESS;
     }
@@ -196,6 +208,19 @@ static apr_time_t newest_of(const cs_pc_page_t *page, apr_time_t newest)
     return newest;
 }
 
+/* Cards of any age prove that an id is ours. */
+static void note_ours(cs_poll_t *t, const cs_pc_page_t *page, const char *own)
+{
+    int i;
+
+    for (i = 0; own && i < page->cards->nelts; ++i) {
+        if (same(APR_ARRAY_IDX(page->cards, i, cs_card_t *)->organization_id, own)) {
+            json_object_set_new(t->state, "ours", json_string(own));
+            return;
+        }
+    }
+}
+
 /* *pbottom = 1 when what follows was seen by a former pass. */
 static apr_status_t judge_page(cs_poll_t *t, const cs_pc_page_t *page, int *pbottom,
                                cs_result_t *res)
@@ -206,6 +231,7 @@ static apr_status_t judge_page(cs_poll_t *t, const cs_pc_page_t *page, int *pbot
     apr_status_t rv = APR_SUCCESS;
     int i;
 
+    note_ours(t, page, own);
     for (i = 0; rv == APR_SUCCESS && !*pbottom && i < page->cards->nelts; ++i) {
         const cs_card_t *card = APR_ARRAY_IDX(page->cards, i, cs_card_t *);
         if (card->updated && card->updated < floor) {
@@ -269,8 +295,48 @@ int cs_poll_is_answered(cs_batch_t *b, const char *id)
     return at && at <= b->now && at > b->now - ANSWER_LIFE;
 }
 
+/* Why no card of this pass was one of ours, although there were others'; NULL = nothing is wrong.
+ * A wrong id of our organisation would lose every new referral without a word. */
+static const char *foreign_words(cs_poll_t *t, const char *own)
+{
+    const char *others = cs_json_str(t->state, "others"), *warned;
+    const char *pair, *why;
+
+    if (!own || !others || same(cs_json_str(t->state, "ours"), own)) {
+        json_object_del(t->state, "foreign");
+        return NULL;
+    }
+    why = apr_psprintf(t->b->p,
+                       "the list shows referrals of the organisation %s and none of %s, which is "
+                       "ours: check organization= of CosellPartnerCenter; what changed since is "
+                       "looked through again until one of ours is seen",
+                       others, own);
+    pair = apr_pstrcat(t->b->p, own, " ", others, NULL);
+    warned = cs_json_str(t->state, "foreign");
+    if (!same(warned, pair)) {
+        cs_log(CS_LOG_WARNING, 0, t->b->lane->site->name, CSLOGNO(2112) "%s", why);
+        json_object_set_new(t->state, "foreign", json_string(pair));
+    }
+    return why;
+}
+
+static void over(cs_poll_t *t, const char *foreign)
+{
+    json_object_del(t->state, "newest");
+    json_object_del(t->state, "skip");
+    json_object_del(t->state, "unsure");
+    json_object_del(t->state, "found");
+    json_object_del(t->state, "others");
+    if (foreign) {
+        cs_poll_over_with(t, "config:organization", foreign);
+        return;
+    }
+    cs_poll_over(t);
+}
+
 static void end_pass(cs_poll_t *t)
 {
+    const char *foreign = foreign_words(t, t->b->lane->organization);
     apr_time_t newest = cs_json_int(t->state, "newest", 0);
     apr_time_t watermark = cs_json_int(t->state, "watermark", 0);
     const char *hint;
@@ -282,18 +348,17 @@ static void end_pass(cs_poll_t *t)
             journal_reason(t, hint + sizeof(REASON) - 1);
         }
     }
-    if (!cs_json_bool(t->state, "unsure", 0)) {
+    if (foreign) {
+        json_object_del(t->state, "seen"); /* by who comes after the correction */
+    }
+    else if (!cs_json_bool(t->state, "unsure", 0)) {
         watermark = newest > watermark ? newest : watermark;
     }
     if (watermark) {
         json_object_set_new(t->state, "watermark", json_integer(watermark));
         forget_older(member(t, "seen"), watermark - CS_POLL_OVERLAP);
     }
-    json_object_del(t->state, "newest");
-    json_object_del(t->state, "skip");
-    json_object_del(t->state, "unsure");
-    json_object_del(t->state, "found");
-    cs_poll_over(t);
+    over(t, foreign);
 }
 
 /* A place in a list is not kept for ever: the pass begins anew. */

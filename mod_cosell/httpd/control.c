@@ -5,7 +5,9 @@
  *
  * "release" lets a paused bulk cause go on: brake is "mapping", "missing:<CRM>" or
  * "missing:partner-center", with or without the "brake:" that the status page's "suspended" puts
- * before it. For a mapping it holds until the mapping changes, for a missing side for an hour.
+ * before it. For a mapping it holds until the mapping changes, for a missing side for an hour. A
+ * deal that is held because it wrote against somebody else is "quarrel:<its number>": it goes on at
+ * once, and its writes are counted anew.
  *
  *   202  durable; the runner does it and journals the user: {"accepted": true, ...}
  *   400  not such a document
@@ -221,6 +223,21 @@ static const char *without_prefix(const char *brake)
     return strncmp(brake, CS_BRAKE, BRAKE_LEN) ? brake : brake + BRAKE_LEN;
 }
 
+static apr_status_t quarrels(request_rec *r, cs_store_t *store, const cosell_site_t *site,
+                             const char *brake, int *pon, cs_result_t *res)
+{
+    const char *id = brake + sizeof(CS_BRAKE_QUARREL) - 1;
+    cs_deal_t *deal = NULL;
+    apr_status_t rv;
+
+    if (!*id || strlen(id) > 18 || strspn(id, "0123456789") != strlen(id)) {
+        return APR_SUCCESS;
+    }
+    rv = cs_store_deal_load(store, site->cfg.name, apr_atoi64(id), &deal, r->pool, res);
+    *pon = rv == APR_SUCCESS && deal && cs_deal_quarrels(deal, cs_time_now());
+    return rv;
+}
+
 /* *pothers = "mapping, missing:dynamics": those that are on, NULL = none. */
 static apr_status_t is_on(request_rec *r, const cosell_site_t *site, const char *brake, int *pon,
                           const char **pothers, cs_result_t *res)
@@ -245,6 +262,9 @@ static apr_status_t is_on(request_rec *r, const cosell_site_t *site, const char 
             *pon |= !strcmp(name, brake);
             *pothers = *pothers ? apr_pstrcat(r->pool, *pothers, ", ", name, NULL) : name;
         }
+    }
+    if (rv == APR_SUCCESS && !strncmp(brake, CS_BRAKE_QUARREL, sizeof(CS_BRAKE_QUARREL) - 1)) {
+        rv = quarrels(r, store, site, brake, pon, res);
     }
     return rv;
 }

@@ -8,7 +8,7 @@
 #include "../base/log.h"
 #include "../base/time.h"
 
-#define MESSAGE_MAX 300
+#define MESSAGE_MAX 1000
 
 static int is_unreserved(unsigned char c)
 {

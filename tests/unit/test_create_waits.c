@@ -108,6 +108,7 @@ static void test_amounts_wait(void **state)
     create_edit(w, "transactioncurrencyid", "{\"id\":\"c1000000-0000-4000-8000-000000000002\",\"isocurrencycode\":\"Bitcoin\"}");
     create_look(w);
     assert_string_equal(w->deal.status, "Waiting");
+    assert_string_equal(w->deal.title, json_string_value(json_object_get(w->row, "name")));
     assert_has(w->deal.problem, "is no currency code");
 }
 

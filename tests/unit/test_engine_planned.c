@@ -329,6 +329,7 @@ static void test_repeat_is_no_notice(void **state)
 static void test_quarrel_is_left_for_an_hour(void **state)
 {
     apr_pool_t *p = *state;
+    const json_t *told;
     referral_t *r;
     int i, writes;
 
@@ -346,6 +347,12 @@ static void test_quarrel_is_left_for_an_hour(void **state)
     }
     writes = W->writes;
     assert_has(deal_of(r)->problem, "12 times within an hour");
+    assert_has(deal_of(r)->problem, "Held until");
+    assert_string_equal(deal_of(r)->status, "Paused");
+    told = row_by_id("opportunity", deal_of(r)->record_id)->row; /* and so does the seller */
+    assert_string_equal(cs_json_str(told, "cosell_status"), "Paused");
+    assert_has(cs_json_str(told, "cosell_problem"), "Held until");
+    assert_true(deal_of(r)->next_look > cs_time_now() && deal_of(r)->next_look <= cs_time_now() + 3600 * SEC);
     assert_int_equal(journal_lines("pause"), 1);
     assert_int_equal(captured_lines(CS_LOG_WARNING), 1);
     set_member(r, "/name", "'Deal at last'");
@@ -356,6 +363,66 @@ static void test_quarrel_is_left_for_an_hour(void **state)
     work();
     assert_true(W->writes > writes);
     assert_string_equal(cs_json_str(row_by_id("opportunity", deal_of(r)->record_id)->row, "name"), "Deal at last");
+    assert_string_equal(deal_of(r)->status, "In sync");
+}
+
+/* What the seller reads goes against nobody, and what only one side changed is copied. */
+static void test_who_edits_often_has_no_quarrel(void **state)
+{
+    apr_pool_t *p = *state;
+    referral_t *r;
+    row_t *row;
+    int i;
+
+    new_world(p);
+    live_with(1);
+    r = &W->referral[0];
+    for (i = 0; i < 40; i++) {
+        row = row_by_id("opportunity", deal_of(r)->record_id);
+        row->version++;
+        json_object_set_new(row->row, "cosell_status", json_string("somebody's words"));
+        json_object_set_new(row->row, "description", json_string(apr_psprintf(p, "edit %d", i)));
+        if (i % 2) {
+            set_member(r, "/name", apr_psprintf(p, "'Name %d'", i));
+        }
+        notify(r);
+        work();
+    }
+    row = row_by_id("opportunity", deal_of(r)->record_id);
+    assert_string_equal(cs_json_str(row->row, "name"), "Name 39");
+    assert_string_equal(cs_json_str(row->row, "cosell_status"), "In sync");
+    assert_int_equal(deal_of(r)->crossed, 0);
+    assert_int_equal(journal_lines("pause"), 0);
+}
+
+static void test_person_releases_a_quarrel(void **state)
+{
+    apr_pool_t *p = *state;
+    referral_t *r;
+    row_t *row;
+    int i;
+
+    new_world(p);
+    live_with(1);
+    r = &W->referral[0];
+    for (i = 0; i < 14; i++) {
+        row = row_by_id("opportunity", deal_of(r)->record_id);
+        row->version++;
+        json_object_set_new(row->row, "name", json_string("workflow"));
+        set_member(r, "/name", apr_psprintf(p, "'Deal again %d'", i));
+        notify(r);
+        work();
+    }
+    assert_true(cs_deal_quarrels(deal_of(r), cs_time_now()));
+    release("quarrel:77");
+    work();
+    assert_true(cs_deal_quarrels(deal_of(r), cs_time_now()));
+    release(apr_psprintf(p, "quarrel:%" APR_INT64_T_FMT, deal_of(r)->id));
+    work();
+    assert_string_equal(cs_json_str(row_by_id("opportunity", deal_of(r)->record_id)->row, "name"), "Deal again 13");
+    assert_string_equal(deal_of(r)->status, "In sync");
+    assert_false(cs_deal_quarrels(deal_of(r), cs_time_now()));
+    assert_int_equal(journal_lines("release"), 2);
 }
 
 int main(void)
@@ -377,6 +444,8 @@ int main(void)
         UNIT_TEST(test_refused_line_is_tried_again_ever_more_rarely),
         UNIT_TEST(test_repeat_is_no_notice),
         UNIT_TEST(test_quarrel_is_left_for_an_hour),
+        UNIT_TEST(test_who_edits_often_has_no_quarrel),
+        UNIT_TEST(test_person_releases_a_quarrel),
     };
 
     return clock_setup() ? 2 : UNIT_RUN(tests);

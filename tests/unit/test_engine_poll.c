@@ -416,6 +416,59 @@ static void test_failures_are_spread_and_bounded(void **state)
     assert_int_equal(named(CS_WORK_POLL, LIST)->attempts, 0);
 }
 
+/* A wrong id of our organisation: nothing that comes meanwhile is lost, and it is said. */
+static void test_a_list_without_ours_is_said_and_kept(void **state)
+{
+    static const char other[] = "0badc0de-0000-4000-8000-000000000001";
+    apr_time_t now = listed_world(*state);
+    json_int_t watermark;
+
+    W->lane->organization = "deadbeef-0000-4000-8000-00000000000f";
+    watermark = json_integer_value(json_object_get(cursor("poll:" LIST), "watermark"));
+    captured_clear();
+    put_card(0, card("fresh", OWN, "\"1\"", now));
+    put_card(0, card("theirs", "msft", "\"1\"", now - SEC));
+    poll_list();
+    poll_list();
+    assert_int_equal(looks(), 0);
+    assert_int_equal(captured_lines(CS_LOG_WARNING), 1);
+    assert_string_equal(named(CS_WORK_POLL, LIST)->problem, "config:organization");
+    assert_has(named(CS_WORK_POLL, LIST)->detail, OWN);
+    assert_has(named(CS_WORK_POLL, LIST)->detail, "deadbeef-0000-4000-8000-00000000000f");
+    assert_true(named(CS_WORK_POLL, LIST)->due > cs_time_now() + POLL / 2);
+    assert_int_equal(named(CS_WORK_POLL, LIST)->attempts, 0);
+    assert_int_equal(json_integer_value(json_object_get(cursor("poll:" LIST), "watermark")), watermark);
+    list_pages[0].cards[0]->organization_id = other;
+    poll_list();
+    assert_int_equal(captured_lines(CS_LOG_WARNING), 2);
+    list_pages[0].cards[0]->organization_id = OWN;
+    pass_seconds(7200);
+    put_card(0, list_pages[0].cards[0]); /* older ones than the overlap, too */
+    list_pages[0].cards[0] = card("newest", OWN, "\"1\"", cs_time_now());
+    poll_list();
+    W->lane->organization = OWN;
+    poll_list();
+    assert_int_equal(looks(), 2);
+    assert_non_null(look("pc:fresh"));
+    assert_null(named(CS_WORK_POLL, LIST)->problem);
+    assert_int_equal(json_integer_value(json_object_get(cursor("poll:" LIST), "watermark")), list_pages[0].cards[0]->updated);
+}
+
+/* Once one of ours was seen the id is right, whoever else's cards come alone. */
+static void test_others_alone_are_no_wonder_later(void **state)
+{
+    apr_time_t now = listed_world(*state);
+
+    captured_clear();
+    put_card(0, card("old", OWN, "\"1\"", now - 90000 * SEC));
+    poll_list();
+    list_pages[0].cards[0] = card("stranger", "0badc0de-0000-4000-8000-000000000001", "\"1\"", now);
+    poll_list();
+    assert_int_equal(captured_lines(CS_LOG_WARNING), 0);
+    assert_null(named(CS_WORK_POLL, LIST)->problem);
+    assert_int_equal(json_integer_value(json_object_get(cursor("poll:" LIST), "watermark")), now);
+}
+
 /* ---- rows of a CRM ---- */
 
 static cs_crm_changed_t changed[700];
@@ -603,6 +656,51 @@ static void test_a_suspended_crm_is_not_polled(void **state)
     assert_true(named(CS_WORK_POLL, ROWS)->due > cs_time_now() + 20 * SEC);
 }
 
+static void fail_changes(cs_crm_changes_t *changes, apr_pool_t *p)
+{
+    cs_result_set(&changes->result, p, CS_EREMOTE, CS_CLASS_SUSPEND, "oauth:invalid_client", "the secret is wrong");
+}
+
+static void test_a_poll_finds_that_the_crm_does_not_let_us_in(void **state)
+{
+    rows_world(*state);
+    W->changes = fail_changes;
+    captured_clear();
+    make_due(CS_WORK_POLL, ROWS);
+    turn();
+    make_due(CS_WORK_POLL, SHOWN);
+    turn();
+    assert_int_equal(captured_lines(CS_LOG_ERR), 1);
+    assert_int_equal(captured_lines(CS_LOG_WARNING), 0);
+    assert_string_equal(suspended(CRM_NAME)->problem, "oauth:invalid_client");
+    assert_string_equal(named(CS_WORK_POLL, SHOWN)->problem, "suspended");
+    make_due(CS_WORK_POLL, ROWS);
+    W->changes = show_changes;
+    W->crm_fails = CS_CLASS_OK;
+    pass_seconds(120);
+    one_batch();
+    assert_null(suspended(CRM_NAME));
+    assert_null(named(CS_WORK_POLL, SHOWN)->problem);
+    assert_true(named(CS_WORK_POLL, SHOWN)->due <= cs_time_now() || W->change_pages > 1);
+}
+
+static void columns_lack(cs_crm_changes_t *changes, apr_pool_t *p)
+{
+    cs_result_set(&changes->result, p, CS_EREMOTE, CS_CLASS_SUSPEND, "config:column", "no such column");
+}
+
+static void test_a_table_that_cannot_be_polled_stops_nothing_else(void **state)
+{
+    rows_world(*state);
+    W->changes = columns_lack;
+    captured_clear();
+    make_due(CS_WORK_POLL, SHOWN);
+    turn();
+    assert_null(suspended(CRM_NAME));
+    assert_int_equal(captured_lines(CS_LOG_WARNING), 1);
+    assert_string_equal(named(CS_WORK_POLL, SHOWN)->problem, "config:column");
+}
+
 static void test_a_damaged_cursor_is_no_end(void **state)
 {
     rows_world(*state);
@@ -700,6 +798,10 @@ int main(void)
         UNIT_TEST(test_shown_rows_wake_those_who_show_them),
         UNIT_TEST(test_no_transaction_holds_too_much),
         UNIT_TEST(test_a_suspended_crm_is_not_polled),
+        UNIT_TEST(test_a_list_without_ours_is_said_and_kept),
+        UNIT_TEST(test_others_alone_are_no_wonder_later),
+        UNIT_TEST(test_a_poll_finds_that_the_crm_does_not_let_us_in),
+        UNIT_TEST(test_a_table_that_cannot_be_polled_stops_nothing_else),
         UNIT_TEST(test_a_damaged_cursor_is_no_end),
         UNIT_TEST(test_a_sweep_goes_in_portions_when_nothing_else_is_due),
         UNIT_TEST(test_another_organisation_is_suspended),

@@ -284,6 +284,27 @@ static void test_metadata_is_read_now_and_then(void **state)
     assert_int_equal(W->describes, 3);
 }
 
+/* What a person mended there shows at once. */
+static void test_metadata_is_read_again_when_the_crm_resumes(void **state)
+{
+    apr_pool_t *p = *state;
+
+    new_world(p);
+    W->site.crms[0].mapping = make_mapping(p, "1", "", LONG_NOTES);
+    W->metadata = js(p, GOOD_TABLES);
+    live_with(1);
+    assert_int_equal(W->describes, 1);
+    W->crm_fails = CS_CLASS_SUSPEND;
+    notify_all();
+    work();
+    assert_non_null(suspended(CRM_NAME));
+    W->crm_fails = CS_CLASS_OK;
+    pass_seconds(120);
+    work();
+    assert_null(suspended(CRM_NAME));
+    assert_int_equal(W->describes, 2);
+}
+
 static void test_metadata_that_cannot_be_read_stops_nothing(void **state)
 {
     apr_pool_t *p = *state;
@@ -337,6 +358,7 @@ int main(void)
         UNIT_TEST(test_damaged_rows_end_only_their_own_look),
         UNIT_TEST(test_damaged_hints_are_dead_with_the_reason),
         UNIT_TEST(test_metadata_is_read_now_and_then),
+        UNIT_TEST(test_metadata_is_read_again_when_the_crm_resumes),
         UNIT_TEST(test_metadata_that_cannot_be_read_stops_nothing),
         UNIT_TEST(test_misfits_are_said_once_and_shown),
     };
