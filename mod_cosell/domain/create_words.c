@@ -5,7 +5,7 @@
 
 #include "create_internal.h"
 
-static const char *capital(const char *text, apr_pool_t *p)
+const char *cs_text_capital(const char *text, apr_pool_t *p)
 {
     char *out = apr_pstrdup(p, text);
 
@@ -37,13 +37,13 @@ static const char *member_words(const cs_planning_t *pl, const cs_list_t *list, 
 static const char *list_words(const cs_planning_t *pl, const cs_lack_t *lack)
 {
     const cs_list_t *list = lack->list;
-    const char *words = capital(cs_list_one(list, pl->p), pl->p);
+    const char *words = cs_text_capital(cs_list_one(list, pl->p), pl->p);
 
     if (list->shape == CS_LIST_COLUMN && pl->look->metadata) {
         words = cs_column_words(pl, list->column);
     }
     else if (lack->item) {
-        words = capital(cs_list_words(list, lack->item, pl->p), pl->p);
+        words = cs_text_capital(cs_list_words(list, lack->item, pl->p), pl->p);
     }
     return lack->member ? apr_pstrcat(pl->p, words, " \xe2\x80\xba ",
                                       member_words(pl, list, lack->member), NULL)
@@ -59,14 +59,46 @@ static const char *lack_words(const cs_planning_t *pl, const cs_lack_t *lack)
     return lack->why && *lack->why ? apr_psprintf(pl->p, "%s (%s)", words, lack->why) : words;
 }
 
+/* The look-up through which the value would come names no row; NULL = it does, or there is none. */
+static const cs_column_t *empty_lookup(const cs_planning_t *pl, const cs_lack_t *lack)
+{
+    const cs_column_t *column = lack->column;
+
+    return column && column->of && !lack->list && json_is_null(cs_json_get(pl->row, column->name))
+               ? column
+               : NULL;
+}
+
+/* An earlier one lacks the same row. */
+static int is_named(const cs_planning_t *pl, const cs_making_t *m, int at)
+{
+    const cs_column_t *column = empty_lookup(pl, APR_ARRAY_IDX(m->lacks, at, cs_lack_t *)), *other;
+    int i;
+
+    for (i = 0; column && i < at; i++) {
+        other = empty_lookup(pl, APR_ARRAY_IDX(m->lacks, i, cs_lack_t *));
+        if (other && !strcmp(other->name, column->name)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 const char *cs_create_words(const cs_planning_t *pl, const cs_making_t *m)
 {
     const char *out = NULL;
     int i;
 
     for (i = 0; i < m->lacks->nelts; i++) {
-        const char *words = lack_words(pl, APR_ARRAY_IDX(m->lacks, i, cs_lack_t *));
+        const cs_lack_t *lack = APR_ARRAY_IDX(m->lacks, i, cs_lack_t *);
+        const cs_column_t *none = empty_lookup(pl, lack);
+        const char *words;
 
+        if (is_named(pl, m, i)) {
+            continue;
+        }
+        words = none ? cs_column_label(pl->look->metadata, pl->kind->table, none->name)
+                     : lack_words(pl, lack);
         out = out ? apr_pstrcat(pl->p, out, ", ", words, NULL) : words;
     }
     return apr_pstrcat(pl->p, "Waiting for: ", out, NULL);

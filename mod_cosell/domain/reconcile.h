@@ -106,6 +106,7 @@ typedef struct cs_line_view_t {
                                    do not */
     int to_crm, to_pc; /* of a line: 1 = a step brings `value` there; also of a latch that is
                           restored, whose verdict is LATCHED */
+    int least; /* of an item that stays: its side must have this many; 0 = that is not why */
     int bulk; /* with to_crm or to_pc: because the mapping changed, for neither side did */
 } cs_line_view_t;
 

@@ -145,9 +145,14 @@ static int who_counts(const cs_planning_t *pl, const cs_line_t *line, const cs_l
         return -1;
     }
     if (introduce == CS_INTRODUCE_PC) {
-        return s->to_crm.may && has_for_crm(pl, line, view->pc);
+        return s->to_crm.may && (!json_is_null(view->pc) || line->to_crm.constant) &&
+               has_for_crm(pl, line, view->pc);
     }
-    return introduce == CS_INTRODUCE_CRM ? -(s->to_pc.may && has_for_pc(pl, line, view->crm)) : 0;
+    return introduce == CS_INTRODUCE_CRM && s->to_pc.may &&
+                   (!json_is_null(view->crm) || line->to_pc.constant) &&
+                   has_for_pc(pl, line, view->crm)
+               ? -1
+               : 0;
 }
 
 void cs_plan_line_first(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,

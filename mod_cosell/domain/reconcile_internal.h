@@ -92,6 +92,9 @@ const json_t *cs_row_with_close(const cs_mapping_kind_t *kind, const json_t *row
 /* The row did not stay as it shows an unanswered referral: that accepts nothing, and how to accept.
  * In words for people; NULL = nothing of the kind. In p. */
 const char *cs_state_unkept_words(const cs_planning_t *pl);
+/* What accepts an unanswered referral: "In Progress" of *pcolumn "Status Reason", both as the forms
+ * call them; NULL = the CRM has not told what it calls them. In p. */
+const char *cs_state_accept_words(const cs_planning_t *pl, const char **pcolumn);
 /* "Active" for accept and so on; NULL for actions that move nothing. */
 const char *cs_state_after_action(const char *action);
 
@@ -163,6 +166,8 @@ void cs_view_missing(const cs_line_t *line, cs_line_view_t *view);
 
 /* A value in words, at most some 60 characters. */
 const char *cs_value_words(const json_t *value, apr_pool_t *p);
+/* The same of a text that begins like another one: from shortly before they part. */
+const char *cs_difference_words(const json_t *text, const json_t *other, apr_pool_t *p);
 
 /* Why the CRM refused what the line brings when Partner Center showed this very value under this
  * very mapping; NULL = it did not, or a new notice wakes it. (deals 2) */

@@ -128,6 +128,7 @@ static void keep_least(cs_planning_t *pl, cs_listing_t *l, cs_verdict_e way)
         cs_view_judge(item->view, CS_VERDICT_STAYS,
                       apr_psprintf(pl->p, "%s must have at least %d; it goes when another has come",
                                    way == CS_VERDICT_TO_PC ? "Partner Center" : "the record", min));
+        item->view->least = min;
         item->how = CS_HOW_NONE;
     }
 }
@@ -237,6 +238,7 @@ static void share_column(cs_planning_t *pl, cs_listing_t *l)
     else if (left && cs_list_least(pl, l->list) > 0) {
         cs_view_judge(left->view, CS_VERDICT_STAYS,
                       "the record must have one; it goes when another comes");
+        left->view->least = 1;
         left->how = CS_HOW_NONE;
     }
 }

@@ -456,7 +456,7 @@ static int is_early(cs_planning_t *pl, const cs_heard_t *heard, const char *to)
     if (due <= pl->look->now) {
         return 0;
     }
-    pl->later = apr_psprintf(pl->p, "%s in Partner Center at %s", state_words(to, pl->p),
+    pl->later = apr_psprintf(pl->p, "%s in Partner Center at %s UTC", state_words(to, pl->p),
                              cs_time_format_minute(due, pl->p));
     pl->plan->look_at = !pl->plan->look_at || due < pl->plan->look_at ? due : pl->plan->look_at;
     judge(pl, CS_VERDICT_SKIPPED, 0, pl->later);
@@ -496,6 +496,25 @@ static const char *shown_words(const cs_planning_t *pl, const char *state, const
         *pcolumn = apr_pstrdup(pl->p, column);
         label = cs_label_of_choice(pl->look->metadata, pl->kind->table, column, value);
         return label ? apr_pstrdup(pl->p, label) : cs_value_words(value, pl->p);
+    }
+    return NULL;
+}
+
+const char *cs_state_accept_words(const cs_planning_t *pl, const char **pcolumn)
+{
+    const char *why, *column, *label;
+    const cs_shown_t *shown = shown_of(pl, "Active/Accepted", pl->row, &why);
+    json_t *value;
+
+    json_object_foreach(shown && !shown->call ? shown->set : NULL, column, value) {
+        label = strcmp(column, state_column(pl))
+                    ? cs_label_of_choice(pl->look->metadata, pl->kind->table, column, value)
+                    : NULL;
+        if (label) {
+            *pcolumn = cs_column_label(pl->look->metadata, pl->kind->table,
+                                       apr_pstrdup(pl->p, column));
+            return apr_pstrdup(pl->p, label);
+        }
     }
     return NULL;
 }

@@ -15,6 +15,7 @@
 #define MORE_UNITS 24   /* room for "; and 9 more" */
 #define DATE_LEN 11     /* of "2026-02-02 10:42", so that the hour is left */
 #define AWAITED "Partner Center has not answered yet; it is looked for before it is sent again"
+#define LABEL_MAX 60    /* of a choice's */
 #define CLOSED "Closed; edits stay here"
 
 /* ---- words ---- */
@@ -122,8 +123,13 @@ static const char *side_words(const cs_planning_t *pl, const cs_line_view_t *vie
 /* "Partner Center USD 5, here USD 6" */
 static const char *both_words(const cs_planning_t *pl, const cs_line_view_t *view)
 {
-    return apr_psprintf(pl->p, "Partner Center %s, here %s", side_words(pl, view, 1),
-                        side_words(pl, view, 0));
+    const char *there = side_words(pl, view, 1), *here = side_words(pl, view, 0);
+
+    if (!strcmp(there, here) && json_is_string(view->pc) && json_is_string(view->crm)) {
+        there = cs_difference_words(view->pc, view->crm, pl->p);
+        here = cs_difference_words(view->crm, view->pc, pl->p);
+    }
+    return apr_psprintf(pl->p, "Partner Center %s, here %s", there, here);
 }
 
 /* ---- status ---- */
@@ -135,6 +141,15 @@ static int not_sent(const cs_line_t *line, const cs_line_view_t *view)
     return !line->off && !line->when && !line->to_pc.when && !view->rest && view->pc && view->crm &&
            view->seen_pc && view->seen_crm && cs_line_unchanged(line, view->seen_pc, view->pc) &&
            !cs_line_unchanged(line, view->seen_crm, view->crm);
+}
+
+/* The last of a list, which one side keeps. */
+static const char *least_words(const cs_planning_t *pl, const cs_line_view_t *view)
+{
+    return apr_psprintf(pl->p, "%s stays %s: at least %d %s needed",
+                        cs_text_capital(line_words(pl, view), pl->p),
+                        json_is_object(view->pc) ? "in Partner Center" : "here", view->least,
+                        view->least == 1 ? "is" : "are");
 }
 
 /* Lines whose difference the seller can do something about. */
@@ -170,6 +185,8 @@ static const char *lasting(const cs_planning_t *pl, const cs_line_view_t *view)
         return both && view->rest ? apr_psprintf(pl->p, "%s: %s; retype the right one", words,
                                                  both_words(pl, view))
                                   : NULL;
+    case CS_VERDICT_STAYS:
+        return view->least ? least_words(pl, view) : NULL;
     default:
         return NULL;
     }
@@ -312,18 +329,47 @@ static const char *answer_column(const cs_planning_t *pl)
                  : NULL;
 }
 
-/* "Expires Mon 3 Mar; change Status Reason to accept" */
+/* 1 when a record that is closed as lost declines the referral. */
+static int hears_decline(const cs_mapping_kind_t *kind)
+{
+    int i;
+
+    for (i = 0; i < kind->hear->nelts; i++) {
+        const cs_hear_t *hear = &APR_ARRAY_IDX(kind->hear, i, cs_hear_t);
+
+        if (!strncmp(hear->pc, "New", 3) && hear->actions->nelts &&
+            !strcmp(APR_ARRAY_IDX(hear->actions, 0, const char *), "decline")) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* "set Status Reason to In Progress to accept, close as lost to decline"; NULL = it is answered
+ * elsewhere. */
+static const char *answer_words(const cs_planning_t *pl)
+{
+    const char *column = answer_column(pl), *value, *how;
+
+    if (!column || !pl->look->metadata || pl->kind->becomes || cs_state_unkept_words(pl)) {
+        return NULL;
+    }
+    value = cs_state_accept_words(pl, &column);
+    how = value ? apr_psprintf(pl->p, "set %s to %s to accept", column,
+                               cs_text_head(value, LABEL_MAX, pl->p))
+                : apr_psprintf(pl->p, "change %s to accept", column);
+    return hears_decline(pl->kind) ? apr_pstrcat(pl->p, how, ", close as lost to decline", NULL)
+                                   : how;
+}
+
+/* "Expires Mon 3 Mar; set Status Reason to In Progress to accept" */
 static const char *unanswered_words(const cs_planning_t *pl)
 {
-    const char *expires = cs_json_str(pl->doc, "expirationDateTime"), *column = answer_column(pl);
+    const char *expires = cs_json_str(pl->doc, "expirationDateTime"), *how = answer_words(pl);
     apr_time_t at = 0;
     const char *when = expires && cs_time_parse(&at, expires) == APR_SUCCESS
                            ? apr_pstrcat(pl->p, "Expires ", cs_time_format_day(at, pl->p), NULL)
                            : NULL;
-    const char *how = column && pl->look->metadata && !pl->kind->becomes &&
-                              !cs_state_unkept_words(pl)
-                          ? apr_psprintf(pl->p, "change %s to accept", column)
-                          : NULL;
 
     return when && how ? apr_pstrcat(pl->p, when, "; ", how, NULL) : when ? when : how;
 }
@@ -359,7 +405,8 @@ static void create_status(cs_planning_t *pl)
     case CS_MAKING_QUIET:
         plan->status = "Sending";
         plan->problem =
-            apr_pstrcat(pl->p, "Sends at ", cs_time_format_minute(m->due, pl->p) + DATE_LEN, NULL);
+            apr_pstrcat(pl->p, "Sends at ", cs_time_format_minute(m->due, pl->p) + DATE_LEN, " UTC",
+                        NULL);
         break;
     case CS_MAKING_REFUSED:
         plan->status = "Needs you";
@@ -481,6 +528,9 @@ static const char *audit_text(const cs_planning_t *pl)
     const char *sub = cs_state_is_terminal(next) ? strchr(next, '/') : NULL;
     const char *problem = plan->problem && strcmp(plan->problem, CLOSED) ? plan->problem : NULL;
 
+    if (problem && !strncmp(problem, plan->status, strlen(plan->status))) {
+        return problem; /* "Waiting for: Account" says that it waits */
+    }
     return apr_pstrcat(pl->p, plan->status, sub ? " (" : "", sub ? sub + 1 : "", sub ? ")" : "",
                        problem ? ": " : "", problem ? problem : "", NULL);
 }
@@ -573,13 +623,39 @@ static void decide_words(cs_planning_t *pl)
     }
 }
 
+/* "Referral visibility stays on: once set, it cannot be taken back" */
+static const char *restored_words(const cs_planning_t *pl, const cs_line_view_t *view)
+{
+    const char *words = side_words(pl, view, view->to_crm);
+
+    return apr_psprintf(pl->p, "%s stays %s: once set, it cannot be taken back",
+                        line_words(pl, view), strcmp(words, "true") ? words : "on");
+}
+
+/* What this look sets again is seen nowhere afterwards: the audit alone keeps it. */
+static const json_t *audit_restored(cs_planning_t *pl, const json_t *audit)
+{
+    int i;
+
+    for (i = 0; i < pl->plan->lines->nelts; i++) {
+        const cs_line_view_t *view = APR_ARRAY_IDX(pl->plan->lines, i, cs_line_view_t *);
+
+        if (view->verdict == CS_VERDICT_LATCHED && (view->to_crm || view->to_pc)) {
+            audit = with_line(pl, audit, restored_words(pl, view));
+            json_object_set(pl->plan->told, "audit", (json_t *)audit);
+        }
+    }
+    return audit;
+}
+
 void cs_plan_tell(cs_planning_t *pl)
 {
     const cs_deal_t *deal = pl->look->deal;
     cs_plan_t *plan = pl->plan;
-    const json_t *old = cs_json_get(deal->told, "audit");
+    const json_t *old;
 
     decide_words(pl);
+    old = audit_restored(pl, cs_json_get(deal->told, "audit"));
     /* That something is about to be sent is no event: it moves with every edit. */
     if (strcmp(plan->status, "Sending") && (cs_tell_differs(plan->status, deal->status) ||
                                             cs_tell_differs(plan->problem, deal->problem))) {

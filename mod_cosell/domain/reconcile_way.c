@@ -6,6 +6,7 @@
 #include "reconcile_internal.h"
 
 #define WORDS_MAX 60
+#define CONTEXT_MAX 30 /* of what is the same, before what differs */
 
 const char *cs_value_words(const json_t *value, apr_pool_t *p)
 {
@@ -30,6 +31,37 @@ const char *cs_value_words(const json_t *value, apr_pool_t *p)
     return text;
 }
 
+/* A whole character before at, but not before text. */
+static const char *char_before(const char *text, const char *at)
+{
+    do {
+        at -= at > text;
+    } while (at > text && ((unsigned char)*at & 0xC0) == 0x80);
+    return at;
+}
+
+const char *cs_difference_words(const json_t *value, const json_t *other, apr_pool_t *p)
+{
+    const char *text = json_string_value(value), *with = json_string_value(other), *at, *space;
+    size_t same = 0;
+    int i;
+
+    while (text[same] && text[same] == with[same]) {
+        same++;
+    }
+    at = text + same;
+    while (at > text && ((unsigned char)*at & 0xC0) == 0x80) {
+        at--; /* they may part within a character */
+    }
+    for (i = 0; i < CONTEXT_MAX; i++) {
+        at = char_before(text, at);
+    }
+    space = at > text ? strchr(at, ' ') : NULL;
+    at = space && space + 1 < text + same ? space + 1 : at;
+    return cs_value_words(
+        cs_json_own(json_string(apr_pstrcat(p, at > text ? "\xe2\x80\xa6" : "", at, NULL)), p), p);
+}
+
 void cs_view_judge(cs_line_view_t *view, cs_verdict_e verdict, const char *why)
 {
     view->verdict = verdict;
@@ -38,6 +70,7 @@ void cs_view_judge(cs_line_view_t *view, cs_verdict_e verdict, const char *why)
     view->rest = NULL;
     view->value = NULL;
     view->to_crm = view->to_pc = view->bulk = 0;
+    view->least = 0;
 }
 
 void cs_view_take(cs_line_view_t *view, cs_verdict_e verdict, const char *rest, const char *why)

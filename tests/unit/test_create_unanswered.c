@@ -141,7 +141,7 @@ static void test_refused_until_it_is_something_else(void **state)
     create_edit(w, "description", "\"better\"");
     create_look(w);
     assert_int_equal(w->posts, 1);
-    assert_told(w, "Sending", apr_pstrcat(w->p, "Sends at ", cs_time_format_minute(w->now + CREATE_QUIET, w->p) + 11, NULL));
+    assert_told(w, "Sending", apr_pstrcat(w->p, "Sends at ", cs_time_format_minute(w->now + CREATE_QUIET, w->p) + 11, " UTC", NULL));
     w->now += CREATE_QUIET;
     w->answer = ANSWER_MADE;
     create_look(w);

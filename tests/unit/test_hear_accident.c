@@ -138,7 +138,7 @@ static void assert_accepts_as_said(accident_t *a)
     edit(a, 0, 2);
     look(a);
     assert_string_equal(state_of(a), "New/Pending");
-    assert_has(a->w->deal.problem, "change Status Reason to accept");
+    assert_has(a->w->deal.problem, "set Status Reason to In Progress to accept");
     a->now += SEC(1);
     edit(a, 0, 1);
     look(a);

@@ -1070,7 +1070,7 @@ static void test_the_texts(void **state)
     w->metadata = deal_json(w->p, metadata_text);
     rest(w);
     assert_string_equal(shown(w, "acme_status"), "Not accepted");
-    assert_string_equal(shown(w, "acme_problem"), "Expires Tue 3 Mar; change Statusgrund to accept");
+    assert_string_equal(shown(w, "acme_problem"), "Expires Tue 3 Mar; set Statusgrund to Offen to accept, close as lost to decline");
     pc_state(w, "Active", "Accepted");
     rest(w);
     assert_string_equal(shown(w, "acme_status"), "In sync");

@@ -164,7 +164,7 @@ static void test_accepted_in_the_crm(void **state)
     deal_set(l->w, "/expirationDateTime", "\"2026-03-03T10:00:00Z\"");
     go(l);
     rest(l);
-    assert_reads(l, "Not accepted", "Expires Tue 3 Mar; change Status Reason to accept");
+    assert_reads(l, "Not accepted", "Expires Tue 3 Mar; set Status Reason to In Progress to accept, close as lost to decline");
     assert_shows(l, "acme_expires", "\"2026-03-03\"");
     deal_edit(l->w, "statuscode", "1");
     deal_edit(l->w, "description", "\"mine\"");

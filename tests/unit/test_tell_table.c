@@ -45,7 +45,7 @@ static void test_sending(void **state)
 
     w->modified = w->now;
     create_look(w);
-    assert_shown(w, "Sending", "Sends at 02:41");
+    assert_shown(w, "Sending", "Sends at 02:41 UTC");
     NOTHING_MORE(w);
 }
 
@@ -97,7 +97,7 @@ static void test_not_accepted(void **state)
 {
     create_world_t *w = inbound(*state);
 
-    assert_shown(w, "Not accepted", "Expires Tue 3 Mar; change Status Reason to accept");
+    assert_shown(w, "Not accepted", "Expires Tue 3 Mar; set Status Reason to In Progress to accept, close as lost to decline");
     NOTHING_MORE(w);
     w->now += SEC(3600); /* whoever answers in the minute in which the record shows the referral is no person */
     create_edit(w, "statuscode", "1");
