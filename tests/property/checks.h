@@ -332,8 +332,8 @@ static void check_refused_rest(world_t *w, const cs_line_view_t *view, int to_pc
     const json_t *was = json_object_get(w->checks->refused[to_pc], view->line), *value = to_pc ? view->crm : view->pc;
     const cs_line_t *line = cs_list_of_line(w->kind, view->line) ? NULL : line_named(w, view->line);
 
-    /* With its group it goes again, and what waits for a row was tried with it. */
-    if (!was || (line && line->group) || json_object_get(json_object_get(w->deal.images, view->line), "waits")) {
+    /* From another status another way may be open. With its group it goes again, and what waits for a row was tried with it. */
+    if (!was || !strcmp(view->line, CS_LINE_STATE) || (line && line->group) || json_object_get(json_object_get(w->deal.images, view->line), "waits")) {
         return;
     }
     if (!value || !json_equal(json_object_get(was, "value"), value) || strcmp(cs_json_str(was, "mapping"), cs_mapping_digest(w->mapping)) || w->look.notified) {

@@ -116,8 +116,8 @@ static int writes_unconditionally(const world_t *w)
         if (w->kind->tell.mark && line->crm && !strcmp(line->crm->name, w->kind->tell.mark)) {
             continue; /* the mark takes its room */
         }
-        /* Nor what is read where another line may just have written. */
-        if ((view_at(w, i)->to_crm || (view_at(w, i)->to_pc && !line->crm_more && !line->crm->of)) && !(line->pc && line->pc->selects) && !line->when && !line->to_crm.when && !line->to_pc.when && !line->group && !json_is_false(facts)) {
+        /* Nor what is read where another line may just have written, or a currency that the CRM gave the record. */
+        if ((view_at(w, i)->to_crm || (view_at(w, i)->to_pc && !line->crm_more && !line->crm->of && line->type != CS_TYPE_MONEY)) && !(line->pc && line->pc->selects) && !line->when && !line->to_crm.when && !line->to_pc.when && !line->group && !json_is_false(facts)) {
             return 1;
         }
     }
