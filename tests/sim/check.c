@@ -259,6 +259,10 @@ static int really_equal(const char *line, const json_t *doc, const json_t *text,
         b = cs_json_str(text, "estimatedclosedate");
         return a && b ? !strncmp(a, b, 10) : a == b;
     }
+    if (!strcmp(line, "$state")) {
+        /* Whoever closes a record is heard, or told why not. */
+        return !strcmp(cs_json_str(doc, "status"), "Closed") || cs_json_int(text, "statecode", -1) == 0;
+    }
     return 1;
 }
 
