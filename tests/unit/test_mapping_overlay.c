@@ -77,7 +77,7 @@ static void test_the_example(void **state)
     assert_string_equal(line_of(kind, "value")->crm->text, "acme_acv");
     assert_string_equal(line_of(kind, "value")->crm_currency->text, "transactioncurrencyid");
     assert_null(line_of(kind, "value")->to_crm.when);
-    assert_int_equal(line_of(kind, "region")->introduce, CS_INTRODUCE_CRM);
+    assert_int_equal(line_of(kind, "region")->introduce, CS_INTRODUCE_FILL_EMPTY);
     assert_int_equal(line_of(kind, "program")->off, 1);
     assert_string_equal(kind->tell.status, "acme_cosellstatus");
     assert_non_null(line_of(kind, "notes"));

@@ -547,6 +547,9 @@ static void look(case_t *c)
     shuffle(c, &lists[2]);
     assert_rests(c->l);
     deal_settle(c->l->w);
+    /* But when a row was last written is forgotten in time. */
+    json_object_del(cs_json_get(images, "$state"), "read");
+    json_object_del(cs_json_get(c->l->w->deal.images, "$state"), "read");
     if (!json_equal(images, c->l->w->deal.images)) {
         fail_msg("%s became %s", cs_json_print(images, c->l->p), cs_json_print(c->l->w->deal.images, c->l->p));
     }
