@@ -248,7 +248,13 @@ static void report_unkept(cs_settling_t *s, int at, const json_t *state)
 static void keep_state(cs_settling_t *s, const cs_line_view_t *view)
 {
     if (!s->deal->pc_status && view->seen_pc && s->all_done) {
+        json_t *note =
+            json_incref(cs_json_get(cs_json_get(s->deal->images, CS_LINE_STATE), "refused"));
+
         cs_settle_image(s, CS_LINE_STATE, view->seen_pc, view->seen_crm, NULL);
+        if (note) {
+            json_object_set_new(cs_json_get(s->deal->images, CS_LINE_STATE), "refused", note);
+        }
         s->deal->pc_status = apr_pstrdup(s->p, json_string_value(view->seen_pc));
     }
 }
