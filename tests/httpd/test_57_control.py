@@ -4,6 +4,8 @@ import base64
 import json
 import os
 import re
+import sqlite3
+import time
 import urllib.error
 import urllib.request
 
@@ -127,3 +129,21 @@ def test_wrong_mapping_is_stopped_and_released(world):
     assert not site(world)["suspended"]
     journal = world.server.status(journal="200")["sites"][0]["journal"]
     assert [line["why"] for line in journal if line["action"] == "release"] == ['brake "mapping" released by alice']
+
+
+def test_quarrel_of_one_deal_is_released_by_its_number(world):
+    referral = world.refer()
+    world.notify(referral)
+    wait_for(lambda: world.record(referral), 30, "the opportunity")
+    wait_for(lambda: site(world)["lane"]["outstanding"] == 0, 30, "rest")
+    number = world.server.status(deal=referral["id"])["deal"]["id"]
+    for brake in ("quarrel:%d" % number, "quarrel:", "quarrel:x", "quarrel:99999"):
+        status, answer = ask(world, dict(RELEASE, brake=brake))
+        assert status == 404 and "is not on" in answer["error"], (brake, answer)
+    with sqlite3.connect(os.path.join(world.server.state, "cosell.db"), timeout=10) as database:  # as 12 writes against somebody leave it
+        database.execute("UPDATE deal SET crossed=13, crossed_since=? WHERE id=?", (int(time.time() * 1000000) - 60000000, number))
+    status, answer = ask(world, dict(RELEASE, brake="quarrel:%d" % number))
+    assert (status, answer["accepted"], answer["brake"]) == (202, True, "quarrel:%d" % number)
+    wait_for(lambda: ask(world, dict(RELEASE, brake="quarrel:%d" % number))[0] == 404, 30, "the release")
+    journal = world.server.status(journal="200")["sites"][0]["journal"]
+    assert 'brake "quarrel:%d" released by alice' % number in [line["why"] for line in journal if line["action"] == "release"]
