@@ -106,8 +106,29 @@ static int is_left_out(const json_t *whys, const char *line)
     return 0;
 }
 
-int cs_settle_is_over(const cs_step_t *step, const cs_applied_t *applied)
+/* A group is one part of its step, named after one of its lines: all of it was left out. */
+static int goes_with_left_out(const cs_settling_t *s, const cs_applied_t *applied,
+                              const char *name)
 {
+    const cs_line_t *line = s->kind ? cs_settle_line_of(s, name) : NULL;
+    int i;
+
+    for (i = 0; line && line->group && i < s->kind->lines->nelts; i++) {
+        const cs_line_t *other = APR_ARRAY_IDX(s->kind->lines, i, const cs_line_t *);
+
+        if (other->group && !strcmp(other->group, line->group) &&
+            (cs_json_get(applied->refused, other->name) ||
+             cs_json_get(applied->dropped, other->name))) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+int cs_settle_is_over(const cs_settling_t *s, int at)
+{
+    const cs_step_t *step = cs_settle_step(s, at);
+    const cs_applied_t *applied = &s->applied[at];
     int i;
 
     if (!step->send || applied->done || cs_settle_post_is_over(step, applied)) {
@@ -116,7 +137,8 @@ int cs_settle_is_over(const cs_step_t *step, const cs_applied_t *applied)
     for (i = 0; applied->tried && i < step->lines->nelts; i++) {
         const char *line = APR_ARRAY_IDX(step->lines, i, const char *);
 
-        if (!is_left_out(applied->refused, line) && !is_left_out(applied->dropped, line)) {
+        if (!is_left_out(applied->refused, line) && !is_left_out(applied->dropped, line) &&
+            !goes_with_left_out(s, applied, line)) {
             return 0;
         }
     }
@@ -124,13 +146,13 @@ int cs_settle_is_over(const cs_step_t *step, const cs_applied_t *applied)
 }
 
 /* An item that goes when another has come, which was left out: it stays. */
-static int waits_for_left_out(const cs_plan_t *plan, const cs_applied_t *applied, int at)
+static int waits_for_left_out(const cs_settling_t *s, int at)
 {
-    int after = APR_ARRAY_IDX(plan->steps, at, cs_step_t *)->after;
-    const cs_step_t *first = after < 0 ? NULL : APR_ARRAY_IDX(plan->steps, after, cs_step_t *);
+    int after = cs_settle_step(s, at)->after;
+    const cs_step_t *first = after < 0 ? NULL : cs_settle_step(s, after);
 
-    return first && first->list && !applied[at].tried && !applied[after].done &&
-           cs_settle_is_over(first, &applied[after]);
+    return first && first->list && !s->applied[at].tried && !s->applied[after].done &&
+           cs_settle_is_over(s, after);
 }
 
 int cs_settle_is_record(const cs_step_t *step)
@@ -605,10 +627,6 @@ apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
     if (plan->stale) {
         return APR_SUCCESS;
     }
-    for (i = 0; i < plan->steps->nelts; i++) {
-        s.all_done &= cs_settle_is_over(APR_ARRAY_IDX(plan->steps, i, cs_step_t *), &applied[i]) ||
-                      waits_for_left_out(plan, applied, i);
-    }
     if (plan->lines->nelts || plan->posted) {
         s.kind = deal->kind ? cs_mapping_kind(look->mapping, deal->kind)
                  : plan->posted
@@ -626,6 +644,9 @@ apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
         s.table.metadata = look->metadata;
         s.table.row = look->record ? look->record->row : NULL;
         s.applied = unmarked(&s);
+    }
+    for (i = 0; i < plan->steps->nelts; i++) {
+        s.all_done &= cs_settle_is_over(&s, i) || waits_for_left_out(&s, i);
     }
     if (!plan->posted) {
         cs_settle_journal(&s);

@@ -33,7 +33,7 @@ const char *cs_settle_refused(const cs_settling_t *s, const char *line);
 /* The line of its group that was left out and took this one with it; NULL = none. */
 const char *cs_settle_partner(const cs_settling_t *s, const cs_line_t *line);
 /* What is left of a step without the lines that were left out of it has taken effect. */
-int cs_settle_is_over(const cs_step_t *step, const cs_applied_t *applied);
+int cs_settle_is_over(const cs_settling_t *s, int at);
 /* A step about the record itself, not about rows that belong to it. */
 int cs_settle_is_record(const cs_step_t *step);
 /* A step that writes at Partner Center. */

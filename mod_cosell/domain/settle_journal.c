@@ -268,7 +268,7 @@ static void journal_steps(cs_settling_t *s)
         if (step->send && applied->done) {
             journal_done(s, i);
         }
-        else if (step->send && applied->tried && !cs_settle_is_over(step, applied) &&
+        else if (step->send && applied->tried && !cs_settle_is_over(s, i) &&
                  is_news(&applied->result)) {
             int to_pc = cs_settle_is_to_pc(step);
             cs_journal_t *j = cs_settle_write_down(

@@ -1,5 +1,5 @@
 /* What the property test of both sides found, each as a story: how old an answer is, rows that a list does not show yet, answers that show nothing, a deal that was
- * switched off amid its making, sides that have nothing to say. (deals 2)
+ * switched off amid its making, sides that have nothing to say, groups that are refused. (deals 2)
  */
 #include "unit_list.h"
 
@@ -176,6 +176,68 @@ static void test_a_line_may_become_two_way(void **state)
     assert_json(w, cs_json_pointer(w->doc, "/campaignId"), "\"mine again\"");
 }
 
+/* ---- groups that Partner Center refuses ---- */
+
+static deal_world_t *grouped(apr_pool_t *p)
+{
+    static const char *const changes[] = {LINES "notes/group", "\"both\"", LINES "camp", "{\"pc\":\"/campaignId\",\"crm\":\"acme_camp\",\"group\":\"both\"}", NULL};
+    deal_world_t *w = settled(p, changes);
+
+    deal_edit(w, "acme_camp", "\"Spring\"");
+    deal_edit(w, "description", "\"mine\"");
+    deal_look(w);
+    assert_int_equal(deal_sent(deal_look(w)), 0);
+    return w;
+}
+
+static void refuse_both(deal_world_t *w, const char *path)
+{
+    json_object_set_new(w->pc_refuses, path, json_string("unknown"));
+    deal_edit(w, "acme_camp", "\"Autumn\"");
+    deal_edit(w, "description", "\"mine too\"");
+    deal_plan(w);
+    deal_apply(w);
+}
+
+/* The answer blames the one line that the part is named after; the other went with it. */
+static void test_a_refused_group_is_over(void **state)
+{
+    deal_world_t *w = grouped(*state);
+
+    refuse_both(w, "/campaignId");
+    assert_int_equal(json_object_size(w->applied[0].refused), 1);
+    assert_non_null(w->deal.intent);
+    deal_settle(w);
+    assert_null(w->deal.intent);
+    deal_look(w);
+    assert_null(deal_find_step(w->plan, CS_STEP_PATCH_PC));
+    assert_json(w, cs_json_pointer(w->doc, "/details/notes"), "\"mine\"");
+    assert_null(w->deal.intent);
+}
+
+/* Where nothing at all was taken each line is refused: the notice of a better value takes the rest along. */
+static void test_half_of_a_refused_group_is_mended(void **state)
+{
+    deal_world_t *w = grouped(*state);
+
+    refuse_both(w, "/campaignId");
+    json_object_set_new(w->applied[0].refused, "camp", json_string("unknown"));
+    json_object_set_new(w->applied[0].refused, "notes", json_string("unknown"));
+    deal_settle(w);
+    assert_null(w->deal.intent);
+    deal_look(w);
+    assert_null(deal_find_step(w->plan, CS_STEP_PATCH_PC));
+    json_object_clear(w->pc_refuses);
+    deal_edit(w, "acme_camp", "\"Winter\"");
+    deal_fetch(w);
+    w->look.notified = 1;
+    plan_now(w);
+    deal_apply(w);
+    deal_settle(w);
+    assert_json(w, cs_json_pointer(w->doc, "/campaignId"), "\"Winter\"");
+    assert_json(w, cs_json_pointer(w->doc, "/details/notes"), "\"mine too\"");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -186,6 +248,8 @@ int main(void)
         UNIT_TEST(test_switched_off_amid_its_making),
         UNIT_TEST(test_an_empty_column_clears_nothing),
         UNIT_TEST(test_a_line_may_become_two_way),
+        UNIT_TEST(test_a_refused_group_is_over),
+        UNIT_TEST(test_half_of_a_refused_group_is_mended),
     };
 
     return UNIT_RUN(tests);
