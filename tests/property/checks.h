@@ -604,7 +604,8 @@ static void check_plan(world_t *w)
 
 /* ---- after a look ---- */
 
-/* Sent again, for a notice or another mapping wakes what was refused, and taken: from then on it is no refused line, and `enforce` may bring it again. (deals 2) */
+/* Sent again, for a notice or another mapping wakes what was refused, and taken: from then on it is no refused line, and `enforce` may bring it again. So it is when the
+ * other side's value went over it: who brings the refused one back types it anew. (deals 2) */
 static int was_taken(const world_t *w, const char *line, int to_pc)
 {
     int i, taken = 0;
@@ -630,7 +631,7 @@ static void forget_taken(world_t *w, int to_pc)
         const cs_line_view_t *view = view_named(w, line);
         const json_t *value = !view ? NULL : to_pc ? view->crm : view->pc;
 
-        if (value && (!json_equal(value, json_object_get(was, "value")) || view->verdict == CS_VERDICT_EQUAL || was_taken(w, line, to_pc))) {
+        if (value && (!json_equal(value, json_object_get(was, "value")) || view->verdict == CS_VERDICT_EQUAL || was_taken(w, line, to_pc) || was_taken(w, line, !to_pc))) {
             json_object_del(w->checks->refused[to_pc], line);
         }
     }
@@ -749,12 +750,13 @@ static void learn_bases(world_t *w)
             base->equal = quirk_of(w, line->crm->name) == QUIRK_KEEPS && base->crm != NULL;
         }
         else if (view->to_crm) {
+            base->pc = was_taken(w, view->line, 0) ? raw_pc(w, line) : base->pc; /* another step was not done */
             base->crm = NULL;
         }
         else if (view->to_pc && is_sent(w, view->line, 1)) {
             learn_sent(w, line, base, row);
         }
-        else if (view->take && ((is_done(w) && was_held(w, line)) || view->verdict != CS_VERDICT_HELD || !view->rest)) {
+        else if (view->take && (w->look.record || is_done(w)) && ((is_done(w) && was_held(w, line)) || view->verdict != CS_VERDICT_HELD || !view->rest)) {
             base->pc = raw_pc(w, line);
             base->crm = raw_crm(w, line, row);
             base->equal = view->verdict == CS_VERDICT_EQUAL && json_object_get(w->deal.images, line->name);
