@@ -303,7 +303,7 @@ static void test_a_difference_of_accents(void **state)
     assert_has(w->deal.problem, "\xc3\xa9\xc3\xa8xyz");
     assert_has(w->deal.problem, "\xc3\xa9\xc3\xa9xyz");
     assert_true(strlen(w->deal.problem) < 400);
-    assert_non_null(json_string(w->deal.problem));
+    assert_non_null(cs_json_own(json_string(w->deal.problem), w->p));
 }
 
 int main(void)
