@@ -210,6 +210,7 @@ def test_recycled_children(new_world):
 
 def test_static_files_are_served_whatever_happens_upstream(new_world):
     world = new_world("upstream")
+    world.server.log.announce("CS2080")  # twenty looks in vain: what is stopped is said to be
     world.start().ready()
     for simulator in world.own:
         simulator.stop()
