@@ -260,6 +260,9 @@ static void read_line(const cs_planning_t *pl, const cs_line_view_t *view, news_
     else if (view->verdict == CS_VERDICT_HELD && view->rest) {
         note(news->conflicts, conflict_words(pl, view));
     }
+    else if (view->verdict == CS_VERDICT_HELD && pl->say && !strcmp(view->line, CS_LINE_STATE)) {
+        return; /* is what is said of the whole record */
+    }
     else if (view->verdict == CS_VERDICT_HELD) {
         note(news->waits,
              apr_psprintf(pl->p, "Waiting for %s: %s", line_words(pl, view), view->why));

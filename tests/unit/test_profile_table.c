@@ -1,6 +1,6 @@
-/* The shipped profile, line by line, of opportunities and of leads: what a creation, an edit on either side and edits on both do, and what each state of the referral makes of it. Every
- * organisation-specific name is given, so that no line is off. The answers of the planner are one text that is compared with mapping/profile-table.txt; a change
- * of behaviour is a change of that file: PROFILE_TABLE=write writes it anew. */
+/* The shipped profile, line by line, of opportunities and of leads: what a creation, an edit on either side and edits on both do, and what each
+ * state of the referral makes of it. Every organisation-specific name is given, so that no line is off. The answers of the planner are one text
+ * that is compared with mapping/profile-table.txt; a change of behaviour is a change of that file: PROFILE_TABLE=write writes it anew. */
 #include "unit_list.h"
 
 #include "mod_cosell/base/time.h"
