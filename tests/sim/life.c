@@ -294,7 +294,9 @@ static void ask_postings(cs_store_t *store, apr_pool_t *p)
     for (i = 0; deals && i < deals->nelts; i++) {
         const cs_deal_t *deal = APR_ARRAY_IDX(deals, i, cs_deal_t *);
         int sending = !deal->referral_id && deal->status && !strcmp(deal->status, "Sending");
-        if (deal->next_look && (sending || is_sent(deal, "own") || is_sent(deal, "connected"))) {
+        /* Searched for in vain, and lacks something now for being sent again: waits for its seller. */
+        int waits = deal->status && !strcmp(deal->status, "Waiting");
+        if (deal->next_look && !waits && (sending || is_sent(deal, "own") || is_sent(deal, "connected"))) {
             due_at(deal->next_look);
         }
     }
