@@ -21,6 +21,7 @@ typedef struct part_t {
     const char *line;
     const json_t *columns;
     int points; /* at a row: a new record may need it */
+    struct part_t *with; /* another line that brought the very same: items of one array */
 } part_t;
 
 /* Lines of which it is to be known whether they pass. */
@@ -50,6 +51,7 @@ struct cs_refusal_t {
     int state_last;           /* the state goes after the rest */
     apr_array_header_t *sets; /* set_t, the last one is next */
     int sends, unblamed;
+    int out;    /* parts that were left out */
     int passed; /* something was written */
     const char *guard;
     const cs_record_t *after;
@@ -90,12 +92,31 @@ static int is_present(const json_t *row, const json_t *columns)
     return 0;
 }
 
+static part_t *part_of(const cs_refusal_t *r, const json_t *columns)
+{
+    int i;
+
+    for (i = 0; i < r->parts->nelts; ++i) {
+        part_t *part = APR_ARRAY_IDX(r->parts, i, part_t *);
+        if (json_equal(part->columns, columns)) {
+            return part;
+        }
+    }
+    return NULL;
+}
+
+/* What cannot be sent apart is not halved, or it would be sent once for each. */
 static void add_part(cs_refusal_t *r, const char *line, const json_t *columns)
 {
-    part_t *part = apr_pcalloc(r->p, sizeof(*part));
+    part_t *part = apr_pcalloc(r->p, sizeof(*part)), *first = part_of(r, columns);
     size_t i;
 
     part->line = line;
+    if (first) {
+        part->with = first->with;
+        first->with = part;
+        return;
+    }
     part->columns = columns;
     part->points = points(r->first.row, columns);
     APR_ARRAY_PUSH(r->parts, const part_t *) = part;
@@ -211,7 +232,7 @@ static void finish(cs_refusal_t *r)
         return;
     }
     r->phase = SEND_OVER;
-    if (!r->passed && r->unblamed && json_object_size(r->refused) > 1) {
+    if (!r->passed && r->unblamed && r->out > 1) {
         r->refused = NULL;
         r->result = r->last;
     }
@@ -264,9 +285,13 @@ static void leave_out(cs_refusal_t *r, const part_t *part, const cs_result_t *re
     if (!r->refused) {
         r->refused = cs_json_own(json_object(), r->p);
     }
-    json_object_set_new(r->refused, part->line, json_string(words ? words : "refused by the CRM"));
     r->parts = without(r, r->parts, part);
     r->sending = without(r, r->sending, part);
+    ++r->out;
+    for (; part; part = part->with) {
+        json_object_set_new(r->refused, part->line,
+                            json_string(words ? words : "refused by the CRM"));
+    }
 }
 
 static set_t *top(cs_refusal_t *r)
@@ -518,8 +543,10 @@ static apr_array_header_t *left(const cs_refusal_t *r)
     for (i = 0; i < r->sets->nelts; ++i) {
         const set_t *set = &APR_ARRAY_IDX(r->sets, i, set_t);
         for (k = 0; k < set->parts->nelts; ++k) {
-            APR_ARRAY_PUSH(lines, const char *) =
-                APR_ARRAY_IDX(set->parts, k, const part_t *)->line;
+            const part_t *part = APR_ARRAY_IDX(set->parts, k, const part_t *);
+            for (; part; part = part->with) {
+                APR_ARRAY_PUSH(lines, const char *) = part->line;
+            }
         }
     }
     if (r->state_last) {

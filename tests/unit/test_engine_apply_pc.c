@@ -269,6 +269,67 @@ static void test_unnamed_line_is_found_by_halves(void **state)
     assert_true(worst <= 1 + 2 * 4 + 4);
 }
 
+/* Items of one array: whichever is sent, the whole array goes. */
+static void share_array(cs_step_t *step, const char *path, int n)
+{
+    int i;
+
+    json_array_append_new(step->columns, json_pack("{s:s,s:s,s:[{s:s}]}", "op", "replace", "path", path, "value", "id", "s"));
+    for (i = 0; i < n; i++) {
+        const char *line = apr_psprintf(W->p, "item%d", i);
+
+        json_object_set_new(step->parts, line, json_pack("[s]", path));
+        APR_ARRAY_PUSH(step->lines, const char *) = line;
+    }
+}
+
+static void test_array_is_sent_once_for_all_its_items(void **state)
+{
+    cs_item_t *item;
+    cs_step_t *step;
+    referral_t *r;
+
+    begin(*state);
+    r = new_referral();
+    item = add_item(r);
+    step = add_patch(item, r, -1);
+    add_lines(step, 2);
+    share_array(step, "/details/solutions", 3);
+    W->pc_refuses = "/details/f0";
+    W->pc_mute = 1;
+    apply();
+    assert_true(item->applied[0].done);
+    assert_int_equal(json_object_size(item->applied[0].refused), 1);
+    assert_non_null(refused_line(item, 0, "l0"));
+    assert_int_equal(W->patches, 3); /* all of it; the bad line; the rest */
+    assert_int_equal(r->version, 2);
+}
+
+static void test_refused_array_is_tried_once_for_all_its_items(void **state)
+{
+    int mute;
+
+    begin(*state);
+    for (mute = 0; mute < 2; mute++) {
+        referral_t *r = new_referral();
+        cs_item_t *item;
+        cs_step_t *step;
+
+        begin_batch();
+        item = add_item(r);
+        step = add_patch(item, r, -1);
+        add_lines(step, 1);
+        share_array(step, "/details/solutions", 5);
+        W->pc_refuses = "/details/solutions";
+        W->pc_mute = mute;
+        apply();
+        assert_true(item->applied[0].done);
+        assert_int_equal(lines_there(r, 1), 1);
+        assert_int_equal(json_object_size(item->applied[0].refused), 5);
+        assert_true(W->patches <= 3);
+    }
+}
+
 static void test_only_line_of_a_step_without_parts_is_refused(void **state)
 {
     cs_item_t *item;
@@ -416,8 +477,12 @@ static void test_too_many_bad_lines_are_left_for_the_next_look(void **state)
     item = add_item(r);
     step = add_patch(item, r, -1);
     for (i = 0; i < 40; i++) {
-        /* Every other one is at the same bad place. */
-        add_text(step, apr_psprintf(W->p, "l%d", i), i % 2 ? apr_psprintf(W->p, "/details/f%d", i) : "/details/bad", "new");
+        const char *line = apr_psprintf(W->p, "l%d", i);
+
+        add_text(step, line, apr_psprintf(W->p, "/details/f%d", i), "new");
+        if (i % 2) { /* every other one is at the same bad place, too */
+            add_text(step, line, "/details/bad", "new");
+        }
     }
     W->pc_refuses = "/details/bad";
     W->pc_mute = 1;
@@ -489,6 +554,8 @@ int main(void)
         UNIT_TEST(test_named_line_is_left_out),
         UNIT_TEST(test_place_below_a_path_is_its_line),
         UNIT_TEST(test_unnamed_line_is_found_by_halves),
+        UNIT_TEST(test_array_is_sent_once_for_all_its_items),
+        UNIT_TEST(test_refused_array_is_tried_once_for_all_its_items),
         UNIT_TEST(test_only_line_of_a_step_without_parts_is_refused),
         UNIT_TEST(test_refused_state_does_not_keep_the_lines),
         UNIT_TEST(test_closing_goes_last),
