@@ -533,6 +533,12 @@ static int has_owner(const world_t *w, const cs_list_t *list)
     return 0;
 }
 
+/* The referral as the look may take it: an answer that is newer than all that was settled cannot be told from the newest. */
+static json_t *doc_known(const world_t *w)
+{
+    return w->lags & LAGS_PC && w->old_pc_version >= w->checks->pc_version ? w->look.own->doc : w->doc;
+}
+
 /* Only a row that stood for an item of Partner Center's, which Partner Center has removed. */
 static void check_removal(world_t *w, const cs_step_t *step, const cs_crm_write_t *write)
 {
@@ -543,7 +549,7 @@ static void check_removal(world_t *w, const cs_step_t *step, const cs_crm_write_
     size_t at;
 
     entry = entry_of(w, step->list, write->id, &at);
-    array = cs_path_get(list->pc, w->doc);
+    array = cs_path_get(list->pc, doc_known(w));
     if (!list->to_crm || list->to_crm_add_only) {
         violate(w, "a list removes only where it may", "%s", line);
     }

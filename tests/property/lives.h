@@ -102,6 +102,19 @@ static int had_news(const world_t *w)
     return 0;
 }
 
+/* Both sides are as they were, and nobody heard of anything new: a value that was refused is told, with what waits for it, by the next look. */
+static int rests(const world_t *w)
+{
+    int i;
+
+    for (i = 0; i < w->plan->steps->nelts; i++) {
+        if (w->applied[i].refused) {
+            return 0;
+        }
+    }
+    return !w->writes && !w->pc_writes;
+}
+
 /* Lines whose own conditions keep them back are written when something else that we wrote lets them. */
 static int writes_unconditionally(const world_t *w)
 {
@@ -127,10 +140,10 @@ static int writes_unconditionally(const world_t *w)
 /* Nobody touches anything, and nothing goes wrong: all becomes quiet. */
 static void calm_down(world_t *w)
 {
-    int k, before, news = 1, rests = 0;
+    int k, before, news = 1, rested = 0;
 
     w->quiet = 1;
-    for (k = 0; k < QUIET_LOOKS && rests < 2; k++) {
+    for (k = 0; k < QUIET_LOOKS && rested < 2; k++) {
         look(w, 0, FATE_GOOD);
         if (is_dead(w)) {
             w->quiet = 0;
@@ -140,9 +153,9 @@ static void calm_down(world_t *w)
             violate(w, "a second look writes nothing", "look %d wrote %d and patched %d", k, w->line_writes, w->pc_writes);
         }
         news = had_news(w);
-        rests = w->writes + w->pc_writes ? 0 : rests + 1;
+        rested = rests(w) ? rested + 1 : 0;
     }
-    if (rests < 2) {
+    if (rested < 2) {
         violate(w, "looks come to an end", "look %d still writes", k);
     }
     before = w->journal->nelts;
