@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "../base/crypto.h"
 #include "mapping_internal.h"
 #include "state.h"
 
@@ -73,20 +74,13 @@ int cs_mapping_takes_leads(const cs_mapping_kind_t *kind)
     return kind->leads;
 }
 
-const cs_crm_facts_t *cs_crm_facts(const char *type)
+json_t *cs_mapping_key_of(const cs_mapping_kind_t *kind, const cs_deal_t *deal, apr_pool_t *p)
 {
-    static const cs_crm_facts_t facts[] = {
-        {"dynamics365", "statecode", "id", "WinOpportunity", "LoseOpportunity", 1, "QualifyLead", 3,
-         "ownerid", "opportunity", "opportunityclose", "opportunityid", "createdon"},
-    };
-    size_t i;
-
-    for (i = 0; type && i < sizeof(facts) / sizeof(facts[0]); i++) {
-        if (!strcmp(facts[i].type, type)) {
-            return &facts[i];
-        }
+    if (!kind->mapping->facts->names_rows || !kind->external_id || !deal->referral_id ||
+        !deal->record_id || !cs_uuid_valid(deal->record_id, strlen(deal->record_id))) {
+        return NULL;
     }
-    return NULL;
+    return cs_json_own(json_pack("{s:s}", kind->external_id, deal->referral_id), p);
 }
 
 /* ---- what a referral is ---- */

@@ -16,7 +16,7 @@
 typedef struct cs_mapping_t cs_mapping_t;
 typedef struct cs_mapping_kind_t cs_mapping_kind_t; /* one member of "records" */
 
-/* Loads and checks path. crm = type the file must be for ("dynamics365").
+/* Loads and checks path. facts: of the CRM that the file must be for; kept.
  * CS_EPARSE with res->detail = first mistake as "file:line:column: /json/pointer: what was wrong
  * with which value and what is allowed"; all mistakes (at most 50), in that form, in *perrors
  * (const char *, in p; may be NULL). What a later version brings is refused by its name ("named
@@ -24,12 +24,12 @@ typedef struct cs_mapping_kind_t cs_mapping_kind_t; /* one member of "records" *
  * profile, looked for beside the overlay and then among the shipped profiles) is merged over its
  * profile: objects member by member, everything else replaced, null removes; line, column and
  * pointer of a mistake are those of the file it stands in. */
-apr_status_t cs_mapping_load(cs_mapping_t **pmapping, const char *path, const char *crm,
+apr_status_t cs_mapping_load(cs_mapping_t **pmapping, const char *path, const cs_crm_facts_t *facts,
                              apr_array_header_t **perrors, apr_pool_t *p, cs_result_t *res);
 /* The same from text; name is used in messages. */
 apr_status_t cs_mapping_parse(cs_mapping_t **pmapping, const char *text, apr_size_t len,
-                              const char *name, const char *crm, apr_array_header_t **perrors,
-                              apr_pool_t *p, cs_result_t *res);
+                              const char *name, const cs_crm_facts_t *facts,
+                              apr_array_header_t **perrors, apr_pool_t *p, cs_result_t *res);
 
 const char *cs_mapping_revision(const cs_mapping_t *mapping); /* "revision" of the file */
 const char *cs_mapping_digest(const cs_mapping_t *mapping); /* SHA-256 hex of its canonical text */
@@ -42,6 +42,11 @@ const cs_mapping_kind_t *cs_mapping_route(const cs_mapping_t *mapping, const cs_
 const cs_mapping_kind_t *cs_mapping_kind(const cs_mapping_t *mapping, const char *name);
 const char *cs_mapping_kind_name(const cs_mapping_kind_t *kind);
 const char *cs_mapping_kind_table(const cs_mapping_kind_t *kind);
+
+/* Where the CRM gives ids (facts: names_rows) and the deal's record has none yet, only the one that
+ * was reserved for it: what finds the row, {"<external id column>": value}, in p. NULL = record_id
+ * is its id. */
+json_t *cs_mapping_key_of(const cs_mapping_kind_t *kind, const cs_deal_t *deal, apr_pool_t *p);
 
 /* Every column the kind reads, for $select and $expand: "name", "parentaccountid/address1_city" (at
  * most one '/'), sorted, distinct: const char * in the mapping's pool. Includes the columns of

@@ -331,6 +331,8 @@ struct cs_mapping_kind_t {
     const char *name;
     const char *table;
     const char *key_column;          /* "opportunityid" */
+    const char *external_id; /* where the CRM gives ids: the column by which a row of ours is found,
+                                the referral's id in it ("key"); NULL = none */
     const cs_cond_t *from_pc_when;   /* NULL = takes nothing from Partner Center */
     apr_array_header_t *from_pc_set; /* cs_set_t */
     const cs_cond_t *from_crm_when;  /* NULL = none */
@@ -356,7 +358,7 @@ struct cs_mapping_kind_t {
 
 struct cs_mapping_t {
     const char *file;
-    const char *crm;
+    const cs_crm_facts_t *facts; /* of the CRM that it is for */
     const char *revision;
     const char *digest;
     apr_array_header_t *kinds; /* cs_mapping_kind_t * */
@@ -365,23 +367,6 @@ struct cs_mapping_t {
     apr_array_header_t *watched; /* cs_watched_t */
     const struct cs_sources_t *sources; /* where its members stand (mapping_overlay.c) */
 };
-
-/* What we know of a CRM type without asking it. */
-typedef struct cs_crm_facts_t {
-    const char *type;
-    const char *state_column; /* 0 open, 1 won, 2 lost */
-    const char *key_suffix;   /* a table's key column is its name plus this */
-    const char *win, *lose;   /* actions that close */
-    int lower;                /* names of columns have no capital letters */
-    const char *qualify;      /* action that turns a lead into an opportunity; NULL = none */
-    int qualified;            /* its status */
-    const char *owner_column; /* who owns a row */
-    /* Closing a row of `closes` leaves an activity: its table, its column that points to the row,
-     * the column that says when it was made. */
-    const char *closes, *close_table, *close_parent, *close_made;
-} cs_crm_facts_t;
-/* NULL for a type nobody knows. */
-const cs_crm_facts_t *cs_crm_facts(const char *type);
 
 /* ---- loading (mapping_load.c and the files it names) ---- */
 

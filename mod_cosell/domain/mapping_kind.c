@@ -385,11 +385,13 @@ void cs_load_kind(cs_load_t *l, const char *name, const json_t *json, const json
     if (!table || !*table) {
         cs_load_error(l, ptr,
                       "\"table\" is missing; allowed: the logical name of a table, for example "
-                      "\"opportunity\"");
+                      "that of opportunities");
         return;
     }
     kind->table = apr_pstrdup(l->p, table);
-    kind->key_column = apr_pstrcat(l->p, table, l->facts->key_suffix, NULL);
+    kind->key_column = l->facts->key_suffix
+                           ? apr_pstrcat(l->p, table, l->facts->key_suffix, NULL)
+                           : l->facts->key_column;
     load_parts(l, kind, json, records, ptr);
     cs_load_check_kind(l, kind, json, ptr);
     if (l->errors->nelts == 0) {

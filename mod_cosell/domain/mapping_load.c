@@ -286,7 +286,7 @@ static const cs_member_t top_members[] = {
     {"names", CS_J_OBJECT, NULL},   {"values", CS_J_OBJECT, NULL}, {"find", CS_J_OBJECT, NULL},
     {"records", CS_J_OBJECT, NULL}, {"extends", CS_J_TEXT, NULL},  {NULL, 0, NULL}};
 
-static int load_head(cs_load_t *l, const json_t *root, const char *crm)
+static int load_head(cs_load_t *l, const json_t *root)
 {
     const char *type = cs_json_str(root, "crm");
 
@@ -302,26 +302,22 @@ static int load_head(cs_load_t *l, const json_t *root, const char *crm)
         cs_load_error(l, "",
                       "\"crm\" is missing; allowed: \"%s\"; an overlay begins with \"extends\": "
                       "\"%s.json\"",
-                      crm, crm);
+                      l->facts->type, l->facts->type);
     }
-    else if (strcmp(type, crm) || !cs_crm_facts(type)) {
-        cs_load_error(l, "/crm", "\"%s\" is not the type of this CRM; allowed: %s", type, crm);
+    else if (strcmp(type, l->facts->type)) {
+        cs_load_error(l, "/crm", "\"%s\" is not the type of this CRM; allowed: %s", type,
+                      l->facts->type);
     }
-    l->facts = cs_crm_facts(crm);
-    if (!l->facts) {
-        cs_load_error(l, "/crm", "\"%s\" is not supported by this version; allowed: dynamics365",
-                      crm);
-    }
-    return l->facts != NULL;
+    return 1;
 }
 
-static void load_root(cs_load_t *l, json_t *root, const char *crm)
+static void load_root(cs_load_t *l, json_t *root)
 {
     json_t *records = cs_json_get(root, "records");
     const char *key;
     json_t *value;
 
-    if (!load_head(l, root, crm)) {
+    if (!load_head(l, root)) {
         return;
     }
     load_names(l, root);
@@ -346,8 +342,8 @@ static void load_root(cs_load_t *l, json_t *root, const char *crm)
 }
 
 apr_status_t cs_mapping_parse(cs_mapping_t **pmapping, const char *text, apr_size_t len,
-                              const char *name, const char *crm, apr_array_header_t **perrors,
-                              apr_pool_t *p, cs_result_t *res)
+                              const char *name, const cs_crm_facts_t *facts,
+                              apr_array_header_t **perrors, apr_pool_t *p, cs_result_t *res)
 {
     cs_mapping_t *m = apr_pcalloc(p, sizeof(*m));
     cs_load_t l = {.p = p, .file = apr_pstrdup(p, name), .mapping = m};
@@ -360,14 +356,14 @@ apr_status_t cs_mapping_parse(cs_mapping_t **pmapping, const char *text, apr_siz
     l.finds = apr_array_make(p, 4, sizeof(const cs_find_t *));
     m->file = l.file;
     m->finds = l.finds;
-    m->crm = apr_pstrdup(p, crm);
+    m->facts = l.facts = facts;
     m->kinds = apr_array_make(p, 2, sizeof(cs_mapping_kind_t *));
     root = cs_load_merged(&l, text, len);
     if (root) {
         /* Before "like" is resolved: the text is what the files say. */
         canonical = cs_json_print(root, p);
         m->digest = cs_sha256_hex(canonical, strlen(canonical), p);
-        load_root(&l, root, crm);
+        load_root(&l, root);
     }
     if (perrors) {
         *perrors = l.errors;
@@ -380,7 +376,7 @@ apr_status_t cs_mapping_parse(cs_mapping_t **pmapping, const char *text, apr_siz
     return APR_SUCCESS;
 }
 
-apr_status_t cs_mapping_load(cs_mapping_t **pmapping, const char *path, const char *crm,
+apr_status_t cs_mapping_load(cs_mapping_t **pmapping, const char *path, const cs_crm_facts_t *facts,
                              apr_array_header_t **perrors, apr_pool_t *p, cs_result_t *res)
 {
     const char *text = NULL;
@@ -398,5 +394,5 @@ apr_status_t cs_mapping_load(cs_mapping_t **pmapping, const char *path, const ch
         return cs_result_set(res, p, rv, CS_CLASS_REFUSED, "mapping:unreadable",
                              "%s: cannot be read: %s", path, cs_strerror(rv, why, sizeof(why)));
     }
-    return cs_mapping_parse(pmapping, text, len, path, crm, perrors, p, res);
+    return cs_mapping_parse(pmapping, text, len, path, facts, perrors, p, res);
 }

@@ -275,8 +275,8 @@ static const char *find_profile(cs_load_t *l, const char **ptext, apr_size_t *pl
     if (!is_file_name(name)) {
         error_in_last(l, "/extends",
                       "\"%s\" is no name of a file; allowed: a name without a directory, for "
-                      "example \"dynamics365.json\"",
-                      name);
+                      "example \"%s.json\"",
+                      name, l->facts->type);
         return NULL;
     }
     paths[0] = beside(file, name, l->p);

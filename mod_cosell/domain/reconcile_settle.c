@@ -211,8 +211,10 @@ static json_t *state_after(cs_settling_t *s, int at)
     const cs_record_t *after = s->applied[at].after;
     json_t *seen = after ? cs_state_columns(s->kind, after->row, s->ptemp) : NULL, *row;
     const cs_step_t *step = cs_settle_step(s, at);
-    const cs_crm_facts_t *facts = cs_crm_facts(s->kind->mapping->crm);
-    const json_t *status = cs_json_get(step->columns, "Status");
+    const cs_crm_facts_t *facts = s->kind->mapping->facts;
+    const json_t *reason = facts->reason_parameter
+                               ? cs_json_get(step->columns, facts->reason_parameter)
+                               : NULL;
 
     if (seen) {
         return seen;
@@ -230,8 +232,8 @@ static json_t *state_after(cs_settling_t *s, int at)
     else {
         json_object_set_new(row, facts->state_column,
                             json_integer(strcmp(step->call, facts->lose) ? 1 : 2));
-        if (json_is_integer(status) && cs_json_get(row, "statuscode")) {
-            json_object_set_new(row, "statuscode", json_deep_copy(status));
+        if (json_is_integer(reason) && cs_json_get(row, facts->reason_column)) {
+            json_object_set_new(row, facts->reason_column, json_deep_copy(reason));
         }
     }
     return cs_state_columns(s->kind, row, s->ptemp);

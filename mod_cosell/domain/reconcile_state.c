@@ -46,7 +46,7 @@ json_t *cs_state_columns(const cs_mapping_kind_t *kind, const json_t *row, apr_p
 const json_t *cs_row_with_close(const cs_mapping_kind_t *kind, const json_t *row,
                                 const cs_record_t *record, apr_pool_t *p)
 {
-    const char *column = cs_crm_facts(kind->mapping->crm)->close_made, *last = "";
+    const char *column = kind->mapping->facts->close_made, *last = "";
     const json_t *closes = cs_json_get(record->related, CS_CLOSE);
     json_t *newest = NULL, *copy;
     size_t i;
@@ -82,7 +82,7 @@ static void judge(cs_planning_t *pl, cs_verdict_e verdict, int take, const char 
 
 static const char *state_column(const cs_planning_t *pl)
 {
-    return cs_crm_facts(pl->kind->mapping->crm)->state_column;
+    return pl->kind->mapping->facts->state_column;
 }
 
 /* What of `set` the row does not show yet; NULL = nothing. */
@@ -131,7 +131,7 @@ static void reopen(cs_planning_t *pl)
 
 static void show_call(cs_planning_t *pl, const cs_shown_t *shown)
 {
-    int want = !strcmp(shown->call, cs_crm_facts(pl->kind->mapping->crm)->win) ? 1 : 2;
+    int want = !strcmp(shown->call, pl->kind->mapping->facts->win) ? 1 : 2;
 
     if (pl->row_state == want) {
         judge(pl, CS_VERDICT_EQUAL, 1, "closed on both sides");
@@ -182,7 +182,7 @@ static json_t *qualify_parameters(const cs_planning_t *pl)
         currency && code ? cs_find_lookup(currency, pl->doc, NULL, code, NULL, 0, pl->p) : NULL;
     json_t *set = json_pack("{s:b,s:b,s:b,s:i}", "CreateAccount", !customer, "CreateContact",
                             !customer, "CreateOpportunity", 1, "Status",
-                            cs_crm_facts(pl->kind->mapping->crm)->qualified);
+                            pl->kind->mapping->facts->qualified);
 
     if (customer) {
         json_object_set(set, "OpportunityCustomerId", customer);
@@ -209,7 +209,7 @@ static void hold_lead(cs_planning_t *pl, const char *say)
 
 static void qualify(cs_planning_t *pl)
 {
-    const char *action = cs_crm_facts(pl->kind->mapping->crm)->qualify, *name = pl->kind->name;
+    const char *action = pl->kind->mapping->facts->qualify, *name = pl->kind->name;
 
     if (pl->row_state == 1) {
         hold_lead(pl, apr_psprintf(pl->p, "this %s was qualified without making an %s", name,
@@ -236,7 +236,7 @@ static void qualify(cs_planning_t *pl)
 const char *cs_qualified_row(const cs_mapping_kind_t *kind, const cs_step_t *step,
                              const cs_applied_t *applied, const cs_mapping_kind_t **pto)
 {
-    const char *action = cs_crm_facts(kind->mapping->crm)->qualify;
+    const char *action = kind->mapping->facts->qualify;
     size_t i;
 
     *pto = kind->becomes ? cs_mapping_kind(kind->mapping, kind->becomes->record) : NULL;

@@ -29,6 +29,8 @@
  *       "several"  "hold"
  *       "none"     "hold" = the step waits, "skip" = the column is left out, "create" = make the
  *                  neutral row in "create"
+ *       "key"      the external id column that a row made gets its derived id in, where the CRM
+ *                  gives ids; may be absent
  *       "line", "columns"  when held, only this line waits: these columns are left out of the
  *                  step (cs_applied_t.dropped); every look-up of a line has them; absent for
  *                  constants of the mapping and for the rows of a list, whose step is one line
@@ -41,6 +43,44 @@
 #include <apr_tables.h>
 #include <apr_time.h>
 #include <jansson.h>
+
+/* What is known of a type of CRM without asking it, as data: the domain and the engine go by these
+ * and never by which CRM it is. One per CRM client (remote/crm.h), constant. */
+typedef struct cs_crm_relation_t {
+    const char *path;   /* "__r": how the name that a path goes through ends, */
+    const char *column; /* "__c": and how the look-up column's does */
+} cs_crm_relation_t;
+
+typedef struct cs_crm_facts_t {
+    const char *type; /* the word of the mapping file and of CosellCrm */
+    /* Of a row: 0 open, 1 won (of a lead: qualified), 2 lost. A column of its table, or one that
+     * the client makes up for every row that it is asked of and that cannot be written: the state
+     * then follows from a column whose choices imply it (metadata: "state" of an option). */
+    const char *state_column;
+    int state_follows; /* it is made up */
+    int closed_writes; /* a closed row takes writes, and is opened by writing its state */
+    int names_rows;    /* 1 = the CRM gives its rows their ids: cs_step_t.key */
+    const char *key_suffix; /* a table's key column is its name plus this; NULL: */
+    const char *key_column; /* it has this name in all of them */
+    /* A path through a look-up names its relation: the first entry whose `path` is the end of the
+     * name says how the look-up column ends; closed by path NULL. A name that ends as one of the
+     * columns does is the column. NULL = paths name the column. */
+    const cs_crm_relation_t *relations;
+    const char *win, *lose;   /* actions that close; NULL = none: state is written */
+    int lower;                /* names of columns have no capital letters */
+    const char *qualify;      /* action that turns a lead into an opportunity; NULL = none */
+    int qualified;            /* its status */
+    const char *owner_column; /* who owns a row */
+    /* The column that says why a row has its state, and the parameter of `win` and `lose` that
+     * becomes it; NULL = none. */
+    const char *reason_column, *reason_parameter;
+    /* Closing a row of `closes` leaves an activity: its table, its column that points to the row,
+     * the column that says when it was made. NULL = it leaves none. */
+    const char *closes, *close_table, *close_parent, *close_made;
+    /* {"record_type": "Services"} in a "set" is the row of this table whose column `record_type_by`
+     * is that and whose column `record_type_of` is the record's table; NULL = there are none. */
+    const char *record_types, *record_type_by, *record_type_of;
+} cs_crm_facts_t;
 
 /* Systems of an alias and of a version hint. A CRM's system is its configured name. */
 #define CS_SYSTEM_PC "pc"
@@ -65,6 +105,9 @@ typedef struct cs_record_t {
     const char *version; /* opaque; equality only; the guard of a write */
     apr_time_t modified; /* 0 when unknown */
     apr_int64_t order;   /* grows with every version of the row; 0 = the CRM says nothing of it */
+    /* 1 = it changed so shortly before it was read that its version may yet stand for something
+     * else (a version with a grain of a second): a write by it is put off for 2 s. (deals 2) */
+    int young;
     json_t *row;         /* neutral row */
     /* Rows that belong to it: {"<list>": [{"id", "version", "row": neutral row}, ...]}, in the
      * order of their ids. A list that was asked for and could not be read is absent (unreadable,
@@ -229,6 +272,10 @@ typedef struct cs_step_t {
     int send;          /* 0 = shown only */
     const char *table; /* CRM table */
     const char *id;    /* row id, or referral id */
+    /* CREATE where the CRM gives the id (facts: names_rows): {"<external id column>": value}, by
+     * which a repeated create finds itself; `id` stands for the row in this plan and in the deal
+     * until its own is known. NULL = the row gets `id`, or has no such column. */
+    json_t *key;
     const char *guard; /* version that must still hold; NULL for CREATE and CALL. After a step that
                           wrote the same row: the version which that step left behind, this one
                           being what was read */

@@ -71,7 +71,7 @@ static const char *move_of(const cs_step_t *step)
 
 static const char *action_of(const cs_settling_t *s, const cs_step_t *step)
 {
-    const char *qualify = s->kind ? cs_crm_facts(s->kind->mapping->crm)->qualify : NULL;
+    const char *qualify = s->kind ? s->kind->mapping->facts->qualify : NULL;
     const char *move = move_of(step);
 
     if (move) {

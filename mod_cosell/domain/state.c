@@ -247,7 +247,7 @@ const cs_shown_t *cs_state_show(const cs_mapping_kind_t *kind, const char *pc, c
 
 int cs_state_of_row(const cs_mapping_kind_t *kind, const json_t *row)
 {
-    const json_t *state = cs_json_get(row, cs_crm_facts(kind->mapping->crm)->state_column);
+    const json_t *state = cs_json_get(row, kind->mapping->facts->state_column);
 
     if (!json_is_integer(state) || json_integer_value(state) < 0 || json_integer_value(state) > 2) {
         return -1;

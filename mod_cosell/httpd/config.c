@@ -512,11 +512,13 @@ static const char *set_partner_center(cmd_parms *cmd, void *dconf, int argc, cha
     return NULL;
 }
 
-static const option_t dynamics_options[] = {
-    { "mapping", take_file, offsetof(cosell_crm_t, mapping), REQUIRED },
-    { "tenant", take_id, offsetof(cosell_crm_t, tenant), REQUIRED },
-    { "client-id", take_guid, offsetof(cosell_crm_t, client_id), REQUIRED },
+/* Of all types; which of them a type takes is its client's word. */
+static const option_t crm_options[] = {
+    { "mapping", take_file, offsetof(cosell_crm_t, mapping), OPTIONAL },
+    { "tenant", take_id, offsetof(cosell_crm_t, tenant), OPTIONAL },
+    { "client-id", take_id, offsetof(cosell_crm_t, client_id), OPTIONAL },
     { "client-secret", take_secret, offsetof(cosell_crm_t, client_secret), SECRET },
+    { "user", take_text, offsetof(cosell_crm_t, user), OPTIONAL },
     { "organization", take_id, offsetof(cosell_crm_t, organization), OPTIONAL },
     { "token-url", take_url, offsetof(cosell_crm_t, token_url), OPTIONAL },
     { "certificate", take_file, offsetof(cosell_crm_t, certificate), OPTIONAL },
@@ -524,6 +526,31 @@ static const option_t dynamics_options[] = {
     { "webhook-secret", take_secret, offsetof(cosell_crm_t, webhook_secret), SECRET },
     { NULL, NULL, 0, 0 }
 };
+
+static int is_one_of(const char *const *words, const char *word)
+{
+    for (; *words; words++) {
+        if (!strcmp(*words, word)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static const option_t *options_of(const cs_crm_impl_t *impl, apr_pool_t *p)
+{
+    option_t *options = apr_pcalloc(p, sizeof(crm_options)), *to = options;
+    const option_t *from;
+
+    for (from = crm_options; from->key; from++) {
+        if (is_one_of(impl->takes, from->key)) {
+            *to = *from;
+            to->flags |= is_one_of(impl->needs, from->key) ? REQUIRED : 0;
+            to++;
+        }
+    }
+    return options;
+}
 
 /* NULL, or why a CRM cannot have this name: it is part of names in the store and a word of
  * CosellUpstream. */
@@ -556,6 +583,7 @@ static const char *set_crm(cmd_parms *cmd, void *dconf, int argc, char *const ar
 {
     cosell_conf_t *conf = cosell_conf_of(cmd->server);
     cosell_crm_t *crm = apr_pcalloc(cmd->pool, sizeof(*crm));
+    const cs_crm_impl_t *impl;
     const char *wrong;
 
     (void)dconf;
@@ -567,7 +595,8 @@ static const char *set_crm(cmd_parms *cmd, void *dconf, int argc, char *const ar
     if (wrong) {
         return refuse(cmd, "name \"%s\": %s", crm->name, wrong);
     }
-    if (!cs_crm_impl_of(crm->type)) {
+    impl = cs_crm_impl_of(crm->type);
+    if (!impl) {
         return refuse(cmd, "type \"%s\": allowed are %s in this version", crm->type,
                       cs_crm_types());
     }
@@ -575,7 +604,7 @@ static const char *set_crm(cmd_parms *cmd, void *dconf, int argc, char *const ar
     if (wrong) {
         return refuse(cmd, "URL \"%s\": %s", argv[2], wrong);
     }
-    wrong = take_options(cmd, dynamics_options, crm, argc - 3, argv + 3);
+    wrong = take_options(cmd, options_of(impl, cmd->pool), crm, argc - 3, argv + 3);
     if (wrong) {
         return refuse(cmd, "%s", wrong);
     }

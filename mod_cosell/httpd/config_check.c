@@ -425,7 +425,7 @@ static void load_mapping(check_t *ck, cs_site_crm_t *to, const cosell_crm_t *crm
     if (!check_file(ck, crm->where, "CosellCrm: mapping=", crm->mapping)) {
         return;
     }
-    if (cs_mapping_load(&mapping, crm->mapping, crm->type, &errors, ck->p, &res) == APR_SUCCESS) {
+    if (cs_mapping_load(&mapping, crm->mapping, cs_crm_facts_of(crm->type), &errors, ck->p, &res) == APR_SUCCESS) {
         to->mapping = mapping;
         return;
     }
@@ -457,7 +457,9 @@ static void make_crm(check_t *ck, cs_site_config_t *cfg, const cosell_crm_t *crm
     to->cfg.key = crm->key;
     to->cfg.webhook_secret = crm->webhook_secret;
     to->cfg.organization = crm->organization;
-    to->cfg.token_url = crm->token_url ? crm->token_url : entra_url(crm->tenant, ck->p);
+    to->cfg.user = crm->user;
+    to->cfg.token_url = crm->token_url;
+    to->cfg.token_url = impl->token_url(&to->cfg, ck->p);
     to->cfg.upstream = up;
     to->cfg.login = login;
     add_origin(ck, up, crm->url);

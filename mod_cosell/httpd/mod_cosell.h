@@ -43,7 +43,7 @@ typedef struct cosell_pc_t {
 typedef struct cosell_crm_t {
     const char *where;
     const char *name, *type, *url;
-    const char *mapping, *tenant, *client_id, *organization, *token_url;
+    const char *mapping, *tenant, *client_id, *user, *organization, *token_url;
     cs_secret_t *client_secret; /* or these two: */
     const char *certificate;
     cs_secret_t *key;

@@ -11,11 +11,18 @@ const cs_crm_impl_t *cs_crm_impl_of(const char *type)
     int i;
 
     for (i = 0; type && impls[i]; i++) {
-        if (!strcmp(impls[i]->type, type)) {
+        if (!strcmp(impls[i]->facts->type, type)) {
             return impls[i];
         }
     }
     return NULL;
+}
+
+const cs_crm_facts_t *cs_crm_facts_of(const char *type)
+{
+    const cs_crm_impl_t *impl = cs_crm_impl_of(type);
+
+    return impl ? impl->facts : NULL;
 }
 
 const char *cs_crm_types(void)

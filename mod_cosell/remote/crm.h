@@ -25,9 +25,10 @@ typedef struct cs_crm_config_t {
     const char *type; /* "dynamics365", "salesforce" */
     const char *url;  /* https://org.crm.dynamics.com */
     const char *tenant, *client_id;
-    cs_secret_t *client_secret; /* NULL with a certificate */
+    cs_secret_t *client_secret; /* NULL with a certificate or key */
     const char *certificate;    /* PEM file of the certificate whose assertion signs in; NULL */
-    cs_secret_t *key;           /* its private key, PEM; NULL with a client secret */
+    cs_secret_t *key;           /* the private key that signs assertions, PEM; NULL with a secret */
+    const char *user;           /* whom an assertion speaks for; NULL */
     int assertion_rs256;        /* 1 = RS256 with x5t instead of PS256 with x5t#S256 */
     const char *organization;   /* pinned organisation id; NULL = learnt */
     cs_secret_t *webhook_secret; /* what a notification must show; NULL = none are accepted */
@@ -44,6 +45,9 @@ typedef struct cs_crm_read_t {
     const apr_array_header_t *columns; /* in */
     const apr_array_header_t *lookups; /* in: cs_crm_lookup_t */
     const apr_array_header_t *related; /* in: cs_related_t, rows that belong to it; NULL = none */
+    const json_t *key; /* in: {"<external id column>": value} that finds the row while `id` only
+                          stands for it (record.h, cs_step_t.key); NULL = `id` is its id. The
+                          record has its own id. Several such rows: DUPLICATE */
     cs_record_t *record;               /* out; NULL and GONE when there is no such row. A list whose
                                           rows could not be read is absent from record->related and
                                           leaves the result OK */
@@ -69,8 +73,8 @@ typedef struct cs_crm_find_t {
 } cs_crm_find_t;
 
 typedef enum {
-    CS_CRM_CREATE, /* make the row with exactly this id unless it exists; DUPLICATE when it exists
-                    */
+    CS_CRM_CREATE, /* make the row with exactly this id unless it exists; DUPLICATE when it exists.
+                      Where the CRM gives ids: make it unless `key` finds one; `made` is its id */
     CS_CRM_UPDATE, /* change these columns if the version is still `guard`; CONFLICT otherwise;
                       never re-creates: GONE */
     CS_CRM_CALL,   /* an action: `call` with row as its parameters, about (table, id) */
@@ -84,9 +88,11 @@ typedef struct cs_crm_write_t {
     cs_crm_write_e kind;                   /* in */
     const char *table, *id, *guard, *call; /* in */
     const json_t *row;                     /* in: neutral row; look-ups resolved ("$ref") or null */
+    const json_t *key; /* in, CREATE: as in cs_step_t; NULL = none */
     const apr_array_header_t *columns;     /* in: columns wanted back, as in read; NULL = none */
     const apr_array_header_t *lookups;     /* in */
     cs_record_t *record; /* out: representation returned; NULL when the CRM gives none */
+    const char *made; /* out, CREATE that is OK: the row's id where the CRM gave it; NULL = `id` */
     json_t *created; /* out, CALL: array of {"table","id"} of rows that the action made, or NULL */
     cs_result_t result;
     int calls;
@@ -147,8 +153,23 @@ typedef struct cs_crm_changes_t {
     const char *correlation;
 } cs_crm_changes_t;
 
+/* A quota of requests, as the CRM last told. */
+typedef struct cs_crm_usage_t {
+    apr_int64_t used, most; /* requests of the day; most 0 = it says nothing */
+    apr_int64_t kept;       /* of them, those that are never used (CosellUpstream reserve=) */
+    apr_time_t at;
+} cs_crm_usage_t;
+
+/* What a notification is answered with once it is durable. */
+typedef struct cs_crm_answer_t {
+    const char *type; /* Content-Type; NULL = no body */
+    const char *body;
+} cs_crm_answer_t;
+
 typedef struct cs_crm_impl_t {
-    const char *type;
+    const cs_crm_facts_t *facts; /* its `type` names the client */
+    /* The options of CosellCrm that it takes, and those that it needs; each closed by NULL. */
+    const char *const *takes, *const *needs;
     apr_status_t (*create)(cs_crm_t **pcrm, const cs_crm_config_t *cfg, cs_http_t *http,
                            cs_limiter_t *limiter, cs_limiter_t *login_limiter, apr_pool_t *p);
     /* cheap, authenticated; also the probe of a suspended upstream */
@@ -163,6 +184,8 @@ typedef struct cs_crm_impl_t {
                           apr_interval_time_t deadline, apr_pool_t *p);
     /* configuration check without I/O: NULL or a sentence (value and what is allowed) */
     const char *(*check)(const cs_crm_config_t *cfg, apr_pool_t *p);
+    /* Where it signs in: token_url of the configuration, or what follows from the rest; in p. */
+    const char *(*token_url)(const cs_crm_config_t *cfg, apr_pool_t *p);
     /* "https://host/main.aspx?...": where a person opens the row; NULL when unknown */
     const char *(*link)(const cs_crm_config_t *cfg, const char *table, const char *id,
                         apr_pool_t *p);
@@ -175,6 +198,10 @@ typedef struct cs_crm_impl_t {
      * mapping. CS_EPARSE: it is none. In p. */
     apr_status_t (*notice)(cs_crm_notice_t *notice, const cs_crm_request_t *request,
                            const apr_array_header_t *watched, apr_pool_t *p, cs_result_t *res);
+    /* The answer to a durable notification; constant text. NULL function = an empty 200. */
+    void (*acknowledge)(cs_crm_answer_t *answer, const cs_crm_notice_t *notice);
+    /* What is known of its quota, without asking; NULL function = it has none. */
+    void (*usage)(const cs_crm_t *crm, cs_crm_usage_t *usage);
     /* One page of changes of one table. An expired or unknown cursor is no error: it begins anew
      * and says so. A table that keeps no track of changes is polled by its time of modification:
      * deletes are then not seen. */
@@ -184,7 +211,9 @@ typedef struct cs_crm_impl_t {
 
 /* NULL for a type that is not built in. */
 const cs_crm_impl_t *cs_crm_impl_of(const char *type);
-/* "dynamics365" - for messages. */
+/* The facts of a type; NULL for one that is not built in. */
+const cs_crm_facts_t *cs_crm_facts_of(const char *type);
+/* "dynamics365, salesforce" - for messages. */
 const char *cs_crm_types(void);
 
 #endif

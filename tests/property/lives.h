@@ -4,6 +4,7 @@
 #ifndef CS_TESTS_PROPERTY_LIVES_H
 #define CS_TESTS_PROPERTY_LIVES_H
 
+#include "mod_cosell/remote/crm.h"
 #include "checks.h"
 
 #define LIVES_PER_MAPPING 200
@@ -16,7 +17,7 @@ static int load_one(pair_t *pair, int which)
     const char *text = cs_json_print(pair->json[which], pair->p);
     cs_result_t res = {0};
 
-    if (cs_mapping_parse(&pair->mapping[which], text, strlen(text), "random.json", "dynamics365", NULL, pair->p, &res) != APR_SUCCESS) {
+    if (cs_mapping_parse(&pair->mapping[which], text, strlen(text), "random.json", cs_crm_facts_of("dynamics365"), NULL, pair->p, &res) != APR_SUCCESS) {
         if (getenv("VERBOSE")) {
             fprintf(stderr, "%s\n", res.detail);
         }

@@ -10,6 +10,7 @@
 
 #include <apr_strings.h>
 
+#include "mod_cosell/remote/dynamics/dynamics.h"
 #include "mod_cosell/base/decimal.h"
 #include "sim.h"
 
@@ -1017,10 +1018,15 @@ static const char *crm_link(const cs_crm_config_t *cfg, const char *table, const
     return apr_psprintf(p, "https://crm.test/%s/%s", table, id);
 }
 
+const cs_crm_facts_t *cs_crm_facts_of(const char *type)
+{
+    return strcmp(type, "dynamics365") ? NULL : &cs_dynamics_facts;
+}
+
 const cs_crm_impl_t *cs_crm_impl_of(const char *type)
 {
     static const cs_crm_impl_t impl = {
-        .type = "dynamics365",
+        .facts = &cs_dynamics_facts,
         .create = crm_create,
         .whoami = crm_whoami,
         .read = crm_read,
@@ -1031,7 +1037,7 @@ const cs_crm_impl_t *cs_crm_impl_of(const char *type)
         .changes = crm_changes,
     };
 
-    return !strcmp(type, impl.type) ? &impl : NULL;
+    return !strcmp(type, impl.facts->type) ? &impl : NULL;
 }
 
 const char *cs_crm_types(void)

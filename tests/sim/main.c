@@ -16,6 +16,7 @@
 #include <apr_general.h>
 #include <apr_strings.h>
 
+#include "mod_cosell/remote/crm.h"
 #include "mod_cosell/base/pool.h"
 #include "sim.h"
 
@@ -39,7 +40,7 @@ static void configure(apr_pool_t *p)
     cs_mapping_t *mapping = NULL;
     int i;
 
-    if (cs_mapping_load(&mapping, mapping_path, "dynamics365", &errors, p, NULL) != APR_SUCCESS) {
+    if (cs_mapping_load(&mapping, mapping_path, cs_crm_facts_of("dynamics365"), &errors, p, NULL) != APR_SUCCESS) {
         for (i = 0; errors && i < errors->nelts; i++) {
             fprintf(stderr, "%s\n", APR_ARRAY_IDX(errors, i, const char *));
         }

@@ -309,7 +309,8 @@ static apr_status_t fake_write(cs_crm_t *crm, cs_crm_write_t *writes, int n, apr
     return APR_SUCCESS;
 }
 
-static const cs_crm_impl_t fake_impl = {.type = "fake", .read = fake_read, .find = fake_find, .write = fake_write};
+static const cs_crm_facts_t fake_facts = {.type = "fake"};
+static const cs_crm_impl_t fake_impl = {.facts = &fake_facts, .read = fake_read, .find = fake_find, .write = fake_write};
 
 /* ---- a batch ---- */
 

@@ -4,6 +4,7 @@
 
 #include <strings.h>
 
+#include "mod_cosell/remote/crm.h"
 #include "mod_cosell/base/crypto.h"
 #include "mod_cosell/base/json.h"
 #include "mod_cosell/domain/reconcile.h"
@@ -148,7 +149,8 @@ static apr_status_t fake_write(cs_crm_t *crm, cs_crm_write_t *writes, int n, apr
     return APR_SUCCESS;
 }
 
-static const cs_crm_impl_t fake_impl = {.type = "fake", .read = fake_read, .find = fake_find, .write = fake_write};
+static const cs_crm_facts_t fake_facts = {.type = "fake"};
+static const cs_crm_impl_t fake_impl = {.facts = &fake_facts, .read = fake_read, .find = fake_find, .write = fake_write};
 
 /* ---- a deal ---- */
 
@@ -215,7 +217,7 @@ static world_t *new_world(apr_pool_t *p)
     w->lane.pool = p;
     w->lane.crm_impl[0] = &fake_impl;
     w->lane.crm[0] = &w->crm;
-    if (cs_mapping_parse(&w->mapping, mapping_text, strlen(mapping_text), "test.json", "dynamics365", NULL, p, &res) != APR_SUCCESS) {
+    if (cs_mapping_parse(&w->mapping, mapping_text, strlen(mapping_text), "test.json", cs_crm_facts_of("dynamics365"), NULL, p, &res) != APR_SUCCESS) {
         fail_msg("%s", res.detail);
     }
     w->doc = js(p, "{'id':'" REFERRAL "','name':'Contoso','status':'New','substatus':'Pending','type':'Shared','qualification':'SalesQualified',"

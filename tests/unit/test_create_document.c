@@ -1,4 +1,5 @@
 /* What a record looks like as a referral, kind by kind. (deals 3, partner-center-api.md 4.5) */
+#include "mod_cosell/remote/crm.h"
 #include "unit_create.h"
 
 #define ADDRESS "\"address\":{\"addressLine1\":\"1 Main St\",\"city\":\"Redmond\",\"state\":\"WA\",\"postalCode\":\"98052\",\"country\":\"US\"}"
@@ -100,7 +101,7 @@ static void test_another_partner_is_not_invited_from_here(void **state)
     assert_ok(cs_json_pointer_set(root, "/records/opportunity/from_crm/kind", json_pack("[{s:b}]", "p2p", 1)));
     text = cs_json_print(root, p);
     memset(&res, 0, sizeof(res));
-    assert_int_not_equal(cs_mapping_parse(&mapping, text, strlen(text), "t.json", "dynamics365", NULL, p, &res), APR_SUCCESS);
+    assert_int_not_equal(cs_mapping_parse(&mapping, text, strlen(text), "t.json", cs_crm_facts_of("dynamics365"), NULL, p, &res), APR_SUCCESS);
     assert_has(res.detail, "inviting another partner from the CRM is not supported by this version");
 }
 

@@ -1,6 +1,7 @@
 /* What tries to break the way to Partner Center and what wakes it: lost stores, rows met before they are known, timers that fill a claim. */
 #include "unit_engine.h"
 
+#include "mod_cosell/remote/crm.h"
 #include "mod_cosell/engine/apply.h"
 
 #define RECORD "bbbbbbbb-0000-4000-8000-000000000001"
@@ -28,7 +29,7 @@ static void both_world(apr_pool_t *p)
     cs_result_t res = {0};
 
     new_world(p);
-    if (cs_mapping_parse(&mapping, text, strlen(text), "both.json", "dynamics365", NULL, p, &res)) {
+    if (cs_mapping_parse(&mapping, text, strlen(text), "both.json", cs_crm_facts_of("dynamics365"), NULL, p, &res)) {
         fail_msg("%s", res.detail);
     }
     W->site.crms[0].mapping = mapping;

@@ -1,4 +1,5 @@
 /* Looks that no notice asks for: a changed mapping, the brake that stops it, and what waits or was refused. */
+#include "mod_cosell/remote/crm.h"
 #include "unit_engine.h"
 
 static void change_mapping(const char *revision, const char *lines)
@@ -93,7 +94,7 @@ static void test_brake_names_the_sellers_columns_by_words(void **state)
     live_with(60);
     column = strstr(text, "cosell_status");
     memcpy(column, "cosell_spoken", strlen("cosell_spoken"));
-    assert_ok(cs_mapping_parse(&mapping, text, strlen(text), "test.json", "dynamics365", NULL, p, &res));
+    assert_ok(cs_mapping_parse(&mapping, text, strlen(text), "test.json", cs_crm_facts_of("dynamics365"), NULL, p, &res));
     W->site.crms[0].mapping = mapping;
     begin_lane();
     work();

@@ -3,6 +3,7 @@
 
 #include <sys/wait.h>
 
+#include "mod_cosell/remote/crm.h"
 #include "mod_cosell/base/counter.h"
 #include "mod_cosell/engine/apply.h"
 
@@ -587,7 +588,7 @@ static const cs_mapping_t *both_mapping(apr_pool_t *p)
     cs_mapping_t *mapping = NULL;
     cs_result_t res = {0};
 
-    if (cs_mapping_parse(&mapping, text, strlen(text), "both.json", "dynamics365", NULL, p, &res)) {
+    if (cs_mapping_parse(&mapping, text, strlen(text), "both.json", cs_crm_facts_of("dynamics365"), NULL, p, &res)) {
         fail_msg("%s", res.detail);
     }
     return mapping;

@@ -1,5 +1,6 @@
 /* What no person did accepts nothing: workflows and rules of the organisation that move the record when it was made or written. And what was typed when a record was closed.
  * (deals 5) */
+#include "mod_cosell/remote/crm.h"
 #include "unit_deal.h"
 
 #define PROFILE "conf/mapping/dynamics365.json"
@@ -29,7 +30,7 @@ static accident_t *accident(apr_pool_t *p)
     assert_ok(cs_json_pointer_set(root, "/names/status", json_string("acme_cosellstatus")));
     assert_ok(cs_json_pointer_set(root, "/names/problem", json_string("acme_cosellproblem")));
     text = cs_json_print(root, p);
-    assert_ok(cs_mapping_parse(&mapping, text, strlen(text), "shipped.json", "dynamics365", NULL, p, &res));
+    assert_ok(cs_mapping_parse(&mapping, text, strlen(text), "shipped.json", cs_crm_facts_of("dynamics365"), NULL, p, &res));
     a->w = deal_world_of(p, mapping);
     deal_set(a->w, "/team", "[{\"email\":\"ann@own.example\"}]");
     a->now = DEAL_NOW;
@@ -395,7 +396,7 @@ static void test_a_note_of_a_lead_is_a_mistake(void **state)
     memset(&res, 0, sizeof(res));
     json_object_set_new(cs_json_get(json_array_get(cs_json_pointer(root, "/records/lead/state/hear"), 2), "reason"), "note", json_string("@close/description"));
     text = cs_json_print(root, *state);
-    assert_int_not_equal(cs_mapping_parse(&mapping, text, strlen(text), "wrong.json", "dynamics365", NULL, *state, &res), APR_SUCCESS);
+    assert_int_not_equal(cs_mapping_parse(&mapping, text, strlen(text), "wrong.json", cs_crm_facts_of("dynamics365"), NULL, *state, &res), APR_SUCCESS);
     assert_has(res.detail, "/records/lead/state/hear/2/reason/note: closing a row of lead leaves no activity; allowed: a column of the record");
 }
 

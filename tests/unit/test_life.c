@@ -1,6 +1,7 @@
 /* What happens to a deal besides its values: leads, existing records, what the seller reads, identity. */
 #include "unit_deal.h"
 
+#include "mod_cosell/remote/crm.h"
 #include "mod_cosell/domain/reconcile_internal.h"
 
 #define PROFILE "conf/mapping/dynamics365.json"
@@ -53,7 +54,7 @@ static cs_mapping_t *life_mapping(apr_pool_t *p, const char *const *changes)
     }
     text = cs_json_print(root, p);
     memset(&res, 0, sizeof(res));
-    if (cs_mapping_parse(&mapping, text, strlen(text), "life.json", "dynamics365", NULL, p, &res) != APR_SUCCESS) {
+    if (cs_mapping_parse(&mapping, text, strlen(text), "life.json", cs_crm_facts_of("dynamics365"), NULL, p, &res) != APR_SUCCESS) {
         fail_msg("%s", res.detail);
     }
     return mapping;

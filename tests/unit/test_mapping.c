@@ -1,3 +1,4 @@
+#include "mod_cosell/remote/crm.h"
 #include "unit_deal.h"
 
 static cs_mapping_t *parse(const char *text, apr_array_header_t **perrors, apr_pool_t *p, cs_result_t *res)
@@ -6,7 +7,7 @@ static cs_mapping_t *parse(const char *text, apr_array_header_t **perrors, apr_p
     cs_mapping_t *mapping = NULL;
 
     memset(res, 0, sizeof(*res));
-    cs_mapping_parse(&mapping, exact, strlen(text), "m.json", "dynamics365", perrors, p, res);
+    cs_mapping_parse(&mapping, exact, strlen(text), "m.json", cs_crm_facts_of("dynamics365"), perrors, p, res);
     free(exact);
     return mapping;
 }
@@ -48,7 +49,7 @@ static void test_the_profile_loads(void **state)
     int i;
 
     memset(&res, 0, sizeof(res));
-    if (cs_mapping_load(&mapping, DEAL_PROFILE, "dynamics365", &errors, *state, &res) != APR_SUCCESS) {
+    if (cs_mapping_load(&mapping, DEAL_PROFILE, cs_crm_facts_of("dynamics365"), &errors, *state, &res) != APR_SUCCESS) {
         fail_msg("%s", apr_array_pstrcat(*state, errors, '\n'));
     }
     assert_string_equal(cs_mapping_revision(mapping), "1");
@@ -126,10 +127,10 @@ static void test_unreadable_file(void **state)
     cs_mapping_t *mapping;
     cs_result_t res;
 
-    assert_int_not_equal(cs_mapping_load(&mapping, "/nonexistent/m.json", "dynamics365", &errors, *state, &res), APR_SUCCESS);
+    assert_int_not_equal(cs_mapping_load(&mapping, "/nonexistent/m.json", cs_crm_facts_of("dynamics365"), &errors, *state, &res), APR_SUCCESS);
     assert_has(res.detail, "/nonexistent/m.json");
     assert_int_equal(errors->nelts, 1);
-    assert_int_not_equal(cs_mapping_load(&mapping, "/", "dynamics365", NULL, *state, &res), APR_SUCCESS);
+    assert_int_not_equal(cs_mapping_load(&mapping, "/", cs_crm_facts_of("dynamics365"), NULL, *state, &res), APR_SUCCESS);
 }
 
 /* ---- refused by name ---- */
@@ -151,7 +152,7 @@ static void test_the_whole_shape(void **state)
     cs_result_t res;
 
     memset(&res, 0, sizeof(res));
-    if (cs_mapping_load(&mapping, "tests/unit/mapping/full-dynamics365.json", "dynamics365", &errors, *state, &res) != APR_SUCCESS) {
+    if (cs_mapping_load(&mapping, "tests/unit/mapping/full-dynamics365.json", cs_crm_facts_of("dynamics365"), &errors, *state, &res) != APR_SUCCESS) {
         fail_msg("%s", apr_array_pstrcat(*state, errors, '\n'));
     }
     assert_null(parse(deal_read(*state, "tests/unit/mapping/full-salesforce.json"), &errors, *state, &res));

@@ -3,6 +3,7 @@
 
 #include <apr_file_info.h>
 
+#include "mod_cosell/remote/crm.h"
 #include "mod_cosell/domain/country.h"
 #include "mod_cosell/domain/mapping_internal.h"
 
@@ -17,7 +18,7 @@ static cs_mapping_t *load(apr_pool_t *p, const char *path)
     cs_result_t res;
 
     memset(&res, 0, sizeof(res));
-    if (cs_mapping_load(&mapping, path, "dynamics365", &errors, p, &res) != APR_SUCCESS) {
+    if (cs_mapping_load(&mapping, path, cs_crm_facts_of("dynamics365"), &errors, p, &res) != APR_SUCCESS) {
         fail_msg("%s", apr_array_pstrcat(p, errors, '\n'));
     }
     return mapping;
@@ -36,7 +37,7 @@ static cs_mapping_t *changed(apr_pool_t *p, const char *const *changes)
     }
     text = cs_json_print(root, p);
     memset(&res, 0, sizeof(res));
-    if (cs_mapping_parse(&mapping, text, strlen(text), "m.json", "dynamics365", NULL, p, &res) != APR_SUCCESS) {
+    if (cs_mapping_parse(&mapping, text, strlen(text), "m.json", cs_crm_facts_of("dynamics365"), NULL, p, &res) != APR_SUCCESS) {
         fail_msg("%s", res.detail);
     }
     return mapping;
@@ -63,7 +64,7 @@ static void check_wrong(apr_pool_t *p, const char *name)
     int i;
 
     memset(&res, 0, sizeof(res));
-    assert_int_equal(cs_mapping_load(&mapping, path, "dynamics365", &errors, p, &res), CS_EPARSE);
+    assert_int_equal(cs_mapping_load(&mapping, path, cs_crm_facts_of("dynamics365"), &errors, p, &res), CS_EPARSE);
     assert_null(mapping);
     assert_string_equal(res.detail, APR_ARRAY_IDX(errors, 0, const char *));
     for (i = 0; i < errors->nelts; i++) {
@@ -513,7 +514,7 @@ static void test_grafts(void **state)
         print = cs_json_print(root, p);
         exact = unit_exact(print, strlen(print));
         memset(&res, 0, sizeof(res));
-        cs_mapping_parse(&mapping, exact, strlen(print), "m.json", "dynamics365", &errors, p, &res);
+        cs_mapping_parse(&mapping, exact, strlen(print), "m.json", cs_crm_facts_of("dynamics365"), &errors, p, &res);
         free(exact);
         assert_true((mapping != NULL) == (errors->nelts == 0));
         refused += mapping == NULL;

@@ -4,6 +4,7 @@
 
 #include <unistd.h>
 
+#include "mod_cosell/remote/crm.h"
 #include "mod_cosell/domain/mapping_internal.h"
 
 static void put(apr_pool_t *p, const char *name, const char *text)
@@ -24,7 +25,7 @@ static const char *try(apr_pool_t *p, const char *name, cs_mapping_t **pmapping)
     char *out, *at;
 
     memset(&res, 0, sizeof(res));
-    cs_mapping_load(pmapping, path, "dynamics365", &errors, p, &res);
+    cs_mapping_load(pmapping, path, cs_crm_facts_of("dynamics365"), &errors, p, &res);
     out = apr_array_pstrcat(p, errors, '\n');
     while ((at = strstr(out, dir)) != NULL) {
         memmove(at, at + strlen(dir), strlen(at + strlen(dir)) + 1);
@@ -66,10 +67,10 @@ static void test_the_example(void **state)
     const cs_mapping_kind_t *kind;
 
     memset(&res, 0, sizeof(res));
-    if (cs_mapping_load(&mapping, "tests/unit/mapping/full-overlay-example.json", "dynamics365", &errors, *state, &res) == APR_SUCCESS) {
+    if (cs_mapping_load(&mapping, "tests/unit/mapping/full-overlay-example.json", cs_crm_facts_of("dynamics365"), &errors, *state, &res) == APR_SUCCESS) {
         fail_msg("a file that is not there was loaded");
     }
-    if (cs_mapping_load(&mapping, "conf/mapping/example-overlay.json", "dynamics365", &errors, *state, &res) != APR_SUCCESS) {
+    if (cs_mapping_load(&mapping, "conf/mapping/example-overlay.json", cs_crm_facts_of("dynamics365"), &errors, *state, &res) != APR_SUCCESS) {
         fail_msg("%s", apr_array_pstrcat(*state, errors, '\n'));
     }
     kind = cs_mapping_kind(mapping, "opportunity");
@@ -214,7 +215,7 @@ static cs_mapping_t *changed(apr_pool_t *p, const char *const *changes)
     }
     text = cs_json_print(root, p);
     memset(&res, 0, sizeof(res));
-    if (cs_mapping_parse(&mapping, text, strlen(text), "m.json", "dynamics365", NULL, p, &res) != APR_SUCCESS) {
+    if (cs_mapping_parse(&mapping, text, strlen(text), "m.json", cs_crm_facts_of("dynamics365"), NULL, p, &res) != APR_SUCCESS) {
         fail_msg("%s", res.detail);
     }
     return mapping;
@@ -290,7 +291,7 @@ static void test_what_does_not_fit(void **state)
     const char *all;
     size_t i;
 
-    assert_ok(cs_mapping_load(&mapping, "tests/unit/mapping/full-dynamics365.json", "dynamics365", NULL, *state, &res));
+    assert_ok(cs_mapping_load(&mapping, "tests/unit/mapping/full-dynamics365.json", cs_crm_facts_of("dynamics365"), NULL, *state, &res));
     problems = cs_mapping_compare(mapping, metadata, *state);
     all = apr_array_pstrcat(*state, problems, '\n');
     for (i = 0; i < sizeof(says) / sizeof(says[0]); i++) {

@@ -1,4 +1,5 @@
 /* The loader and conf/mapping.schema.json know the same members, place by place: what one of them allows the other one understands. */
+#include "mod_cosell/remote/crm.h"
 #include "unit_deal.h"
 
 #define PROFILE "conf/mapping/dynamics365.json"
@@ -103,7 +104,7 @@ static const char *loader_members(const place_t *place, apr_pool_t *p)
     put(root, apr_pstrcat(p, place->at, "/zzz", NULL), deal_json(p, "true"), p);
     text = cs_json_print(root, p);
     memset(&res, 0, sizeof(res));
-    assert_int_not_equal(cs_mapping_parse(&mapping, text, strlen(text), PROFILE, "dynamics365", &errors, p, &res), APR_SUCCESS);
+    assert_int_not_equal(cs_mapping_parse(&mapping, text, strlen(text), PROFILE, cs_crm_facts_of("dynamics365"), &errors, p, &res), APR_SUCCESS);
     for (i = 0; i < errors->nelts && !said; i++) {
         said = strstr(APR_ARRAY_IDX(errors, i, const char *), at) ? strstr(APR_ARRAY_IDX(errors, i, const char *), "allowed: ") : NULL;
     }
@@ -168,7 +169,7 @@ static const char *mistakes(const char *at, const char *word, apr_pool_t *p)
     put(root, at, cs_json_own(json_string(word), p), p);
     text = cs_json_print(root, p);
     memset(&res, 0, sizeof(res));
-    cs_mapping_parse(&mapping, text, strlen(text), PROFILE, "dynamics365", &errors, p, &res);
+    cs_mapping_parse(&mapping, text, strlen(text), PROFILE, cs_crm_facts_of("dynamics365"), &errors, p, &res);
     for (i = 0; i < errors->nelts; i++) {
         const char *error = APR_ARRAY_IDX(errors, i, const char *);
 

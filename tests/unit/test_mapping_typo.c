@@ -1,6 +1,7 @@
 /* What the loader says about names that are nearly others. */
 #include "unit_deal.h"
 
+#include "mod_cosell/remote/crm.h"
 #include "mod_cosell/domain/mapping_typo.h"
 
 static void put(apr_pool_t *p, const char *name, const char *text)
@@ -22,7 +23,7 @@ static const char *try(apr_pool_t *p, const char *name)
     char *out, *at;
 
     memset(&res, 0, sizeof(res));
-    cs_mapping_load(&mapping, path, "dynamics365", &errors, p, &res);
+    cs_mapping_load(&mapping, path, cs_crm_facts_of("dynamics365"), &errors, p, &res);
     out = apr_array_pstrcat(p, errors, '\n');
     while ((at = strstr(out, dir)) != NULL) {
         memmove(at, at + strlen(dir), strlen(at + strlen(dir)) + 1);

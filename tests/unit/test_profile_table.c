@@ -3,6 +3,7 @@
  * that is compared with mapping/profile-table.txt; a change of behaviour is a change of that file: PROFILE_TABLE=write writes it anew. */
 #include "unit_list.h"
 
+#include "mod_cosell/remote/crm.h"
 #include "mod_cosell/base/time.h"
 
 #define PROFILE "conf/mapping/dynamics365.json"
@@ -96,7 +97,7 @@ static cs_mapping_t *profile(apr_pool_t *p)
     assert_ok(cs_json_pointer_set(root, "/records/opportunity/lines/stage/enabled", json_true()));
     text = cs_json_print(root, p);
     memset(&res, 0, sizeof(res));
-    if (cs_mapping_parse(&mapping, text, strlen(text), "profile.json", "dynamics365", NULL, p, &res) != APR_SUCCESS) {
+    if (cs_mapping_parse(&mapping, text, strlen(text), "profile.json", cs_crm_facts_of("dynamics365"), NULL, p, &res) != APR_SUCCESS) {
         fail_msg("%s", res.detail);
     }
     return mapping;

@@ -1,6 +1,7 @@
 /* What an ordinary edit of the record asks of the referral: the shipped table `hear` row by row, with reasons, in time. (deals 5) */
 #include "unit_deal.h"
 
+#include "mod_cosell/remote/crm.h"
 #include "mod_cosell/base/time.h"
 
 #define PROFILE "conf/mapping/dynamics365.json"
@@ -19,7 +20,7 @@ static cs_mapping_t *shipped(apr_pool_t *p, const char *const *changes)
     }
     text = cs_json_print(root, p);
     memset(&res, 0, sizeof(res));
-    if (cs_mapping_parse(&mapping, text, strlen(text), "shipped.json", "dynamics365", NULL, p, &res) != APR_SUCCESS) {
+    if (cs_mapping_parse(&mapping, text, strlen(text), "shipped.json", cs_crm_facts_of("dynamics365"), NULL, p, &res) != APR_SUCCESS) {
         fail_msg("%s", res.detail);
     }
     return mapping;

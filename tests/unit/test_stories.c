@@ -1,4 +1,5 @@
 /* What a seller reads and what is written, story by story, with the shipped profile and an overlay upon it. */
+#include "mod_cosell/remote/crm.h"
 #include "unit_list.h"
 
 static const char overlay_text[] =
@@ -31,7 +32,7 @@ static list_world_t *story(apr_pool_t *p, const char *more)
     list_world_t *l;
 
     memset(&res, 0, sizeof(res));
-    if (cs_mapping_parse(&m, text, strlen(text), "conf/mapping/stories.json", "dynamics365", NULL, p, &res) != APR_SUCCESS) {
+    if (cs_mapping_parse(&m, text, strlen(text), "conf/mapping/stories.json", cs_crm_facts_of("dynamics365"), NULL, p, &res) != APR_SUCCESS) {
         fail_msg("%s", res.detail);
     }
     l = list_world_of(p, m);
@@ -431,7 +432,7 @@ static void test_names_that_are_null(void **state)
     list_world_t *l;
 
     memset(&res, 0, sizeof(res));
-    if (cs_mapping_parse(&m, text, strlen(text), "conf/mapping/stories.json", "dynamics365", NULL, *state, &res)) {
+    if (cs_mapping_parse(&m, text, strlen(text), "conf/mapping/stories.json", cs_crm_facts_of("dynamics365"), NULL, *state, &res)) {
         fail_msg("%s", res.detail);
     }
     l = story(*state, NULL);

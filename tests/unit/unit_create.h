@@ -7,6 +7,7 @@
 
 #include "unit_deal.h"
 
+#include "mod_cosell/remote/crm.h"
 #include "mod_cosell/base/time.h"
 
 #define CREATE_PROFILE "conf/mapping/dynamics365.json"
@@ -52,7 +53,7 @@ static inline cs_mapping_t *create_mapping(apr_pool_t *p, const char *const *cha
     }
     text = cs_json_print(root, p);
     memset(&res, 0, sizeof(res));
-    if (cs_mapping_parse(&mapping, text, strlen(text), "test.json", "dynamics365", NULL, p, &res) != APR_SUCCESS) {
+    if (cs_mapping_parse(&mapping, text, strlen(text), "test.json", cs_crm_facts_of("dynamics365"), NULL, p, &res) != APR_SUCCESS) {
         fail_msg("%s", res.detail);
     }
     return mapping;

@@ -9,6 +9,7 @@
 
 #include <strings.h>
 
+#include "mod_cosell/remote/crm.h"
 #include "mod_cosell/base/crypto.h"
 #include "mod_cosell/base/decimal.h"
 #include "mod_cosell/base/json.h"
@@ -90,7 +91,7 @@ static inline cs_mapping_t *deal_mapping(apr_pool_t *p, const char *const *chang
     }
     text = cs_json_print(root, p);
     memset(&res, 0, sizeof(res));
-    if (cs_mapping_parse(&mapping, text, strlen(text), "test.json", "dynamics365", NULL, p, &res) != APR_SUCCESS) {
+    if (cs_mapping_parse(&mapping, text, strlen(text), "test.json", cs_crm_facts_of("dynamics365"), NULL, p, &res) != APR_SUCCESS) {
         fail_msg("%s", res.detail);
     }
     return mapping;

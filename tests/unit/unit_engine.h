@@ -10,6 +10,8 @@
 #include <strings.h>
 #include <sys/mman.h>
 
+#include "mod_cosell/remote/dynamics/dynamics.h"
+#include "mod_cosell/remote/crm.h"
 #include "mod_cosell/base/crypto.h"
 #include "mod_cosell/engine/lane.h"
 
@@ -146,7 +148,7 @@ static inline const cs_mapping_t *make_mapping(apr_pool_t *p, const char *revisi
     cs_mapping_t *mapping = NULL;
     cs_result_t res = {0};
 
-    if (cs_mapping_parse(&mapping, text, strlen(text), "test.json", "dynamics365", &errors, p, &res)) {
+    if (cs_mapping_parse(&mapping, text, strlen(text), "test.json", cs_crm_facts_of("dynamics365"), &errors, p, &res)) {
         fail_msg("%s", res.detail);
     }
     return mapping;
@@ -699,7 +701,12 @@ static apr_status_t fake_changes(cs_crm_t *crm, cs_crm_changes_t *changes, apr_i
 }
 
 static const cs_crm_impl_t fake_impl = {
-    .type = "dynamics365", .create = fake_create, .whoami = fake_whoami, .read = fake_read, .find = fake_find, .write = fake_write, .describe = fake_describe, .changes = fake_changes};
+    .facts = &cs_dynamics_facts, .create = fake_create, .whoami = fake_whoami, .read = fake_read, .find = fake_find, .write = fake_write, .describe = fake_describe, .changes = fake_changes};
+
+const cs_crm_facts_t *cs_crm_facts_of(const char *type)
+{
+    return strcmp(type, "dynamics365") ? NULL : &cs_dynamics_facts;
+}
 
 const cs_crm_impl_t *cs_crm_impl_of(const char *type)
 {

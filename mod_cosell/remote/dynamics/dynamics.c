@@ -206,6 +206,12 @@ static const char *check(const cs_crm_config_t *cfg, apr_pool_t *p)
     if (!cfg->client_id) {
         return apr_psprintf(p, "%s needs client-id=, the application's id", cfg->name);
     }
+    if (!cs_uuid_valid(cfg->client_id, strlen(cfg->client_id))) {
+        return apr_psprintf(p,
+                            "client-id=\"%s\": allowed is the application's id, a GUID such as "
+                            "7fe8a18c-5b6e-4b1f-9f3e-0c1d2e3f4a5b",
+                            cfg->client_id);
+    }
     wrong = check_identity(cfg, p);
     if (wrong) {
         return wrong;
@@ -228,7 +234,24 @@ static const char *link_of(const cs_crm_config_t *cfg, const char *table, const 
     return apr_pstrcat(p, origin, "/main.aspx?pagetype=entityrecord&etn=", table, "&id=", id, NULL);
 }
 
+static const char *const takes[] = {"mapping",   "tenant",      "client-id", "client-secret",
+                                    "organization", "token-url", "certificate", "key",
+                                    "webhook-secret", NULL};
+static const char *const needs[] = {"mapping", "tenant", "client-id", NULL};
+
 const cs_crm_impl_t cs_dynamics_impl = {
-    "dynamics365", create, whoami,  cs_dyn_read,     cs_dyn_find,
-    cs_dyn_write,  check,  link_of, cs_dyn_describe, cs_dyn_notice, cs_dyn_changes,
+    .facts = &cs_dynamics_facts,
+    .takes = takes,
+    .needs = needs,
+    .create = create,
+    .whoami = whoami,
+    .read = cs_dyn_read,
+    .find = cs_dyn_find,
+    .write = cs_dyn_write,
+    .check = check,
+    .token_url = token_url,
+    .link = link_of,
+    .describe = cs_dyn_describe,
+    .notice = cs_dyn_notice,
+    .changes = cs_dyn_changes,
 };

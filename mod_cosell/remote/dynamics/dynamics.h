@@ -5,5 +5,6 @@
 #include "../crm.h"
 
 extern const cs_crm_impl_t cs_dynamics_impl;
+extern const cs_crm_facts_t cs_dynamics_facts;
 
 #endif

@@ -1,0 +1,20 @@
+/* remote/dynamics/facts.c: what is known of Dynamics 365 without asking it. */
+#include "dynamics.h"
+
+const cs_crm_facts_t cs_dynamics_facts = {
+    .type = "dynamics365",
+    .state_column = "statecode",
+    .key_suffix = "id",
+    .win = "WinOpportunity",
+    .lose = "LoseOpportunity",
+    .lower = 1,
+    .qualify = "QualifyLead",
+    .qualified = 3,
+    .owner_column = "ownerid",
+    .reason_column = "statuscode",
+    .reason_parameter = "Status",
+    .closes = "opportunity",
+    .close_table = "opportunityclose",
+    .close_parent = "opportunityid",
+    .close_made = "createdon",
+};

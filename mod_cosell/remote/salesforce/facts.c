@@ -1,0 +1,19 @@
+/* remote/salesforce/facts.c: what is known of Salesforce without asking it. (crm-apis.md B3, B14) */
+#include "salesforce.h"
+
+/* "Account/Name" goes through AccountId, "Solution__r/Name" through Solution__c. */
+static const cs_crm_relation_t relations[] = {{"__r", "__c"}, {"", "Id"}, {NULL, NULL}};
+
+const cs_crm_facts_t cs_salesforce_facts = {
+    .type = "salesforce",
+    .state_column = "$state",
+    .state_follows = 1,
+    .closed_writes = 1,
+    .names_rows = 1,
+    .key_column = "Id",
+    .relations = relations,
+    .owner_column = "OwnerId",
+    .record_types = "RecordType",
+    .record_type_by = "DeveloperName",
+    .record_type_of = "SobjectType",
+};
