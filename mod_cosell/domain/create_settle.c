@@ -255,12 +255,25 @@ static void take_lists(taking_t *t)
     }
 }
 
+/* What was sent was open. Who closed it since, the record or the referral, is still to be heard. */
+static void take_state(taking_t *t, const cs_card_t *card)
+{
+    const json_t *row = t->s->look->record->row;
+    const char *state = cs_state_of_card(card, t->s->p);
+    int closed = cs_state_is_terminal(state);
+
+    t->s->deal->pc_status = closed ? NULL : state;
+    if (!closed && cs_state_of_row(t->s->kind, row) == 0) {
+        cs_settle_image(t->s, CS_LINE_STATE, cs_json_own(json_string(state), t->s->ptemp),
+                        cs_state_columns(t->s->kind, row, t->s->ptemp), NULL);
+    }
+}
+
 static void take_images(cs_settling_t *s, const cs_card_t *card, int stale)
 {
     static const cs_deal_t nothing = {.images = NULL};
     taking_t t = {.s = s, .look = *s->look, .stale = stale};
     const cs_record_t *record = s->look->record;
-    json_t *state;
     int i;
 
     t.look.own = card;
@@ -279,10 +292,7 @@ static void take_images(cs_settling_t *s, const cs_card_t *card, int stale)
         take_line(&t, APR_ARRAY_IDX(s->kind->lines, i, cs_line_t *));
     }
     take_lists(&t);
-    state = cs_state_columns(s->kind, record->row, s->ptemp);
-    cs_settle_image(s, CS_LINE_STATE,
-                    cs_json_own(json_string(cs_state_of_card(card, s->ptemp)), s->ptemp), state,
-                    NULL);
+    take_state(&t, card);
 }
 
 static void adopt(cs_settling_t *s, const cs_card_t *card, const json_t *own)
@@ -295,7 +305,6 @@ static void adopt(cs_settling_t *s, const cs_card_t *card, const json_t *own)
         card->engagement_id ? apr_pstrdup(s->p, card->engagement_id) : deal->engagement_id;
     deal->title = apr_pstrdup(s->p, cs_json_str(card->doc, "name"));
     deal->pc_version = apr_pstrdup(s->p, card->etag);
-    deal->pc_status = apr_pstrdup(s->p, cs_state_of_card(card, s->ptemp));
     deal->state = CS_DEAL_LINKED;
     take_images(s, card, sent && now && strcmp(sent, now));
 }

@@ -58,6 +58,22 @@ json_t *cs_intent_meant(const cs_deal_t *deal, const char *line, size_t nth, int
     return NULL;
 }
 
+int cs_intent_replaces(const cs_deal_t *deal, const char *line, const json_t *pc)
+{
+    const json_t *steps = cs_json_get(deal->intent, "steps");
+    size_t i;
+
+    for (i = 0; i < json_array_size(steps); i++) {
+        const json_t *step = json_array_get(steps, i);
+        const json_t *from = cs_json_get(cs_json_get(step, "from"), line);
+
+        if (cs_intent_is_to_pc(step) && from && json_equal((json_t *)from, (json_t *)pc)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 json_t *cs_intent_value(const cs_deal_t *deal, const char *line, size_t nth)
 {
     json_t *value;
@@ -151,6 +167,11 @@ static const char *candidates_words(const cs_planning_t *pl)
         " existing record%s could be this deal's: %s%s; write %s into %s of the right one",
         n, n == 1 ? "" : "s", names, n > CANDIDATES_NAMED ? " ..." : "", pl->look->own->id,
         column ? cs_column_label(pl->look->metadata, pl->kind->table, column) : "it");
+}
+
+int cs_deal_is_ours(const cs_deal_t *deal)
+{
+    return deal->referral_id && cs_json_get(deal->posted, "own");
 }
 
 int cs_deal_arrived(const cs_deal_t *deal)

@@ -114,15 +114,20 @@ static int is_unfinished(const cs_planning_t *pl, const cs_line_t *line, const c
     return cs_view_unfinished(pl->look->deal, line, view) && has_for_crm(pl, line, view->pc);
 }
 
+/* The record counts for a referral that was made of it, by a look that did not live to note it, and
+ * still does when the first writing failed: but not over what somebody has written there since. */
+static int is_made_of_it(const cs_planning_t *pl, const cs_line_view_t *view)
+{
+    return cs_deal_is_ours(pl->look->deal) &&
+           (pl->first || cs_intent_replaces(pl->look->deal, view->line, view->pc));
+}
+
 /* Which side counts: 1 = Partner Center's, -1 = the CRM's, 0 = neither. A latch is filled where it
  * is not set, and never taken back. */
 static int who_counts(const cs_planning_t *pl, const cs_line_t *line, const cs_line_view_t *view,
                       const cs_sides_t *s)
 {
-    /* A referral made of this record, by a look that did not live to note it: the record counts. */
-    cs_introduce_e introduce = pl->first && cs_json_get(pl->look->deal->posted, "own")
-                                   ? CS_INTRODUCE_CRM
-                                   : line->introduce;
+    cs_introduce_e introduce = is_made_of_it(pl, view) ? CS_INTRODUCE_CRM : line->introduce;
 
     if (s->to_crm.may && is_unfinished(pl, line, view)) {
         return 1;

@@ -74,8 +74,12 @@ const char *cs_image_waits(const cs_deal_t *deal, const char *line, const json_t
 json_t *cs_intent_value(const cs_deal_t *deal, const char *line, size_t nth);
 /* The same for both ways: *pto_pc = it was on its way to Partner Center, and is the CRM's value. */
 json_t *cs_intent_meant(const cs_deal_t *deal, const char *line, size_t nth, int *pto_pc);
+/* 1 = it writes over this value of Partner Center's. */
+int cs_intent_replaces(const cs_deal_t *deal, const char *line, const json_t *pc);
 /* 1 for a step of a stored intent that writes at Partner Center. */
 int cs_intent_is_to_pc(const json_t *step);
+/* The referral was made of the record. */
+int cs_deal_is_ours(const cs_deal_t *deal);
 /* The deal has just moved to the record that its lead became: nothing of it was compared yet. */
 int cs_deal_arrived(const cs_deal_t *deal);
 /* 1 when the stored intent makes this row. */

@@ -574,10 +574,6 @@ static void meet_row(cs_planning_t *pl)
     const char *why;
     const cs_shown_t *shown = pl->terminal ? NULL : shown_of(pl, pl->pc_now, pl->row, &why);
 
-    if (cs_json_get(pl->look->deal->posted, "own")) {
-        judge(pl, CS_VERDICT_EQUAL, 1, "the referral was made of this record");
-        return;
-    }
     if (shown && !shown->call && !shown->unlink && pl->row_state == 0) {
         show_set(pl, shown);
     }
@@ -622,14 +618,15 @@ static int moved(const char *was, const char *now)
     return strncmp(was, now, len) || (was[len] != '/' && was[len] != '\0');
 }
 
-/* A row that we made and did not hear of was open: who found it closed since is a person. */
+/* A row that we made and did not hear of was open, and so was the record that a referral was made
+ * of: who closed it since is a person. */
 static const json_t *seen_state(const cs_planning_t *pl, const json_t *now)
 {
     const json_t *seen = cs_image_side(pl->look->deal, CS_LINE_STATE, "crm");
     json_t *open;
 
-    if (seen || pl->creating || pl->first || pl->row_state <= 0 || !now ||
-        !cs_intent_creates(pl->look->deal)) {
+    if (seen || pl->creating || pl->row_state <= 0 || !now ||
+        !(cs_intent_creates(pl->look->deal) || cs_deal_is_ours(pl->look->deal))) {
         return seen;
     }
     open = cs_json_own(json_deep_copy(now), pl->p);
@@ -641,7 +638,10 @@ void cs_plan_state(cs_planning_t *pl)
 {
     json_t *now = pl->creating ? NULL : cs_state_columns(pl->kind, pl->row, pl->p);
     const json_t *seen = seen_state(pl, now);
-    int pc_moved = moved(pl->pc_was, pl->pc_now);
+    int meets = pl->first && !cs_deal_arrived(pl->look->deal);
+    int ours = meets && cs_deal_is_ours(pl->look->deal);
+    /* One that was made of a record begins open. */
+    int pc_moved = ours ? pl->terminal : moved(pl->pc_was, pl->pc_now);
     int crm_moved = seen && now && !json_equal(seen, now);
 
     pl->state = apr_pcalloc(pl->p, sizeof(*pl->state));
@@ -659,7 +659,7 @@ void cs_plan_state(cs_planning_t *pl)
     else if (accepted_lead(pl)) {
         qualify(pl);
     }
-    else if (pl->first && !cs_deal_arrived(pl->look->deal)) {
+    else if (meets && !ours) {
         meet_row(pl);
     }
     else if (pc_moved && led_there(pl)) {
@@ -671,11 +671,11 @@ void cs_plan_state(cs_planning_t *pl)
     else if (crm_moved) {
         hear_now(pl);
     }
-    else if (!pl->terminal && looks_answered(pl)) {
+    else if (!ours && !pl->terminal && looks_answered(pl)) {
         not_kept(pl);
     }
     else {
-        judge(pl, CS_VERDICT_EQUAL, 1, NULL);
+        judge(pl, CS_VERDICT_EQUAL, 1, ours ? "the referral was made of this record" : NULL);
     }
     pl->state->value = pl->state->verdict == CS_VERDICT_TO_CRM ? pl->state->pc : pl->state->value;
 }

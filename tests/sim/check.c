@@ -276,7 +276,7 @@ static int value_may_wait(const json_t *doc)
 
 static void check_line(const referral_t *r, const row_t *row, const cs_line_view_t *view, const json_t *doc, const json_t *text, apr_pool_t *p)
 {
-    unsigned touched = row->touched & touch_bit(view->line);
+    unsigned touched = row->touched & touch_bit(view->line), early = r->early & touch_bit(view->line);
     int by_value = !strcmp(view->line, "value") && value_may_wait(doc);
     int ok = 1;
 
@@ -298,14 +298,14 @@ static void check_line(const referral_t *r, const row_t *row, const cs_line_view
         ok = touched != 0;
         break;
     case CS_VERDICT_NOT_KEPT:
-        ok = !strcmp(view->line, "notes") || touched;
+        ok = !strcmp(view->line, "notes") || touched || early;
         break;
     case CS_VERDICT_REFUSED:
         ok = touched || (view->pc && strstr(cs_json_print(view->pc, p), "REFUSE"));
         break;
     case CS_VERDICT_SKIPPED:
         /* A user who closes a row that was made by halves keeps its flag at the CRM's own beginning. */
-        ok = touched || by_value || (!strcmp(view->line, "visible") && (row->touched & TOUCHED_STATE)) || !strcmp(view->line, "expires") || !strcmp(view->line, "stage") || !strcmp(view->line, "ext") ||
+        ok = touched || early || by_value || (!strcmp(view->line, "visible") && (row->touched & TOUCHED_STATE)) || !strcmp(view->line, "expires") || !strcmp(view->line, "stage") || !strcmp(view->line, "ext") ||
              (!strcmp(view->line, "$state") && !strcmp(cs_json_str(doc, "status"), "Closed"));
         break;
     default:

@@ -399,6 +399,24 @@ static void move_state(referral_t *r, json_t *doc)
 }
 
 /* hot: rather the one that was read last, which is being looked at. */
+/* Until the record names it, what people write there has nothing that it could be compared with. */
+static int is_known(const referral_t *r)
+{
+    int i;
+
+    for (i = 0; i < S->rows; i++) {
+        if (!strcmp(S->row[i].table, "opportunity") && strstr(S->row[i].text, r->id)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void note_early(referral_t *r, unsigned line)
+{
+    r->early = r->posted && !is_known(r) ? r->early | line : r->early & ~line;
+}
+
 void referral_edit(int hot)
 {
     referral_t *r = !S->referrals ? NULL : hot && chance(600) ? &S->referral[S->hot] : &S->referral[pick(S->referrals)];
@@ -420,10 +438,12 @@ void referral_edit(int hot)
             json_object_set_new(details, "currency", json_string(some_currency()));
         }
         wrote_pc(&r->wrote, doc, LINE_VALUE);
+        note_early(r, TOUCHED_VALUE);
     }
     else if (dice < 50) {
         json_object_set_new(details, "closingDateTime", some_date());
         wrote_pc(&r->wrote, doc, LINE_CLOSE);
+        note_early(r, TOUCHED_CLOSE);
     }
     else if (dice < 68) {
         if (chance(100)) {
@@ -433,9 +453,11 @@ void referral_edit(int hot)
             json_object_set_new(details, "notes", some_text("Notes"));
         }
         wrote_pc(&r->wrote, doc, LINE_NOTES);
+        note_early(r, TOUCHED_NOTES);
     }
     else if (dice < 80) {
         json_object_set_new(doc, "name", some_text("Deal"));
+        note_early(r, TOUCHED_NAME);
     }
     else if (dice < 85) {
         json_object_set_new(doc, "salesStage", json_string(chance(500) ? "40" : chance(500) ? "60" : "80"));

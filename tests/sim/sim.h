@@ -51,6 +51,7 @@ typedef struct referral_t {
     org_e org;
     int customer;
     int posted;                  /* by us */
+    unsigned early;              /* TOUCHED_*: written there by people after it was posted and before its record knew of it */
     int versions;                /* made so far; the newest is versions - 1 */
     apr_time_t moved_at;         /* S->boot when the status last changed */
     wrote_t wrote;               /* people in the portal */

@@ -86,6 +86,143 @@ static void test_edited_before_it_was_found(void **state)
     assert_verdict(w, "value", CS_VERDICT_EQUAL);
 }
 
+/* A notice told of the referral before anybody searched for it: whoever meets it notes what was posted as answered. */
+static create_world_t *met(apr_pool_t *p)
+{
+    create_world_t *w = create_world(p, NULL);
+
+    w->answer = ANSWER_NONE;
+    create_look(w);
+    w->own = create_made(w, deal_find_step(w->plan, CS_STEP_POST_PC)->columns, 0);
+    json_object_set_new(create_posted(w, "own"), "state", json_string("done"));
+    w->deal.referral_id = DEAL_REFERRAL;
+    w->deal.engagement_id = CREATE_ENGAGEMENT;
+    w->now += SEC(60);
+    return w;
+}
+
+static void test_the_record_counts_until_it_is_sent(void **state)
+{
+    create_world_t *w = met(*state);
+    int i;
+
+    assert_ok(cs_json_pointer_set(w->own, "/details/notes", json_string("theirs")));
+    w->stopped = 1;
+    for (i = 0; i < 3; i++) {
+        create_look(w);
+        assert_verdict(w, "notes", CS_VERDICT_TO_PC);
+        w->now += SEC(60);
+    }
+    w->stopped = 0;
+    create_look(w);
+    assert_string_equal(cs_json_str(cs_json_get(w->own, "details"), "notes"), "Lift and shift");
+    create_look(w);
+    assert_verdict(w, "notes", CS_VERDICT_EQUAL);
+}
+
+/* Who writes there after the first comparing is asked, and not overwritten. */
+static void test_edited_before_the_record_was_sent(void **state)
+{
+    create_world_t *w = met(*state);
+
+    assert_ok(cs_json_pointer_set(w->own, "/details/notes", json_string("theirs")));
+    w->stopped = 1;
+    create_look(w);
+    assert_ok(cs_json_pointer_set(w->own, "/details/notes", json_string("theirs again")));
+    w->stopped = 0;
+    create_look(w);
+    assert_verdict(w, "notes", CS_VERDICT_SKIPPED);
+    assert_string_equal(cs_json_str(cs_json_get(w->own, "details"), "notes"), "theirs again");
+}
+
+static void win(create_world_t *w)
+{
+    create_edit(w, "statecode", "1");
+    create_edit(w, "statuscode", "3");
+}
+
+static void assert_won(create_world_t *w)
+{
+    create_look(w);
+    assert_verdict(w, CS_LINE_STATE, CS_VERDICT_TO_PC);
+    assert_string_equal(cs_json_str(w->own, "substatus"), "Won");
+    create_look(w);
+    assert_verdict(w, CS_LINE_STATE, CS_VERDICT_EQUAL);
+    assert_int_equal(w->deal.state, CS_DEAL_CLOSED);
+}
+
+static void lose(create_world_t *w)
+{
+    json_object_set_new(w->own, "status", json_string("Closed"));
+    json_object_set_new(w->own, "substatus", json_string("Lost"));
+}
+
+static void assert_lost(create_world_t *w)
+{
+    const cs_step_t *step;
+
+    create_plan(w);
+    assert_verdict(w, CS_LINE_STATE, CS_VERDICT_TO_CRM);
+    step = deal_find_step(w->plan, CS_STEP_CALL);
+    assert_non_null(step);
+    assert_string_equal(step->call, "LoseOpportunity");
+}
+
+/* It was open when it was sent: who closed it since is heard. */
+static void test_won_before_it_was_found(void **state)
+{
+    create_world_t *w = create_world(*state, NULL);
+
+    w->answer = ANSWER_NONE;
+    create_look(w);
+    w->own = create_made(w, deal_find_step(w->plan, CS_STEP_POST_PC)->columns, 0);
+    win(w);
+    w->now += SEC(300);
+    w->answer = ANSWER_FOUND;
+    create_look(w);
+    assert_int_equal(w->deal.state, CS_DEAL_LINKED);
+    assert_won(w);
+}
+
+/* Nor is it forgotten when the referral was closed meanwhile. */
+static void test_lost_before_it_was_found(void **state)
+{
+    create_world_t *w = create_world(*state, NULL);
+
+    w->answer = ANSWER_NONE;
+    create_look(w);
+    w->own = create_made(w, deal_find_step(w->plan, CS_STEP_POST_PC)->columns, 0);
+    lose(w);
+    w->now += SEC(300);
+    w->answer = ANSWER_FOUND;
+    create_look(w);
+    assert_int_equal(w->deal.state, CS_DEAL_LINKED);
+    assert_lost(w);
+}
+
+static void test_lost_before_it_was_met(void **state)
+{
+    create_world_t *w = met(*state);
+
+    lose(w);
+    assert_lost(w);
+}
+
+static void test_won_before_it_was_met(void **state)
+{
+    create_world_t *w = met(*state);
+    int i;
+
+    win(w);
+    w->stopped = 1;
+    for (i = 0; i < 3; i++) {
+        create_look(w);
+        assert_verdict(w, CS_LINE_STATE, CS_VERDICT_TO_PC);
+    }
+    w->stopped = 0;
+    assert_won(w);
+}
+
 static void test_switched_off_while_unanswered(void **state)
 {
     create_world_t *w = unanswered(*state);
@@ -198,6 +335,12 @@ int main(void)
         UNIT_TEST(test_looked_for_three_times),
         UNIT_TEST(test_found),
         UNIT_TEST(test_edited_before_it_was_found),
+        UNIT_TEST(test_the_record_counts_until_it_is_sent),
+        UNIT_TEST(test_edited_before_the_record_was_sent),
+        UNIT_TEST(test_won_before_it_was_found),
+        UNIT_TEST(test_won_before_it_was_met),
+        UNIT_TEST(test_lost_before_it_was_found),
+        UNIT_TEST(test_lost_before_it_was_met),
         UNIT_TEST(test_switched_off_while_unanswered),
         UNIT_TEST(test_deleted_while_unanswered),
         UNIT_TEST(test_refused_until_it_is_something_else),

@@ -30,6 +30,7 @@ typedef struct create_world_t {
     answer_e answer;
     const char *refusal;
     int posts, writes, notified;
+    int stopped; /* Partner Center takes no changes for a while */
     cs_deal_t deal;
     apr_array_header_t *journal;
     cs_record_t record;
@@ -302,6 +303,10 @@ static inline void create_patch(create_world_t *w, const cs_step_t *step, cs_app
     size_t i;
 
     applied->tried = 1;
+    if (w->stopped) {
+        applied->result.cls = CS_CLASS_RETRY;
+        return;
+    }
     json_array_foreach(step->columns, i, op) {
         assert_ok(cs_json_pointer_set(w->own, cs_json_str(op, "path"), json_incref(cs_json_get(op, "value"))));
     }
