@@ -1,23 +1,26 @@
 /* httpd/crm_hook.c: handler cosell-crm: what a CRM says changed. Authenticate, decode, make
- * durable, answer. (design 7.4, crm-apis.md A16)
+ * durable, answer. (design 7.4, crm-apis.md A16, B12)
  *
- *   200  durable; also what is worth no look
- *   400  authentic, but no execution context
+ *   200  durable, in the words that the CRM wants to hear; also what is worth no look
+ *   400  authentic, but no notification
  *   401  no secret of a CRM of this site is shown, or the organisation is another; a generic body,
  *        the reason goes to the log
  *   405, 413, 415
- *   503  not durable in time; Dataverse repeats once, and only after 502 to 504
+ *   503  not durable in time; Dataverse repeats once, and only after 502 to 504, Salesforce for a
+ *        day
  *
- * Dataverse signs nothing: a shared secret is all there is, as the value of a header or of a
- * parameter of the query, under whatever name the administrator registered it. Which CRM speaks is
- * told by its secret, before anything of the body is read. What the body says are hints: the rows
- * that it names are read from the CRM before anything is decided.
+ * Nobody signs a notification: a shared secret is all there is, as the value of a header or of a
+ * parameter of the query, under whatever name the administrator registered it; or, for a CRM
+ * without one, a client certificate that httpd has verified (SSLVerifyClient). Which CRM speaks is
+ * told by its secret, before anything of the body is read, else by the organisation it names. What
+ * the body says are hints: the rows that it names are read from the CRM before anything is decided.
  */
 #include "mod_cosell.h"
 
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <apr_thread_mutex.h>
+#include <http_ssl.h>
 #include <string.h>
 
 #include "../base/crypto.h"
@@ -50,8 +53,9 @@ static struct {
 typedef struct hook_t {
     request_rec *r;
     cosell_site_t *site;
-    const cs_site_crm_t *crm;
+    const cs_site_crm_t *crm; /* NULL = by its certificate, it is not known yet which */
     int index; /* of crm */
+    int certified; /* httpd has verified its certificate, and it shows no secret */
     char *body;
     apr_size_t len;
     cs_crm_notice_t notice;
@@ -215,6 +219,26 @@ static int have_secrets(const cosell_site_t *site, int *pall)
     return any;
 }
 
+static int without_secret(const cs_site_config_t *cfg)
+{
+    int k, n = 0;
+
+    for (k = 0; k < cfg->ncrms; k++) {
+        n += !cfg->crms[k].cfg.webhook_secret;
+    }
+    return n;
+}
+
+/* "SUCCESS" also says that the chain was verified; with SSLVerifyClient optional_no_ca it is
+ * "GENEROUS". */
+static int shows_certificate(const hook_t *hook)
+{
+    const char *verified = ap_ssl_var_lookup(hook->r->pool, hook->r->server, hook->r->connection,
+                                             hook->r, "SSL_CLIENT_VERIFY");
+
+    return verified && !strcmp(verified, "SUCCESS");
+}
+
 static int check_secret(hook_t *hook)
 {
     int all, any = have_secrets(hook->site, &all);
@@ -222,6 +246,10 @@ static int check_secret(hook_t *hook)
     apr_table_do(try_header, hook, hook->r->headers_in, NULL);
     try_query(hook, hook->r->args);
     if (hook->crm) {
+        return OK;
+    }
+    if (without_secret(&hook->site->cfg) && shows_certificate(hook)) {
+        hook->certified = 1;
         return OK;
     }
     if (!all) {
@@ -233,8 +261,8 @@ static int check_secret(hook_t *hook)
     cs_result_set(&hook->res, hook->r->pool, APR_EGENERAL, CS_CLASS_REFUSED, "secret",
                   any ? "no header and no parameter of the query has the webhook-secret of a CRM "
                         "of this site"
-                      : "no CRM of this site has a webhook-secret=, so that no notification can "
-                        "be accepted");
+                      : "no CRM of this site has a webhook-secret=, and no client certificate was "
+                        "verified, so that the notification cannot be accepted");
     return HTTP_UNAUTHORIZED;
 }
 
@@ -399,7 +427,7 @@ static void fill_notice(cs_notice_t *notice, hook_t *hook, const apr_array_heade
     }
 }
 
-static int decode(hook_t *hook, cs_notice_t *notice)
+static int decode_as(hook_t *hook, cs_notice_t *notice)
 {
     const cs_crm_impl_t *impl = cs_crm_impl_of(hook->crm->cfg.type);
     const apr_array_header_t *watched =
@@ -416,6 +444,41 @@ static int decode(hook_t *hook, cs_notice_t *notice)
         fill_notice(notice, hook, watched);
     }
     return status;
+}
+
+/* By its certificate: the first CRM without a secret that it can be from. Where there are several,
+ * the organisation must say which. */
+static int decode_certified(hook_t *hook, cs_notice_t *notice)
+{
+    const cs_site_config_t *cfg = &hook->site->cfg;
+    int k, status = HTTP_UNAUTHORIZED, several = without_secret(cfg) > 1;
+
+    for (k = 0; k < cfg->ncrms; k++) {
+        char expected[sizeof(known.pins->organization)];
+
+        if (cfg->crms[k].cfg.webhook_secret) {
+            continue;
+        }
+        hook->crm = &cfg->crms[k];
+        hook->index = k;
+        expected_organization(hook, expected, sizeof(expected));
+        status = decode_as(hook, notice);
+        if (status == OK && (!several || (*expected && hook->notice.organization))) {
+            return OK;
+        }
+    }
+    if (status == OK) {
+        cs_result_set(&hook->res, hook->r->pool, APR_EGENERAL, CS_CLASS_REFUSED, "organization",
+                      "it does not say of which organisation it is, or the CRMs are not known yet; "
+                      "with several CRMs give each a webhook-secret= or organization=");
+        status = HTTP_UNAUTHORIZED;
+    }
+    return status;
+}
+
+static int decode(hook_t *hook, cs_notice_t *notice)
+{
+    return hook->certified ? decode_certified(hook, notice) : decode_as(hook, notice);
 }
 
 /* ---- stages: OK or the status to answer; the reason is in hook->res ---- */
@@ -455,6 +518,35 @@ void cosell_crm_child_init(apr_pool_t *pchild, server_rec *s)
     }
 }
 
+/* What any CRM of the site may send. */
+static const char *const *media_types(const cosell_conf_t *conf)
+{
+    static const char *const json[] = { "application/json", NULL };
+    const char *const *types = json;
+    int k;
+
+    for (k = 0; conf->effective && k < conf->effective->cfg.ncrms; k++) {
+        const cs_crm_impl_t *impl = cs_crm_impl_of(conf->effective->cfg.crms[k].cfg.type);
+
+        if (impl && impl->media_types) {
+            types = impl->media_types;
+        }
+    }
+    return types;
+}
+
+static int acknowledge(const hook_t *hook)
+{
+    const cs_crm_impl_t *impl = cs_crm_impl_of(hook->crm->cfg.type);
+    cs_crm_answer_t answer = { NULL, "" };
+
+    if (impl->acknowledge) {
+        impl->acknowledge(&answer, &hook->notice);
+    }
+    return answer.type ? cosell_answer_as(hook->r, HTTP_OK, answer.type, answer.body)
+                       : cosell_answer(hook->r, HTTP_OK, "");
+}
+
 int cosell_crm_handler(request_rec *r)
 {
     const cosell_conf_t *conf;
@@ -469,7 +561,7 @@ int cosell_crm_handler(request_rec *r)
     if (conf->engine != 1 && !conf->broken) {
         return HTTP_NOT_FOUND;
     }
-    status = cosell_request_check(r, BODY_MAX);
+    status = cosell_request_check(r, BODY_MAX, media_types(conf));
     if (status != OK) {
         return cosell_refuse(r, status, "method, content type or length");
     }
@@ -487,5 +579,5 @@ int cosell_crm_handler(request_rec *r)
     cs_count(CS_COUNT_NOTIFIED, 1);
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, CSLOGNO(1074) "accepted %s of %s: %d rows",
                   hook.notice.event, hook.crm->cfg.name, hook.notice.rows->nelts);
-    return cosell_answer(r, HTTP_OK, "");
+    return acknowledge(&hook);
 }

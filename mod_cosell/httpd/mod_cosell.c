@@ -340,6 +340,25 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     return OK;
 }
 
+/* One hook for all: every request for something else asks it, and pays for one. */
+static int handle(request_rec *r)
+{
+    static int (*const handlers[])(request_rec *) = {
+        cosell_webhook_handler, cosell_crm_handler, cosell_status_handler, cosell_admin_handler,
+        cosell_metrics_handler
+    };
+    int status = DECLINED;
+    apr_size_t i;
+
+    if (!r->handler || strncmp(r->handler, "cosell-", 7)) {
+        return DECLINED;
+    }
+    for (i = 0; status == DECLINED && i < sizeof(handlers) / sizeof(handlers[0]); i++) {
+        status = handlers[i](r);
+    }
+    return status;
+}
+
 static void register_hooks(apr_pool_t *p)
 {
     (void)p;
@@ -351,11 +370,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_child_init(cosell_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_stopping(cosell_child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(cosell_crm_child_init, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_handler(cosell_webhook_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_handler(cosell_crm_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_handler(cosell_status_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_handler(cosell_admin_handler, NULL, NULL, APR_HOOK_MIDDLE);
-    ap_hook_handler(cosell_metrics_handler, NULL, NULL, APR_HOOK_MIDDLE);
+    ap_hook_handler(handle, NULL, NULL, APR_HOOK_MIDDLE);
 }
 
 module AP_MODULE_DECLARE_DATA cosell_module = {

@@ -199,8 +199,9 @@ cs_sig_verdict_e cosell_signers_verify(cosell_signers_t *signers, const cs_signa
 
 /* ---- what handlers that take notices share (receive.c) ---- */
 
-/* OK, or the status of what is wrong before anything is read: method, type, announced length. */
-int cosell_request_check(const request_rec *r, apr_size_t most);
+/* OK, or the status of what is wrong before anything is read: method, type, announced length.
+ * types: media types that are taken, closed by NULL. */
+int cosell_request_check(const request_rec *r, apr_size_t most, const char *const *types);
 /* Why nothing can be accepted on this host now; NULL = it can. */
 const char *cosell_unusable(const cosell_conf_t *conf);
 /* The raw body, unchanged and NUL-terminated, in the request's pool. OK, a status with its reason
@@ -209,6 +210,7 @@ int cosell_body_read(request_rec *r, apr_size_t most, char **pbody, apr_size_t *
                      cs_result_t *res);
 /* Each sends an answer and returns OK. A refusal is counted and logged; its body is generic. */
 int cosell_answer(request_rec *r, int status, const char *text);
+int cosell_answer_as(request_rec *r, int status, const char *type, const char *text);
 int cosell_refuse(request_rec *r, int status, const char *reason);
 /* The end of a handler whose stages ended in `status`: refuses an HTTP error with the reason in
  * res, hands anything else on. */

@@ -22,17 +22,22 @@ APLOG_USE_MODULE(cosell);
 
 /* ---- answers ---- */
 
-int cosell_answer(request_rec *r, int status, const char *text)
+int cosell_answer_as(request_rec *r, int status, const char *type, const char *text)
 {
     apr_size_t len = strlen(text);
 
     r->status = status;
     ap_set_content_length(r, (apr_off_t)len);
     if (len) {
-        ap_set_content_type(r, "text/plain");
+        ap_set_content_type(r, type);
         ap_rwrite(text, (int)len, r);
     }
     return OK;
+}
+
+int cosell_answer(request_rec *r, int status, const char *text)
+{
+    return cosell_answer_as(r, status, "text/plain", text);
 }
 
 /* Ten lines per kind of refusal and minute, whatever the senders do; the others at DEBUG. */
@@ -109,13 +114,17 @@ int cosell_end(request_rec *r, int status, const cs_result_t *res)
 
 /* ---- the request ---- */
 
-static int is_json(const char *type)
+static int is_one_of(const char *type, const char *const *types)
 {
-    static const char json[] = "application/json";
-    apr_size_t len = sizeof(json) - 1;
+    for (; type && *types; types++) {
+        apr_size_t len = strlen(*types);
 
-    return type && !strncasecmp(type, json, len) &&
-           (!type[len] || type[len] == ';' || type[len] == ' ' || type[len] == '\t');
+        if (!strncasecmp(type, *types, len) &&
+            (!type[len] || type[len] == ';' || type[len] == ' ' || type[len] == '\t')) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 /* What the header announces; -1 = nothing. */
@@ -131,12 +140,12 @@ static apr_off_t announced(const request_rec *r)
     return len;
 }
 
-int cosell_request_check(const request_rec *r, apr_size_t most)
+int cosell_request_check(const request_rec *r, apr_size_t most, const char *const *types)
 {
     if (r->method_number != M_POST) {
         return HTTP_METHOD_NOT_ALLOWED;
     }
-    if (!is_json(apr_table_get(r->headers_in, "Content-Type"))) {
+    if (!is_one_of(apr_table_get(r->headers_in, "Content-Type"), types)) {
         return HTTP_UNSUPPORTED_MEDIA_TYPE;
     }
     return announced(r) > (apr_off_t)most ? HTTP_REQUEST_ENTITY_TOO_LARGE : OK;

@@ -141,6 +141,7 @@ static int receive(callback_t *cb)
 
 int cosell_webhook_handler(request_rec *r)
 {
+    static const char *const types[] = { "application/json", NULL };
     const cosell_conf_t *conf;
     callback_t cb;
     const char *why;
@@ -156,7 +157,7 @@ int cosell_webhook_handler(request_rec *r)
     memset(&cb, 0, sizeof(cb));
     cb.r = r;
     cb.site = conf->effective;
-    status = cosell_request_check(r, BODY_MAX);
+    status = cosell_request_check(r, BODY_MAX, types);
     if (status != OK) {
         return cosell_refuse(r, status, "method, content type or length");
     }

@@ -198,6 +198,8 @@ typedef struct cs_crm_impl_t {
      * mapping. CS_EPARSE: it is none. In p. */
     apr_status_t (*notice)(cs_crm_notice_t *notice, const cs_crm_request_t *request,
                            const apr_array_header_t *watched, apr_pool_t *p, cs_result_t *res);
+    /* Media types that its notifications have, closed by NULL; NULL = application/json alone. */
+    const char *const *media_types;
     /* The answer to a durable notification; constant text. NULL function = an empty 200. */
     void (*acknowledge)(cs_crm_answer_t *answer, const cs_crm_notice_t *notice);
     /* What is known of its quota, without asking; NULL function = it has none. */
