@@ -618,15 +618,23 @@ static int moved(const char *was, const char *now)
     return strncmp(was, now, len) || (was[len] != '/' && was[len] != '\0');
 }
 
-/* A row that we made and did not hear of was open, and so was the record that a referral was made
- * of: who closed it since is a person. */
+/* What we last wrote and did not see was open: a row that we made or set to wait, and the record
+ * that a referral was made of. */
+static int was_open(const cs_planning_t *pl)
+{
+    const cs_deal_t *deal = pl->look->deal;
+
+    return cs_deal_is_ours(deal) ||
+           (!pl->first && (cs_intent_creates(deal) || cs_image_side(deal, CS_LINE_STATE, "pc")));
+}
+
+/* Who closed it since is a person. */
 static const json_t *seen_state(const cs_planning_t *pl, const json_t *now)
 {
     const json_t *seen = cs_image_side(pl->look->deal, CS_LINE_STATE, "crm");
     json_t *open;
 
-    if (seen || pl->creating || pl->row_state <= 0 || !now ||
-        !(cs_intent_creates(pl->look->deal) || cs_deal_is_ours(pl->look->deal))) {
+    if (seen || pl->creating || pl->row_state <= 0 || !now || !was_open(pl)) {
         return seen;
     }
     open = cs_json_own(json_deep_copy(now), pl->p);

@@ -133,6 +133,20 @@ static void test_told_and_not_shown(void **state)
     assert_json(w, cs_json_get(w->row, "acme_status"), "\"Not a\"");
 }
 
+/* Nobody knows which status a row took whose making showed nothing, but it was open: who closes it is heard. */
+static void test_declined_before_it_was_seen(void **state)
+{
+    deal_world_t *w = deal_world(*state, NULL);
+
+    w->silent = 1;
+    deal_look(w);
+    deal_edit(w, "statecode", "2");
+    deal_edit(w, "statuscode", "5");
+    deal_look(w);
+    assert_verdict(w, CS_LINE_STATE, CS_VERDICT_TO_PC);
+    assert_string_equal(cs_json_str(w->doc, "substatus"), "Declined");
+}
+
 static void test_enforced_and_not_shown(void **state)
 {
     static const char *const changes[] = {LINES "program/enforce", "true", NULL};
@@ -376,6 +390,7 @@ int main(void)
         UNIT_TEST(test_group_behind_a_condition),
         UNIT_TEST(test_group_with_an_occupied_column),
         UNIT_TEST(test_told_and_not_shown),
+        UNIT_TEST(test_declined_before_it_was_seen),
         UNIT_TEST(test_enforced_and_not_shown),
         UNIT_TEST(test_enforced_after_a_refusal),
         UNIT_TEST(test_filled_after_a_refusal),
