@@ -191,6 +191,9 @@ typedef struct cs_applied_t {
      * answer did not show it */
     const cs_card_t *card;
     json_t *created; /* CALL: rows it made: array of {"table","id"}; NULL = none */
+    /* CREATE that is done where the CRM gives ids (facts: names_rows): the id it gave; NULL = the
+     * row has the step's. */
+    const char *made;
     int calls;
     apr_interval_time_t took;
     const char *correlation;

@@ -51,6 +51,12 @@ typedef struct cs_crm_relation_t {
     const char *column; /* "__c": and how the look-up column's does */
 } cs_crm_relation_t;
 
+/* What an id of a row looks like. (domain/row_id.c) */
+typedef enum {
+    CS_ID_GUID = 0, /* lower case, without braces */
+    CS_ID_18        /* 15 letters and digits whose case counts, then 3 that tell their case */
+} cs_id_form_e;
+
 typedef struct cs_crm_facts_t {
     const char *type; /* the word of the mapping file and of CosellCrm */
     /* Of a row: 0 open, 1 won (of a lead: qualified), 2 lost. A column of its table, or one that
@@ -60,6 +66,7 @@ typedef struct cs_crm_facts_t {
     int state_follows; /* it is made up */
     int closed_writes; /* a closed row takes writes, and is opened by writing its state */
     int names_rows;    /* 1 = the CRM gives its rows their ids: cs_step_t.key */
+    cs_id_form_e id_form;
     const char *key_suffix; /* a table's key column is its name plus this; NULL: */
     const char *key_column; /* it has this name in all of them */
     /* A path through a look-up names its relation: the first entry whose `path` is the end of the
@@ -81,6 +88,13 @@ typedef struct cs_crm_facts_t {
      * is that and whose column `record_type_of` is the record's table; NULL = there are none. */
     const char *record_types, *record_type_by, *record_type_of;
 } cs_crm_facts_t;
+
+/* The id that text is, as it is stored: a GUID in lower case and without its braces; of the other
+ * form 18 characters, those that tell the case made when there are only 15. NULL = free text. In p.
+ */
+const char *cs_row_id(cs_id_form_e form, const char *text, apr_pool_t *p);
+/* 1 when both are ids and name one row. */
+int cs_row_id_same(cs_id_form_e form, const char *a, const char *b);
 
 /* Systems of an alias and of a version hint. A CRM's system is its configured name. */
 #define CS_SYSTEM_PC "pc"

@@ -10,6 +10,7 @@ const cs_crm_facts_t cs_salesforce_facts = {
     .state_follows = 1,
     .closed_writes = 1,
     .names_rows = 1,
+    .id_form = CS_ID_18,
     .key_column = "Id",
     .relations = relations,
     .owner_column = "OwnerId",
