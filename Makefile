@@ -7,7 +7,7 @@ VERSION = 0.1.0
 MAPPING_DIR = /usr/share/cosell/mapping
 
 BUILD_PACKAGES = gcc make pkg-config apache2-bin apache2-dev libapr1-dev libaprutil1-dev libjansson-dev libcurl4-openssl-dev \
-                 libssl-dev libsqlite3-dev
+                 libssl-dev libsqlite3-dev libexpat1-dev
 DEMO_PACKAGES = $(BUILD_PACKAGES) python3 python3-aiohttp python3-uvloop python3-cryptography python3-requests
 TEST_PACKAGES = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-pytest-xdist python3-jsonschema libasan8 libubsan1
 BENCH_PACKAGES = $(DEMO_PACKAGES) wrk
@@ -18,7 +18,7 @@ APXS = apxs
 APR_FLAGS = $$(apr-1-config --cppflags --includes) $$(apu-1-config --includes)
 HTTPD_INC = -I$$($(APXS) -q INCLUDEDIR)
 APR_LIBS = $$(apr-1-config --link-ld) $$(apu-1-config --link-ld)
-LIBS = -ljansson -lcurl -lcrypto -lsqlite3 -lm
+LIBS = -ljansson -lcurl -lcrypto -lsqlite3 -lexpat -lm
 
 CC = gcc
 WARN = -Wall -Wextra -Wshadow -Wstrict-prototypes -Wvla
