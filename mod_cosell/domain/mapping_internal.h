@@ -145,6 +145,8 @@ typedef struct cs_find_t {
     const char *several;    /* "hold" */
     cs_none_e none;
     apr_array_header_t *create; /* cs_find_part_t; NULL unless none is CREATE */
+    const char *key; /* where the CRM gives ids: the external id column that a row made gets its
+                        derived id in; NULL = none */
 } cs_find_t;
 
 /* Lines. */
@@ -273,6 +275,8 @@ typedef struct cs_list_t {
     const char *key;        /* the member that names an item: compared trimmed, case-folded */
     const char *key_column; /* its column: in the row found, or, when `fields` has it, in the child
                                row */
+    const char *row_key; /* where the CRM gives ids: the external id column that a row of the list
+                            gets its derived id in; NULL = none */
     cs_list_shape_e shape;
     const char *table, *parent; /* CHILD */
     const cs_column_t *column;  /* CHILD: its look-up to the row found; COLUMN: the record's */
