@@ -16,13 +16,19 @@ def pki():
     return Pki()
 
 
+def pytest_generate_tests(metafunc):
+    """A file with CRMS = (...) is run for each of these CRMs; the others know Dynamics alone, or no CRM at all."""
+    if "kind" in metafunc.fixturenames:
+        metafunc.parametrize("kind", getattr(metafunc.module, "CRMS", ("dynamics365",)), scope="module")
+
+
 @pytest.fixture(scope="module")
-def world_of(pki, request):
+def world_of(pki, request, kind):
     """world_of(name, **options): worlds that live as long as the test file."""
     made = []
 
     def make(name, **options):
-        world = World(name, pki=pki, **options)
+        world = World(name if kind == "dynamics365" else name + "-sf", pki=pki, **{"kind": kind, **options})
         made.append(world)
         return world
 
@@ -32,12 +38,12 @@ def world_of(pki, request):
 
 
 @pytest.fixture
-def new_world(pki):
+def new_world(pki, kind):
     """As world_of, for one test."""
     made = []
 
     def make(name, **options):
-        world = World(name, pki=pki, **options)
+        world = World(name if kind == "dynamics365" else name + "-sf", pki=pki, **{"kind": kind, **options})
         made.append(world)
         return world
 

@@ -8,7 +8,7 @@ import uuid
 import pytest
 
 from harness import wait_for
-from harness.world import CLIENT_SECRET, CRM_CLIENT_SECRET, DEAD, REFRESH_TOKEN, SUSPENDED
+from harness.world import CLIENT_SECRET, CRM, CRM_CLIENT_SECRET, DEAD, REFRESH_TOKEN, SUSPENDED
 
 ROW = r"/opportunities\("
 
@@ -480,21 +480,21 @@ def suspended(world, upstream):
 
 
 def test_suspend_and_resume_crm(world):
-    world.server.log.announce("suspend", "not a member", "dynamics")
+    world.server.log.announce("suspend", "not a member", CRM)
     referral, deal = created(world)
     world.partner.edit(referral["id"], {"details": {"notes": "After the pause"}})
     world.crm.post("options", {"NotAMember": True})
     try:
         world.notify(referral)
-        wait_for(lambda: suspended(world, "dynamics"), 15, "the CRM to be suspended")
+        wait_for(lambda: suspended(world, CRM), 15, "the CRM to be suspended")
         wait_for(lambda: world.work(referral)["state"] == SUSPENDED, 10, "the work to wait")
         assert world.work(referral)["attempts"] == 0
-        assert suspended(world, "dynamics")[0]["problem"]
+        assert suspended(world, CRM)[0]["problem"]
         other = world.refer()
         world.notify(other)
     finally:
         world.crm.post("options", {"NotAMember": False})
-    world.advanced(lambda: not suspended(world, "dynamics"), what="the CRM to resume by itself")
+    world.advanced(lambda: not suspended(world, CRM), what="the CRM to resume by itself")
     world.settled()
     assert row(world, deal)["description"] == "After the pause"
     assert world.record(other)

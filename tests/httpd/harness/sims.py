@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import select
 import subprocess
 import time
@@ -138,6 +139,7 @@ class PartnerCenter(Simulator):
 
 class Dynamics(Simulator):
     name = "dynamics365"
+    kind = "dynamics365"
 
     def rows(self, table):
         return self.get(table)
@@ -159,6 +161,14 @@ class Dynamics(Simulator):
 
     def remove_quirks(self, number=None):
         self.delete("quirks" if number is None else "quirks/%d" % number)
+
+    def row_path(self, table, identity=""):
+        """What the path of a write to a row of this table looks like."""
+        return r"/%s\(%s" % (table, re.escape(identity))
+
+    def changed_columns(self, request, table="opportunities"):
+        """The columns a write has."""
+        return {name.split("@")[0] for name in json.loads(request["body"] or "{}")}
 
 
 def referral(name, **members):

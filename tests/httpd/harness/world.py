@@ -10,6 +10,7 @@ import requests
 from .events import Event, Pki
 from .paths import REPO
 from .server import Server
+from .salesforce import Salesforce, translate_mapping
 from .sims import Dynamics, PartnerCenter
 from .storm import post, request_bytes
 from .wait import wait_for
@@ -17,7 +18,8 @@ from .wait import wait_for
 CLIENT_ID = "11111111-0000-4000-8000-000000000001"
 CLIENT_SECRET = "sandbox-secret"
 REFRESH_TOKEN = "sandbox-refresh-token"
-CRM = "dynamics"
+CRM = "sales"  # the configured name, whichever it is
+CRMS = {"dynamics365": Dynamics, "salesforce": Salesforce}
 DEAL_STATES = ("new", "linked", "closed", "lead", "ignored", "parked", "unlinked", "gone")  # domain/record.h
 READY, DEAD, SUSPENDED = 0, 1, 2  # work rows, store/store.h
 CRM_CLIENT_ID = "00000000-0000-4000-8000-0000000000c1"
@@ -27,11 +29,12 @@ CRM_CLIENT_SECRET = "sandbox-secret~1"
 class World:
     """`server` is configured but not started; change server.site or server.globals_ and call start()."""
 
-    def __init__(self, name, rate="0", partner=None, crm=None, pki=None, site="contoso", signature="", poll=None, detached=False, **server):
+    def __init__(self, name, rate="0", partner=None, crm=None, pki=None, site="contoso", signature="", poll=None, detached=False, kind="dynamics365", **server):
         self.pki = pki or Pki()
         self.own = []
         self.partner = partner or self._own(PartnerCenter(self.pki, detached=detached))
-        self.crm = crm or self._own(Dynamics(detached=detached))
+        self.crm = crm or self._own(CRMS[kind](detached=detached))
+        self.kind = self.crm.kind
         self.server = Server(name, **server)
         self.name = site
         self.cert_url = self.partner.certificate
@@ -46,27 +49,31 @@ class World:
     def _site(self, rate, signature, poll):
         server, partner, crm = self.server, self.partner.info, self.crm.info
         tenant = partner.get("tenant", "7d230000-0000-4000-8000-000000000001")
-        mapping = os.environ.get("COSELL_MAPPING", os.path.join(REPO, "conf", "mapping", "dynamics365.json"))
-        crm_tenant = crm.get("tenant") or crm["token"].split("/")[3]
+        mapping = os.environ.get("COSELL_MAPPING", os.path.join(REPO, "conf", "mapping", self.kind + ".json"))
         # Copies, for the checkout may lie where the server's user cannot go.
         ca, intermediates = (server.write("conf/" + name, self.pki.read(name).decode()) for name in ("ca.pem", "intermediates.pem"))
         with open(mapping) as source:
-            self.mapping = server.write("conf/mapping/dynamics365.json", source.read())
+            self.mapping = server.write("conf/mapping/%s.json" % self.kind, source.read())
         server.site += [
             "CosellEngine on",
             "CosellSite " + self.name,
             "CosellPartnerCenter tenant=%s client-id=%s client-secret=%s refresh-token=%s token-url=%s webhooks-url=%s referrals-url=%s"
             % (tenant, CLIENT_ID, server.secret("pc-client", CLIENT_SECRET), server.secret("pc-refresh", REFRESH_TOKEN),
                partner["token"], partner["base"], partner["base"]),
-            "CosellCrm %s dynamics365 %s mapping=%s tenant=%s client-id=%s client-secret=%s token-url=%s"
-            % (CRM, crm["base"], self.mapping, crm_tenant, CRM_CLIENT_ID,
-               server.secret("crm-client", CRM_CLIENT_SECRET), crm["token"]),
+            self._crm_line(),
             "CosellSignature url=%s ca=%s intermediates=%s%s" % (self.cert_url, ca, intermediates, signature),
         ]
         if rate is not None:
             server.site.append("CosellUpstream * rate=" + rate)
         if poll is not None:
             server.site.append("CosellPoll " + poll)
+
+    def _crm_line(self):
+        crm = self.crm.info
+        common = "mapping=%s client-secret=%s token-url=%s" % (self.mapping, self.server.secret("crm-client", CRM_CLIENT_SECRET), crm["token"])
+        if self.kind == "salesforce":
+            return "CosellCrm %s salesforce %s client-id=%s %s" % (CRM, crm["base"], crm["client_id"], common)
+        return "CosellCrm %s dynamics365 %s tenant=%s client-id=%s %s" % (CRM, crm["base"], crm.get("tenant") or crm["token"].split("/")[3], CRM_CLIENT_ID, common)
 
     def replace(self, directive, line):
         """Replaces the site's line of this directive; None removes it."""
@@ -81,6 +88,8 @@ class World:
         with open(self.mapping) as file:
             document = json.load(file)
         change(document)
+        if self.kind == "salesforce":
+            translate_mapping(document)
         with open(self.mapping, "w") as file:
             json.dump(document, file, indent=2)
 
