@@ -78,6 +78,8 @@ void cs_create_connected(cs_planning_t *pl, cs_making_t *m);
 
 /* create_words.c: "Waiting for: Account > Country, Solution". In p. */
 const char *cs_create_words(const cs_planning_t *pl, const cs_making_t *m);
+/* "Partner Center refused it: why". */
+const char *cs_create_refused_words(const char *why, apr_pool_t *p);
 /* The text with a capital at its beginning. In p. */
 const char *cs_text_capital(const char *text, apr_pool_t *p);
 

@@ -104,6 +104,15 @@ static void settle_posted(cs_settling_t *s, json_t *posted, int at)
 
 /* ---- journal ---- */
 
+/* It stands where it stood: every notice tries it again. */
+static int is_no_news(const cs_settling_t *s, const char *problem)
+{
+    const cs_deal_t *deal = s->look->deal;
+
+    return problem && deal->problem && !strcmp(problem, deal->problem) && deal->status &&
+           s->plan->status && !strcmp(s->plan->status, deal->status);
+}
+
 static void journal_post(cs_settling_t *s, int at)
 {
     const cs_step_t *step = cs_settle_step(s, at);
@@ -121,7 +130,8 @@ static void journal_post(cs_settling_t *s, int at)
                                      ? "made by an earlier attempt that was not answered"
                                      : step->why);
     }
-    else if (is_refusal(&applied->result)) {
+    else if (is_refusal(&applied->result) &&
+             !is_no_news(s, cs_create_refused_words(why_of(&applied->result), s->ptemp))) {
         j = cs_settle_write_down(s, "to_pc", action, "refused", why_of(&applied->result));
     }
     else {
@@ -150,7 +160,7 @@ static void journal_wait(cs_settling_t *s)
     const char *status = s->plan->status, *why = cs_json_str(s->before, "why");
 
     if (!status || !strcmp(status, "Sending") || s->plan->look_at ||
-        (why && !strcmp(why, s->plan->why))) {
+        (why && !strcmp(why, s->plan->why)) || is_no_news(s, s->plan->problem)) {
         return;
     }
     cs_settle_write_down(s, "to_pc", "hold", "held", s->plan->why);

@@ -103,3 +103,8 @@ const char *cs_create_words(const cs_planning_t *pl, const cs_making_t *m)
     }
     return apr_pstrcat(pl->p, "Waiting for: ", out, NULL);
 }
+
+const char *cs_create_refused_words(const char *why, apr_pool_t *p)
+{
+    return apr_pstrcat(p, "Partner Center refused it: ", why, NULL);
+}

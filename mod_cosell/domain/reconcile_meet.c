@@ -158,8 +158,10 @@ apr_status_t cs_reconcile_meet(cs_meeting_t *meeting, const cs_look_t *look, apr
     }
     meeting->kind = kind->name;
     meeting->table = kind->table;
-    /* A row that a crashed look may have made is not forgotten. */
-    if (cs_state_is_terminal(state) && !cs_intent_creates(look->deal)) {
+    /* A row that a crashed look may have made is not forgotten, nor the record that it was made
+     * of. */
+    if (cs_state_is_terminal(state) && !cs_intent_creates(look->deal) &&
+        !cs_deal_is_ours(look->deal)) {
         refuse_meeting(meeting, CS_MEET_CLOSED,
                        apr_psprintf(p, "first met %s: no record is made", state));
         return APR_SUCCESS;

@@ -413,7 +413,7 @@ static void create_status(cs_planning_t *pl)
         break;
     case CS_MAKING_REFUSED:
         plan->status = "Needs you";
-        plan->problem = apr_pstrcat(pl->p, "Partner Center refused it: ", m->why, NULL);
+        plan->problem = cs_create_refused_words(m->why, pl->p);
         break;
     default:
         plan->status = "Sending";

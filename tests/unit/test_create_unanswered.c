@@ -208,6 +208,23 @@ static void test_lost_before_it_was_met(void **state)
     assert_lost(w);
 }
 
+/* It was stored that the referral is there, and nothing more: a referral that is met closed has no record, but this one has. */
+static void test_lost_before_it_was_linked(void **state)
+{
+    create_world_t *w = met(*state);
+    cs_meeting_t meeting;
+    cs_result_t res = {0};
+
+    lose(w);
+    create_see(w);
+    assert_ok(cs_reconcile_meet(&meeting, &w->look, w->p, &res));
+    assert_int_equal(meeting.what, CS_MEET_LINK);
+    assert_string_equal(meeting.record_id, CREATE_RECORD);
+    json_object_del(w->deal.posted, "own");
+    assert_ok(cs_reconcile_meet(&meeting, &w->look, w->p, &res));
+    assert_int_equal(meeting.what, CS_MEET_CLOSED);
+}
+
 static void test_won_before_it_was_met(void **state)
 {
     create_world_t *w = met(*state);
@@ -309,6 +326,28 @@ static void test_a_notice_wakes_what_was_refused(void **state)
     assert_string_equal(w->deal.status, "Needs you");
 }
 
+/* What every notice tries again is said once; another reason is news. */
+static void test_a_refusal_is_said_once(void **state)
+{
+    create_world_t *w = refused(*state);
+    int i, said = w->journal->nelts;
+
+    w->notified = 1;
+    for (i = 0; i < 3; i++) {
+        w->now += SEC(300);
+        create_look(w);
+        create_look(w);
+    }
+    assert_int_equal(w->posts, 4);
+    assert_int_equal(w->journal->nelts, said);
+    w->refusal = "the country is unknown";
+    w->now += SEC(300);
+    create_look(w);
+    create_look(w);
+    assert_told(w, "Needs you", "Partner Center refused it: the country is unknown");
+    assert_int_equal(w->journal->nelts, said + 3); /* the refusal, what the seller reads, and that it waits */
+}
+
 static void test_a_new_mapping_wakes_what_was_refused(void **state)
 {
     static const char *const changes[] = { "/revision", "\"other\"", NULL };
@@ -341,10 +380,12 @@ int main(void)
         UNIT_TEST(test_won_before_it_was_met),
         UNIT_TEST(test_lost_before_it_was_found),
         UNIT_TEST(test_lost_before_it_was_met),
+        UNIT_TEST(test_lost_before_it_was_linked),
         UNIT_TEST(test_switched_off_while_unanswered),
         UNIT_TEST(test_deleted_while_unanswered),
         UNIT_TEST(test_refused_until_it_is_something_else),
         UNIT_TEST(test_a_notice_wakes_what_was_refused),
+        UNIT_TEST(test_a_refusal_is_said_once),
         UNIT_TEST(test_a_new_mapping_wakes_what_was_refused),
         UNIT_TEST(test_still_not_ready_after_a_refusal),
     };
