@@ -110,7 +110,7 @@ packages-build packages-demo packages-test packages-bench packages-lint: package
 # A recursive make sees the packages that were just installed.
 demo: packages-demo
 	@$(MAKE) --no-print-directory $(B)/mod_cosell.so
-	@/usr/bin/python3 tests/demo/demo.py
+	@CRM="$(CRM)" /usr/bin/python3 tests/demo/demo.py
 
 test: packages-test
 	@$(MAKE) --no-print-directory -j$$(nproc) test-build

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""Both directions, to watch: signed events of a Partner Center simulator become opportunities and leads in a Dynamics 365 simulator, an opportunity
-becomes a referral, and edits of both sides travel.
+"""Both directions, to watch: signed events of a Partner Center simulator become opportunities and leads in a CRM simulator, an opportunity becomes
+a referral, and edits of both sides travel. The CRM is Dynamics 365, or with CRM=salesforce Salesforce.
 
 Everything is private to this checkout and listens on 127.0.0.1 only. KEEP=1 leaves all of it running and prints the addresses.
 """
@@ -24,6 +24,8 @@ SOLUTIONS = ("Fabrikam Analytics", "Fabrikam Backup", "Fabrikam Governance")
 SELLERS = (("Ada", "Seller", "ada.seller@contoso.example"), ("Ben", "Partner", "ben.partner@contoso.example"))
 NOTES = "Lift and shift of 260 servers; lease ends in June."
 KEEP = os.environ.get("KEEP", "") not in ("", "0")
+CRM = os.environ.get("CRM") or "dynamics365"
+CRM_NAMES = {"dynamics365": "Dynamics 365", "salesforce": "Salesforce"}
 STATES = {0: "open", 1: "won", 2: "lost"}
 
 
@@ -76,7 +78,7 @@ def customer(name, *people):
 class Demo:
     def __init__(self):
         module = os.environ.get("COSELL_MODULE", os.path.join(BUILD, "mod_cosell.so"))
-        self.world = World("demo", module=module, detached=KEEP)
+        self.world = World("demo", module=module, detached=KEEP, kind=CRM)
         self.referrals = []
         self.lead = None
         self.shared = None  # the opportunity that becomes a referral
@@ -121,15 +123,18 @@ class Demo:
     def start(self):
         world = self.world
         # What this organisation has otherwise than the shipped profile: two columns for what the seller reads, one for Microsoft's answer.
-        world.crm.columns("opportunity", acme_CosellStatus=("text", {"max": 100}), acme_CosellProblem=("memo", {"max": 2000}))
+        for table in ("opportunity", "lead"):
+            world.crm.columns(table, acme_CosellStatus=("text", {"max": 100}), acme_CosellProblem=("memo", {"max": 2000}))
+        if CRM == "salesforce":
+            world.crm.columns("opportunity", acme_MicrosoftStatus=("text", {"max": 100}))
         world.edit_mapping(self.adapt)
         hear(world).start().ready()
         say("   Partner Center (simulated)  %s" % world.partner.base)
-        say("   Dynamics 365 (simulated)    %s" % world.crm.base)
+        say("   %-27s %s" % (CRM_NAMES[CRM] + " (simulated)", world.crm.base))
         say("   httpd with mod_cosell       %s" % world.server.base)
         connect(world)
         say("   webhook of Partner Center   %s" % world.server.webhook)
-        say("   webhooks of Dynamics 365    %s%s" % (world.server.base, HOOK))
+        say("   %-27s %s%s" % ("notices of " + CRM_NAMES[CRM], world.server.base, HOOK))
 
     @staticmethod
     def adapt(document):
@@ -190,17 +195,20 @@ class Demo:
         say("   Partner Center: the notes of \"%s\" change" % referral["name"])
         wait_for(lambda: "260 servers" in (world.record(referral)["description"] or ""), 30, "the new notes in the CRM")
         world.settled()
-        writes = [r for r in world.crm.requests(r"/opportunities\(", "PATCH", since)]
+        writes = self.crm_patches(since)
         expect(len(writes) == 1, "%d PATCH requests reached the CRM instead of one" % len(writes))
-        body = json.loads(writes[0]["body"])
+        columns = world.crm.changed_columns(writes[0])
         say("   => PATCH %s" % writes[0]["path"])
-        say("      " + json.dumps(body, ensure_ascii=False))
-        expect("description" in body, "the PATCH does not carry the description")
-        expect(not set(body) & {"name", "estimatedvalue", "estimatedclosedate"}, "the PATCH carries columns that did not change")
+        say("      " + json.dumps(json.loads(writes[0]["body"]), ensure_ascii=False))
+        expect("description" in columns, "the PATCH does not carry the description")
+        expect(not columns & {"name", "estimatedvalue", "estimatedclosedate"}, "the PATCH carries columns that did not change")
+
+    def crm_patches(self, since):
+        return self.world.crm.requests(self.world.crm.row_path("opportunities"), "PATCH", since)
 
     def refuse_field(self):
         world, referral = self.world, self.referrals[0]
-        quirk = world.crm.quirk("opportunity", "description", "refuse-unnamed", code="0x80040203", values=["Free of charge for a year."],
+        quirk = world.crm.quirk("opportunity", "description", "refuse-unnamed", values=["Free of charge for a year."],
                                 message="Free offers need the approval of the sales desk.")
         say("   the CRM has a rule of its own now: \"Free offers need the approval of the sales desk.\"")
         world.partner.edit(referral["id"], {"details": {"notes": "Free of charge for a year.", "dealValue": 190000}}, silent=False)
@@ -233,10 +241,13 @@ class Demo:
         deal = wait_for(lambda: (lambda d: d if d and d["record_id"] else None)(world.deal(referral)), 30, "the lead")
         world.settled()
         row = world.crm.row("leads", deal["record_id"])
-        say("   => lead %s: %s, %s %s of %s" % (row["leadid"], row["subject"], row["firstname"], row["lastname"], row["companyname"]))
+        say("   => lead %s: %s %s of %s" % (row["leadid"], row["firstname"], row["lastname"], row["companyname"]))
         expect(deal["kind"] == "lead", "it became a %s" % deal["kind"])
         world.partner.edit(referral["id"], {"status": "Active", "substatus": "Accepted"}, silent=False)
         say("   Partner Center: the lead is accepted")
+        if CRM == "salesforce":
+            self.convert(referral, row)
+            return
         wait_for(lambda: world.deal(referral)["kind"] == "opportunity", 30, "the opportunity of the lead")
         world.settled()
         record = world.record(referral)
@@ -245,12 +256,31 @@ class Demo:
         expect(world.crm.row("leads", row["leadid"])["statecode"] == 1, "the lead is not qualified")
         expect(world.crm.requests("QualifyLead"), "QualifyLead was not called")
 
+    def convert(self, referral, row):
+        """Salesforce converts leads in its own screens alone: the seller is asked to."""
+        world = self.world
+        told = wait_for(lambda: world.crm.row("leads", row["leadid"]).get("acme_cosellproblem"), 30, "what the seller of the lead reads")
+        say("   => the lead says: %s" % told)
+        expect("convert" in told.lower(), "the seller is not asked to convert the lead")
+        made = world.crm.convert(row["leadid"])
+        say("   the seller converts it; opportunity %s" % made)
+        wait_for(lambda: (world.record(referral) or {}).get("msft_referralidentifier") == referral["id"], 30, "the opportunity to have the referral")
+        world.settled()
+        expect(world.deal(referral)["record_id"] == made and world.deal(referral)["kind"] == "opportunity", "the deal did not move to the opportunity")
+        say("   => the opportunity has the referral: %s" % world.record(referral)["msft_referralidentifier"])
+
     def win(self):
         world, referral = self.world, self.referrals[1]
+        since = world.crm.last_request()
         world.partner.edit(referral["id"], {"status": "Closed", "substatus": "Won"}, silent=False)
         say("   Partner Center: \"%s\" is closed as won" % referral["name"])
         record = wait_for(lambda: (lambda r: r if r["statecode"] == 1 else None)(world.record(referral)), 30, "the opportunity to be won")
         world.settled()
+        if CRM == "salesforce":
+            writes = self.crm_patches(since)
+            say("   => PATCH %s" % writes[0]["path"])
+            say("      " + writes[0]["body"])
+            return
         calls = world.crm.requests("WinOpportunity")
         expect(len(calls) == 1 and calls[0]["status"] == 204, "WinOpportunity was not called once with success")
         say("   => POST WinOpportunity; the opportunity is %s, actual value %s" % (STATES[record["statecode"]], record.get("actualvalue")))
@@ -323,11 +353,11 @@ class Demo:
         self.world.partner.edit(self.shared["referral"], {"details": {"closingDateTime": "2027-09-30T12:00:00Z"}}, silent=False)
         say("   Partner Center: the closing date becomes 2027-09-30")
         record = self.in_crm(lambda r: r["estimatedclosedate"] == "2027-09-30", "the new date in the CRM")
-        writes = self.world.crm.requests(r"/opportunities\(", "PATCH", since)
+        writes = self.crm_patches(since)
         say("   => PATCH %s" % writes[0]["path"])
         say("      " + writes[0]["body"])
         expect(record["description"] == "Budget approved in March.", "the seller's description is gone")
-        expect(not set(json.loads(writes[0]["body"])) & {"description", "estimatedvalue", "name"}, "the PATCH carries columns that did not change")
+        expect(not self.world.crm.changed_columns(writes[0]) & {"description", "estimatedvalue", "name"}, "the PATCH carries columns that did not change")
 
     def both_at_once(self, at_partner_center, in_crm):
         """Two edits between two looks: Partner Center's answer to ours is held until the other edit is made, too."""
@@ -420,7 +450,7 @@ class Demo:
             deal = self.world.deal(referral)
             deals.append({"referral": referral["id"], "record": deal["record_id"], "status": deal["status"] or deal["state"],
                           "journal": len(self.world.journal(referral))})
-        path = os.environ.get("COSELL_DEMO_JSON", os.path.join(BUILD, "demo.json"))
+        path = os.environ.get("COSELL_DEMO_JSON", os.path.join(BUILD, "demo.json" if CRM == "dynamics365" else "demo-%s.json" % CRM))
         with open(path, "w") as file:
             json.dump({"deals": deals}, file, indent=1, ensure_ascii=False)
             file.write("\n")
@@ -440,7 +470,8 @@ class Demo:
         say("   change a referral, and see its opportunity change:")
         say("      curl -X PATCH %s/referrals/%s -d '{\"details\":{\"dealValue\":99000}}'" % (world.partner.sandbox, self.referrals[0]["id"]))
         say("   change an opportunity, and see its referral change:")
-        say("      curl -X PATCH %s/opportunities/%s -d '{\"description\":\"Typed by hand\"}'" % (world.crm.sandbox, self.shared["opportunityid"]))
+        table, column = ("opportunities", "description") if CRM == "dynamics365" else ("Opportunity", "Description")
+        say("      curl -X PATCH %s/%s/%s -d '{\"%s\":\"Typed by hand\"}'" % (world.crm.sandbox, table, self.shared["opportunityid"], column))
         say("   end it:")
         say("      kill %s" % " ".join(str(pid) for pid in processes))
 
@@ -448,6 +479,9 @@ class Demo:
 def main():
     demo = None
     done = False
+    if CRM not in CRM_NAMES:
+        say("CRM=%s: allowed are %s" % (CRM, ", ".join(CRM_NAMES)))
+        return 2
     try:
         demo = Demo()
         demo.run()

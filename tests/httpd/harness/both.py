@@ -5,7 +5,7 @@ import http.server
 import random
 import threading
 import uuid
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from .storm import post
 
@@ -84,8 +84,7 @@ def connect(world, url=None, tables=TABLES, partner=True):
         world.partner.post("registration", {"WebhookUrl": world.server.webhook, "SignatureTokenToMsSignatureHeader": True,
                                             "WebhookEvents": EVENTS})
     for table in tables:
-        world.crm.post("webhooks", {"url": (url or world.server.base) + HOOK, "auth": "HttpHeader", "table": table,
-                                    "values": {"x-cosell-secret": SECRET}})
+        world.crm.notify_to((url or world.server.base) + HOOK + "?secret=" + quote(SECRET), table)
     return world
 
 

@@ -278,6 +278,16 @@ class Salesforce(Simulator):
     def remove_quirks(self, number=None):
         self.delete("quirks" if number is None else "quirks/%d" % number)
 
+    def convert(self, lead):
+        """As a seller does; the opportunity that it makes."""
+        return self.raw("POST", "convert", {"lead": lead})["ConvertedOpportunityId"]
+
+    def notify_to(self, url, table):
+        """Changes of this table are sent there as outbound messages."""
+        name = TABLES[SINGULAR[table]].name if SINGULAR[table] in TABLES else "Microsoft_Solution__c"
+        fields = {"Microsoft_Solution__c": ["Id", "Opportunity__c"]}.get(name, ["Id", "SystemModstamp"])
+        return self.raw("POST", "outbound", {"url": url, "object": name, "fields": fields})
+
     # What the product sent
 
     def writes(self, since=0, path=None):

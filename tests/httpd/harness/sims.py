@@ -7,6 +7,7 @@ import select
 import subprocess
 import time
 import uuid
+from urllib.parse import unquote
 
 import requests
 
@@ -161,6 +162,12 @@ class Dynamics(Simulator):
 
     def remove_quirks(self, number=None):
         self.delete("quirks" if number is None else "quirks/%d" % number)
+
+    def notify_to(self, url, table):
+        """Changes of this table are sent there; the secret in the query goes into a header."""
+        address, _, query = url.partition("?")
+        return self.post("webhooks", {"url": address, "auth": "HttpHeader", "table": table,
+                                      "values": {"x-cosell-secret": unquote(query.partition("=")[2])}})
 
     def row_path(self, table, identity=""):
         """What the path of a write to a row of this table looks like."""
