@@ -139,8 +139,10 @@ const char *cs_xml_attribute(const cs_xml_element_t *element, const char *uri, c
     int i;
 
     for (i = 0; i < element->n; i++) {
-        if (!strcmp(element->attributes[i].name, name) && !strcmp(element->attributes[i].uri, uri)) {
-            return element->attributes[i].value;
+        const cs_xml_attribute_t *one = &element->attributes[i];
+
+        if (!strcmp(one->name, name) && !strcmp(one->uri, uri)) {
+            return one->value;
         }
     }
     return NULL;
