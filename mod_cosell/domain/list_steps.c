@@ -232,7 +232,9 @@ static int is_taken(const cs_planning_t *pl, const cs_list_t *list, const char *
     size_t i;
 
     for (i = 0; i < json_array_size(rows); i++) {
-        const char *other = cs_json_str(json_array_get(rows, i), "id");
+        const json_t *row = json_array_get(rows, i);
+        const char *other = list->row_key ? cs_json_str(cs_json_get(row, "row"), list->row_key)
+                                          : cs_json_str(row, "id");
 
         if (other && !strcasecmp(other, id)) {
             return 1;
@@ -267,6 +269,7 @@ static void step_row(cs_planning_t *pl, const cs_listing_t *l, const cs_list_ite
 
     step->table = place ? place->child : list->table;
     step->id = row_id(pl, list, step->table, item->key);
+    step->key = cs_create_key(pl, place ? NULL : list->row_key, step->id);
     add_constants(step->columns, place ? place->set : list->where);
     json_object_set_new(
         step->columns, place ? place->parent : list->parent,

@@ -137,6 +137,9 @@ json_t *cs_find_lookup(const cs_find_t *find, const json_t *doc, const json_t *i
     }
     if (none == CS_NONE_CREATE) {
         json_object_set_new(inner, "create", new_row(find, doc, item, value, p));
+        if (find->key) {
+            json_object_set_new(inner, "key", json_string(find->key));
+        }
     }
     return cs_json_own(json_pack("{s:o}", "$lookup", inner), p);
 }

@@ -181,6 +181,12 @@ int cs_deal_arrived(const cs_deal_t *deal)
     return json_object_size(deal->images) == 1 && rest && !strcmp(rest, CS_REST_QUALIFIED);
 }
 
+/* By a look of which only the id is known that the CRM gave. */
+static int was_made(const cs_planning_t *pl, int derived)
+{
+    return pl->kind->mapping->facts->names_rows && !derived && cs_intent_creates(pl->look->deal);
+}
+
 /* 1 when the plan is made already. */
 static int stop_without_row(cs_planning_t *pl)
 {
@@ -194,7 +200,7 @@ static int stop_without_row(cs_planning_t *pl)
         stop(pl->plan, look, CS_PLAN_NOTHING, CS_DEAL_GONE,
              "the record was deleted in the CRM; it is never made again");
     }
-    else if (was_settled(deal) && look->record_read) {
+    else if ((was_settled(deal) || was_made(pl, derived)) && look->record_read) {
         stop(pl->plan, look, CS_PLAN_GONE, CS_DEAL_GONE, "the record was deleted in the CRM");
     }
     else if ((was_settled(deal) || !derived) && !look->record_read) {

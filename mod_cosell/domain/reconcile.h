@@ -200,6 +200,7 @@ typedef struct cs_applied_t {
 } cs_applied_t;
 
 /* Brings *deal (a copy the caller owns, id, names and site already set) up to date: images, state,
+ * where the CRM gives ids the record's own instead of the one that stood for it,
  * status, problem, versions, told, explain, mapping, intent (cleared when all sent steps were
  * done), posted (what a POST came to; the attempt itself and the searches since are noted by
  * whoever applies them), and appends cs_journal_t * (in p) for what was done, refused, held or

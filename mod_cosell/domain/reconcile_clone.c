@@ -93,6 +93,7 @@ apr_status_t cs_reconcile_clone(cs_plan_t **pplan, const cs_look_t *look, apr_po
     }
     *pplan = plan;
     pl.row = look->record->row;
+    pl.row_state = cs_state_of_row(pl.kind, pl.row);
     plan->steps = apr_array_make(p, 1, sizeof(cs_step_t *));
     plan->lines = apr_array_make(p, 1, sizeof(cs_line_view_t *));
     plan->clone = 1;
@@ -104,7 +105,7 @@ apr_status_t cs_reconcile_clone(cs_plan_t **pplan, const cs_look_t *look, apr_po
         plan->problem = plan->why = "Copied from another record, and nothing on it says whether it "
                                     "is to be shared: take the referral's id off to share it";
     }
-    else if (cs_state_of_row(pl.kind, pl.row) != 0) {
+    else if (!cs_planning_writable(&pl)) {
         plan->problem = "Copied from another record, and closed";
     }
     else {

@@ -215,7 +215,7 @@ static void add_tell_step(cs_planning_t *pl)
     const char *column;
     cs_step_t *step;
 
-    if (pl->row_state != 0) {
+    if (!cs_planning_writable(pl)) {
         return;
     }
     cs_tell_columns(pl, columns, columns);

@@ -12,6 +12,8 @@
 /* Of the image of the state: when, by the CRM's clock, we made the row show it. */
 #define CS_IMAGE_MADE "made"
 #define CS_LINE_START "$start" /* of cs_step_t.parts: constants a record starts with */
+#define CS_LINE_STAGE "$stage" /* the same: the per cent that the record's stage stands for */
+#define CS_STAGE_PATH "/salesStage"
 
 /* Why a resting difference may rest: members "rest" of images. */
 #define CS_REST_HELD "held"
@@ -55,13 +57,15 @@ typedef struct cs_planning_t {
     int call_state; /* what the row is after it */
     int unlink;
     const cs_heard_t *heard;   /* actions for Partner Center; NULL = none */
+    int stage;                 /* per cent for Partner Center; 0 = none */
     const char *say;           /* refused: for people */
     const char *later;         /* what will be sent when its time has come: for people */
     apr_array_header_t *lists; /* cs_listing_t *: what cs_plan_lists() read and decided */
     struct cs_making_t *making; /* the referral, or Microsoft's card, to be made; NULL = none */
 } cs_planning_t;
 
-/* 1 while the row takes writes, if need be after a reopening; not while it hides its state. */
+/* 1 while the row takes writes, if need be after a reopening; not while it hides its state. A row
+ * that became another takes none, whatever other closed rows take. */
 int cs_planning_writable(const cs_planning_t *pl);
 
 /* Image of a line as stored: a side, or its "rest". NULL = none. Borrowed. */
@@ -101,6 +105,25 @@ const char *cs_state_unkept_words(const cs_planning_t *pl);
 const char *cs_state_accept_words(const cs_planning_t *pl, const char **pcolumn);
 /* "Active" for accept and so on; NULL for actions that move nothing. */
 const char *cs_state_after_action(const char *action);
+
+/* reconcile_stage.c */
+
+/* The state that a row has once it shows the columns of `set`, which show the referral's state pc:
+ * 0, 1 or 2; -1 = they leave it as it is. Where it follows from other columns, the metadata of
+ * their choices says it, else what is shown. */
+int cs_state_of_set(const cs_mapping_kind_t *kind, const json_t *metadata, const json_t *set,
+                    const char *pc);
+/* Where it follows: the state columns that are known of a row to which `set` was written, and
+ * nothing of those that the CRM makes of them. In p. */
+json_t *cs_state_followed(const cs_mapping_kind_t *kind, const json_t *metadata, const json_t *set,
+                          const char *pc, apr_pool_t *p);
+/* The CRM has no such stage, though it might take it, and the row would not close; NULL = it has
+ * all of them, or has not told which it has. In words for people. */
+const char *cs_stage_unknown(const cs_planning_t *pl, const json_t *set);
+/* The per cent that were heard, for Partner Center unless it shows them already. */
+void cs_plan_stage(cs_planning_t *pl, const cs_heard_t *heard);
+/* The operation that brings pl->stage; new reference. */
+json_t *cs_stage_operation(const cs_planning_t *pl);
 
 /* The row that a call made of a lead, and its kind; NULL = it is not known, or the step is no such
  * call. */
@@ -205,6 +228,9 @@ void cs_settle_age(json_t *images, const cs_look_t *look, const cs_plan_t *plan,
 
 /* reconcile_steps.c: the steps of everything that was judged, in order. */
 void cs_plan_steps(cs_planning_t *pl);
+/* Of a step that makes a row: what finds it again where the CRM gives ids; NULL = its id does, or
+ * nothing. In p. */
+json_t *cs_create_key(const cs_planning_t *pl, const char *column, const char *value);
 /* reconcile_sum.c: what the plan is and the state after it; the intent to be stored; the whole of
  * it in words. */
 void cs_plan_decide(cs_planning_t *pl);

@@ -1,31 +1,9 @@
 /* domain/reconcile_meet.c: a referral without a record yet: whose is it? And a record without a
  * deal: is it worth one? (deals 1, 3, 4) */
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
 
-#include "../base/crypto.h"
 #include "reconcile_internal.h"
-
-/* "{GUID}" or "GUID" -> lower case; NULL for free text. */
-static const char *row_id_of(const char *text, apr_pool_t *p)
-{
-    size_t len = text ? strlen(text) : 0;
-    char *id, *c;
-
-    if (len == 38 && text[0] == '{' && text[37] == '}') {
-        text++;
-        len = 36;
-    }
-    if (len != 36 || !cs_uuid_valid(text, len)) {
-        return NULL;
-    }
-    id = apr_pstrmemdup(p, text, len);
-    for (c = id; *c; c++) {
-        *c = (char)apr_tolower(*c);
-    }
-    return id;
-}
 
 static int is_lead(const char *word)
 {
@@ -166,7 +144,8 @@ apr_status_t cs_reconcile_meet(cs_meeting_t *meeting, const cs_look_t *look, apr
                        apr_psprintf(p, "first met %s: no record is made", state));
         return APR_SUCCESS;
     }
-    linked = row_id_of(cs_json_str(look->own->doc, "externalReferenceId"), p);
+    linked = cs_row_id(look->mapping->facts->id_form,
+                       cs_json_str(look->own->doc, "externalReferenceId"), p);
     meeting->what = linked ? CS_MEET_LINK : CS_MEET_CREATE;
     meeting->record_id = linked ? linked : cs_deal_row_id(look, look->own->id, kind->table, p);
     meeting->match = linked ? NULL : match_of(look, kind, p);
@@ -228,7 +207,7 @@ apr_status_t cs_reconcile_meet_record(cs_meeting_t *meeting, const cs_look_t *lo
     }
     kind = cs_mapping_route_row(look->mapping, table, look->record->row, p);
     text = cs_mapping_named_referral(kind ? kind : any, look->record->row);
-    referral = row_id_of(text, p);
+    referral = cs_row_id(CS_ID_GUID, text, p);
     if (referral) {
         meeting->what = CS_MEET_LINK;
         meeting->kind = (kind ? kind : any)->name;

@@ -225,6 +225,10 @@ static json_t *state_after(cs_settling_t *s, int at)
                              !strncmp(cs_state_of_card(s->look->own, s->ptemp), "New", 3))) {
         return NULL;
     }
+    if (step->kind != CS_STEP_CALL && facts->state_follows) {
+        return cs_state_followed(s->kind, s->look->metadata, step->columns,
+                                 cs_state_of_card(s->look->own, s->ptemp), s->ptemp);
+    }
     row = cs_json_own(json_deep_copy(s->look->record->row), s->ptemp);
     if (step->kind != CS_STEP_CALL) {
         json_object_update(row, step->columns);
@@ -249,6 +253,22 @@ static void journal_unkept(cs_settling_t *s, const json_t *now, const json_t *me
     j->to = cs_settle_copy(s, meant);
 }
 
+/* Its stage was kept and does not close it. */
+static void report_open(cs_settling_t *s, int at, const json_t *state)
+{
+    const char *column = s->kind->mapping->facts->state_column;
+    const json_t *now = cs_json_get(state, column);
+    int want = cs_state_of_set(s->kind, s->look->metadata, cs_settle_step(s, at)->columns,
+                               cs_state_of_card(s->look->own, s->ptemp));
+
+    if (s->kind->mapping->facts->state_follows && want > 0 && json_is_integer(now) &&
+        json_integer_value(now) != want) {
+        journal_unkept(s, now, cs_json_own(json_integer(want), s->ptemp),
+                       want == 1 ? "the stage that was set does not make the record won"
+                                 : "the stage that was set does not make the record lost");
+    }
+}
+
 /* A new row that does not show the referral as unanswered is no acceptance, and somebody should
  * know why it does not. */
 static void report_unkept(cs_settling_t *s, int at, const json_t *state)
@@ -266,6 +286,7 @@ static void report_unkept(cs_settling_t *s, int at, const json_t *state)
             journal_unkept(s, now, value, apr_psprintf(s->p, "the CRM did not keep %s", column));
         }
     }
+    report_open(s, at, state);
 }
 
 /* What only an intent said of the row is written down, for the intent goes. */
@@ -355,6 +376,14 @@ static void note_made(cs_settling_t *s, int at)
     }
 }
 
+/* What the record's stage stands for is still to be told. */
+static int stage_waits(const cs_settling_t *s)
+{
+    int done, at = cs_settle_writer(s, CS_LINE_STAGE, &done);
+
+    return at >= 0 && !done && !cs_settle_refused(s, CS_LINE_STAGE);
+}
+
 static void settle_state(cs_settling_t *s, const cs_line_view_t *view)
 {
     json_t *state;
@@ -364,7 +393,7 @@ static void settle_state(cs_settling_t *s, const cs_line_view_t *view)
         settle_heard(s, view);
         return;
     }
-    if (view->verdict == CS_VERDICT_TO_CRM ? !(at >= 0 && done) : !view->take) {
+    if (view->verdict == CS_VERDICT_TO_CRM ? !(at >= 0 && done) : !view->take || stage_waits(s)) {
         keep_state(s, view);
         return; /* the referral's move is still to be shown, or the record's to be told */
     }
@@ -629,6 +658,8 @@ apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
     if (plan->stale) {
         return APR_SUCCESS;
     }
+    cs_settle_adopt(deal, plan, look, applied, p);
+    plan = s.plan = cs_settle_named(plan, applied, p);
     if (plan->lines->nelts || plan->posted) {
         s.kind = deal->kind ? cs_mapping_kind(look->mapping, deal->kind)
                  : plan->posted

@@ -70,7 +70,10 @@ const json_t *cs_row_with_close(const cs_mapping_kind_t *kind, const json_t *row
 
 int cs_planning_writable(const cs_planning_t *pl)
 {
-    return pl->creating || pl->row_state == 0 || pl->reopen;
+    int became = pl->kind->becomes && pl->row_state == 1;
+
+    return pl->creating || pl->row_state == 0 || pl->reopen ||
+           (pl->row_state > 0 && pl->kind->mapping->facts->closed_writes && !became);
 }
 
 static void judge(cs_planning_t *pl, cs_verdict_e verdict, int take, const char *why)
@@ -78,6 +81,13 @@ static void judge(cs_planning_t *pl, cs_verdict_e verdict, int take, const char 
     pl->state->verdict = verdict;
     pl->state->take = take;
     pl->state->why = why;
+}
+
+/* Until a person has done something. */
+static void hold_state(cs_planning_t *pl, const char *say)
+{
+    pl->say = say;
+    judge(pl, CS_VERDICT_HELD, 0, say);
 }
 
 static const char *state_column(const cs_planning_t *pl)
@@ -146,17 +156,54 @@ static void show_call(cs_planning_t *pl, const cs_shown_t *shown)
     judge(pl, CS_VERDICT_TO_CRM, 0, apr_psprintf(pl->p, "Partner Center moved to %s", pl->pc_now));
 }
 
+/* An open record that does not wait for an answer; whatever its stage is, it was chosen. */
+static int is_answered(const cs_planning_t *pl)
+{
+    const cs_shown_t *waits = cs_state_show(pl->kind, "New/Pending", pl->look->own, pl->row, pl->p);
+
+    return !strncmp(pl->pc_now, "Active", 6) && pl->row_state == 0 &&
+           (!waits || !json_object_size(waits->set) || missing(pl, waits->set));
+}
+
+/* A stage is written in the row as it is, and any stage of the right state is right. */
+static void show_stage(cs_planning_t *pl, json_t *lacking, int want)
+{
+    const char *unknown = cs_stage_unknown(pl, lacking);
+
+    if (want > 0 && pl->row_state == want) {
+        judge(pl, CS_VERDICT_EQUAL, 1, "closed on both sides");
+    }
+    else if (is_answered(pl)) {
+        judge(pl, CS_VERDICT_EQUAL, 1, "open on both sides");
+    }
+    else if (!cs_planning_writable(pl)) {
+        judge(pl, CS_VERDICT_SKIPPED, 1, "the record is closed in the CRM");
+    }
+    else if (unknown) {
+        hold_state(pl, unknown);
+    }
+    else {
+        pl->state_set = lacking;
+        judge(pl, CS_VERDICT_TO_CRM, 0,
+              apr_psprintf(pl->p, "Partner Center moved to %s", pl->pc_now));
+    }
+}
+
 static void show_set(cs_planning_t *pl, const cs_shown_t *shown)
 {
-    const json_t *state = cs_json_get(shown->set, state_column(pl));
     json_t *lacking = missing(pl, shown->set);
+    int want = cs_state_of_set(pl->kind, pl->look->metadata, shown->set, pl->pc_now);
 
     if (!lacking) {
         judge(pl, CS_VERDICT_EQUAL, 1, NULL);
         return;
     }
+    if (pl->kind->mapping->facts->state_follows) {
+        show_stage(pl, lacking, want);
+        return;
+    }
     if (pl->row_state > 0) {
-        if (!json_is_integer(state) || json_integer_value(state) != 0) {
+        if (want != 0) {
             judge(pl, CS_VERDICT_SKIPPED, 1, "the record is closed in the CRM");
             return;
         }
@@ -201,30 +248,25 @@ static int accepted_lead(const cs_planning_t *pl)
     return pl->kind->becomes && !strncmp(pl->pc_now, "Active", 6);
 }
 
-static void hold_lead(cs_planning_t *pl, const char *say)
-{
-    pl->say = say;
-    judge(pl, CS_VERDICT_HELD, 0, say);
-}
-
 static void qualify(cs_planning_t *pl)
 {
     const char *action = pl->kind->mapping->facts->qualify, *name = pl->kind->name;
 
     if (pl->row_state == 1) {
-        hold_lead(pl, apr_psprintf(pl->p, "this %s was qualified without making an %s", name,
+        hold_state(pl, apr_psprintf(pl->p, "this %s was %s without making an %s", name,
+                                   action ? "qualified" : "converted",
                                    pl->kind->becomes->record));
         return;
     }
     if (pl->row_state == 2) {
-        hold_lead(pl, apr_psprintf(pl->p,
+        hold_state(pl, apr_psprintf(pl->p,
                                    "Accepted in Partner Center, and disqualified here: reopen this "
                                    "%s to go on",
                                    name));
         return;
     }
     if (!pl->kind->becomes->qualify || !action) {
-        hold_lead(pl, apr_psprintf(pl->p, "Accepted in Partner Center: convert this %s", name));
+        hold_state(pl, apr_psprintf(pl->p, "Accepted in Partner Center: convert this %s", name));
         return;
     }
     pl->call = action;
@@ -556,10 +598,14 @@ static void hear_now(cs_planning_t *pl)
         return;
     }
     to = heard_state(pl, heard);
+    if (!to && pl->state->take) {
+        cs_plan_stage(pl, heard);
+    }
     if (!to || !has_reason(pl, heard, to) || was_refused(pl, heard) || is_early(pl, heard, to)) {
         return;
     }
     pl->heard = heard;
+    cs_plan_stage(pl, heard->sales_stage ? heard : hear_of(pl, to));
     pl->state->value = cs_json_own(json_string(to), pl->p);
     judge(pl, CS_VERDICT_TO_PC, 0,
           apr_psprintf(pl->p, "the record asks for %s", state_words(to, pl->p)));
@@ -642,6 +688,26 @@ static const json_t *seen_state(const cs_planning_t *pl, const json_t *now)
     return open;
 }
 
+/* Columns of which one of them says nothing have not moved: a mapping may ask for others than it
+ * did, and what a write made of some is not known when it showed nothing. Of a row with no history
+ * at all everything is news. */
+static int row_moved(const json_t *seen, const json_t *now)
+{
+    int known = 0;
+    const char *column;
+    json_t *value;
+
+    json_object_foreach((json_t *)seen, column, value) {
+        const json_t *other = cs_json_get(now, column);
+
+        if (other && !json_equal(value, other)) {
+            return 1;
+        }
+        known |= other != NULL;
+    }
+    return !known;
+}
+
 void cs_plan_state(cs_planning_t *pl)
 {
     json_t *now = pl->creating ? NULL : cs_state_columns(pl->kind, pl->row, pl->p);
@@ -650,7 +716,7 @@ void cs_plan_state(cs_planning_t *pl)
     int ours = meets && cs_deal_is_ours(pl->look->deal);
     /* One that was made of a record begins open. */
     int pc_moved = ours ? pl->terminal : moved(pl->pc_was, pl->pc_now);
-    int crm_moved = seen && now && !json_equal(seen, now);
+    int crm_moved = seen && now && row_moved(seen, now);
 
     pl->state = apr_pcalloc(pl->p, sizeof(*pl->state));
     pl->state->line = CS_LINE_STATE;

@@ -47,6 +47,13 @@ static void merge(json_t *to, const json_t *from)
     }
 }
 
+json_t *cs_create_key(const cs_planning_t *pl, const char *column, const char *value)
+{
+    return pl->kind->mapping->facts->names_rows && column
+               ? cs_json_own(json_pack("{s:s}", column, value), pl->p)
+               : NULL;
+}
+
 /* ---- what each line brings ---- */
 
 static void add_part(json_t *parts, const char *name, const json_t *columns)
@@ -168,6 +175,7 @@ static void step_create(cs_planning_t *pl)
     json_t *start = cs_json_own(json_object(), pl->p), *parts = cs_json_own(json_object(), pl->p);
     cs_step_t *step = add_step(pl, CS_STEP_CREATE, columns, "the referral has no record yet");
 
+    step->key = cs_create_key(pl, pl->kind->external_id, pl->look->own->id);
     add_start(pl, start);
     merge(columns, start);
     if (pl->state_set) {
@@ -346,6 +354,7 @@ static void steps_to_pc(cs_planning_t *pl, int after)
 {
     const char *closing = NULL;
     cs_step_t *step;
+    size_t first;
     int i;
 
     for (i = 0; pl->heard && i < pl->heard->actions->nelts; i++) {
@@ -364,6 +373,13 @@ static void steps_to_pc(cs_planning_t *pl, int after)
     if (step->lines->nelts) {
         step->why = apr_psprintf(pl->p, "%d field%s changed in the CRM", step->lines->nelts,
                                  step->lines->nelts == 1 ? "" : "s");
+    }
+    if (pl->stage) {
+        first = json_array_size(step->columns);
+        json_array_append_new(step->columns, cs_stage_operation(pl));
+        add_paths(step, CS_LINE_STAGE, first);
+        name_line(step, CS_LINE_STAGE);
+        step->why = step->why ? step->why : "the record's stage moved";
     }
     if (closing) {
         add_move(pl, step, closing);

@@ -166,7 +166,7 @@ static int is_bulk(const cs_planning_t *pl)
         }
         written |= view->to_crm || view->to_pc;
     }
-    return written && !pl->state_set && !pl->call && !pl->heard;
+    return written && !pl->state_set && !pl->call && !pl->heard && !pl->stage;
 }
 
 void cs_plan_decide(cs_planning_t *pl)

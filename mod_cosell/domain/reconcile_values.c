@@ -527,6 +527,10 @@ void cs_plan_line(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view
     cs_line_read_crm(&crm, line, &pl->table, pl->creating ? NULL : pl->row, pl->p);
     if (is_own_key(pl, line)) {
         crm.value = cs_json_own(json_string(pl->record_id), pl->p);
+        if (cs_row_id_same(pl->kind->mapping->facts->id_form, json_string_value(pc.value),
+                           pl->record_id)) {
+            pc.value = crm.value; /* one row, and two spellings of its id */
+        }
     }
     view->pc = pc.value;
     view->crm = crm.value;

@@ -163,9 +163,12 @@ static void journal_untold(cs_settling_t *s, int at)
     json_t *why;
 
     json_object_foreach(s->applied[at].refused, name, why) {
-        if (!strncmp(name, CS_LINE_TELL "/", sizeof(CS_LINE_TELL))) {
-            cs_settle_write_down(s, "to_crm", "refuse", "refused", json_string_value(why))->line =
-                apr_pstrdup(s->p, name);
+        int stage = !strcmp(name, CS_LINE_STAGE);
+
+        if (stage || !strncmp(name, CS_LINE_TELL "/", sizeof(CS_LINE_TELL))) {
+            cs_settle_write_down(s, stage ? "to_pc" : "to_crm", "refuse", "refused",
+                                 json_string_value(why))
+                ->line = apr_pstrdup(s->p, name);
         }
     }
 }

@@ -201,6 +201,7 @@ const cs_heard_t *cs_state_hear(const cs_mapping_kind_t *kind, const char *pc, c
         read_reason(heard, hear, &table, p);
         heard->say = hear->say;
         heard->not_before = hear->not_before;
+        heard->sales_stage = hear->sales_stage;
         return heard;
     }
     return NULL;

@@ -23,6 +23,7 @@ typedef struct cs_heard_t {
     int waits;                   /* there may be one once the CRM's choices are known */
     const char *say;             /* refuse: for people */
     apr_interval_time_t not_before;
+    int sales_stage; /* per cent that the record stands for; 0 = the mapping does not say */
 } cs_heard_t;
 const cs_heard_t *cs_state_hear(const cs_mapping_kind_t *kind, const char *pc, const json_t *row,
                                 const json_t *metadata, apr_pool_t *p);
