@@ -55,6 +55,14 @@ const char *cs_result_words(const cs_result_t *result);
 
 /* ---- apply_write.c ---- */
 
+/* The id of a row that was made, where the answer tells it; NULL = it does not. */
+const char *cs_write_made(const cs_crm_write_t *write);
+/* Made or not, there is no way to ask: the row has no key. */
+int cs_write_unheard(const cs_batch_t *b, int crm, const cs_crm_write_t *write);
+/* unheard.c: what such a row is, told apart from all others: nobody asks for it for a while. */
+void cs_unheard_note(cs_batch_t *b, cs_item_t *item, const char *what);
+/* 1 = it is to be waited for; why says until when. */
+int cs_unheard_waits(cs_batch_t *b, const cs_item_t *item, const char *what, cs_result_t *why);
 /* Writes what is not tried yet of these turns (cs_turn_t), all of one CRM, in one call; then, call
  * by call, without what was refused. */
 void cs_turns_write(cs_batch_t *b, apr_array_header_t *turns, int crm);
@@ -105,6 +113,7 @@ typedef struct cs_refusal_end_t {
     const cs_record_t *after; /* of the last write; NULL = none, or it showed nothing */
     json_t *refused;          /* {"<line>": the CRM's words}; NULL = none */
     int made;                 /* a new record is there, whatever became of its other lines */
+    const char *id;           /* of a new record, where the CRM gave it; NULL = as it was to be */
     apr_array_header_t *left; /* const char *: lines that were not sent, for there were too many
                                  refusals; NULL = none */
 } cs_refusal_end_t;

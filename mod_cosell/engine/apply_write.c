@@ -79,6 +79,7 @@ static void fill_write(cs_batch_t *b, cs_crm_write_t *write, const cs_turn_t *tu
     write->kind = write_kind(turn->step->kind);
     write->table = turn->step->table;
     write->id = turn->step->id;
+    write->key = turn->step->kind == CS_STEP_CREATE ? turn->step->key : NULL;
     write->guard = guard_now(turn);
     write->call = turn->step->call;
     write->row = turn->row;
@@ -132,6 +133,10 @@ static void aside_failed(cs_batch_t *b, cs_turn_t *turn, const cs_crm_write_t *w
     else if (cs_result_refuses(&write->result)) {
         cs_turn_refuse(turn, &write->result, b->p);
     }
+    else if (write->kind == CS_CRM_CREATE && write->result.cls == CS_CLASS_DUPLICATE) {
+        /* There is no asking which row it means. */
+        cs_turn_drop(turn, cs_result_words(&write->result), b->p);
+    }
     else {
         cs_turn_fail(turn, &write->result);
     }
@@ -152,6 +157,37 @@ static void record_failed(cs_batch_t *b, cs_turn_t *turn, const cs_crm_write_t *
     }
 }
 
+/* The row is there, and is called what the CRM calls it. */
+static void made(cs_batch_t *b, const cs_turn_t *turn, const char *id)
+{
+    cs_item_made(b, turn->item, turn->index, id);
+}
+
+static const char *row_words(const cs_batch_t *b, const cs_crm_write_t *write)
+{
+    return apr_pstrcat(b->p, write->table, " ", write->id, NULL);
+}
+
+static void note_unheard(cs_batch_t *b, const cs_turn_t *turn, const cs_crm_write_t *write)
+{
+    if (cs_write_unheard(b, turn->item->crm, write)) {
+        cs_unheard_note(b, turn->item, row_words(b, write));
+    }
+}
+
+/* A row without a key that was sent before: perhaps it is there, and cannot be seen yet. */
+static int waits_unheard(cs_batch_t *b, cs_turn_t *turn, const cs_crm_write_t *write)
+{
+    cs_result_t why = {0};
+
+    if (write->kind != CS_CRM_CREATE || write->key ||
+        !cs_unheard_waits(b, turn->item, row_words(b, write), &why)) {
+        return 0;
+    }
+    cs_turn_fail(turn, &why);
+    return 1;
+}
+
 /* May a look-up of an earlier batch be the reason? */
 static int doubts_lookups(const cs_result_t *result)
 {
@@ -165,8 +201,10 @@ static void take_write(cs_batch_t *b, cs_turn_t *turn, const cs_crm_write_t *wri
     if (write->result.cls == CS_CLASS_OK) {
         cs_turn_done(b, turn, write->record);
         turn->applied->created = write->created;
+        made(b, turn, cs_write_made(write));
         return;
     }
+    note_unheard(b, turn, write);
     if (doubts_lookups(&write->result)) {
         cs_lane_cache_clear(b->lane);
     }
@@ -180,8 +218,8 @@ static void take_write(cs_batch_t *b, cs_turn_t *turn, const cs_crm_write_t *wri
 
 /* ---- a list's row that is there already ---- */
 
-/* A row under our own id is ours, made by a look that was not heard to its end. Without one it was
- * the CRM's rules that saw a duplicate. */
+/* A row under our own id or key is ours, made by a look that was not heard to its end. Without one
+ * it was the CRM's rules that saw a duplicate. */
 static void take_twin(cs_batch_t *b, cs_turn_t *turn, const cs_crm_read_t *read)
 {
     cs_applied_t *applied = turn->applied;
@@ -193,6 +231,7 @@ static void take_twin(cs_batch_t *b, cs_turn_t *turn, const cs_crm_read_t *read)
         cs_result_clear(&applied->result);
         cs_turn_done_already(turn, read->record);
         applied->found = 1;
+        made(b, turn, read->record->id);
     }
     else if (read->result.cls == CS_CLASS_GONE) {
         cs_turn_drop(turn, cs_result_words(&applied->result), b->p);
@@ -212,6 +251,7 @@ static void read_twins(cs_batch_t *b, cs_turn_t **twins, const cs_crm_write_t *w
     for (i = 0; i < n; ++i) {
         reads[i].table = writes[i].table;
         reads[i].id = writes[i].id;
+        reads[i].key = writes[i].key;
         reads[i].columns = writes[i].columns;
         reads[i].lookups = writes[i].lookups;
     }
@@ -221,10 +261,11 @@ static void read_twins(cs_batch_t *b, cs_turn_t **twins, const cs_crm_write_t *w
     }
 }
 
-static int is_twin(const cs_turn_t *turn, const cs_crm_write_t *write)
+static int is_twin(const cs_batch_t *b, const cs_turn_t *turn, const cs_crm_write_t *write)
 {
     return turn->step->list && write->kind == CS_CRM_CREATE &&
-           write->result.cls == CS_CLASS_DUPLICATE;
+           write->result.cls == CS_CLASS_DUPLICATE &&
+           (write->key || !cs_item_names_rows(b, turn->item));
 }
 
 /* ---- without what was refused ---- */
@@ -256,6 +297,7 @@ static void end_refusal(cs_batch_t *b, cs_turn_t *turn)
 
     cs_refusal_end(turn->refusal, &end);
     turn->refusal = NULL;
+    made(b, turn, end.id);
     json_object_foreach(end.refused, line, words) {
         cs_lines_add(&turn->applied->refused, line, json_string_value(words), b->p);
     }
@@ -294,6 +336,7 @@ static int halve(cs_batch_t *b, cs_turn_t **turns, cs_crm_write_t *writes, int n
     CS_CRASH_POINT("apply-halved");
     for (i = 0; i < left; ++i) {
         account(b, turns[i], &writes[i]);
+        note_unheard(b, turns[i], &writes[i]);
         cs_refusal_take(turns[i]->refusal, &writes[i]);
     }
     return left;
@@ -311,6 +354,10 @@ static int fill_writes(cs_batch_t *b, apr_array_header_t *turns, cs_crm_write_t 
         if (turn->item->crm == crm && !turn->applied->tried &&
             !cs_result_everywhere(&turn->fate->result)) {
             fill_write(b, &writes[n], turn);
+            if (waits_unheard(b, turn, &writes[n])) {
+                memset(&writes[n], 0, sizeof(writes[n]));
+                continue;
+            }
             mine[n++] = turn;
             *plists |= cs_turn_aside(turn);
         }
@@ -335,7 +382,7 @@ void cs_turns_write(cs_batch_t *b, apr_array_header_t *turns, int crm)
     }
     /* Both kinds of leftovers are gathered at the front, behind what was taken already. */
     for (i = 0; i < n; ++i) {
-        if (is_twin(mine[i], &writes[i])) {
+        if (is_twin(b, mine[i], &writes[i])) {
             account(b, mine[i], &writes[i]);
             mine[i]->applied->result = writes[i].result;
             writes[twins] = writes[i];

@@ -54,6 +54,9 @@ typedef struct cs_item_t {
     int posted;           /* so it is when something was posted for it, whatever came of that */
     cs_deal_t *copy_of;   /* its record is a copy of this deal's: no deal is kept of it */
     int made;             /* its new record is there, though not all of it could be written */
+    int adopted; /* the deal has the row's own id since this look's writes: its alias is to be */
+    int unheard; /* a row that cannot be found by a key was sent, and not heard of */
+    int put_off; /* over, and looked at again at work->due: nothing has happened */
     int recalled;         /* a look-up's row was found in an earlier batch */
     int calls;
     apr_interval_time_t took;
@@ -101,8 +104,21 @@ int cs_batch_alias_taken(const cs_batch_t *b, const cs_deal_t *deal, const char 
 
 /* fetch.c: cards of all items; who is whose. Ends items that cannot be read. */
 apr_status_t cs_batch_fetch(cs_batch_t *b, cs_result_t *res);
-/* fetch.c: CRM rows of the met items. */
-void cs_batch_read_records(cs_batch_t *b);
+/* fetch.c: CRM rows of the met items; a row that was reserved and is there gives its deal its own
+ * id, into the changes. */
+apr_status_t cs_batch_read_records(cs_batch_t *b, cs_result_t *res);
+/* made.c: rows whose ids the CRM gives. */
+/* The CRM of the item gives ids. */
+int cs_item_names_rows(const cs_batch_t *b, const cs_item_t *item);
+/* The deal's record has no id of its own yet: the one that is reserved only stands for it. */
+int cs_deal_is_reserved(const cs_batch_t *b, int crm, const cs_deal_t *deal);
+/* The step has made a row: its own id takes the reserved one's place in the plan, and, of the
+ * record, in the deal. made NULL = the row has the id that it was to have. */
+void cs_item_made(cs_batch_t *b, cs_item_t *item, int index, const char *made);
+/* The record that was read says who it is. Whoever has it already is parked with this one. */
+apr_status_t cs_item_adopt(cs_batch_t *b, cs_item_t *item, cs_result_t *res);
+/* young.c: plans that would write a record whose version may yet stand for something else wait. */
+void cs_batch_put_off_young(cs_batch_t *b);
 /* meet.c: names become deals, in one transaction. */
 apr_status_t cs_batch_meet(cs_batch_t *b, cs_result_t *res);
 /* chore.c: work that is no look: what an administrator asked for is done, the rest kept for later.

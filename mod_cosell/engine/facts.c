@@ -316,7 +316,9 @@ apr_status_t cs_lane_ask(cs_lane_t *lane, int upstream, apr_pool_t *ptemp, cs_re
 
     memset(&who, 0, sizeof(who));
     if (upstream != CS_LANE_PC) {
-        return ask_who(lane, upstream, &who, ptemp, res);
+        apr_status_t rv = ask_who(lane, upstream, &who, ptemp, res);
+        /* It answers a probe, and would be asked for nothing else. */
+        return rv == APR_SUCCESS && cs_quota_is_used_up(lane, upstream, res, ptemp) ? res->rv : rv;
     }
     return cs_pc_probe(lane->pc, cs_time_mono() + PIN_PATIENCE, ptemp, res);
 }

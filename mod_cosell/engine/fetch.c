@@ -309,48 +309,71 @@ static int wants_record(const cs_item_t *item, int crm)
            item->deal->record_id && !(item->fresh && item->own);
 }
 
-static void read_from(cs_batch_t *b, int crm)
+/* 0 = the row cannot be asked for: it has no id yet, and no key. */
+static int fill_read(cs_batch_t *b, const cs_item_t *item, cs_crm_read_t *read)
+{
+    const json_t *key = cs_mapping_key_of(item->kind, item->deal, b->p);
+
+    if (!key && cs_deal_is_reserved(b, item->crm, item->deal)) {
+        return 0;
+    }
+    read->table = item->deal->table;
+    read->id = item->deal->record_id;
+    read->key = key;
+    read->columns = cs_mapping_columns(item->kind);
+    read->lookups = cs_lane_lookups(item->kind, b->p);
+    read->related = cs_mapping_related(item->kind);
+    return 1;
+}
+
+static apr_status_t take_record(cs_batch_t *b, cs_item_t *item, const cs_crm_read_t *read,
+                                cs_result_t *res)
+{
+    const char *name = cs_lane_upstream(b->lane, item->crm);
+
+    cs_item_account(b, item, read->calls, read->took, read->correlation);
+    if (read->result.cls != CS_CLASS_OK && read->result.cls != CS_CLASS_GONE) {
+        cs_item_fail(item, name, &read->result);
+        return APR_SUCCESS;
+    }
+    item->record = read->record;
+    item->record_read = 1;
+    if (read->record) {
+        note_unseen(item, hint_of(item, name), read->record->modified, name);
+    }
+    return cs_item_adopt(b, item, res);
+}
+
+static apr_status_t read_from(cs_batch_t *b, int crm, cs_result_t *res)
 {
     cs_crm_read_t *reads = apr_pcalloc(b->p, sizeof(*reads) * (apr_size_t)(b->items->nelts + 1));
     cs_item_t **items = apr_pcalloc(b->p, sizeof(*items) * (apr_size_t)(b->items->nelts + 1));
-    const char *name = b->lane->site->crms[crm].cfg.name;
+    apr_status_t rv = APR_SUCCESS;
     int i, n = 0;
 
     for (i = 0; i < b->items->nelts; ++i) {
         cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
-        if (wants_record(item, crm)) {
-            reads[n].table = item->deal->table;
-            reads[n].id = item->deal->record_id;
-            reads[n].columns = cs_mapping_columns(item->kind);
-            reads[n].lookups = cs_lane_lookups(item->kind, b->p);
-            reads[n].related = cs_mapping_related(item->kind);
+        if (wants_record(item, crm) && fill_read(b, item, &reads[n])) {
             items[n++] = item;
         }
     }
     if (!n) {
-        return;
+        return rv;
     }
     b->lane->crm_impl[crm]->read(b->lane->crm[crm], reads, n, stage_deadline(), b->p);
-    for (i = 0; i < n; ++i) {
-        cs_item_account(b, items[i], reads[i].calls, reads[i].took, reads[i].correlation);
-        if (reads[i].result.cls == CS_CLASS_OK || reads[i].result.cls == CS_CLASS_GONE) {
-            items[i]->record = reads[i].record;
-            items[i]->record_read = 1;
-            if (reads[i].record) {
-                note_unseen(items[i], hint_of(items[i], name), reads[i].record->modified, name);
-            }
-        }
-        else {
-            cs_item_fail(items[i], name, &reads[i].result);
-        }
+    for (i = 0; rv == APR_SUCCESS && i < n; ++i) {
+        rv = take_record(b, items[i], &reads[i], res);
     }
+    return rv;
 }
 
-void cs_batch_read_records(cs_batch_t *b)
+apr_status_t cs_batch_read_records(cs_batch_t *b, cs_result_t *res)
 {
+    apr_status_t rv = APR_SUCCESS;
     int crm;
 
-    for (crm = 0; crm < b->lane->site->ncrms; ++crm) {
-        read_from(b, crm);
+    for (crm = 0; rv == APR_SUCCESS && crm < b->lane->site->ncrms; ++crm) {
+        rv = read_from(b, crm, res);
     }
+    return rv;
 }

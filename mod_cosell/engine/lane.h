@@ -22,6 +22,7 @@
 #define CS_FACT_MAPPING "mapping:" /* digest under which all its deals were looked at */
 #define CS_FACT_PLANNED "planned:" /* JSON: how far a changed mapping has come */
 #define CS_FACT_ORGANIZATION "organization:" /* id of the CRM's organisation at first contact */
+#define CS_FACT_QUOTA "quota:" /* JSON {"used", "most", "kept", "at"}: its requests of the day */
 #define CS_FACT_BEGUN "begun" /* microseconds: when this store began to know the site */
 #define CS_FACT_BREAKER "breaker:" /* JSON, of any upstream: why nothing is sent to it */
 /* A brake's fact has the brake's name, followed for a mapping's by the CRM's. */
@@ -88,6 +89,19 @@ typedef struct cs_lane_brake_t {
     apr_time_t released; /* by a person; 0 = not */
 } cs_lane_brake_t;
 
+/* A row that was sent to a CRM and not heard of, and that no key would find. */
+typedef struct cs_lane_unheard_t {
+    char digest[65];
+    apr_interval_time_t until; /* cs_time_boot(): nobody asks for it again before */
+} cs_lane_unheard_t;
+#define CS_LANE_UNHEARD 64
+
+/* What a CRM told of its quota, as last stored. */
+typedef struct cs_lane_quota_t {
+    apr_int64_t used, most, kept;
+    apr_interval_time_t stored; /* cs_time_boot(); 0 = not yet */
+} cs_lane_quota_t;
+
 /* Which organisation of a CRM is ours: a copy of it is refused. (design 7.4) */
 typedef struct cs_lane_pin_t {
     char organization[64];    /* as learnt; "" = not yet */
@@ -125,6 +139,9 @@ typedef struct cs_lane_t {
     int timers_set;                /* the rows of polls and sweeps are there */
     int narrow;                    /* batches to come that are of one look each */
     char stuck[160];               /* the work whose transaction the store would not take alone */
+    apr_interval_time_t born;      /* cs_time_boot() */
+    cs_lane_unheard_t unheard[CS_LANE_UNHEARD];
+    cs_lane_quota_t quota[CS_SITE_CRMS_MAX];
     cs_lane_pin_t pin[CS_SITE_CRMS_MAX];
     cs_lane_planned_t planned[CS_SITE_CRMS_MAX];
     cs_lane_brake_t brake_mapping[CS_SITE_CRMS_MAX];
@@ -253,6 +270,13 @@ int cs_brake_release(cs_lane_t *lane, const char *brake, apr_time_t now,
 
 /* The deal is held for writing against somebody else. */
 int cs_deal_quarrels(const cs_deal_t *deal, apr_time_t now);
+
+/* ---- quota.c ---- */
+
+/* 1 = by what the CRM last told nothing is left but what is kept for others; why says so. */
+int cs_quota_is_used_up(const cs_lane_t *lane, int crm, cs_result_t *why, apr_pool_t *p);
+/* What the CRMs told, into the store when it moved by a hundredth or a minute has passed. */
+apr_status_t cs_quota_store(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *res);
 
 /* ---- metadata.c ---- */
 

@@ -505,9 +505,13 @@ static apr_status_t look_at_items(cs_batch_t *b, cs_result_t *res)
         find_cause(b, APR_ARRAY_IDX(b->items, i, cs_item_t *));
     }
     wait_for_crms(b);
-    cs_batch_read_records(b);
+    rv = cs_batch_read_records(b, res);
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
     refresh_metadata(b);
     plan_items(b);
+    cs_batch_put_off_young(b);
     rv = cs_batch_brake(b, res);
     if (rv == APR_SUCCESS) {
         rv = store_intents(b, res);
@@ -680,5 +684,5 @@ apr_status_t cs_look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_result
     else if (rv == APR_SUCCESS && polls) {
         rv = cs_poll_turn(lane, pmore, p, res);
     }
-    return rv;
+    return rv == APR_SUCCESS ? cs_quota_store(lane, p, res) : rv;
 }

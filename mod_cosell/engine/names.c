@@ -362,6 +362,12 @@ static int may_have_become(const names_t *t, const naming_t *naming, const cs_de
     return is && !strcmp(cs_mapping_kind_table(is), naming->watched->table);
 }
 
+/* The deal's record may be this one: a look that made it was not heard to its end. */
+static int is_being_made(const names_t *t, const cs_deal_t *deal)
+{
+    return deal->crm && !strcmp(deal->crm, crm_name(t)) && cs_deal_is_reserved(t->b, t->crm, deal);
+}
+
 /* It names a referral. */
 static apr_status_t follow_link(const names_t *t, naming_t *naming, cs_result_t *res)
 {
@@ -378,7 +384,7 @@ static apr_status_t follow_link(const names_t *t, naming_t *naming, cs_result_t 
         cs_item_finish(naming->item);
     }
     else if (!deal->record_id || !strcmp(deal->record_id, naming->record->id) ||
-             may_have_become(t, naming, deal)) {
+             is_being_made(t, deal) || may_have_become(t, naming, deal)) {
         pass_on(t, naming, deal_name(t, deal->id));
         cs_item_finish(naming->item);
     }

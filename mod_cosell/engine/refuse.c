@@ -54,6 +54,7 @@ struct cs_refusal_t {
     int out;    /* parts that were left out */
     int passed; /* something was written */
     const char *guard;
+    const char *made; /* the id of a row that was made, where the CRM gave it */
     const cs_record_t *after;
     json_t *refused;
     cs_result_t result, last; /* how it ended; the last refusal */
@@ -391,11 +392,13 @@ static void refused(cs_refusal_t *r, const cs_result_t *result)
     }
 }
 
-static void passed(cs_refusal_t *r, const cs_record_t *after)
+static void passed(cs_refusal_t *r, const cs_crm_write_t *write)
 {
+    const cs_record_t *after = write->record;
     send_e phase = r->phase;
 
     r->passed = 1;
+    r->made = r->made ? r->made : cs_write_made(write);
     r->after = after;
     r->guard = after ? after->version : NULL;
     if (phase == SEND_REST || phase == SEND_TAIL) {
@@ -428,7 +431,7 @@ static void passed(cs_refusal_t *r, const cs_record_t *after)
 void cs_refusal_take(cs_refusal_t *r, const cs_crm_write_t *write)
 {
     if (write->result.cls == CS_CLASS_OK) {
-        passed(r, write->record);
+        passed(r, write);
     }
     else if (write->result.cls == CS_CLASS_DATA) {
         refused(r, &write->result);
@@ -473,8 +476,9 @@ static void fill(cs_refusal_t *r, cs_crm_write_t *write)
 {
     memset(write, 0, sizeof(*write));
     write->kind = creates(r) && r->passed ? CS_CRM_UPDATE : r->first.kind;
+    write->key = write->kind == CS_CRM_CREATE ? r->first.key : NULL;
     write->table = r->first.table;
-    write->id = r->first.id;
+    write->id = r->made ? r->made : r->first.id;
     write->guard = r->passed ? r->guard : r->first.guard;
     write->columns = r->first.columns;
     write->lookups = r->first.lookups;
@@ -563,6 +567,7 @@ void cs_refusal_end(const cs_refusal_t *r, cs_refusal_end_t *end)
     end->after = r->after;
     end->refused = r->refused;
     end->made = creates(r) && r->passed;
+    end->id = r->made;
     if (r->phase == SEND_OVER) {
         return;
     }

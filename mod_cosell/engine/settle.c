@@ -18,6 +18,7 @@
 #define RETRY_CAP apr_time_from_sec(300)
 #define RETRY_FLOOR apr_time_from_msec(100)
 #define SAME_500_MAX 3
+#define UNHEARD apr_time_from_sec(120)
 #define PROBLEM_STALE "pc:stale"
 #define PROBLEM_STALE_CRM "crm:stale"
 #define PROBLEM_UNTOLD "deal:untold"
@@ -52,6 +53,10 @@ static next_e retry_later(const cs_batch_t *b, cs_item_t *item)
     work->due = b->now + cs_backoff(work->attempts - 1, RETRY_BASE, RETRY_CAP, RETRY_FLOOR);
     if (item->result.retry_at > work->due) {
         work->due = item->result.retry_at;
+    }
+    if (item->unheard && work->due < b->now + UNHEARD) {
+        /* What was sent may yet be made, and there is no key by which a second one would find it. */
+        work->due = b->now + UNHEARD;
     }
     return NEXT_LATER;
 }
@@ -447,7 +452,9 @@ static apr_status_t settle_deal(cs_batch_t *b, cs_item_t *item, cs_result_t *res
     item->untold = !json_equal(left_out(&before, b->p), left_out(item->deal, b->p));
     cs_batch_change(b, CS_CHANGE_DEAL)->deal = item->deal;
     item->moved = has_moved(item, &before);
-    return item->moved || newly_linked(item, &before) ? alias_record(b, item, res) : APR_SUCCESS;
+    return item->moved || item->adopted || newly_linked(item, &before)
+               ? alias_record(b, item, res)
+               : APR_SUCCESS;
 }
 
 /* ---- the next look ---- */
@@ -608,7 +615,10 @@ static apr_status_t settle_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    if (item->over && !item->quiet) {
+    if (item->put_off) {
+        work_later(b, item);
+    }
+    else if (item->over && !item->quiet) {
         after_a_failed_look(b, item);
     }
     else {
@@ -631,7 +641,7 @@ static apr_status_t settle_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res
 
 static int ended_early(const cs_item_t *item)
 {
-    return item->work && item->over && !item->quiet;
+    return item->work && item->over && !item->quiet && !item->put_off;
 }
 
 static const char *detail_of(const cs_item_t *item)

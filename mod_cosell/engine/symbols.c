@@ -328,6 +328,7 @@ void cs_symbol_fail_like(cs_symbol_t *s, const cs_symbol_t *other)
 {
     s->state = other->state;
     s->why = other->why;
+    s->unheard = other->unheard;
     s->result = other->result;
 }
 
@@ -506,6 +507,7 @@ json_t *cs_symbols_row(cs_symbols_t *t, cs_item_t *item, const json_t *row, cs_u
         }
         else {
             name_bad(t, bad, s, lookup);
+            item->unheard |= s && s->unheard;
         }
     }
     return out;

@@ -26,6 +26,7 @@ struct cs_symbol_t {
     cs_symbol_e state;
     int recalled; /* found in an earlier batch, or made of one that was */
     int made;     /* in this batch: nothing can point to it yet */
+    int unheard;  /* sent, not heard of, and without a key to ask for it by */
     int nested;   /* the look-ups of the row to be made are known */
     const char *id, *why;
     json_t *row;                 /* to be made, as it is sent */

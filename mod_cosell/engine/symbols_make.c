@@ -23,6 +23,16 @@ static const char *derived_id(cs_batch_t *b, const cs_symbol_t *s)
                         b->p);
 }
 
+/* Where the CRM gives ids, a repeated create finds itself by the derived one in this column. */
+static const json_t *key_of(cs_batch_t *b, const cs_symbol_t *s, const char *derived)
+{
+    const char *column = cs_json_str(s->maker, "key");
+
+    return column && cs_item_names_rows(b, s->item)
+               ? cs_json_own(json_pack("{s:s}", column, derived), b->p)
+               : NULL;
+}
+
 /* What it is found by, and what it lies within, it must have. */
 static int is_needed(const cs_symbol_t *s, const char *column)
 {
@@ -78,6 +88,7 @@ static int stale(const cs_symbol_t *s, const cs_result_t *result)
 
 static void take_made(cs_batch_t *b, cs_symbol_t *s, const cs_crm_write_t *write)
 {
+    const char *made = cs_write_made(write), *id = made ? made : write->id;
     cs_journal_t *j;
 
     cs_item_account(b, s->item, write->calls, write->took, write->correlation);
@@ -87,6 +98,10 @@ static void take_made(cs_batch_t *b, cs_symbol_t *s, const cs_crm_write_t *write
     if (write->result.cls != CS_CLASS_OK) {
         s->state = CS_SYMBOL_FAILED;
         s->result = write->result;
+        if (cs_write_unheard(b, s->item->crm, write)) {
+            s->unheard = 1;
+            cs_unheard_note(b, s->item, s->text);
+        }
         if (stale(s, &write->result)) {
             cs_lane_cache_clear(b->lane);
             s->result.cls = CS_CLASS_CONFLICT;
@@ -97,27 +112,33 @@ static void take_made(cs_batch_t *b, cs_symbol_t *s, const cs_crm_write_t *write
                         apr_psprintf(b->p, "no %s was found", cs_symbol_words(s->lookup, b->p)));
     j->direction = "to_crm";
     j->line = cs_json_str(s->lookup, "find");
-    j->to = cs_json_own(json_pack("{s:s, s:s}", "table", write->table, "id", write->id), b->p);
+    j->to = cs_json_own(json_pack("{s:s, s:s}", "table", write->table, "id", id), b->p);
     s->made = 1;
     s->recalled = 0;
-    cs_symbol_found(b, s, write->id);
+    cs_symbol_found(b, s, id);
 }
 
-/* A row under our own id is ours: a crash kept us from noting it. Without one it was the CRM's
- * rules that saw a duplicate, and a person must say of which row. */
+/* A person must say of which row. */
+static void hold_for_another(cs_batch_t *b, cs_symbol_t *s)
+{
+    cs_symbol_hold(s, apr_psprintf(b->p, "the CRM refuses another %s: %s",
+                                   cs_symbol_words(s->lookup, b->p),
+                                   s->result.said     ? s->result.said
+                                   : s->result.detail ? s->result.detail
+                                                      : "it has one already"));
+}
+
+/* A row under our own id or key is ours: a crash kept us from noting it. Without one it was the
+ * CRM's rules that saw a duplicate. */
 static void take_twin(cs_batch_t *b, cs_symbol_t *s, const cs_crm_read_t *read)
 {
     cs_item_account(b, s->item, read->calls, read->took, read->correlation);
     if (read->result.cls == CS_CLASS_OK) {
         s->recalled = 0;
-        cs_symbol_found(b, s, read->id);
+        cs_symbol_found(b, s, read->record->id);
     }
     else if (read->result.cls == CS_CLASS_GONE) {
-        cs_symbol_hold(s, apr_psprintf(b->p, "the CRM refuses another %s: %s",
-                                       cs_symbol_words(s->lookup, b->p),
-                                       s->result.said     ? s->result.said
-                                       : s->result.detail ? s->result.detail
-                                                          : "it has one already"));
+        hold_for_another(b, s);
     }
     else {
         s->result = read->result;
@@ -132,11 +153,18 @@ static void read_twins(cs_batch_t *b, const apr_array_header_t *list, const cs_c
     int i, n = 0;
 
     for (i = 0; i < list->nelts; ++i) {
-        if (writes[i].result.cls == CS_CLASS_DUPLICATE) {
-            reads[n].table = writes[i].table;
-            reads[n].id = writes[i].id;
-            twins[n++] = APR_ARRAY_IDX(list, i, cs_symbol_t *);
+        cs_symbol_t *s = APR_ARRAY_IDX(list, i, cs_symbol_t *);
+        if (writes[i].result.cls != CS_CLASS_DUPLICATE) {
+            continue;
         }
+        if (!writes[i].key && cs_item_names_rows(b, s->item)) {
+            hold_for_another(b, s);
+            continue;
+        }
+        reads[n].table = writes[i].table;
+        reads[n].id = writes[i].id;
+        reads[n].key = writes[i].key;
+        twins[n++] = s;
     }
     if (!n) {
         return;
@@ -195,6 +223,17 @@ static int add_within(cs_symbols_t *t, cs_symbol_t *s)
             return 0;
         }
     }
+    return 1;
+}
+
+/* Without a key it was sent before, for whichever deal: perhaps it is there, and cannot be seen
+ * yet. */
+static int waits_unheard(cs_symbols_t *t, cs_symbol_t *s)
+{
+    if (cs_json_str(s->maker, "key") || !cs_unheard_waits(t->b, s->item, s->text, &s->result)) {
+        return 0;
+    }
+    s->state = CS_SYMBOL_FAILED;
     return 1;
 }
 
@@ -281,7 +320,7 @@ static apr_array_header_t *to_make(cs_symbols_t *t, int crm, apr_hash_t *taken, 
             continue;
         }
         *pmoved = 1;
-        if (prepare_row(t, s)) {
+        if (!waits_unheard(t, s) && prepare_row(t, s)) {
             take_keys(t, taken, s);
             APR_ARRAY_PUSH(list, cs_symbol_t *) = s;
         }
@@ -319,6 +358,7 @@ int cs_symbols_make_rows(cs_symbols_t *t, int crm)
         writes[i].kind = CS_CRM_CREATE;
         writes[i].table = cs_json_str(s->maker, "table");
         writes[i].id = derived_id(b, s);
+        writes[i].key = key_of(b, s, writes[i].id);
         writes[i].row = s->row;
     }
     b->lane->crm_impl[crm]->write(b->lane->crm[crm], writes, list->nelts, cs_time_mono() + STAGE,

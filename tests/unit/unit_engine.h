@@ -17,6 +17,8 @@
 
 #define OWN "7d230000-0000-4000-8000-000000000005"
 #define CRM_NAME "sales"
+#define OTHER_CRM "field"
+#define GIVING "giving" /* a type of CRM that gives its rows their ids */
 #define CURRENCY "cccccccc-0000-4000-8000-000000000001"
 #define DEALS_MAX 700
 
@@ -60,10 +62,13 @@ typedef struct referral_t {
 } referral_t;
 
 typedef struct row_t {
+    const char *crm; /* whose */
     const char *table, *id;
     int version;
     json_t *row; /* NULL = deleted */
     apr_time_t modified;
+    int young;      /* so many reads say that it changed a moment ago */
+    cs_class_e ends; /* what writing it comes to; OK = it is written */
 } row_t;
 
 typedef struct world_t {
@@ -85,6 +90,16 @@ typedef struct world_t {
     int changed_lists, change_pages;
     void (*meanwhile)(void); /* happens once while a card is read */
     int crm_blind;       /* every row reads as deleted */
+    const char *at;      /* the CRM that is spoken of */
+    const char *down;    /* it does not answer; NULL = all do */
+    cs_class_e down_ends;
+    const char *down_problem;
+    int unheard;         /* of rows that are made: so many answers are lost */
+    int nothing_arrives; /* and they are not made either */
+    int upserts;         /* a row that its key finds is written over instead of being a duplicate */
+    const char *duplicates; /* a table whose rows the CRM's own rules call duplicates */
+    cs_crm_usage_t usage;
+    int read_calls, write_calls, given;
     int folds_ids;       /* rows say their ids in lower case, however they were asked for */
     const char *refuses; /* a column whose value is refused */
     int mute;            /* the answer does not name it */
@@ -141,17 +156,42 @@ static inline json_t *js(apr_pool_t *p, const char *text)
     return cs_json_own(json, p);
 }
 
-static inline const cs_mapping_t *make_mapping(apr_pool_t *p, const char *revision, const char *kind, const char *lines)
+static inline const cs_mapping_t *parse_mapping(apr_pool_t *p, const char *text, const char *type)
 {
-    const char *text = double_quoted(p, apr_psprintf(p, mapping_text, revision, kind, lines));
     apr_array_header_t *errors = NULL;
     cs_mapping_t *mapping = NULL;
     cs_result_t res = {0};
 
-    if (cs_mapping_parse(&mapping, text, strlen(text), "test.json", cs_crm_facts_of("dynamics365"), &errors, p, &res)) {
+    text = double_quoted(p, text);
+    if (cs_mapping_parse(&mapping, text, strlen(text), "test.json", cs_crm_facts_of(type), &errors, p, &res)) {
         fail_msg("%s", res.detail);
     }
     return mapping;
+}
+
+static inline const cs_mapping_t *make_mapping(apr_pool_t *p, const char *revision, const char *kind, const char *lines)
+{
+    return parse_mapping(p, apr_psprintf(p, mapping_text, revision, kind, lines), "dynamics365");
+}
+
+static inline const char *replaced_text(apr_pool_t *p, const char *text, const char *from, const char *to)
+{
+    const char *at = strstr(text, from);
+
+    assert_non_null(at);
+    return apr_pstrcat(p, apr_pstrmemdup(p, text, (apr_size_t)(at - text)), to, at + strlen(from), NULL);
+}
+
+/* The same for a CRM that gives its rows their ids; what makes an account finds itself by a column, unless key is NULL. */
+static inline const cs_mapping_t *make_giving_mapping(apr_pool_t *p, const char *revision, const char *key, const char *kind, const char *lines)
+{
+    const char *text = apr_psprintf(p, mapping_text, revision, kind, lines);
+
+    text = replaced_text(p, text, "'crm':'dynamics365'", "'crm':'" GIVING "'");
+    if (key) {
+        text = replaced_text(p, text, "'find':{'account':{", apr_psprintf(p, "'find':{'account':{'key':'%s',", key));
+    }
+    return parse_mapping(p, text, GIVING);
 }
 
 /* ---- Partner Center ---- */
@@ -431,7 +471,7 @@ static inline row_t *row_by_id(const char *table, const char *id)
 
     for (i = 0; i < W->rows->nelts; i++) {
         row_t *row = &APR_ARRAY_IDX(W->rows, i, row_t);
-        if (!strcmp(row->table, table) && !strcmp(row->id, id)) {
+        if (!strcmp(row->crm, W->at) && !strcmp(row->table, table) && !strcmp(row->id, id)) {
             return row;
         }
     }
@@ -442,12 +482,42 @@ static inline row_t *put_row(const char *table, const char *id, const char *colu
 {
     row_t *row = apr_array_push(W->rows);
 
+    memset(row, 0, sizeof(*row));
+    row->crm = W->at;
     row->table = apr_pstrdup(W->p, table);
     row->id = apr_pstrdup(W->p, id);
     row->version = 1;
     row->row = js(W->p, columns);
     row->modified = cs_time_now();
     return row;
+}
+
+static inline row_t *row_by_key(const char *table, const json_t *key)
+{
+    const char *column = json_object_iter_key(json_object_iter((json_t *)key));
+    const char *value = cs_json_str(key, column);
+    int i;
+
+    for (i = 0; i < W->rows->nelts; i++) {
+        row_t *row = &APR_ARRAY_IDX(W->rows, i, row_t);
+        const char *has = row->row ? cs_json_str(row->row, column) : NULL;
+        if (has && !strcmp(row->crm, W->at) && !strcmp(row->table, table) && !strcasecmp(has, value)) {
+            return row;
+        }
+    }
+    return NULL;
+}
+
+/* Of one CRM. */
+static inline int count_rows_of(const char *crm, const char *table)
+{
+    int i, n = 0;
+
+    for (i = 0; i < W->rows->nelts; i++) {
+        const row_t *row = &APR_ARRAY_IDX(W->rows, i, row_t);
+        n += row->row && !strcmp(row->crm, crm) && !strcmp(row->table, table);
+    }
+    return n;
 }
 
 static inline int count_rows(const char *table)
@@ -502,7 +572,8 @@ static inline cs_record_t *record_of(const row_t *row, const apr_array_header_t 
             *c |= *c >= 'A' && *c <= 'Z' ? 0x20 : 0;
         }
     }
-    record->version = apr_psprintf(p, "W/%d", row->version);
+    record->young = row->young > 0;
+    record->version = apr_psprintf(p, "W/%d%s", row->version, record->young ? "~" : "");
     record->row = cs_json_own(json_deep_copy(row->row), p);
     for (i = 0; columns && i < columns->nelts; i++) {
         const char *column = APR_ARRAY_IDX(columns, i, const char *);
@@ -518,6 +589,10 @@ static inline cs_record_t *record_of(const row_t *row, const apr_array_header_t 
 
 static inline int crm_fails(cs_result_t *res, apr_pool_t *p)
 {
+    if (W->down && !strcmp(W->down, W->at)) {
+        cs_result_set(res, p, CS_EREMOTE, W->down_ends, W->down_problem ? W->down_problem : "http:503", "%s is down", W->at);
+        return 1;
+    }
     if (W->crm_fails == CS_CLASS_OK) {
         return 0;
     }
@@ -525,16 +600,28 @@ static inline int crm_fails(cs_result_t *res, apr_pool_t *p)
     return 1;
 }
 
+struct cs_crm_t {
+    const char *name;
+};
+
 static apr_status_t fake_create(cs_crm_t **pcrm, const cs_crm_config_t *cfg, cs_http_t *http, cs_limiter_t *limiter, cs_limiter_t *login, apr_pool_t *p)
 {
-    (void)cfg, (void)http, (void)limiter, (void)login;
-    *pcrm = apr_pcalloc(p, 1);
+    (void)http, (void)limiter, (void)login;
+    *pcrm = apr_pcalloc(p, sizeof(**pcrm));
+    (*pcrm)->name = cfg->name;
     return APR_SUCCESS;
+}
+
+static void fake_usage(const cs_crm_t *crm, cs_crm_usage_t *usage)
+{
+    (void)crm;
+    *usage = W->usage;
 }
 
 static apr_status_t fake_whoami(cs_crm_t *crm, cs_crm_whoami_t *who, apr_interval_time_t deadline, apr_pool_t *p, cs_result_t *res)
 {
-    (void)crm, (void)deadline;
+    (void)deadline;
+    W->at = crm->name;
     W->whoamis++;
     memset(who, 0, sizeof(*who));
     who->organization = W->organization;
@@ -545,9 +632,11 @@ static apr_status_t fake_read(cs_crm_t *crm, cs_crm_read_t *reads, int n, apr_in
 {
     int i;
 
-    (void)crm, (void)deadline;
+    (void)deadline;
+    W->at = crm->name;
+    W->read_calls++;
     for (i = 0; i < n; i++) {
-        const row_t *row = row_by_id(reads[i].table, reads[i].id);
+        row_t *row = reads[i].key ? row_by_key(reads[i].table, reads[i].key) : row_by_id(reads[i].table, reads[i].id);
         W->reads++;
         reads[i].calls = 1;
         if (crm_fails(&reads[i].result, p)) {
@@ -558,6 +647,7 @@ static apr_status_t fake_read(cs_crm_t *crm, cs_crm_read_t *reads, int n, apr_in
             continue;
         }
         reads[i].record = record_of(row, reads[i].columns, p);
+        row->young -= row->young > 0;
     }
     return APR_SUCCESS;
 }
@@ -591,7 +681,7 @@ static void find_one(cs_crm_find_t *find, apr_pool_t *p)
     for (k = 0; k < json_array_size(find->keys) && !find->found; k++) {
         for (i = 0; i < W->rows->nelts; i++) {
             const row_t *row = &APR_ARRAY_IDX(W->rows, i, row_t);
-            if (row->row && !strcmp(row->table, find->table) && fits(row->row, json_array_get(find->keys, k)) && fits(row->row, find->where)) {
+            if (row->row && !strcmp(row->crm, W->at) && !strcmp(row->table, find->table) && fits(row->row, json_array_get(find->keys, k)) && fits(row->row, find->where)) {
                 find->found += find->found < 2;
                 find->id = row->id;
                 json_array_append_new(find->candidates, json_pack("{s:s,s:O?}", "id", row->id, "name", json_object_get(row->row, "name")));
@@ -604,7 +694,8 @@ static apr_status_t fake_find(cs_crm_t *crm, cs_crm_find_t *finds, int n, apr_in
 {
     int i;
 
-    (void)crm, (void)deadline;
+    (void)deadline;
+    W->at = crm->name;
     W->find_calls++;
     for (i = 0; i < n; i++) {
         W->finds++;
@@ -623,6 +714,58 @@ static int refuses(cs_crm_write_t *write, apr_pool_t *p)
     return 1;
 }
 
+static inline int gives_ids(void)
+{
+    int i;
+
+    for (i = 0; i < W->site.ncrms; i++) {
+        if (!strcmp(W->site.crms[i].cfg.name, W->at)) {
+            return !strcmp(W->site.crms[i].cfg.type, GIVING);
+        }
+    }
+    return 0;
+}
+
+/* 18 characters, as that CRM gives them. */
+static inline const char *given_id(const char *table)
+{
+    return apr_psprintf(W->p, "%c%c%c%012dAbC", table[0], table[1], table[2], ++W->given);
+}
+
+static void make_row(cs_crm_write_t *write, apr_pool_t *p)
+{
+    row_t *row = write->key ? row_by_key(write->table, write->key) : gives_ids() ? NULL : row_by_id(write->table, write->id);
+
+    if ((row && !W->upserts) || (W->duplicates && !strcmp(write->table, W->duplicates))) {
+        cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_DUPLICATE, "http:412", "it exists");
+        return;
+    }
+    if (W->unheard > 0 && W->nothing_arrives) {
+        W->unheard--;
+        cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_UNKNOWN, "transport", "no answer");
+        return;
+    }
+    if (!row) {
+        row = put_row(write->table, gives_ids() ? given_id(write->table) : write->id, "{'statecode':0,'statuscode':1}");
+        W->creates += !strcmp(write->table, "opportunity");
+    }
+    json_object_update(row->row, cs_json_own(json_deep_copy(write->row), W->p));
+    json_object_update(row->row, (json_t *)write->key);
+    row->version++;
+    row->modified = cs_time_now();
+    W->rows_written += !strcmp(write->table, "opportunity");
+    if (W->unheard > 0) {
+        W->unheard--;
+        cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_UNKNOWN, "transport", "no answer");
+        return;
+    }
+    write->made = gives_ids() ? row->id : NULL;
+    write->record = write->columns ? record_of(row, write->columns, p) : NULL;
+    if (W->deletes_made && !strcmp(write->table, "opportunity")) {
+        row->row = NULL;
+    }
+}
+
 static void write_one(cs_crm_write_t *write, apr_pool_t *p)
 {
     row_t *row = row_by_id(write->table, write->id);
@@ -636,19 +779,19 @@ static void write_one(cs_crm_write_t *write, apr_pool_t *p)
         cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_RETRY, "http:503", "the CRM is down");
         return;
     }
-    if (write->kind == CS_CRM_CREATE && row) {
-        cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_DUPLICATE, "http:412", "it exists");
+    if (write->kind == CS_CRM_CREATE) {
+        make_row(write, p);
         return;
     }
-    if (write->kind == CS_CRM_CREATE) {
-        row = put_row(write->table, write->id, "{'statecode':0,'statuscode':1}");
-        W->creates += !strcmp(write->table, "opportunity");
-    }
-    else if (!row || !row->row) {
+    if (!row || !row->row) {
         cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_GONE, "http:404", "no such row");
         return;
     }
-    else if (write->guard && strcmp(write->guard, apr_psprintf(p, "W/%d", row->version))) {
+    if (row->ends != CS_CLASS_OK) {
+        cs_result_set(&write->result, p, CS_EREMOTE, row->ends, "crm:row", "the row %s does not take it", row->id);
+        return;
+    }
+    if (write->guard && strcmp(write->guard, apr_psprintf(p, "W/%d", row->version)) && !(write->guard[strlen(write->guard) - 1] == '~')) {
         cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_CONFLICT, "http:412", "it was changed");
         return;
     }
@@ -657,16 +800,15 @@ static void write_one(cs_crm_write_t *write, apr_pool_t *p)
     row->modified = cs_time_now();
     W->rows_written += !strcmp(write->table, "opportunity");
     write->record = write->columns ? record_of(row, write->columns, p) : NULL;
-    if (W->deletes_made && write->kind == CS_CRM_CREATE && !strcmp(write->table, "opportunity")) {
-        row->row = NULL;
-    }
 }
 
 static apr_status_t fake_write(cs_crm_t *crm, cs_crm_write_t *writes, int n, apr_interval_time_t deadline, apr_pool_t *p)
 {
     int i;
 
-    (void)crm, (void)deadline;
+    (void)deadline;
+    W->at = crm->name;
+    W->write_calls++;
     for (i = 0; i < n; i++) {
         write_one(&writes[i], p);
     }
@@ -676,7 +818,8 @@ static apr_status_t fake_write(cs_crm_t *crm, cs_crm_write_t *writes, int n, apr
 static apr_status_t fake_describe(cs_crm_t *crm, const apr_array_header_t *tables, json_t **pmetadata, int *pcalls, apr_interval_time_t deadline,
                                   apr_pool_t *p, cs_result_t *res)
 {
-    (void)crm, (void)tables, (void)deadline;
+    (void)tables, (void)deadline;
+    W->at = crm->name;
     W->describes++;
     *pcalls = 1;
     if (!W->metadata) {
@@ -689,7 +832,8 @@ static apr_status_t fake_describe(cs_crm_t *crm, const apr_array_header_t *table
 /* One page of what changed in a table; by itself there is nothing. */
 static apr_status_t fake_changes(cs_crm_t *crm, cs_crm_changes_t *changes, apr_interval_time_t deadline, apr_pool_t *p)
 {
-    (void)crm, (void)deadline;
+    (void)deadline;
+    W->at = crm->name;
     W->change_pages++;
     changes->calls = 1;
     changes->rows = apr_array_make(p, 4, sizeof(cs_crm_changed_t));
@@ -703,14 +847,25 @@ static apr_status_t fake_changes(cs_crm_t *crm, cs_crm_changes_t *changes, apr_i
 static const cs_crm_impl_t fake_impl = {
     .facts = &cs_dynamics_facts, .create = fake_create, .whoami = fake_whoami, .read = fake_read, .find = fake_find, .write = fake_write, .describe = fake_describe, .changes = fake_changes};
 
-const cs_crm_facts_t *cs_crm_facts_of(const char *type)
-{
-    return strcmp(type, "dynamics365") ? NULL : &cs_dynamics_facts;
-}
+/* As that, but for the ids. */
+static cs_crm_facts_t giving_facts;
+static const cs_crm_impl_t giving_impl = {
+    .facts = &giving_facts, .create = fake_create, .whoami = fake_whoami, .read = fake_read, .find = fake_find, .write = fake_write, .describe = fake_describe, .changes = fake_changes,
+    .usage = fake_usage};
 
 const cs_crm_impl_t *cs_crm_impl_of(const char *type)
 {
-    return strcmp(type, "dynamics365") ? NULL : &fake_impl;
+    giving_facts = cs_dynamics_facts;
+    giving_facts.type = GIVING;
+    giving_facts.names_rows = 1;
+    return !strcmp(type, GIVING) ? &giving_impl : strcmp(type, "dynamics365") ? NULL : &fake_impl;
+}
+
+const cs_crm_facts_t *cs_crm_facts_of(const char *type)
+{
+    const cs_crm_impl_t *impl = cs_crm_impl_of(type);
+
+    return impl ? impl->facts : NULL;
 }
 
 const char *cs_crm_types(void)
@@ -733,6 +888,7 @@ static inline world_t *new_world(apr_pool_t *p)
     W->site.ncrms = 1;
     W->site.crms[0].cfg.name = CRM_NAME;
     W->site.crms[0].cfg.type = "dynamics365";
+    W->at = CRM_NAME;
     W->site.crms[0].cfg.upstream = &W->crm_upstream;
     W->site.crms[0].mapping = make_mapping(p, "1", "", "");
     W->node.store = *W->cfg;
@@ -742,6 +898,15 @@ static inline world_t *new_world(apr_pool_t *p)
     cs_log_set(capture_line, capture_all, &captured);
     captured_clear();
     return W;
+}
+
+static inline void use_crm(int i, const char *name, const char *type, const cs_mapping_t *mapping)
+{
+    W->site.crms[i].cfg.name = name;
+    W->site.crms[i].cfg.type = type;
+    W->site.crms[i].cfg.upstream = &W->crm_upstream;
+    W->site.crms[i].mapping = mapping;
+    W->site.ncrms = W->site.ncrms > i ? W->site.ncrms : i + 1;
 }
 
 /* The runner starts, or starts again. */
@@ -796,9 +961,9 @@ static inline void notify(const referral_t *r)
 /* A change notification of the CRM about a row; at = when it happened, 0 = not said. */
 static inline void notify_row(const char *table, const char *id, apr_time_t at)
 {
-    cs_notice_t *n = make_notice(W->p, apr_pstrcat(W->p, CRM_NAME ":", id, NULL), cs_time_now());
+    cs_notice_t *n = make_notice(W->p, apr_pstrcat(W->p, W->at, ":", id, NULL), cs_time_now());
 
-    n->source = n->system = CRM_NAME;
+    n->source = n->system = W->at;
     n->event = "Update";
     n->hint = at;
     if (table) {
@@ -814,6 +979,7 @@ static inline void edit_row(row_t *row, const char *columns)
     json_object_update(row->row, js(W->p, columns));
     row->version++;
     row->modified = cs_time_now();
+    W->at = row->crm;
     notify_row(row->table, row->id, row->modified);
 }
 
@@ -822,7 +988,7 @@ static inline cs_deal_t *deal_of_row(const char *id)
     cs_deal_t *deal = NULL;
     cs_result_t res = {0};
 
-    if (cs_store_deal_find(W->store, SITE, CRM_NAME, id, &deal, W->p, &res)) {
+    if (cs_store_deal_find(W->store, SITE, W->at, id, &deal, W->p, &res)) {
         fail_msg("%s", res.detail);
     }
     return deal;
