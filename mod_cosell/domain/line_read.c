@@ -317,10 +317,9 @@ static void read_money_crm(cs_side_t *side, const cs_line_t *line, const cs_tabl
                            const json_t *row, apr_pool_t *p)
 {
     const json_t *amount = read_column(line->crm, table, row),
-                 *currency = read_column(line->crm_currency, table, row);
-    const char *key =
-        APR_ARRAY_IDX(APR_ARRAY_IDX(line->find->by, 0, apr_array_header_t *), 0, cs_find_part_t)
-            .column;
+                 *currency = line->currency ? cs_json_own(json_string(line->currency), p)
+                                            : read_column(line->crm_currency, table, row);
+    const char *key = cs_find_own_key(line->find);
 
     if (!amount || !currency) {
         return;
@@ -330,7 +329,7 @@ static void read_money_crm(cs_side_t *side, const cs_line_t *line, const cs_tabl
         side->value = json_null();
         return;
     }
-    if (json_is_object(currency)) {
+    if (key && json_is_object(currency)) {
         currency = cs_json_get(currency, key);
         if (!currency) {
             return;
@@ -363,6 +362,6 @@ void cs_line_read_crm(cs_side_t *side, const cs_line_t *line, const cs_table_t *
     }
     value = read_first(line, table, row);
     if (value) {
-        read_one(side, line, value, p);
+        read_one(side, line, cs_facts_value(cs_column_facts(table, line->crm), value, p), p);
     }
 }

@@ -107,13 +107,13 @@ static void resolve(cs_conv_t *conv, const cs_values_t *values, const json_t *fa
 }
 
 static int pair_is(const cs_values_t *values, const json_t *facts, const json_t *pair,
-                   const json_t *crm)
+                   const json_t *crm, apr_pool_t *p)
 {
     const json_t *choice = values->by_label && json_is_string(pair)
                                ? cs_facts_choice(facts, json_string_value(pair))
                                : pair;
 
-    return choice && cs_value_equal(choice, crm);
+    return choice && cs_value_equal(cs_facts_value(facts, choice, p), crm);
 }
 
 void cs_values_to_pc(cs_conv_t *conv, const cs_values_t *values, const cs_table_t *table,
@@ -133,7 +133,7 @@ void cs_values_to_pc(cs_conv_t *conv, const cs_values_t *values, const cs_table_
         return;
     }
     json_object_foreach((json_t *)values->pairs, key, pair) {
-        if (strcmp(key, "$comment") && pair_is(values, facts, pair, crm)) {
+        if (strcmp(key, "$comment") && pair_is(values, facts, pair, crm, p)) {
             done(conv, cs_json_own(json_string(key), p));
             return;
         }
@@ -201,6 +201,22 @@ static void round_money(cs_conv_t *conv, const json_t *facts, apr_pool_t *p)
     }
 }
 
+/* What a CRM counts in is not what the referral counts in: a number would change its meaning. */
+static void one_currency(cs_conv_t *conv, const cs_line_t *line, apr_pool_t *p)
+{
+    const char *currency = cs_json_str(conv->value, "currency");
+
+    if (line->currency && currency && strcmp(currency, line->currency)) {
+        refuse(conv, CS_CONV_HOLD, cs_currency_words(line, currency, p));
+    }
+}
+
+const char *cs_currency_words(const cs_line_t *line, const char *currency, apr_pool_t *p)
+{
+    return apr_psprintf(p, "the referral is in %s, and the CRM counts in %s alone", currency,
+                        line->currency);
+}
+
 void cs_line_to_crm(cs_conv_t *conv, const cs_line_t *line, const cs_table_t *table,
                     const json_t *pc, apr_pool_t *p)
 {
@@ -217,8 +233,12 @@ void cs_line_to_crm(cs_conv_t *conv, const cs_line_t *line, const cs_table_t *ta
     else {
         done(conv, cs_json_own(json_deep_copy(pc), p));
     }
+    if (conv->what == CS_CONV_OK) {
+        conv->value = (json_t *)cs_facts_value(facts, conv->value, p);
+    }
     if (line->type == CS_TYPE_MONEY) {
         round_money(conv, facts, p);
+        one_currency(conv, line, p);
     }
     fit(conv, &line->to_crm, bound_of(line, facts), p);
 }
@@ -375,7 +395,13 @@ static void money_columns(json_t *row, const cs_line_t *line, const json_t *mone
         return;
     }
     json_object_set_new(row, line->crm->name, json_pack("{s:s}", "$number", amount));
-    if (!theirs || strcmp(theirs, currency)) {
+    if (line->currency || (theirs && !strcmp(theirs, currency))) {
+        return;
+    }
+    if (!line->find) {
+        json_object_set_new(row, line->crm_currency->name, json_string(currency));
+    }
+    else {
         /* An unknown currency holds the pair and nothing else. */
         json_t *lookup = cs_find_lookup(line->find, doc, NULL, currency, line->name, !now, p);
 

@@ -5,6 +5,7 @@
  */
 #include <apr_lib.h>
 #include <apr_strings.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "reconcile_internal.h"
@@ -222,6 +223,39 @@ const json_t *cs_facts_choice(const json_t *facts, const char *label)
         }
     }
     return NULL;
+}
+
+static int by_text(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+const json_t *cs_facts_value(const json_t *facts, const json_t *value, apr_pool_t *p)
+{
+    const char *type = cs_json_str(facts, "type"), *text = json_string_value(value);
+    apr_array_header_t *parts;
+    char *copy, *part, *last;
+    int i, n = 0;
+
+    if (!text || !type || strcmp(type, "choices") || !strchr(text, ';')) {
+        return value;
+    }
+    parts = apr_array_make(p, 4, sizeof(const char *));
+    copy = apr_pstrdup(p, text);
+    for (part = apr_strtok(copy, ";", &last); part; part = apr_strtok(NULL, ";", &last)) {
+        apr_collapse_spaces(part, part);
+        APR_ARRAY_PUSH(parts, const char *) = part;
+    }
+    qsort(parts->elts, (size_t)parts->nelts, sizeof(const char *), by_text);
+    for (i = 0; i < parts->nelts; i++) {
+        const char *one = APR_ARRAY_IDX(parts, i, const char *);
+
+        if (!n || strcmp(APR_ARRAY_IDX(parts, n - 1, const char *), one)) {
+            APR_ARRAY_IDX(parts, n++, const char *) = one;
+        }
+    }
+    parts->nelts = n;
+    return cs_json_own(json_string(apr_array_pstrcat(p, parts, ';')), p);
 }
 
 const char *cs_facts_labels(const json_t *facts, apr_pool_t *p)

@@ -296,17 +296,20 @@ static void add_closing(reads_t *r, cs_mapping_kind_t *kind, const cs_crm_facts_
     }
 }
 
-static void add_roles(reads_t *r, const cs_mapping_kind_t *kind, const json_t *records)
+static void add_roles(cs_load_t *l, reads_t *r, const cs_mapping_kind_t *kind,
+                      const json_t *records)
 {
+    const char *table;
+    int off;
+
     if (kind->owner) {
         add_column(r, kind->owner->column);
         add_lookup(r, kind->owner->column, kind->owner->find->table);
     }
     if (kind->becomes) {
+        table = cs_json_str(cs_json_get(records, kind->becomes->record), "table");
         add_column(r, kind->becomes->via->name);
-        add_lookup(
-            r, kind->becomes->via->name,
-            apr_pstrdup(r->p, cs_json_str(cs_json_get(records, kind->becomes->record), "table")));
+        add_lookup(r, kind->becomes->via->name, cs_load_name(l, table, "/records", &off));
     }
 }
 
@@ -329,7 +332,7 @@ void cs_load_columns(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *record
     add_set(&r, kind->from_pc_set);
     add_told(&r, &kind->tell);
     add_state(&r, kind);
-    add_roles(&r, kind, records);
+    add_roles(l, &r, kind, records);
     for (i = 0; i < kind->lists->nelts; i++) {
         if (!APR_ARRAY_IDX(kind->lists, i, cs_list_t *)->off) {
             add_list(&r, kind, APR_ARRAY_IDX(kind->lists, i, cs_list_t *));

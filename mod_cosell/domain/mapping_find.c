@@ -214,7 +214,8 @@ static const cs_member_t find_members[] = {
     {"table", CS_J_TEXT, NULL},    {"by", CS_J_ARRAY, NULL},
     {"where", CS_J_OBJECT, NULL},  {"several", CS_J_TEXT, NULL},
     {"none", CS_J_TEXT, NULL},     {"create", CS_J_OBJECT, NULL},
-    {"within", CS_J_OBJECT, NULL}, {NULL, 0, NULL}};
+    {"within", CS_J_OBJECT, NULL}, {"key", CS_J_TEXT, NULL},
+    {NULL, 0, NULL}};
 
 static void load_table(cs_load_t *l, cs_find_t *find, const json_t *json, const char *ptr)
 {
@@ -234,6 +235,34 @@ static void load_table(cs_load_t *l, cs_find_t *find, const json_t *json, const 
     }
 }
 
+/* Without a constant it asks for, rows of strangers would fit. */
+static void load_where(cs_load_t *l, cs_find_t *find, const json_t *where, const char *ptr)
+{
+    const char *off, *key;
+    json_t *value;
+
+    find->where = cs_load_columns_are(l, where, ptr, 1, &off);
+    json_object_foreach((json_t *)where, key, value) {
+        const char *text = json_string_value(value);
+
+        if (text && *text == '@' && json_is_null(cs_json_get(l->names, text + 1))) {
+            off = text;
+        }
+    }
+    if (off) {
+        find->off_why = apr_psprintf(l->p, "%s is null in \"names\"", off);
+    }
+}
+
+static void load_key(cs_load_t *l, cs_find_t *find, const json_t *json, const char *ptr)
+{
+    find->key = cs_load_row_key(l, json, ptr);
+    if (cs_json_get(json, "key") && !cs_json_get(json, "create")) {
+        cs_load_error(l, cs_load_ptr(l, ptr, "key"),
+                      "nothing is made here; allowed: \"key\" beside \"create\"");
+    }
+}
+
 static void load_find(cs_load_t *l, cs_find_t *find, const json_t *json, const char *ptr)
 {
     static const char *const severals[] = {"hold", NULL};
@@ -250,9 +279,10 @@ static void load_find(cs_load_t *l, cs_find_t *find, const json_t *json, const c
     find->none = (cs_none_e)cs_load_word(l, json, ptr, "none", nones, CS_NONE_HOLD);
     find->by = load_sets(l, cs_json_get(json, "by"), PART_KEY, cs_load_ptr(l, ptr, "by"), &off);
     find->off_why = find->off_why ? find->off_why : off;
-    if (where && cs_load_constants(l, where, cs_load_ptr(l, ptr, "where"), 1)) {
-        find->where = where;
+    if (where) {
+        load_where(l, find, where, cs_load_ptr(l, ptr, "where"));
     }
+    load_key(l, find, json, ptr);
     if (within && json_object_size(within)) {
         find->within = apr_array_make(l->p, 1, sizeof(cs_within_t));
         load_within(l, find, within, cs_load_ptr(l, ptr, "within"));

@@ -54,9 +54,12 @@ typedef struct cs_pc_path_t {
     cs_root_e root;
 } cs_pc_path_t;
 
-/* A column of the CRM: "name", "@id" resolved, or "parentaccountid/name". */
+/* A column of the CRM: "name", "@id" resolved, or "parentaccountid/name". Where paths name a
+ * relation (facts: relations) it stands here with its look-up column: "Account/Name" is
+ * "AccountId/Name". */
 typedef struct cs_column_t {
-    const char *text; /* "parentaccountid/name"; NULL = its name is switched off */
+    const char *text;    /* "parentaccountid/name"; NULL = its name is switched off */
+    const char *written; /* as the mapping writes it, names put in: for people */
     const char *name; /* "parentaccountid" */
     const char *of;   /* "name", or NULL */
 } cs_column_t;
@@ -187,6 +190,8 @@ typedef struct cs_line_t {
     const cs_pc_path_t *pc_currency;
     const cs_column_t *crm; /* money: the amount; NULL = none */
     const cs_column_t *crm_currency;
+    const char *currency; /* money of a CRM that counts in one currency: its code, which is never
+                             written (then crm_currency is NULL); NULL */
     apr_array_header_t *crm_more; /* const cs_column_t *: read while those before are empty; NULL */
     cs_way_t to_pc, to_crm;
     const cs_cond_t *when;
@@ -197,7 +202,7 @@ typedef struct cs_line_t {
     int enforce;
     int zero_send; /* "zero": "send" */
     const cs_values_t *values;
-    const cs_find_t *find;
+    const cs_find_t *find; /* money: NULL = the currency's column is a text */
     int zone; /* seconds east of UTC in which a date is meant */
     int time; /* seconds after midnight in that zone that an instant made from a date gets */
 } cs_line_t;
@@ -387,6 +392,7 @@ typedef struct cs_load_t {
     cs_mapping_t *mapping;
     const cs_crm_facts_t *facts;
     const json_t *names; /* "names", or NULL */
+    const char *prefix;  /* what "{ns}" in a name stands for: "acme__", "" */
     const json_t *values_json;
     apr_array_header_t *values; /* cs_values_t *, by name */
     apr_array_header_t *finds;  /* cs_find_t * */
@@ -431,6 +437,11 @@ const char *cs_load_names_of(cs_load_t *l, const json_t *obj, const char *prefix
 /* 1 when each value is a number, a text, true, false or, with null_too, null. Mistakes are
  * reported. */
 int cs_load_constants(cs_load_t *l, const json_t *obj, const char *ptr, int null_too);
+/* Columns of the CRM and constants, as cs_load_constants(), with their names put in. A constant
+ * whose name is null is left out; *poff = the name of a column that is null, else NULL. NULL after
+ * a reported mistake. */
+const json_t *cs_load_columns_are(cs_load_t *l, const json_t *obj, const char *ptr, int null_too,
+                                  const char **poff);
 
 /* Where the shipped profiles are; the Makefile's word. */
 #ifndef CS_MAPPING_DIR
@@ -459,6 +470,12 @@ const cs_column_t *cs_load_own_column(cs_load_t *l, const char *text, const char
 /* A name that is no column: itself or, of "@solutions", what "names" has; *off = 1 and NULL when
  * that is null. */
 const char *cs_load_name(cs_load_t *l, const char *text, const char *ptr, int *off);
+/* A value of the CRM: itself or, of "@hold", the text that "names" has, inside an array too. NULL
+ * after a reported mistake, and with *off = 1 when the name is null. */
+const json_t *cs_load_value(cs_load_t *l, const json_t *json, const char *ptr, int *off);
+/* The column by which a row that is made finds itself ("key" of a look-up, of a list's rows); NULL
+ * = none, or a mistake, which has been reported. */
+const char *cs_load_row_key(cs_load_t *l, const json_t *obj, const char *ptr);
 const cs_cond_t *cs_load_cond(cs_load_t *l, const json_t *json, const char *ptr);
 /* A name of "values" or the table itself. */
 const cs_values_t *cs_load_values(cs_load_t *l, const json_t *json, const char *ptr,
@@ -479,9 +496,15 @@ const char *cs_find_own_key(const cs_find_t *find);
 /* The column that a key fills from this member of an item; NULL. */
 const char *cs_find_member_column(const cs_find_t *find, const char *member);
 
-/* mapping_state.c. {"column": constant | "/path" | {"pc","values"}}; plain = constants only.
- * cs_set_t. */
-apr_array_header_t *cs_load_set(cs_load_t *l, const json_t *json, const char *ptr, int plain);
+/* mapping_state.c. {"column": constant | "/path" | {"pc","values"} | {"record_type"}}, as far as
+ * the place allows. table = the record's. cs_set_t. */
+typedef enum {
+    CS_SET_ASKED, /* constants, alternatives too */
+    CS_SET_START, /* constants, a record type: of a row that is made */
+    CS_SET_SHOWN  /* constants, paths, values */
+} cs_set_e;
+apr_array_header_t *cs_load_set(cs_load_t *l, const json_t *json, const char *ptr, cs_set_e what,
+                                const char *table);
 void cs_load_state(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json, const char *ptr);
 
 /* mapping_list.c: an array of items; and a look-up whose key comes from items of such an array.
@@ -586,6 +609,9 @@ void cs_values_to_pc(cs_conv_t *conv, const cs_values_t *values, const cs_table_
 /* What `else` says about a value without a counterpart. */
 void cs_values_else(cs_conv_t *conv, const cs_values_t *values, const cs_else_t *other,
                     const json_t *value, apr_pool_t *p);
+/* Why money of this currency stays where it is, of a line that has one currency of its own. In p.
+ */
+const char *cs_currency_words(const cs_line_t *line, const char *currency, apr_pool_t *p);
 /* 0 = the line's values go by label, and the choices are not known. */
 int cs_line_labels_known(const cs_line_t *line, const cs_table_t *table);
 
@@ -618,6 +644,9 @@ json_t *cs_find_keys(const cs_find_t *find, const json_t *doc, const json_t *ite
                      const char *value, apr_pool_t *p);
 /* What the metadata says of a column; NULL = nothing. Borrowed. */
 const json_t *cs_column_facts(const cs_table_t *table, const cs_column_t *column);
+/* Several choices are one text, "a;b", whose order says nothing: sorted, each once. Any other value
+ * is itself. In p, or borrowed. */
+const json_t *cs_facts_value(const json_t *facts, const json_t *value, apr_pool_t *p);
 /* Of such facts: the choice that has this label, and the labels there are, for people. */
 const json_t *cs_facts_choice(const json_t *facts, const char *label);
 const char *cs_facts_labels(const json_t *facts, apr_pool_t *p);

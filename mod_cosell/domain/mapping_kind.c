@@ -30,7 +30,8 @@ static void load_from_pc(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *js
     }
     kind->from_pc_when = cs_load_cond(l, cs_json_get(json, "when"), cs_load_ptr(l, ptr, "when"));
     if (json_is_object(set)) {
-        kind->from_pc_set = cs_load_set(l, set, cs_load_ptr(l, ptr, "set"), 1);
+        kind->from_pc_set =
+            cs_load_set(l, set, cs_load_ptr(l, ptr, "set"), CS_SET_START, kind->table);
     }
     kind->leads = cs_cond_takes_leads(kind->from_pc_when);
     if (json_is_object(cs_json_get(json, "owner"))) {
@@ -181,7 +182,8 @@ static void load_told(cs_load_t *l, told_t *told, const json_t *json, const char
     told->column = c ? c->text : NULL;
     cs_load_case(l, c, ptr);
     if (c && c->of) {
-        cs_load_error(l, ptr, "\"%s\" is read through a look-up and cannot be written", c->text);
+        cs_load_error(l, ptr, "\"%s\" is read through a look-up and cannot be written",
+                      c->written);
     }
     told->text = json_is_object(json) ? cs_json_str(json, "text") : NULL;
     told->max = cs_load_int(l, json, ptr, "max", 1, 1048576, 0);
@@ -311,17 +313,37 @@ static void load_lines(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *line
     }
 }
 
+/* What the CRM names itself is found again by the referral's id alone. */
+static void need_key(cs_load_t *l, const cs_mapping_kind_t *kind, const json_t *key,
+                     const char *ptr)
+{
+    if (l->facts->names_rows && !kind->external_id) {
+        cs_load_error(l, ptr,
+                      "%s%sthis CRM gives its rows their ids, and one that was made is found again "
+                      "by the referral's id; allowed: \"key\" with the external id column for it, "
+                      "for example \"@id\"",
+                      key ? cs_json_print(key, l->p) : "\"key\" is missing",
+                      json_is_string(key) ? " is no column here: " : ": ");
+    }
+}
+
 /* "@id", the column that carries the referral's id; or {"derived": true}, nothing but the row's own
  * id does. */
-static void check_key(cs_load_t *l, const json_t *key, const char *ptr)
+static void load_key(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *key, const char *ptr)
 {
     static const cs_member_t members[] = {{"derived", CS_J_BOOL, NULL}, {NULL, 0, NULL}};
+    const cs_column_t *column;
+    int errors = l->said;
 
     if (json_is_string(key)) {
-        cs_load_own_column(l, json_string_value(key), ptr);
+        column = cs_load_own_column(l, json_string_value(key), ptr);
+        kind->external_id = column && l->facts->names_rows ? column->text : NULL;
     }
     else if (json_is_object(key)) {
         cs_load_members(l, key, ptr, members);
+    }
+    if (l->said == errors) {
+        need_key(l, kind, key, ptr);
     }
 }
 
@@ -349,7 +371,7 @@ static void load_parts(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json
     const json_t *lists = cs_json_get(json, "lists"), *match = cs_json_get(json, "match"),
                  *becomes = cs_json_get(json, "becomes");
 
-    check_key(l, cs_json_get(json, "key"), cs_load_ptr(l, ptr, "key"));
+    load_key(l, kind, cs_json_get(json, "key"), cs_load_ptr(l, ptr, "key"));
     load_from_pc(l, kind, cs_json_get(json, "from_pc"), cs_load_ptr(l, ptr, "from_pc"));
     load_from_crm(l, kind, cs_json_get(json, "from_crm"), cs_load_ptr(l, ptr, "from_crm"));
     if (json_is_object(cs_json_get(json, "lines"))) {
@@ -374,6 +396,7 @@ void cs_load_kind(cs_load_t *l, const char *name, const json_t *json, const json
 {
     cs_mapping_kind_t *kind = make_kind(l, name);
     const char *table = cs_json_str(json, "table");
+    int off;
 
     if (!*name || strchr("$@", *name) || strchr(name, '/')) {
         cs_load_error(l, ptr,
@@ -388,9 +411,15 @@ void cs_load_kind(cs_load_t *l, const char *name, const json_t *json, const json
                       "that of opportunities");
         return;
     }
-    kind->table = apr_pstrdup(l->p, table);
+    kind->table = cs_load_name(l, table, cs_load_ptr(l, ptr, "table"), &off);
+    if (!kind->table) {
+        if (off) {
+            cs_load_error(l, cs_load_ptr(l, ptr, "table"), "%s is null in \"names\"", table);
+        }
+        return;
+    }
     kind->key_column = l->facts->key_suffix
-                           ? apr_pstrcat(l->p, table, l->facts->key_suffix, NULL)
+                           ? apr_pstrcat(l->p, kind->table, l->facts->key_suffix, NULL)
                            : l->facts->key_column;
     load_parts(l, kind, json, records, ptr);
     cs_load_check_kind(l, kind, json, ptr);

@@ -81,14 +81,32 @@ int cs_load_events(cs_load_t *l, const json_t *json, const char *ptr, int dflt)
     return out;
 }
 
+/* A constant or a default. */
+static const json_t *own_value(cs_load_t *l, const json_t *json, const char *ptr, const char *name,
+                               const json_t *dflt)
+{
+    const json_t *value = cs_json_get(json, name);
+    int off;
+
+    return value ? cs_load_value(l, value, cs_load_ptr(l, ptr, name), &off) : dflt;
+}
+
+/* The name that a constant is written as, when it is null: there is nothing to send. */
+static const char *null_constant(const cs_load_t *l, const json_t *json)
+{
+    const char *text = cs_json_str(json, "const");
+
+    return text && *text == '@' && json_is_null(cs_json_get(l->names, text + 1)) ? text : NULL;
+}
+
 /* What may stand at the line or, for one direction, in to_pc and to_crm. */
 static void load_way(cs_load_t *l, cs_way_t *way, const json_t *json, const char *ptr)
 {
     static const char *const cuts[] = {"plain", "protect", NULL};
 
     way->events = cs_load_events(l, json, ptr, way->events);
-    way->constant = cs_json_get(json, "const") ? cs_json_get(json, "const") : way->constant;
-    way->dflt = cs_json_get(json, "default") ? cs_json_get(json, "default") : way->dflt;
+    way->constant = own_value(l, json, ptr, "const", way->constant);
+    way->dflt = own_value(l, json, ptr, "default", way->dflt);
     way->only_if_empty = cs_json_bool(json, "only_if_empty", way->only_if_empty);
     way->required = cs_json_bool(json, "required", way->required);
     way->max = cs_load_int(l, json, ptr, "max", 1, MAX_UNITS, way->max);
@@ -102,7 +120,7 @@ static void load_ways(cs_load_t *l, cs_line_t *line, const json_t *json, const c
     static const char *const directions[] = {"both", "to_pc", "to_crm", NULL};
     static const int bits[] = {CS_WAY_BOTH, CS_WAY_TO_PC, CS_WAY_TO_CRM};
     int ways = bits[cs_load_word(l, json, ptr, "direction", directions, 0)];
-    const char *names[] = {"to_pc", "to_crm"};
+    const char *names[] = {"to_pc", "to_crm"}, *null;
     cs_way_t *way[] = {&line->to_pc, &line->to_crm};
     int i;
 
@@ -113,6 +131,10 @@ static void load_ways(cs_load_t *l, cs_line_t *line, const json_t *json, const c
         way[i]->on = (ways & bits[i + 1]) != 0;
         way[i]->events = CS_ON_CREATE | CS_ON_UPDATE;
         load_way(l, way[i], json, ptr);
+        null = null_constant(l, json) ? null_constant(l, json) : null_constant(l, over);
+        if (way[i]->on && null) {
+            switch_off(line, apr_psprintf(l->p, "%s is null in \"names\"", null));
+        }
         if (!json_is_object(over) || !cs_load_members(l, over, at, way_members)) {
             continue;
         }
@@ -158,13 +180,15 @@ static const cs_column_t *line_column(cs_load_t *l, cs_line_t *line, const char 
     return column;
 }
 
-/* {"amount": ..., "currency": ...} on either side. */
-static int load_pair(cs_load_t *l, const json_t *json, const char *ptr, const char **pamount,
-                     const char **pcurrency)
-{
-    static const cs_member_t members[] = {
-        {"amount", CS_J_TEXT, NULL}, {"currency", CS_J_TEXT, NULL}, {NULL, 0, NULL}};
+static const cs_member_t pc_money[] = {
+    {"amount", CS_J_TEXT, NULL}, {"currency", CS_J_TEXT, NULL}, {NULL, 0, NULL}};
+static const cs_member_t crm_money[] = {
+    {"amount", CS_J_TEXT, NULL}, {"currency", CS_J_TEXT | CS_J_OBJECT, NULL}, {NULL, 0, NULL}};
 
+/* {"amount": ..., "currency": ...} on either side. */
+static int load_pair(cs_load_t *l, const json_t *json, const char *ptr, const cs_member_t *members,
+                     const char **pamount, const json_t **pcurrency)
+{
     if (!json_is_object(json)) {
         cs_load_error(l, ptr, "%s is no money; allowed: {\"amount\": ..., \"currency\": ...}",
                       cs_json_print(json, l->p));
@@ -174,7 +198,7 @@ static int load_pair(cs_load_t *l, const json_t *json, const char *ptr, const ch
         return 0;
     }
     *pamount = cs_json_str(json, "amount");
-    *pcurrency = cs_json_str(json, "currency");
+    *pcurrency = cs_json_get(json, "currency");
     if (!*pamount || !*pcurrency) {
         cs_load_error(l, ptr, "money is never half; allowed: both \"amount\" and \"currency\"");
         return 0;
@@ -182,21 +206,58 @@ static int load_pair(cs_load_t *l, const json_t *json, const char *ptr, const ch
     return 1;
 }
 
+/* {"const": "USD"}: what a CRM that counts in one currency counts in. */
+static void load_currency(cs_load_t *l, cs_line_t *line, const json_t *json, const char *ptr)
+{
+    static const cs_member_t members[] = {{"const", CS_J_TEXT, NULL}, {NULL, 0, NULL}};
+    const char *at = cs_load_ptr(l, ptr, "const"), *code;
+    int off;
+
+    if (!cs_load_members(l, json, ptr, members)) {
+        return;
+    }
+    code = cs_load_name(l, cs_json_str(json, "const"), at, &off);
+    if (!code || strlen(code) != 3 || !apr_isupper(code[0]) || !apr_isupper(code[1]) ||
+        !apr_isupper(code[2])) {
+        cs_load_error(l, cs_json_get(json, "const") ? at : ptr,
+                      "%s is no currency; allowed: {\"const\": \"USD\"}, a code of three capital "
+                      "letters, or a column",
+                      cs_json_print(json, l->p));
+        return;
+    }
+    line->currency = code;
+    if (line->find) {
+        cs_load_error(l, ptr, "a currency that is always %s is not looked for; allowed: no \"find\"",
+                      code);
+    }
+}
+
 static void load_money(cs_load_t *l, cs_line_t *line, const json_t *json, const char *ptr)
 {
     const char *pc = cs_load_ptr(l, ptr, "pc"), *crm = cs_load_ptr(l, ptr, "crm");
-    const char *amount, *currency;
+    const json_t *currency;
+    const char *amount;
 
-    if (load_pair(l, cs_json_get(json, "pc"), pc, &amount, &currency)) {
+    if (load_pair(l, cs_json_get(json, "pc"), pc, pc_money, &amount, &currency)) {
         line->pc = cs_load_path(l, amount, cs_load_ptr(l, pc, "amount"));
-        line->pc_currency = cs_load_path(l, currency, cs_load_ptr(l, pc, "currency"));
+        line->pc_currency =
+            cs_load_path(l, json_string_value(currency), cs_load_ptr(l, pc, "currency"));
     }
-    if (load_pair(l, cs_json_get(json, "crm"), crm, &amount, &currency)) {
+    if (load_pair(l, cs_json_get(json, "crm"), crm, crm_money, &amount, &currency)) {
         line->crm = line_column(l, line, amount, cs_load_ptr(l, crm, "amount"));
-        line->crm_currency = line_column(l, line, currency, cs_load_ptr(l, crm, "currency"));
+        if (json_is_object(currency)) {
+            load_currency(l, line, currency, cs_load_ptr(l, crm, "currency"));
+        }
+        else {
+            line->crm_currency = line_column(l, line, json_string_value(currency),
+                                             cs_load_ptr(l, crm, "currency"));
+        }
     }
     if (!line->find) {
-        cs_load_error(l, ptr, "\"find\" is missing; allowed: the look-up of the currency's row");
+        if (line->crm_currency && l->facts->currencies) {
+            cs_load_error(l, ptr,
+                          "\"find\" is missing; allowed: the look-up of the currency's row");
+        }
     }
     else if (!line->find->off_why && !cs_find_own_key(line->find)) {
         cs_load_error(

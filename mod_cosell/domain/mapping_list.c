@@ -119,13 +119,37 @@ static int take_name(cs_load_t *l, cs_list_t *list, const json_t *json, const ch
     return *pout != NULL;
 }
 
+/* NULL when there are none, and after a reported mistake. */
 static const json_t *take_constants(cs_load_t *l, const json_t *json, const char *ptr,
-                                    const char *name)
+                                    const char *name, const char **poff)
 {
-    const json_t *constants = cs_json_get(json, name);
+    const json_t *constants = cs_json_get(json, name), *out = NULL;
 
-    return constants && cs_load_constants(l, constants, cs_load_ptr(l, ptr, name), 0) ? constants
-                                                                                      : NULL;
+    *poff = NULL;
+    if (constants) {
+        out = cs_load_columns_are(l, constants, cs_load_ptr(l, ptr, name), 0, poff);
+    }
+    return json_object_size(out) ? out : NULL;
+}
+
+/* Rows of which a constant is switched off are not told from others. */
+static void take_where(cs_load_t *l, cs_list_t *list, const json_t *crm, const char *ptr)
+{
+    const json_t *where = cs_json_get(crm, "where");
+    const char *off, *key;
+    json_t *value;
+
+    list->where = take_constants(l, crm, ptr, "where", &off);
+    json_object_foreach((json_t *)where, key, value) {
+        const char *text = json_string_value(value);
+
+        if (text && *text == '@' && json_is_null(cs_json_get(l->names, text + 1))) {
+            off = text;
+        }
+    }
+    if (off) {
+        switch_off(l, list, off);
+    }
 }
 
 static int check_writable(cs_load_t *l, const cs_list_t *list, const char *member, const char *ptr)
@@ -279,7 +303,8 @@ static void load_child(cs_load_t *l, cs_list_t *list, const json_t *crm, const c
         cs_load_error(
             l, ptr, "\"column\" and \"find\" belong together; allowed: both, or \"fields\" alone");
     }
-    list->where = take_constants(l, crm, ptr, "where");
+    take_where(l, list, crm, ptr);
+    list->row_key = cs_load_row_key(l, crm, ptr);
     if (fields) {
         list->fields = load_members(l, list, fields, cs_load_ptr(l, ptr, "fields"));
     }
@@ -291,7 +316,7 @@ static void load_child(cs_load_t *l, cs_list_t *list, const json_t *crm, const c
 
 static void load_shown(cs_load_t *l, cs_list_t *list, const json_t *crm, const char *ptr)
 {
-    static const char *const strange[] = {"parent", "where", "fields", NULL};
+    static const char *const strange[] = {"parent", "where", "fields", "key", NULL};
     const char *column;
 
     list->shape = CS_LIST_COLUMN;
@@ -308,13 +333,16 @@ static void load_shown(cs_load_t *l, cs_list_t *list, const json_t *crm, const c
 
 static const cs_member_t user_members[] = {
     {"record_team", CS_J_TEXT, NULL}, {"child", CS_J_TEXT, NULL}, {"parent", CS_J_TEXT, NULL},
-    {"column", CS_J_TEXT, NULL},      {"set", CS_J_OBJECT, NULL}, {NULL, 0, NULL}};
+    {"column", CS_J_TEXT, NULL},      {"set", CS_J_OBJECT, NULL}, {"key", CS_J_TEXT, NULL},
+    {NULL, 0, NULL}};
 
 /* One place where users are kept; 0 when it is switched off or a mistake. */
-static int load_home(cs_load_t *l, cs_list_users_t *home, const json_t *json, const char *ptr)
+static int load_home(cs_load_t *l, cs_list_t *list, cs_list_users_t *home, const json_t *json,
+                     const char *ptr)
 {
     cs_list_t probe; /* takes the name that is off: one place less is no list less */
     const cs_column_t *column;
+    const char *off;
 
     memset(home, 0, sizeof(*home));
     memset(&probe, 0, sizeof(probe));
@@ -327,7 +355,7 @@ static int load_home(cs_load_t *l, cs_list_users_t *home, const json_t *json, co
         return 0;
     }
     if (cs_json_str(json, "record_team")) {
-        static const char *const strange[] = {"child", "parent", "column", "set", NULL};
+        static const char *const strange[] = {"child", "parent", "column", "set", "key", NULL};
 
         refuse_members(l, json, ptr, "record_team", strange);
         return take_name(l, &probe, json, ptr, "record_team", &home->team);
@@ -340,7 +368,8 @@ static int load_home(cs_load_t *l, cs_list_users_t *home, const json_t *json, co
                       cs_json_print(json, l->p));
         return 0;
     }
-    home->set = take_constants(l, json, ptr, "set");
+    home->set = take_constants(l, json, ptr, "set", &off);
+    list->row_key = cs_load_row_key(l, json, ptr);
     return take_name(l, &probe, json, ptr, "child", &home->child) &
            take_column(l, &probe, json, ptr, "parent", &home->parent) &
            take_column(l, &probe, json, ptr, "column", &home->user);
@@ -348,7 +377,8 @@ static int load_home(cs_load_t *l, cs_list_users_t *home, const json_t *json, co
 
 static void load_users(cs_load_t *l, cs_list_t *list, const json_t *crm, const char *ptr)
 {
-    static const char *const strange[] = {"child", "parent", "column", "where", "fields", NULL};
+    static const char *const strange[] = {"child",  "parent", "column", "where",
+                                          "fields", "key",    NULL};
     const json_t *users = cs_json_get(crm, "users");
     const char *at = cs_load_ptr(l, ptr, "users");
     int columns = 0, rows = 0, errors = l->said;
@@ -360,7 +390,7 @@ static void load_users(cs_load_t *l, cs_list_t *list, const json_t *crm, const c
     for (i = 0; i < json_array_size(users); i++) {
         cs_list_users_t home;
 
-        if (load_home(l, &home, json_array_get(users, i), cs_load_ptr_at(l, at, i))) {
+        if (load_home(l, list, &home, json_array_get(users, i), cs_load_ptr_at(l, at, i))) {
             APR_ARRAY_PUSH(list->users, cs_list_users_t) = home;
             columns += home.column != NULL;
             rows += home.column == NULL;
@@ -388,7 +418,8 @@ static const cs_member_t crm_members[] = {
     {"child", CS_J_TEXT, NULL},   {"parent", CS_J_TEXT, NULL},
     {"column", CS_J_TEXT, NULL},  {"find", CS_J_TEXT, NULL},
     {"where", CS_J_OBJECT, NULL}, {"fields", CS_J_OBJECT, NULL},
-    {"users", CS_J_ARRAY, NULL},  {NULL, 0, NULL}};
+    {"users", CS_J_ARRAY, NULL},  {"key", CS_J_TEXT, NULL},
+    {NULL, 0, NULL}};
 
 static void load_crm(cs_load_t *l, cs_list_t *list, const json_t *crm, const char *ptr)
 {

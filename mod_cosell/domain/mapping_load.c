@@ -8,6 +8,7 @@
  * whole kind shows), mapping_typo.c (what was meant), mapping_columns.c (what is read),
  * mapping_metadata.c (what is to be known).
  */
+#include <apr_lib.h>
 #include <apr_strings.h>
 #include <stdarg.h>
 #include <string.h>
@@ -230,6 +231,44 @@ int cs_load_constants(cs_load_t *l, const json_t *obj, const char *ptr, int null
     return good;
 }
 
+/* 0 after a reported mistake. */
+static int put_constant(cs_load_t *l, json_t *out, const char *key, const json_t *value,
+                        const char *ptr, const char **poff)
+{
+    const cs_column_t *column = cs_load_own_column(l, key, ptr);
+    const json_t *constant;
+    int off = 0;
+
+    if (!column) {
+        return 0;
+    }
+    if (!column->text) {
+        *poff = apr_pstrdup(l->p, key);
+        return 1;
+    }
+    constant = cs_load_value(l, value, ptr, &off);
+    if (constant) {
+        json_object_set_new(out, column->text, json_deep_copy(constant));
+    }
+    return constant || off;
+}
+
+const json_t *cs_load_columns_are(cs_load_t *l, const json_t *obj, const char *ptr, int null_too,
+                                  const char **poff)
+{
+    json_t *out = cs_json_own(json_object(), l->p), *value;
+    const char *key;
+    int good = cs_load_constants(l, obj, ptr, null_too);
+
+    *poff = NULL;
+    json_object_foreach((json_t *)obj, key, value) {
+        if (strcmp(key, "$comment")) {
+            good &= put_constant(l, out, key, value, cs_load_ptr(l, ptr, key), poff);
+        }
+    }
+    return good ? out : NULL;
+}
+
 /* ---- the top ---- */
 
 static void load_names(cs_load_t *l, const json_t *root)
@@ -282,9 +321,53 @@ static void load_values(cs_load_t *l, const json_t *root)
 }
 
 static const cs_member_t top_members[] = {
-    {"$schema", CS_J_TEXT, NULL},   {"crm", CS_J_TEXT, NULL},      {"revision", CS_J_TEXT, NULL},
-    {"names", CS_J_OBJECT, NULL},   {"values", CS_J_OBJECT, NULL}, {"find", CS_J_OBJECT, NULL},
-    {"records", CS_J_OBJECT, NULL}, {"extends", CS_J_TEXT, NULL},  {NULL, 0, NULL}};
+    {"$schema", CS_J_TEXT, NULL},   {"crm", CS_J_TEXT, NULL},
+    {"revision", CS_J_TEXT, NULL},  {"namespace", CS_J_TEXT | CS_J_NULL, NULL},
+    {"names", CS_J_OBJECT, NULL},   {"values", CS_J_OBJECT, NULL},
+    {"find", CS_J_OBJECT, NULL},    {"records", CS_J_OBJECT, NULL},
+    {"extends", CS_J_TEXT, NULL},   {NULL, 0, NULL}};
+
+#define NAMESPACE_MAX 15
+
+static int namespace_valid(const char *text, const char *joint)
+{
+    size_t len = strlen(text);
+    const char *c;
+
+    if (!len || len > NAMESPACE_MAX || !apr_isalpha(*text) || text[len - 1] == '_' ||
+        strstr(text, joint)) {
+        return 0;
+    }
+    for (c = text; *c; c++) {
+        if (!apr_isalnum(*c) && *c != '_') {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* What "{ns}" stands for. */
+static void load_namespace(cs_load_t *l, const json_t *root)
+{
+    const char *text = cs_json_str(root, "namespace"), *joint = l->facts->namespaces;
+
+    l->prefix = "";
+    if (!text) {
+        return;
+    }
+    if (!joint) {
+        cs_load_error(l, "/namespace", "names of this CRM have no prefix; allowed: null");
+    }
+    else if (!namespace_valid(text, joint)) {
+        cs_load_error(l, "/namespace",
+                      "\"%s\" is no prefix of a package; allowed: at most %d letters, digits and "
+                      "single _, a letter first, without the %s behind it",
+                      text, NAMESPACE_MAX, joint);
+    }
+    else {
+        l->prefix = apr_pstrcat(l->p, text, joint, NULL);
+    }
+}
 
 static int load_head(cs_load_t *l, const json_t *root)
 {
@@ -320,6 +403,7 @@ static void load_root(cs_load_t *l, json_t *root)
     if (!load_head(l, root)) {
         return;
     }
+    load_namespace(l, root);
     load_names(l, root);
     load_values(l, root);
     cs_load_finds(l, cs_json_get(root, "find"));

@@ -161,6 +161,26 @@ static const char *resolve_name(cs_load_t *l, const char *text, const char *ptr,
     return json_string_value(name);
 }
 
+#define PREFIX "{ns}"
+
+/* "{ns}Foo" -> "acme__Foo". In p; NULL after a reported mistake. */
+static const char *with_prefix(cs_load_t *l, const char *name, const char *ptr)
+{
+    const char *at = strstr(name, PREFIX), *out = "";
+
+    if (at && !l->facts->namespaces) {
+        cs_load_error(l, ptr, "\"%s\": names of this CRM have no prefix; allowed: no " PREFIX,
+                      name);
+        return NULL;
+    }
+    for (; at; at = strstr(name, PREFIX)) {
+        out = apr_pstrcat(l->p, out, apr_pstrmemdup(l->p, name, (apr_size_t)(at - name)),
+                          l->prefix, NULL);
+        name = at + strlen(PREFIX);
+    }
+    return apr_pstrcat(l->p, out, name, NULL);
+}
+
 const char *cs_load_name(cs_load_t *l, const char *text, const char *ptr, int *off)
 {
     const char *name = text;
@@ -173,7 +193,61 @@ const char *cs_load_name(cs_load_t *l, const char *text, const char *ptr, int *o
         cs_load_error(l, ptr, "an empty text is no name");
         return NULL;
     }
-    return name ? apr_pstrdup(l->p, name) : NULL;
+    return name ? with_prefix(l, name, ptr) : NULL;
+}
+
+/* Alternatives whose names are null are none. */
+static const json_t *load_alternatives(cs_load_t *l, const json_t *json, const char *ptr, int *off)
+{
+    json_t *out = cs_json_own(json_array(), l->p);
+    int good = 1;
+    size_t i;
+
+    for (i = 0; i < json_array_size(json); i++) {
+        int none = 0;
+        const json_t *value =
+            cs_load_value(l, json_array_get(json, i), cs_load_ptr_at(l, ptr, i), &none);
+
+        if (value) {
+            json_array_append_new(out, json_deep_copy(value));
+        }
+        good &= value || none;
+    }
+    *off = good && !json_array_size(out);
+    return good && !*off ? out : NULL;
+}
+
+const json_t *cs_load_value(cs_load_t *l, const json_t *json, const char *ptr, int *off)
+{
+    const char *text = json_string_value(json), *name;
+
+    *off = 0;
+    if (json_is_array(json) && json_array_size(json)) {
+        return load_alternatives(l, json, ptr, off);
+    }
+    if (!text || *text != '@') {
+        return json;
+    }
+    name = resolve_name(l, text, ptr, off);
+    return name ? cs_json_own(json_string(name), l->p) : NULL;
+}
+
+const char *cs_load_row_key(cs_load_t *l, const json_t *obj, const char *ptr)
+{
+    const char *text = cs_json_str(obj, "key"), *at = cs_load_ptr(l, ptr, "key");
+    const cs_column_t *column;
+
+    if (!text) {
+        return NULL;
+    }
+    if (!l->facts->names_rows) {
+        cs_load_error(l, at,
+                      "rows of this CRM are made with their ids and find themselves; allowed: no "
+                      "\"key\"");
+        return NULL;
+    }
+    column = cs_load_own_column(l, text, at);
+    return column ? column->text : NULL;
 }
 
 static int column_valid(const char *text)
@@ -192,20 +266,45 @@ static int column_valid(const char *text)
     return slashes <= 1;
 }
 
+static int ends_with(const char *name, const char *end)
+{
+    size_t n = strlen(name), m = strlen(end);
+
+    return n > m && !strcmp(name + n - m, end);
+}
+
+/* The look-up column behind what a path goes through: "Account" -> "AccountId". */
+static const char *lookup_of(const cs_load_t *l, const char *name)
+{
+    const cs_crm_relation_t *relation;
+
+    for (relation = l->facts->relations; relation && relation->path; relation++) {
+        if (ends_with(name, relation->column)) {
+            return name;
+        }
+    }
+    for (relation = l->facts->relations; relation && relation->path; relation++) {
+        if (ends_with(name, relation->path)) {
+            return apr_pstrcat(
+                l->p, apr_pstrmemdup(l->p, name, strlen(name) - strlen(relation->path)),
+                relation->column, NULL);
+        }
+    }
+    return name;
+}
+
 const cs_column_t *cs_load_column(cs_load_t *l, const char *text, const char *ptr)
 {
     cs_column_t *column = apr_pcalloc(l->p, sizeof(*column));
-    const char *slash, *name = text;
+    const char *slash, *name;
     int off = 0;
 
     if (!text) {
         return NULL;
     }
-    if (*text == '@') {
-        name = resolve_name(l, text, ptr, &off);
-        if (!name) {
-            return off ? column : NULL;
-        }
+    name = cs_load_name(l, text, ptr, &off);
+    if (!name) {
+        return off ? column : NULL;
     }
     if (!column_valid(name)) {
         cs_load_error(l, ptr,
@@ -215,9 +314,11 @@ const cs_column_t *cs_load_column(cs_load_t *l, const char *text, const char *pt
         return NULL;
     }
     slash = strchr(name, '/');
-    column->text = apr_pstrdup(l->p, name);
-    column->name = slash ? apr_pstrmemdup(l->p, name, (apr_size_t)(slash - name)) : column->text;
-    column->of = slash ? apr_pstrdup(l->p, slash + 1) : NULL;
+    column->written = name;
+    column->name =
+        slash ? lookup_of(l, apr_pstrmemdup(l->p, name, (apr_size_t)(slash - name))) : name;
+    column->of = slash ? slash + 1 : NULL;
+    column->text = slash ? apr_pstrcat(l->p, column->name, slash, NULL) : name;
     return column;
 }
 
@@ -239,7 +340,7 @@ const cs_column_t *cs_load_own_column(cs_load_t *l, const char *text, const char
 
     if (column && column->of) {
         cs_load_error(l, ptr, "\"%s\" goes through a look-up; allowed here: a column of the row",
-                      column->text);
+                      column->written);
         return NULL;
     }
     return column;
@@ -301,6 +402,19 @@ static void check_kind_words(cs_load_t *l, const cs_cond_t *cond, const char *pt
     }
 }
 
+/* Nobody has a value whose name is null. */
+static void load_asked(cs_load_t *l, cs_cond_t *cond, const char *ptr)
+{
+    int off;
+    const json_t *value = cs_load_value(l, cond->arg, ptr, &off);
+
+    if (off) {
+        cond->op = CS_COND_FALSE;
+        cond->crm = NULL;
+    }
+    cond->arg = value ? value : cond->arg;
+}
+
 static void load_test(cs_load_t *l, cs_cond_t *cond, const json_t *json, const char *ptr)
 {
     const json_t *is = cs_json_get(json, "is"), *in = cs_json_get(json, "in"),
@@ -313,6 +427,9 @@ static void load_test(cs_load_t *l, cs_cond_t *cond, const json_t *json, const c
     }
     cond->op = is ? CS_COND_IS : in ? CS_COND_IN : CS_COND_SET;
     cond->arg = is ? is : in ? in : set;
+    if (cond->crm && !set) {
+        load_asked(l, cond, cs_load_ptr(l, ptr, is ? "is" : "in"));
+    }
     if (cond->kind) {
         check_kind_words(l, cond, ptr);
     }
@@ -400,6 +517,7 @@ static void load_else(cs_load_t *l, cs_else_t *out, const json_t *json, const ch
     } words[] = {{"skip", CS_ELSE_SKIP}, {"hold", CS_ELSE_HOLD}, {"omit", CS_ELSE_OMIT}};
     const json_t *value = cs_json_get(json, name);
     const char *text = json_string_value(value);
+    int off = 0;
     size_t i;
 
     out->what = CS_ELSE_REFUSE;
@@ -419,15 +537,20 @@ static void load_else(cs_load_t *l, cs_else_t *out, const json_t *json, const ch
     }
     out->what = CS_ELSE_VALUE;
     out->value = value;
+    if (!strcmp(name, "to_crm")) {
+        out->value = cs_load_value(l, value, cs_load_ptr(l, ptr, name), &off);
+        out->what = off ? CS_ELSE_REFUSE : out->what;
+    }
 }
 
 /* By label a pair names its choice in words. */
-static void check_pairs(cs_load_t *l, const cs_values_t *values, const char *ptr)
+static void check_pairs(cs_load_t *l, const cs_values_t *values, const json_t *pairs,
+                        const char *ptr)
 {
     const char *key;
     json_t *value;
 
-    json_object_foreach((json_t *)values->pairs, key, value) {
+    json_object_foreach((json_t *)pairs, key, value) {
         if (!strcmp(key, "$comment")) {
             continue;
         }
@@ -442,6 +565,28 @@ static void check_pairs(cs_load_t *l, const cs_values_t *values, const char *ptr
                           cs_json_print(value, l->p));
         }
     }
+}
+
+/* With their names put in; a value whose name is null is nobody's. */
+static const json_t *load_pairs(cs_load_t *l, const cs_values_t *values, const json_t *pairs,
+                                const char *ptr)
+{
+    json_t *out = cs_json_own(json_object(), l->p), *value;
+    const char *key;
+
+    check_pairs(l, values, pairs, ptr);
+    json_object_foreach((json_t *)pairs, key, value) {
+        const json_t *own;
+        int off;
+
+        if (strcmp(key, "$comment")) {
+            own = cs_load_value(l, value, cs_load_ptr(l, ptr, key), &off);
+            if (own) {
+                json_object_set_new(out, key, json_deep_copy(own));
+            }
+        }
+    }
+    return out;
 }
 
 static void check_empty(cs_load_t *l, const json_t *empty, const char *ptr)
@@ -500,10 +645,10 @@ const cs_values_t *cs_load_values(cs_load_t *l, const json_t *json, const char *
     }
     values->by_label = cs_load_word(l, json, ptr, "match_by", match_bys, 0);
     values->name = apr_pstrdup(l->p, name);
-    values->pairs = cs_json_get(json, "pairs");
     values->empty = cs_json_get(json, "empty");
-    if (values->pairs) {
-        check_pairs(l, values, cs_load_ptr(l, ptr, "pairs"));
+    if (cs_json_get(json, "pairs")) {
+        values->pairs =
+            load_pairs(l, values, cs_json_get(json, "pairs"), cs_load_ptr(l, ptr, "pairs"));
     }
     check_empty(l, values->empty, cs_load_ptr(l, ptr, "empty"));
     if (other && cs_load_members(l, other, cs_load_ptr(l, ptr, "else"), elses)) {

@@ -7,52 +7,96 @@
 
 #define CLOSE CS_CLOSE "/"
 
-static const json_t *own_text(cs_load_t *l, const char *text)
+/* What is set in a row, and where. */
+typedef struct place_t {
+    cs_set_e what;
+    const char *table;
+} place_t;
+
+static int load_constant(cs_load_t *l, cs_set_t *set, const json_t *json, const char *ptr,
+                         cs_set_e what)
 {
-    return cs_json_own(json_string(text), l->p);
+    int off;
+
+    if (json_is_array(json) && what != CS_SET_ASKED) {
+        cs_load_error(l, ptr, "%s is no constant; allowed: a number, a text, true, false",
+                      cs_json_print(json, l->p));
+        return 0;
+    }
+    set->constant = cs_load_value(l, json, ptr, &off);
+    if (off && what == CS_SET_ASKED) {
+        cs_load_error(l, ptr, "%s is switched off (null) and cannot be asked",
+                      cs_json_print(json, l->p));
+    }
+    return set->constant != NULL;
 }
 
-static int load_set_text(cs_load_t *l, cs_set_t *set, const char *text, const json_t *json,
-                         const char *ptr, int plain)
+static int load_set_text(cs_load_t *l, cs_set_t *set, const json_t *json, const char *ptr,
+                         cs_set_e what)
 {
-    int off = 0;
+    const char *text = json_string_value(json);
 
-    if (*text == '@') {
-        const char *name = cs_load_name(l, text, ptr, &off);
-
-        set->constant = name ? own_text(l, name) : NULL;
-        return name != NULL;
-    }
     if (*text == '$') {
         cs_load_error(l, ptr, "\"%s\" is not computed here; allowed: a constant%s", text,
-                      plain ? "" : ", a path, a value table");
+                      what == CS_SET_SHOWN ? ", a path, a value table" : "");
         return 0;
     }
     if ((*text == '/' || !strncmp(text, "microsoft:/", 11) || !strncmp(text, "invite:/", 8)) &&
-        !plain) {
+        what == CS_SET_SHOWN) {
         set->path = cs_load_path(l, text, ptr);
         return set->path != NULL;
     }
-    set->constant = json;
-    return 1;
+    return load_constant(l, set, json, ptr, what);
+}
+
+/* {"record_type": "Services"}: the row that says so. */
+static int load_record_type(cs_load_t *l, cs_set_t *set, const json_t *json, const char *ptr,
+                            const place_t *place)
+{
+    static const cs_member_t members[] = {{"record_type", CS_J_TEXT, NULL}, {NULL, 0, NULL}};
+    const cs_crm_facts_t *facts = l->facts;
+    const char *at = cs_load_ptr(l, ptr, "record_type"), *name;
+    int off;
+
+    if (!cs_load_members(l, json, ptr, members)) {
+        return 0;
+    }
+    if (!facts->record_types) {
+        cs_load_error(l, at, "records of this CRM have no types; allowed: a constant");
+        return 0;
+    }
+    if (place->what != CS_SET_START) {
+        cs_load_error(l, at,
+                      "a record gets its type when it is made; allowed: in \"set\" of \"from_pc\"");
+        return 0;
+    }
+    name = cs_load_name(l, cs_json_str(json, "record_type"), at, &off);
+    if (name) {
+        set->constant = cs_json_own(
+            json_pack("{s:{s:s,s:s,s:[{s:s}],s:{s:s},s:s,s:s}}", "$lookup", "find", "record type",
+                      "table", facts->record_types, "keys", facts->record_type_by, name, "where",
+                      facts->record_type_of, place->table, "several", "hold", "none", "hold"),
+            l->p);
+    }
+    return name != NULL;
 }
 
 static int load_set_value(cs_load_t *l, cs_set_t *set, const json_t *json, const char *ptr,
-                          int plain)
+                          const place_t *place)
 {
-    static const cs_member_t members[] = {{"pc", CS_J_TEXT, NULL},
-                                          {"values", CS_J_TEXT | CS_J_OBJECT, NULL},
-                                          {"record_type", CS_J_TEXT, "a record type is"},
-                                          {NULL, 0, NULL}};
+    static const cs_member_t members[] = {
+        {"pc", CS_J_TEXT, NULL}, {"values", CS_J_TEXT | CS_J_OBJECT, NULL}, {NULL, 0, NULL}};
 
     if (json_is_string(json)) {
-        return load_set_text(l, set, json_string_value(json), json, ptr, plain);
+        return load_set_text(l, set, json, ptr, place->what);
     }
     if (!json_is_object(json)) {
-        set->constant = json;
-        return 1;
+        return load_constant(l, set, json, ptr, place->what);
     }
-    if (plain && !cs_json_get(json, "record_type")) {
+    if (cs_json_get(json, "record_type")) {
+        return load_record_type(l, set, json, ptr, place);
+    }
+    if (place->what != CS_SET_SHOWN) {
         cs_load_error(l, ptr, "%s is no constant; allowed: a number, a text, true, false",
                       cs_json_print(json, l->p));
         return 0;
@@ -72,8 +116,10 @@ static int load_set_value(cs_load_t *l, cs_set_t *set, const json_t *json, const
     return set->path && set->values;
 }
 
-apr_array_header_t *cs_load_set(cs_load_t *l, const json_t *json, const char *ptr, int plain)
+apr_array_header_t *cs_load_set(cs_load_t *l, const json_t *json, const char *ptr, cs_set_e what,
+                                const char *table)
 {
+    const place_t place = {what, table};
     apr_array_header_t *out = apr_array_make(l->p, 4, sizeof(cs_set_t));
     const char *key;
     json_t *value;
@@ -90,9 +136,9 @@ apr_array_header_t *cs_load_set(cs_load_t *l, const json_t *json, const char *pt
         column = cs_load_column(l, key, at);
         if (column && column->of) {
             cs_load_error(l, at, "\"%s\" is read through a look-up and cannot be set",
-                          column->text);
+                          column->written);
         }
-        else if (column && column->text && load_set_value(l, &set, value, at, plain)) {
+        else if (column && column->text && load_set_value(l, &set, value, at, &place)) {
             set.column = column->text;
             APR_ARRAY_PUSH(out, cs_set_t) = set;
         }
@@ -266,7 +312,8 @@ static void load_hear(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json,
     }
     row.pc = apr_pstrdup(l->p, cs_json_str(json, "pc"));
     row.say = apr_pstrdup(l->p, cs_json_str(json, "say"));
-    row.crm = cs_load_set(l, cs_json_get(json, "crm"), cs_load_ptr(l, ptr, "crm"), 1);
+    row.crm = cs_load_set(l, cs_json_get(json, "crm"), cs_load_ptr(l, ptr, "crm"),
+                          CS_SET_ASKED, kind->table);
     check_asked(l, cs_json_get(json, "crm"), cs_load_ptr(l, ptr, "crm"));
     if (!cs_json_get(json, "do")) {
         cs_load_error(l, ptr, "\"do\" is missing; allowed: an action or an array of actions");
@@ -300,10 +347,14 @@ static void check_call_values(cs_load_t *l, const cs_show_t *show, const char *p
     }
 }
 
+/* Where the state follows from another column, that may be any. */
 static int sets_state(const cs_load_t *l, const cs_show_t *show)
 {
     int i;
 
+    if (l->facts->state_follows) {
+        return show->set->nelts > 0;
+    }
     for (i = 0; i < show->set->nelts; i++) {
         if (!strcmp(APR_ARRAY_IDX(show->set, i, cs_set_t).column, l->facts->state_column)) {
             return 1;
@@ -327,7 +378,13 @@ static void check_show(cs_load_t *l, const cs_show_t *show, const char *ptr)
                       "what expired is closed only if it was never accepted; write \"if_was\": "
                       "\"New\" beside it");
     }
-    if (show->call && strcmp(show->call, l->facts->win) && strcmp(show->call, l->facts->lose)) {
+    if (show->call && !l->facts->win) {
+        cs_load_error(l, cs_load_ptr(l, ptr, "call"),
+                      "this CRM has no actions that close; allowed: \"set\" with the column that "
+                      "the state follows from");
+    }
+    else if (show->call && strcmp(show->call, l->facts->win) &&
+             strcmp(show->call, l->facts->lose)) {
         cs_load_error(l, cs_load_ptr(l, ptr, "call"),
                       "\"%s\" is no action that closes; allowed: %s, %s", show->call, l->facts->win,
                       l->facts->lose);
@@ -355,7 +412,8 @@ static void load_show(cs_load_t *l, cs_mapping_kind_t *kind, const char *state, 
     if (show.if_was) {
         state_known(l, show.if_was, cs_load_ptr(l, ptr, "if_was"));
     }
-    show.set = cs_load_set(l, cs_json_get(json, "set"), cs_load_ptr(l, ptr, "set"), 0);
+    show.set = cs_load_set(l, cs_json_get(json, "set"), cs_load_ptr(l, ptr, "set"), CS_SET_SHOWN,
+                           kind->table);
     check_show(l, &show, ptr);
     check_call_values(l, &show, ptr);
     APR_ARRAY_PUSH(kind->show, cs_show_t) = show;

@@ -88,7 +88,9 @@ const char *cs_line_sign(const cs_line_t *line, apr_pool_t *p)
         p, "%d|%s|%s|%s|%s|%d|%s|%s|%s", (int)line->type, line->pc ? line->pc->text : "",
         line->pc_currency ? line->pc_currency->text : "",
         line->crm && line->crm->text ? line->crm->text : "",
-        line->crm_currency && line->crm_currency->text ? line->crm_currency->text : "",
+        line->currency                                       ? line->currency
+        : line->crm_currency && line->crm_currency->text ? line->crm_currency->text
+                                                             : "",
         line->type == CS_TYPE_DATE ? line->zone : 0,
         line->to_crm.constant ? cs_json_print(line->to_crm.constant, p) : "",
         line->to_pc.constant ? cs_json_print(line->to_pc.constant, p) : "",
@@ -346,15 +348,20 @@ static int invited_may(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t 
     return 0;
 }
 
-static int amount_may(const cs_line_t *line, cs_line_view_t *view)
+static int amount_may(const cs_line_t *line, cs_line_view_t *view, apr_pool_t *p)
 {
     const char *amount = cs_json_str(view->crm, "amount");
+    const char *theirs = cs_json_str(view->pc, "currency");
 
     if (line->type != CS_TYPE_MONEY || line->to_pc.constant) {
         return 1;
     }
     if (cs_money_is_half(view->crm)) {
         cs_view_judge(view, CS_VERDICT_HELD, "an amount without a currency");
+        return 0;
+    }
+    if (line->currency && theirs && strcmp(theirs, line->currency)) {
+        cs_view_judge(view, CS_VERDICT_HELD, cs_currency_words(line, theirs, p));
         return 0;
     }
     if (json_is_null(view->crm) || (!line->zero_send && cs_decimal_is_zero(amount))) {
@@ -407,7 +414,7 @@ int cs_view_to_pc(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view
         cs_view_judge(view, CS_VERDICT_REFUSED, no_good(pl, bad));
         return 0;
     }
-    if (!latch_may(pl, line, view, 1) || !invited_may(pl, line, view) || !amount_may(line, view) ||
+    if (!latch_may(pl, line, view, 1) || !invited_may(pl, line, view) || !amount_may(line, view, pl->p) ||
         !key_may(line, view)) {
         return 0;
     }

@@ -73,6 +73,11 @@ typedef struct cs_crm_facts_t {
      * name says how the look-up column ends; closed by path NULL. A name that ends as one of the
      * columns does is the column. NULL = paths name the column. */
     const cs_crm_relation_t *relations;
+    /* What stands between a package's prefix and a name: "{ns}" in a mapping becomes "acme__".
+     * NULL = names have no prefix. */
+    const char *namespaces;
+    const char *currencies; /* the table whose rows are its currencies; NULL = a currency is its
+                               code, in a column or nowhere */
     const char *win, *lose;   /* actions that close; NULL = none: state is written */
     int lower;                /* names of columns have no capital letters */
     const char *qualify;      /* action that turns a lead into an opportunity; NULL = none */
@@ -161,6 +166,7 @@ typedef struct cs_watched_t {
  *    "tables": {"opportunity": {"label": "Opportunity", "key": "opportunityid", "name": "name",
  *      "keys": [{"columns": ["new_referralid"], "active": true}],
  *                                 alternate keys; not active: the index is not built (yet)
+ *      "record_types": ["Services"]   names that {"record_type": ...} may have; absent = unknown
  *      "columns": {"<column>": {
  *       "label": "Topic"          in the organisation's language; absent = none
  *       "type": "text", "memo", "integer", "decimal", "money", "choice", "choices", "flag", "date",

@@ -140,7 +140,7 @@ static void test_unreadable_file(void **state)
 static void test_what_later_versions_bring(void **state)
 {
     assert_has(mistakes(*state, LINES "close/zone", "\"Europe/Berlin\""), "named zones are not supported by this version");
-    assert_has(mistakes(*state, "/records/opportunity/from_pc/set", "{\"@sync\":{\"record_type\":\"x\"}}"), "a record type is not supported by this version");
+    assert_has(mistakes(*state, "/records/opportunity/from_pc/set", "{\"@sync\":{\"record_type\":\"x\"}}"), "records of this CRM have no types; allowed: a constant");
     assert_has(mistakes(*state, "/records/lead", "{\"table\":\"lead\",\"surprise\":1}"), "unknown member \"surprise\"; allowed: table, key, from_pc");
 }
 

@@ -8,6 +8,7 @@ const cs_crm_facts_t cs_dynamics_facts = {
     .win = "WinOpportunity",
     .lose = "LoseOpportunity",
     .lower = 1,
+    .currencies = "transactioncurrency",
     .qualify = "QualifyLead",
     .qualified = 3,
     .owner_column = "ownerid",

@@ -13,6 +13,7 @@ const cs_crm_facts_t cs_salesforce_facts = {
     .id_form = CS_ID_18,
     .key_column = "Id",
     .relations = relations,
+    .namespaces = "__",
     .owner_column = "OwnerId",
     .record_types = "RecordType",
     .record_type_by = "DeveloperName",
