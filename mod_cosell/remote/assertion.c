@@ -10,6 +10,7 @@
 
 #define CERTIFICATE_MAX ((apr_size_t)64 * 1024)
 #define ASSERTION_LIFE 600
+#define BEARER_LIFE 180 /* the most that is taken */
 
 static apr_status_t no_certificate(cs_result_t *res, apr_pool_t *p, apr_status_t rv,
                                    const char *file, const char *why)
@@ -68,6 +69,42 @@ static const char *assertion_text(const cs_token_config_t *cfg, const unsigned c
                        NULL);
 }
 
+/* "header.claims" of an assertion that is a grant itself. */
+static const char *bearer_text(const cs_token_config_t *cfg, apr_pool_t *ptemp)
+{
+    apr_int64_t now = apr_time_sec(cs_time_now());
+    json_t *header = json_pack("{s:s}", "alg", "RS256");
+    json_t *claims = json_pack("{s:s, s:s, s:s, s:I}", "iss", cfg->client_id, "sub", cfg->user,
+                               "aud", cfg->addressee, "exp", (json_int_t)(now + BEARER_LIFE));
+
+    return apr_pstrcat(ptemp, base64url_json(header, ptemp), ".", base64url_json(claims, ptemp),
+                       NULL);
+}
+
+static void sign_off(const char **ptext, const char *text, const unsigned char *sig,
+                     apr_size_t len, apr_pool_t *ptemp)
+{
+    *ptext = apr_pstrcat(ptemp, text, ".", cs_base64url_encode(sig, len, ptemp), NULL);
+    cs_wipe_at_end((char *)*ptext, strlen(*ptext), ptemp);
+}
+
+/* No certificate goes along: the server has it on file. */
+static apr_status_t make_bearer(const char **ptext, const cs_token_config_t *cfg,
+                                apr_pool_t *ptemp, cs_result_t *res)
+{
+    const char *text = bearer_text(cfg, ptemp);
+    const unsigned char *sig;
+    apr_size_t len;
+
+    if (cs_rsa_sign(&sig, &len, 0, cfg->key->value, cfg->key->len, text, strlen(text), ptemp) !=
+        APR_SUCCESS) {
+        return no_certificate(res, ptemp, CS_EPARSE, cfg->key->ref,
+                              "this is not an RSA private key (PEM without a passphrase)");
+    }
+    sign_off(ptext, text, sig, len, ptemp);
+    return APR_SUCCESS;
+}
+
 apr_status_t cs_assertion_make(const char **ptext, const cs_token_config_t *cfg, apr_pool_t *ptemp,
                                cs_result_t *res)
 {
@@ -77,9 +114,13 @@ apr_status_t cs_assertion_make(const char **ptext, const cs_token_config_t *cfg,
     const char *pem, *text;
     apr_status_t rv;
 
-    if (!cfg->key->value) {
+    if (!cfg->key || !cfg->key->value) {
         return cs_result_set(res, ptemp, APR_EINVAL, CS_CLASS_SUSPEND, "config:certificate",
-                             "the certificate's key %s is not loaded", cfg->key->ref);
+                             "the certificate's key %s is not loaded",
+                             cfg->key ? cfg->key->ref : "(none)");
+    }
+    if (cfg->grant == CS_GRANT_JWT_BEARER) {
+        return make_bearer(ptext, cfg, ptemp, res);
     }
     rv = read_certificate(&pem, &len, cfg->certificate, ptemp, res);
     if (rv != APR_SUCCESS) {
@@ -100,7 +141,6 @@ apr_status_t cs_assertion_make(const char **ptext, const cs_token_config_t *cfg,
                              "the key %s does not belong to the certificate %s", cfg->key->ref,
                              cfg->certificate);
     }
-    *ptext = apr_pstrcat(ptemp, text, ".", cs_base64url_encode(sig, slen, ptemp), NULL);
-    cs_wipe_at_end((char *)*ptext, strlen(*ptext), ptemp);
+    sign_off(ptext, text, sig, slen, ptemp);
     return APR_SUCCESS;
 }

@@ -15,6 +15,7 @@
 #define LIFE_DEFAULT 3600
 #define LIFE_MAX (2 * 86400)
 #define ASSERTION_TYPE "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+#define BEARER_TYPE "urn:ietf:params:oauth:grant-type:jwt-bearer"
 #define MINUTE apr_time_from_sec(60)
 #define MAX_ANSWER ((apr_size_t)64 * 1024)
 /* A refresh ahead of time that fails is not repeated at each call. */
@@ -30,6 +31,7 @@ struct cs_token_t {
     apr_pool_t *parent;
     apr_pool_t *p; /* of the access token; NULL = there is none */
     const char *access;
+    const char *identity;       /* NULL = the answer had none */
     apr_interval_time_t got_at; /* cs_time_boot() */
     apr_interval_time_t renew_at;
     apr_interval_time_t expires_at;
@@ -49,6 +51,7 @@ typedef struct exchange_t {
     const char *assertion; /* NULL = the client has a secret */
     const char *rotated;   /* answered */
     const char *access;
+    const char *identity;
     apr_int64_t life;
 } exchange_t;
 
@@ -149,13 +152,33 @@ static int is_v1(const char *url)
     return len >= n && !memcmp(url + len - n, v1, n);
 }
 
+static const char *print_form(const apr_table_t *form, apr_pool_t *ptemp)
+{
+    const char *text = cs_http_form(form, ptemp);
+
+    cs_wipe_at_end((char *)text, strlen(text), ptemp);
+    return text;
+}
+
+/* The assertion says who asks and for whom. */
+static const char *make_bearer_form(const exchange_t *x, apr_pool_t *ptemp)
+{
+    apr_table_t *form = apr_table_make(ptemp, 2);
+
+    apr_table_setn(form, "grant_type", BEARER_TYPE);
+    apr_table_setn(form, "assertion", x->assertion);
+    return print_form(form, ptemp);
+}
+
 static const char *make_form(const cs_token_t *token, const exchange_t *x, apr_pool_t *ptemp)
 {
     const cs_token_config_t *cfg = &token->cfg;
     apr_table_t *form = apr_table_make(ptemp, 8);
     int refresh = cfg->grant == CS_GRANT_REFRESH_TOKEN;
-    const char *text;
 
+    if (cfg->grant == CS_GRANT_JWT_BEARER) {
+        return make_bearer_form(x, ptemp);
+    }
     apr_table_setn(form, "grant_type", refresh ? "refresh_token" : "client_credentials");
     apr_table_setn(form, "client_id", cfg->client_id);
     if (x->assertion) {
@@ -168,6 +191,9 @@ static const char *make_form(const cs_token_t *token, const exchange_t *x, apr_p
     if (refresh) {
         apr_table_setn(form, "refresh_token", x->refresh);
     }
+    if (cfg->bare) {
+        return print_form(form, ptemp);
+    }
     if (is_v1(cfg->url)) {
         apr_table_setn(form, "resource", cfg->audience);
     }
@@ -176,9 +202,7 @@ static const char *make_form(const cs_token_t *token, const exchange_t *x, apr_p
             form, "scope",
             apr_pstrcat(ptemp, cfg->audience, "/.default", refresh ? " offline_access" : "", NULL));
     }
-    text = cs_http_form(form, ptemp);
-    cs_wipe_at_end((char *)text, strlen(text), ptemp);
-    return text;
+    return print_form(form, ptemp);
 }
 
 /* ---- the answer ---- */
@@ -194,6 +218,13 @@ static int needs_person(const char *error)
     for (i = 0; words[i] && strcmp(words[i], error); i++)
         ;
     return words[i] != NULL;
+}
+
+/* Errors that pass, though their status or their word does not say so. */
+static int passes(const char *error, const char *text)
+{
+    return !strcmp(error, "temporarily_unavailable") || !strcmp(error, "unknown_error") ||
+           (text && strcasestr(text, "rate exceeded"));
 }
 
 /* "AADSTS700082: The refresh token has expired" and, where the text lacks it, the number. */
@@ -227,16 +258,18 @@ static apr_status_t refuse(const cs_http_response_t *response, const cs_http_req
         }
         return res->rv;
     }
-    if (error && needs_person(error) && status < 500 && status != 429) {
+    if (error && res->cls != CS_CLASS_THROTTLED &&
+        passes(error, cs_json_str(json, "error_description"))) {
+        cls = CS_CLASS_RETRY;
+    }
+    else if (error && needs_person(error) && status < 500 && status != 429) {
         cls = CS_CLASS_SUSPEND;
     }
     else if (res->cls == CS_CLASS_THROTTLED || res->cls == CS_CLASS_SUSPEND) {
         return res->rv;
     }
     else {
-        cls = status >= 500 || status == 408 || (error && !strcmp(error, "temporarily_unavailable"))
-                  ? CS_CLASS_RETRY
-                  : CS_CLASS_SUSPEND;
+        cls = status >= 500 || status == 408 ? CS_CLASS_RETRY : CS_CLASS_SUSPEND;
     }
     if (error) {
         const char *detail = cs_http_describe(response, request, error_text(json, ptemp), ptemp);
@@ -253,7 +286,32 @@ static apr_status_t refuse(const cs_http_response_t *response, const cs_http_req
     return res->rv;
 }
 
-static apr_status_t read_answer(exchange_t *x, const cs_http_response_t *response,
+/* A token is good for one instance. Elsewhere than configured it is not used at all: there may be
+ * the rows of another organisation. */
+static apr_status_t check_instance(const cs_token_config_t *cfg, const json_t *json,
+                                   apr_pool_t *ptemp, cs_result_t *res)
+{
+    const char *url = cs_json_str(json, "instance_url");
+    const char *origin = url ? cs_http_origin(url, ptemp) : NULL;
+
+    if (!cfg->instance || (origin && !strcmp(origin, cfg->instance))) {
+        return APR_SUCCESS;
+    }
+    return cs_result_set(res, ptemp, CS_EREMOTE, CS_CLASS_SUSPEND, "config:instance",
+                         "the session is for %.200s, but %s is configured",
+                         origin ? origin : "no instance", cfg->instance);
+}
+
+static apr_int64_t life_of(const cs_token_config_t *cfg, const json_t *json)
+{
+    apr_int64_t life = cs_json_int(json, "expires_in",
+                                   cfg->life > 0 ? apr_time_sec(cfg->life) : LIFE_DEFAULT);
+
+    return life < 1 ? 1 : life > LIFE_MAX ? LIFE_MAX : life;
+}
+
+static apr_status_t read_answer(const cs_token_config_t *cfg, exchange_t *x,
+                                const cs_http_response_t *response,
                                 const cs_http_request_t *request, apr_pool_t *ptemp,
                                 cs_result_t *res)
 {
@@ -279,14 +337,18 @@ static apr_status_t read_answer(exchange_t *x, const cs_http_response_t *respons
         res->correlation = response->correlation;
         return res->rv;
     }
+    if (check_instance(cfg, json, ptemp, res) != APR_SUCCESS) {
+        json_decref(json);
+        return res->rv;
+    }
     x->access = apr_pstrdup(ptemp, access);
     cs_wipe_at_end((char *)x->access, strlen(x->access), ptemp);
     if (rotated && *rotated) {
         x->rotated = apr_pstrdup(ptemp, rotated);
         cs_wipe_at_end((char *)x->rotated, strlen(x->rotated), ptemp);
     }
-    x->life = cs_json_int(json, "expires_in", LIFE_DEFAULT);
-    x->life = x->life < 1 ? 1 : x->life > LIFE_MAX ? LIFE_MAX : x->life;
+    x->identity = apr_pstrdup(ptemp, cs_json_str(json, "id"));
+    x->life = life_of(cfg, json);
     json_decref(json);
     return APR_SUCCESS;
 }
@@ -316,7 +378,7 @@ static apr_status_t ask(cs_token_t *token, exchange_t *x, apr_interval_time_t de
                              "%s: could not be asked for", request.label);
     }
     cs_count(CS_COUNT_CALLS_TOKEN, (apr_uint64_t)response.calls);
-    return read_answer(x, &response, &request, ptemp, res);
+    return read_answer(&token->cfg, x, &response, &request, ptemp, res);
 }
 
 /* Another node may have rotated the token after we read it: then its successor is used, once. */
@@ -344,6 +406,7 @@ static void forget(cs_token_t *token)
     }
     token->p = NULL;
     token->access = NULL;
+    token->identity = NULL;
 }
 
 static void keep(cs_token_t *token, const exchange_t *x)
@@ -357,6 +420,7 @@ static void keep(cs_token_t *token, const exchange_t *x)
     access = apr_pstrdup(token->p, x->access);
     cs_wipe_at_end(access, strlen(access), token->p);
     token->access = access;
+    token->identity = apr_pstrdup(token->p, x->identity);
     token->got_at = now;
     token->renew_at = now + apr_time_from_sec(x->life) * 8 / 10;
     token->expires_at = now + apr_time_from_sec(x->life);
@@ -404,7 +468,7 @@ static apr_status_t fetch(cs_token_t *token, apr_interval_time_t deadline, apr_p
     exchange_t x = {0};
     apr_status_t rv;
 
-    if (signs_in_by_certificate(token)) {
+    if (token->cfg.grant == CS_GRANT_JWT_BEARER || signs_in_by_certificate(token)) {
         rv = cs_assertion_make(&x.assertion, &token->cfg, ptemp, res);
         if (rv != APR_SUCCESS) {
             return rv;
@@ -479,6 +543,11 @@ apr_status_t cs_token_get(cs_token_t *token, const char **pbearer, apr_interval_
     return APR_SUCCESS;
 }
 
+const char *cs_token_identity(const cs_token_t *token)
+{
+    return token->identity;
+}
+
 int cs_token_refused(cs_token_t *token)
 {
     int young = token->access && cs_time_boot() - token->got_at < MINUTE;
@@ -489,9 +558,20 @@ int cs_token_refused(cs_token_t *token)
 
 /* ---- requests with a token ---- */
 
-static int is_unauthorized(const cs_http_response_t *response)
+/* Refused in a way that a fresh token may help against. */
+static int is_unauthorized(const cs_token_t *token, const cs_http_response_t *response)
 {
-    return response->outcome == CS_HTTP_ANSWERED && response->status == 401;
+    const char *const *text = token->cfg.hopeless;
+
+    if (response->outcome != CS_HTTP_ANSWERED || response->status != 401) {
+        return 0;
+    }
+    for (; text && *text; text++) {
+        if (response->body && strstr(response->body, *text)) {
+            return 0;
+        }
+    }
+    return 1;
 }
 
 static void fail_all(cs_http_response_t *responses, int n, const cs_result_t *why, apr_pool_t *p)
@@ -557,7 +637,7 @@ static apr_status_t repeat_unauthorized(cs_token_t *token, cs_http_t *http, cons
         failure = apr_palloc(p, sizeof(*failure));
         cs_result_copy(failure, &res, p);
         for (i = 0; i < n; i++) {
-            if (is_unauthorized(&responses[i])) {
+            if (is_unauthorized(token, &responses[i])) {
                 responses[i].failure = failure;
             }
         }
@@ -565,14 +645,14 @@ static apr_status_t repeat_unauthorized(cs_token_t *token, cs_http_t *http, cons
     }
     for (i = 0; i < n; i++) {
         requests[i].bearer = bearer;
-        if (is_unauthorized(&responses[i])) {
+        if (is_unauthorized(token, &responses[i])) {
             again[k] = requests[i];
             again[k++].headers = renew_ids(requests[i].headers, p);
         }
     }
     rv = cs_http_perform(http, up, limiter, again, answers, k, deadline, p);
     for (i = 0, k = 0; rv == APR_SUCCESS && i < n; i++) {
-        if (is_unauthorized(&responses[i])) {
+        if (is_unauthorized(token, &responses[i])) {
             merge(&responses[i], &answers[k++], p);
         }
     }
@@ -601,7 +681,7 @@ apr_status_t cs_token_perform(cs_token_t *token, cs_http_t *http, const cs_upstr
     }
     rv = cs_http_perform(http, up, limiter, requests, responses, n, deadline, p);
     for (i = 0; rv == APR_SUCCESS && i < n; i++) {
-        m += is_unauthorized(&responses[i]);
+        m += is_unauthorized(token, &responses[i]);
     }
     if (m && rv == APR_SUCCESS) {
         rv = repeat_unauthorized(token, http, up, limiter, requests, responses, n, m, deadline, p);

@@ -1,6 +1,6 @@
 /* remote/token.h: OAuth 2.0 access tokens: refresh token and client credentials, the client known
- * by a secret or by an assertion that its certificate signs. (partner-center-api.md 3; crm-apis.md
- * A1)
+ * by a secret or by an assertion that its certificate signs; and assertions that are grants
+ * themselves. (partner-center-api.md 3; crm-apis.md A1, B1)
  *
  * One cs_token_t per (site, upstream, audience), owned by the lane: single flight is a consequence.
  * Access tokens are kept in memory only and wiped; a rotated refresh token is sealed and stored
@@ -24,7 +24,11 @@ typedef struct cs_vault_t {
                         apr_pool_t *ptemp, cs_result_t *res);
 } cs_vault_t;
 
-typedef enum { CS_GRANT_REFRESH_TOKEN, CS_GRANT_CLIENT_CREDENTIALS } cs_grant_e;
+typedef enum {
+    CS_GRANT_REFRESH_TOKEN,
+    CS_GRANT_CLIENT_CREDENTIALS,
+    CS_GRANT_JWT_BEARER /* an assertion about `user`, signed by `key` (RS256), is the grant */
+} cs_grant_e;
 
 typedef struct cs_token_config_t {
     cs_grant_e grant;
@@ -42,6 +46,15 @@ typedef struct cs_token_config_t {
                                 changes. The vault holds {"token":…,"seed":digest} */
     const cs_vault_t *vault; /* REFRESH_TOKEN only */
     const cs_upstream_t *upstream; /* "login" */
+    const char *user;      /* JWT_BEARER: whom the assertion is about, */
+    const char *addressee; /* and for whom it is: its audience */
+    int bare; /* 1 = neither resource nor scope is asked for: the server has them on file */
+    apr_interval_time_t life; /* of a token whose answer does not say; 0 = an hour */
+    const char *instance;     /* the origin that the answer's instance_url must name; NULL = it is
+                                 not looked at */
+    /* Texts in the body of a 401 against which no fresh token helps: it is not repeated. Closed by
+     * NULL; NULL = there are none. */
+    const char *const *hopeless;
 } cs_token_config_t;
 
 typedef struct cs_token_t cs_token_t;
@@ -55,6 +68,9 @@ apr_status_t cs_token_create(cs_token_t **ptoken, const cs_token_config_t *cfg, 
  * its key cannot be used), RETRY / THROTTLED otherwise. */
 apr_status_t cs_token_get(cs_token_t *token, const char **pbearer, apr_interval_time_t deadline,
                           apr_pool_t *ptemp, cs_result_t *res);
+/* The address of the identity that the token speaks for ("id" of the answer); NULL when there is no
+ * token, or its answer had none. Borrowed until the next call. */
+const char *cs_token_identity(const cs_token_t *token);
 /* The server answered 401: forget the access token, so that the next get fetches. Returns 1 if the
  * forgotten token was younger than a minute: a second 401 in a row, suspend. */
 int cs_token_refused(cs_token_t *token);
