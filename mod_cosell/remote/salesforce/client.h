@@ -16,7 +16,6 @@ struct cs_crm_t {
     const char *origin; /* "https://org.my.salesforce.com" */
     apr_pool_t *p;
     cs_crm_usage_t usage;
-    apr_time_t refused_at; /* cs_time_now() when it said that the day's requests are used up */
     apr_hash_t *hidden;    /* "Table.Column" -> cs_time_boot() (apr_interval_time_t *) when it was
                               found not to be readable, in p */
     apr_hash_t *said;      /* what was logged already, in p */
@@ -78,6 +77,21 @@ apr_status_t cs_sf_query(cs_sf_call_t *call, const char *soql, const char *label
 const json_t *cs_sf_rows(cs_sf_call_t *call, const char **pnext, apr_pool_t *p);
 /* Says in call->result that the answer is none: RETRY for a read, else UNKNOWN. */
 void cs_sf_unreadable(cs_sf_call_t *call, const char *why, apr_pool_t *p);
+
+/* For composite.c: the request that a call is when it is alone, and what a response makes of a
+ * call; body: of the call's own, borrowed, or NULL to read it from the response. */
+void cs_sf_request(const cs_crm_t *crm, const cs_sf_call_t *call, cs_http_request_t *request,
+                   apr_pool_t *p);
+void cs_sf_take(cs_crm_t *crm, cs_sf_call_t *call, const cs_http_request_t *request,
+                const cs_http_response_t *response, json_t *body, apr_pool_t *p);
+/* Sends requests with the token; 0 when nothing may be sent, said in every call. */
+int cs_sf_may_send(cs_crm_t *crm, cs_sf_call_t *calls, int n, apr_interval_time_t deadline,
+                   apr_pool_t *p);
+apr_status_t cs_sf_perform(cs_crm_t *crm, cs_http_request_t *requests,
+                           cs_http_response_t *responses, int n, apr_interval_time_t deadline,
+                           apr_pool_t *p);
+/* JSON of an answer, at most what a client takes; NULL = it is none. Borrowed from p. */
+json_t *cs_sf_json(const cs_http_response_t *response, apr_pool_t *p, cs_result_t *why);
 
 /* quota.c */
 /* Takes Sforce-Limit-Info of an answer. */

@@ -17,17 +17,18 @@ typedef enum {
 /* Texts in the body of a 401 against which no new session helps. Closed by NULL. */
 extern const char *const cs_sf_hopeless[];
 
-/* What an answer of this status with this body (NULL = none, or not JSON) means. `where` names the
- * call for people: "update Opportunity 006...: host answered 400 Bad Request". status 2xx and 304
- * are CS_CLASS_OK; the body is judged by who reads it. Problem words: "salesforce:<errorCode>",
- * "http:503", "quota:daily", "config:column" ... `said` = the CRM's words, `blames` = the first of
- * fields. Strings in p. */
-void cs_sf_classify(cs_result_t *res, int status, const json_t *body, cs_sf_kind_e kind,
-                    const char *where, apr_pool_t *p);
+/* What a response means whose body is `body` (NULL = none, or not JSON). 2xx and 304 are
+ * CS_CLASS_OK; the body is judged by who reads it. Problem words: "salesforce:<errorCode>",
+ * "http:503", "quota:daily", "config:column" ...; an unexplained failure of the server is
+ * "internal:<errorCode>". `said` = the CRM's words, `blames` = the first of fields. Strings in p. */
+void cs_sf_classify(cs_result_t *res, const cs_http_response_t *response,
+                    const cs_http_request_t *request, const json_t *body, cs_sf_kind_e kind,
+                    apr_pool_t *p);
 
 /* The first error object of a body: {"errorCode" or "statusCode", "message", "fields"}; NULL when
  * the body holds none. Borrowed. */
 const json_t *cs_sf_error(const json_t *body);
+/* Its code; "" when it has none. Borrowed. */
 const char *cs_sf_error_code(const json_t *error);
 
 #endif
