@@ -172,11 +172,10 @@ SHAREDIR = $(DESTDIR)/usr/share/cosell
 ETC = $(DESTDIR)/etc/apache2
 install: all
 	install -D -m 0644 $(B)/mod_cosell.so $(MODDIR)/mod_cosell.so
-	install -D -m 0644 conf/mapping/dynamics365.json $(DESTDIR)$(MAPPING_DIR)/dynamics365.json
-	install -D -m 0644 conf/mapping/example-overlay.json $(DESTDIR)$(MAPPING_DIR)/example-overlay.json
+	for f in conf/mapping/*.json; do install -D -m 0644 $$f $(DESTDIR)$(MAPPING_DIR)/$$(basename $$f) || exit 1; done
 	install -D -m 0644 conf/mapping.schema.json $(SHAREDIR)/mapping.schema.json
 	install -D -m 0644 conf/cosell.conf $(SHAREDIR)/cosell.conf
-	install -D -m 0644 conf/example-minimal.conf $(SHAREDIR)/example-minimal.conf
+	for f in conf/example-*.conf; do install -D -m 0644 $$f $(SHAREDIR)/$$(basename $$f) || exit 1; done
 	if [ -d $(ETC)/mods-available ] || [ -f /etc/debian_version ]; then \
 	    install -D -m 0644 conf/cosell.load $(ETC)/mods-available/cosell.load; \
 	    [ -f $(ETC)/mods-available/cosell.conf ] || install -D -m 0644 conf/cosell.conf $(ETC)/mods-available/cosell.conf; \

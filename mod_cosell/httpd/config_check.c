@@ -313,6 +313,7 @@ static cs_upstream_t *make_upstream(check_t *ck, const char *name, double rate, 
     up->origins = apr_array_make(ck->p, 2, sizeof(const char *));
     up->rate = rate;
     up->concurrency = concurrency;
+    up->reserve = -1;
     up->timeout = apr_time_from_sec(timeout);
     apply_upstream(up, upstream_named(ck, "*"));
     apply_upstream(up, upstream_named(ck, name));

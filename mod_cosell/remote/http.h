@@ -21,7 +21,7 @@ typedef struct cs_upstream_t {
     int concurrency; /* requests at once; default 2 for Partner Center, 8 for a CRM, 1 for login */
     apr_interval_time_t
         timeout; /* total for one request; default 30 s; connect is at most 5 s of it */
-    int reserve; /* percent of a daily quota never used (Salesforce) */
+    int reserve; /* percent of a daily quota never used; below 0 = the client's own default */
 } cs_upstream_t;
 
 /* The moving part of one upstream of one lane: token bucket, pause, what the server told. Lives as
