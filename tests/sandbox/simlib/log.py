@@ -22,6 +22,7 @@ def loggable(req):
 
 class RequestLog:
     def __init__(self):
+        self.containers = ("/$batch",)
         self.last = 0
         self.total = 0
         self.ring = deque(maxlen=RING)
@@ -78,7 +79,7 @@ class RequestLog:
     def summary(self):
         """total and by: HTTP requests. operations: what was asked for, be it alone or inside a batch."""
         by = grouped(self.counts)
-        alone = {name: counts for name, counts in by.items() if not name.endswith("/$batch")}
+        alone = {name: counts for name, counts in by.items() if not name.endswith(self.containers)}
         inside = grouped(self.operations)
         together = {name: dict(counts) for name, counts in alone.items()}
         for name, counts in inside.items():

@@ -1,0 +1,1 @@
+"""What makes tests/sandbox/salesforce a Salesforce organisation behind its REST API."""
