@@ -2,7 +2,9 @@
  * another ("like"), and where each member stands.
  *
  * Both are merged member by member: objects into objects, everything else replaces, null removes.
- * In "names" null stays, because there it means something. A merged member stands in the topmost
+ * In "names" null stays, because there it means something; a condition ("when") is one thing and
+ * replaces another. Kinds that an overlay adds are asked first, for the profile's would leave them
+ * nothing. A merged member stands in the topmost
  * file that has its pointer; a member that "like" brought stands where it stands in the other kind.
  */
 #include <apr_file_io.h>
@@ -107,9 +109,29 @@ static json_t *merge(const json_t *base, const json_t *over, int keep_null)
         if (json_is_null(value) && !keep_null) {
             json_object_del(out, key);
         }
+        else if (!strcmp(key, "when")) {
+            json_object_set_new(out, key, json_deep_copy(value));
+        }
         else {
             json_object_set_new(out, key, merge(cs_json_get(base, key), value, keep_null));
         }
+    }
+    return out;
+}
+
+/* The kinds of both, those that `base` has not in front. */
+static json_t *kinds_of(const json_t *base, const json_t *over)
+{
+    json_t *out = json_object(), *value;
+    const char *key;
+
+    json_object_foreach((json_t *)over, key, value) {
+        if (!cs_json_get(base, key) && !json_is_null(value)) {
+            json_object_set(out, key, value);
+        }
+    }
+    json_object_foreach((json_t *)base, key, value) {
+        json_object_set_new(out, key, json_deep_copy(value));
     }
     return out;
 }
@@ -123,7 +145,7 @@ static json_t *merge_records(const json_t *base, const json_t *over)
     if (!json_is_object(base) || !json_is_object(over)) {
         return json_deep_copy(over);
     }
-    out = json_deep_copy(base);
+    out = kinds_of(base, over);
     json_object_foreach((json_t *)over, key, value) {
         const json_t *below = cs_json_get(base, key), *like = cs_json_get(value, "like");
 

@@ -159,7 +159,9 @@ static void add_text(const apr_array_header_t *texts, const char *text)
     }
 }
 
-static void add_asked(const apr_array_header_t *columns, const cs_cond_t *cond)
+/* A CRM whose paths name relations tells what lies behind one with what changed. */
+static void add_asked(const cs_mapping_kind_t *kind, const apr_array_header_t *columns,
+                      const cs_cond_t *cond)
 {
     int i;
 
@@ -167,10 +169,11 @@ static void add_asked(const apr_array_header_t *columns, const cs_cond_t *cond)
         return;
     }
     if (cond->crm && cond->crm->text) {
-        add_text(columns, cond->crm->name);
+        add_text(columns,
+                 kind->mapping->facts->relations ? cond->crm->text : cond->crm->name);
     }
     for (i = 0; cond->items && i < cond->items->nelts; i++) {
-        add_asked(columns, APR_ARRAY_IDX(cond->items, i, const cs_cond_t *));
+        add_asked(kind, columns, APR_ARRAY_IDX(cond->items, i, const cs_cond_t *));
     }
 }
 
@@ -180,7 +183,7 @@ static void add_records(gather_t *g, const cs_mapping_kind_t *kind)
     int i;
 
     watched->record = 1;
-    add_asked(watched->columns, kind->from_crm_when);
+    add_asked(kind, watched->columns, kind->from_crm_when);
     add_text(watched->columns, kind->tell.id);
     for (i = 0; i < kind->state_columns->nelts; i++) {
         add_text(watched->columns, APR_ARRAY_IDX(kind->state_columns, i, const char *));

@@ -153,7 +153,8 @@ typedef struct cs_watched_t {
     const char *table;
     int record; /* 1 = the table of a record kind */
     /* const char *: columns worth knowing of a changed row: of a record those that its opt-in and
-     * its identity need, else the look-ups in parents */
+     * its identity need (where paths name relations with at most one '/'), else the look-ups in
+     * parents */
     const apr_array_header_t *columns;
     /* const char *: look-up columns that point to a record (a child row's); empty = who shows such
      * a row is known from the deals (store.h, watch) */
