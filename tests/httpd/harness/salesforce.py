@@ -93,7 +93,7 @@ class Salesforce(Simulator):
         if head == "bulk":
             return self._bulk(method, key, body, query)
         if head == "columns":
-            return super().call(method, path, {**body, "table": TABLES[SINGULAR[body["table"]]].name, "name": column(body["table"], body["name"])})
+            return super().call(method, path, self._field(body))
         if head == "quirks" and body:
             return super().call(method, path, self._quirk(body))
         virtual = getattr(self, "_" + head, None)
@@ -125,6 +125,15 @@ class Salesforce(Simulator):
                     self.to_sf(head, {k: v for k, v in row.items() if k not in ("id", table.key)}, None) for row in body]
         reply = super().call(method, "bulk/" + table.name, body, None, **query)
         return [self.from_sf(head, row, {}) for row in reply] if isinstance(reply, list) else reply
+
+    @staticmethod
+    def _field(body):
+        types = {"text": "string", "memo": "textarea", "flag": "boolean", "money": "currency", "integer": "int", "decimal": "double", "choice": "picklist",
+                 "instant": "datetime"}
+        more = {k: v for k, v in body.items() if k not in ("table", "name", "type", "max")}
+        if "max" in body:
+            more["length"] = min(body["max"], 255 if body["type"] == "text" else 131072)
+        return {**more, "table": TABLES[SINGULAR[body["table"]]].name, "name": column(body["table"], body["name"]), "type": types.get(body["type"], body["type"])}
 
     def _quirk(self, spec):
         if isinstance(spec, list):

@@ -23,6 +23,7 @@ CRMS = {"dynamics365": Dynamics, "salesforce": Salesforce}
 DEAL_STATES = ("new", "linked", "closed", "lead", "ignored", "parked", "unlinked", "gone")  # domain/record.h
 READY, DEAD, SUSPENDED = 0, 1, 2  # work rows, store/store.h
 CRM_CLIENT_ID = "00000000-0000-4000-8000-0000000000c1"
+SALESFORCE_CLIENT_ID = "3MVG9.sandbox.consumer.key.1"
 CRM_CLIENT_SECRET = "sandbox-secret~1"
 
 
@@ -72,7 +73,7 @@ class World:
         crm = self.crm.info
         common = "mapping=%s client-secret=%s token-url=%s" % (self.mapping, self.server.secret("crm-client", CRM_CLIENT_SECRET), crm["token"])
         if self.kind == "salesforce":
-            return "CosellCrm %s salesforce %s client-id=%s %s" % (CRM, crm["base"], crm["client_id"], common)
+            return "CosellCrm %s salesforce %s client-id=%s %s" % (CRM, crm["base"], SALESFORCE_CLIENT_ID, common)
         return "CosellCrm %s dynamics365 %s tenant=%s client-id=%s %s" % (CRM, crm["base"], crm.get("tenant") or crm["token"].split("/")[3], CRM_CLIENT_ID, common)
 
     def replace(self, directive, line):
