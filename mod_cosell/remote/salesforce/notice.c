@@ -377,7 +377,8 @@ static void end_object(message_t *m, cs_xml_t *xml)
         cs_xml_refuse(xml, "the sObject has no Id");
         return;
     }
-    add_row(m->d, o->watched, o->id, 0, o->stamp ? o->stamp : o->modified);
+    /* A record's time of modification is when it was edited; the other one moves also without. */
+    add_row(m->d, o->watched, o->id, 0, o->modified ? o->modified : o->stamp);
     for (i = 0; i < o->parents->nelts; i++) {
         const char *id = APR_ARRAY_IDX(o->parents, i, const char *);
         const cs_watched_t *record = record_of_id(m->d, id);
