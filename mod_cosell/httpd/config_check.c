@@ -315,6 +315,7 @@ static cs_upstream_t *make_upstream(check_t *ck, const char *name, double rate, 
     up->concurrency = concurrency;
     up->reserve = -1;
     up->timeout = apr_time_from_sec(timeout);
+    up->reserve = -1; /* the default of its client */
     apply_upstream(up, upstream_named(ck, "*"));
     apply_upstream(up, upstream_named(ck, name));
     return up;

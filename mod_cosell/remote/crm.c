@@ -3,8 +3,9 @@
 #include <string.h>
 
 #include "dynamics/dynamics.h"
+#include "salesforce/salesforce.h"
 
-static const cs_crm_impl_t *const impls[] = {&cs_dynamics_impl, NULL};
+static const cs_crm_impl_t *const impls[] = {&cs_dynamics_impl, &cs_salesforce_impl, NULL};
 
 const cs_crm_impl_t *cs_crm_impl_of(const char *type)
 {
@@ -27,5 +28,5 @@ const cs_crm_facts_t *cs_crm_facts_of(const char *type)
 
 const char *cs_crm_types(void)
 {
-    return "dynamics365";
+    return "dynamics365, salesforce";
 }

@@ -394,7 +394,7 @@ apr_status_t cs_sf_body(const char **pbody, const json_t *row, const json_t *key
                         cs_result_t *res)
 {
     apr_array_header_t *parts = apr_array_make(p, 16, sizeof(const char *));
-    const char *column, *text;
+    const char *column, *text = NULL;
     apr_status_t rv;
     json_t *value;
 
