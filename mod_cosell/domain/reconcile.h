@@ -110,10 +110,12 @@ typedef struct cs_line_view_t {
     int bulk; /* with to_crm or to_pc: because the mapping changed, for neither side did */
 } cs_line_view_t;
 
-/* Names in steps[].lines and plan->lines that are no lines of the mapping: the state (deals 5), and
- * what the seller reads (deals 6). */
+/* Names in steps[].lines and plan->lines that are no lines of the mapping: the state (deals 5),
+ * what the seller reads (deals 6), and, in steps alone, the per cent that the record's stage stands
+ * for. */
 #define CS_LINE_STATE "$state"
 #define CS_LINE_TELL "$tell"
+#define CS_LINE_STAGE "$stage"
 
 typedef enum {
     CS_PLAN_NOTHING, /* both sides are as the rules want them */
@@ -191,8 +193,9 @@ typedef struct cs_applied_t {
      * answer did not show it */
     const cs_card_t *card;
     json_t *created; /* CALL: rows it made: array of {"table","id"}; NULL = none */
-    /* CREATE that is done where the CRM gives ids (facts: names_rows): the id it gave; NULL = the
-     * row has the step's. */
+    /* CREATE that is done where the CRM gives ids (facts: names_rows): the id it gave, which
+     * whoever applied it has put in the place of the one that stood for it wherever the plan has
+     * that; NULL = it gave none. */
     const char *made;
     int calls;
     apr_interval_time_t took;

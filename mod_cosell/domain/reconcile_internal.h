@@ -12,7 +12,6 @@
 /* Of the image of the state: when, by the CRM's clock, we made the row show it. */
 #define CS_IMAGE_MADE "made"
 #define CS_LINE_START "$start" /* of cs_step_t.parts: constants a record starts with */
-#define CS_LINE_STAGE "$stage" /* the same: the per cent that the record's stage stands for */
 #define CS_STAGE_PATH "/salesStage"
 
 /* Why a resting difference may rest: members "rest" of images. */

@@ -636,6 +636,27 @@ static const cs_applied_t *unmarked(const cs_settling_t *s)
     return out;
 }
 
+/* A record whose id only stood for it has its own from the first time that it is seen. */
+static void adopt(cs_deal_t *deal, const cs_plan_t *plan, const cs_look_t *look,
+                  const cs_applied_t *applied, apr_pool_t *p)
+{
+    const cs_crm_facts_t *facts = look->mapping->facts;
+    const char *id = look->record ? look->record->id : NULL;
+    int i;
+
+    for (i = 0; i < plan->steps->nelts; i++) {
+        const cs_step_t *step = APR_ARRAY_IDX(plan->steps, i, cs_step_t *);
+
+        if (step->kind == CS_STEP_CREATE && !step->list && applied[i].done && applied[i].made) {
+            id = applied[i].made;
+        }
+    }
+    if (facts->names_rows && id &&
+        (!deal->record_id || !cs_row_id(facts->id_form, deal->record_id, p))) {
+        deal->record_id = apr_pstrdup(p, id);
+    }
+}
+
 apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
                                  const cs_plan_t *plan, const cs_look_t *look,
                                  const cs_applied_t *applied, apr_pool_t *p, apr_pool_t *ptemp,
@@ -658,8 +679,7 @@ apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
     if (plan->stale) {
         return APR_SUCCESS;
     }
-    cs_settle_adopt(deal, plan, look, applied, p);
-    plan = s.plan = cs_settle_named(plan, applied, p);
+    adopt(deal, plan, look, applied, p);
     if (plan->lines->nelts || plan->posted) {
         s.kind = deal->kind ? cs_mapping_kind(look->mapping, deal->kind)
                  : plan->posted

@@ -77,12 +77,4 @@ void cs_settle_journal(cs_settling_t *s);
 /* What an earlier look did and never said; after images and intent. */
 void cs_settle_late(cs_settling_t *s);
 
-/* settle_names.c: the plan for the id that the CRM gave to the record; plan itself when it gave
- * none. In p. */
-const cs_plan_t *cs_settle_named(const cs_plan_t *plan, const cs_applied_t *applied, apr_pool_t *p);
-/* deal->record_id from what was made or read, while it has only an id that stands for it. plan as
- * it was applied. */
-void cs_settle_adopt(cs_deal_t *deal, const cs_plan_t *plan, const cs_look_t *look,
-                     const cs_applied_t *applied, apr_pool_t *p);
-
 #endif
