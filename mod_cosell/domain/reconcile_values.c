@@ -534,6 +534,9 @@ void cs_plan_line(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view
     }
     view->pc = pc.value;
     view->crm = crm.value;
+    if (!pl->creating) {
+        recall(pl, line, view);
+    }
     if (pl->unlink) {
         cs_view_judge(view, CS_VERDICT_SKIPPED, "unlinked: the record lives on alone");
         return;
@@ -542,7 +545,6 @@ void cs_plan_line(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view
         cs_plan_line_created(pl, line, view, pc.bad);
         return;
     }
-    recall(pl, line, view);
     view->pc = is_hidden(pl, line, view) ? NULL : view->pc;
     judge_known(pl, line, view, &pc, &crm);
     cs_plan_invited(pl, line, view);

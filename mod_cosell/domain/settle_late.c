@@ -9,6 +9,7 @@
 #include "settle_internal.h"
 
 #define LATE "made by an earlier look that was not heard to its end"
+#define PERHAPS "may have been written over by an earlier look that was not heard to its end"
 
 /* The line's value of an earlier step; it may still be needed. */
 static int is_kept(const cs_deal_t *deal, const char *line, const json_t *value)
@@ -57,19 +58,48 @@ static const cs_line_view_t *view_of(const cs_plan_t *plan, const char *line)
     return NULL;
 }
 
-static void journal_line(cs_settling_t *s, const json_t *step, const char *line,
+static const json_t *from_of(const json_t *steps, size_t i, const char *line)
+{
+    return cs_json_get(cs_json_get(json_array_get(steps, i), "from"), line);
+}
+
+/* What was there is not there any more, and nor is what was to replace it: the other side may have
+ * made something else of that, or somebody has written since. A later look that found the same
+ * before it says so. */
+static int is_gone(const json_t *steps, size_t at, const cs_line_view_t *view, int to_pc)
+{
+    const json_t *from = from_of(steps, at, view->line), *now = to_pc ? view->pc : view->crm;
+    size_t i;
+
+    for (i = 0; i < at; i++) {
+        const json_t *later = from_of(steps, i, view->line);
+
+        if (later && cs_intent_is_to_pc(json_array_get(steps, i)) == to_pc &&
+            json_equal((json_t *)later, (json_t *)from)) {
+            return 0;
+        }
+    }
+    return strcmp(view->line, CS_LINE_STATE) && now && !json_equal((json_t *)from, (json_t *)now);
+}
+
+static void journal_line(cs_settling_t *s, const json_t *steps, size_t at, const char *line,
                          const json_t *value)
 {
-    const json_t *from = cs_json_get(cs_json_get(step, "from"), line);
+    const json_t *from = from_of(steps, at, line);
     const cs_line_view_t *view = view_of(s->plan, line);
-    int to_pc = cs_intent_is_to_pc(step);
+    int to_pc = cs_intent_is_to_pc(json_array_get(steps, at)), took;
     cs_journal_t *j;
 
     if (!from || !view || json_equal((json_t *)from, (json_t *)value) ||
-        !took_effect(s, view, value, to_pc) || is_kept(s->deal, line, value)) {
+        is_kept(s->deal, line, value)) {
         return;
     }
-    j = cs_settle_write_down(s, to_pc ? "to_pc" : "to_crm", "update", "done", LATE);
+    took = took_effect(s, view, value, to_pc);
+    if (!took && !is_gone(steps, at, view, to_pc)) {
+        return;
+    }
+    j = cs_settle_write_down(s, to_pc ? "to_pc" : "to_crm", "update", "done",
+                             took ? LATE : PERHAPS);
     j->line = apr_pstrdup(s->p, line);
     j->from = cs_settle_copy(s, from);
     j->to = cs_settle_copy(s, value);
@@ -83,10 +113,8 @@ static void journal_lines(cs_settling_t *s)
     size_t i;
 
     for (i = 0; i < json_array_size(steps); i++) {
-        const json_t *step = json_array_get(steps, i);
-
-        json_object_foreach(cs_json_get(step, "lines"), line, value) {
-            journal_line(s, step, line, value);
+        json_object_foreach(cs_json_get(json_array_get(steps, i), "lines"), line, value) {
+            journal_line(s, steps, i, line, value);
         }
     }
 }

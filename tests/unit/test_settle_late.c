@@ -65,6 +65,39 @@ static void test_written_over_at_partner_center(void **state)
     assert_int_equal(told(w->journal, "to_pc", "update", "value", &j), 1);
 }
 
+/* Something else stands there by now, and nobody knows who made it so: what was there is said all the same. */
+static void test_something_else_is_there(void **state)
+{
+    deal_world_t *w = linked(*state);
+    const cs_journal_t *j = NULL;
+
+    deal_edit_pc(w, "/details/dealValue", "70000");
+    die_after_writing(w);
+    deal_edit(w, "estimatedvalue", "70001");
+    die_after_writing(w);
+    deal_look(w);
+    assert_int_equal(told(w->journal, "to_crm", "update", "value", &j), 1);
+    assert_string_equal(cs_json_str(j->from, "amount"), "50000.00");
+    assert_non_null(strstr(j->why, "may have"));
+    deal_look(w);
+    assert_int_equal(told(w->journal, "to_crm", "update", "value", &j), 1);
+}
+
+/* The last word about a record that goes on alone. */
+static void test_written_over_and_unlinked(void **state)
+{
+    deal_world_t *w = linked(*state);
+    const cs_journal_t *j = NULL;
+
+    deal_edit_pc(w, "/details/dealValue", "70000");
+    die_after_writing(w);
+    deal_status(w, "Closed", "Error");
+    deal_look(w);
+    assert_int_equal(w->deal.state, CS_DEAL_UNLINKED);
+    assert_int_equal(told(w->journal, "to_crm", "update", "value", &j), 1);
+    assert_string_equal(cs_json_str(j->from, "amount"), "50000.00");
+}
+
 /* Nothing was written: nothing is said but what is done now. */
 static void test_died_before_writing(void **state)
 {
@@ -128,6 +161,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT_TEST(test_written_over_in_the_crm),
         UNIT_TEST(test_written_over_at_partner_center),
+        UNIT_TEST(test_something_else_is_there),
+        UNIT_TEST(test_written_over_and_unlinked),
         UNIT_TEST(test_died_before_writing),
         UNIT_TEST(test_heard_to_its_end),
         UNIT_TEST(test_posted),
