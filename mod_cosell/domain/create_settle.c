@@ -230,7 +230,7 @@ static void take_line(taking_t *t, const cs_line_t *line)
         cs_settle_image(t->s, line->name, pc.value, was, NULL);
     }
     else if (carries(t->s, line->name)) {
-        cs_settle_image(t->s, line->name, pc.value, crm.value, CS_REST_NOT_KEPT);
+        cs_settle_image(t->s, line->name, pc.value, crm.value, CS_REST_PC_NOT_KEPT);
     }
 }
 

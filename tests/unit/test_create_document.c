@@ -172,6 +172,7 @@ static void test_what_partner_center_did_not_keep(void **state)
     create_look(w);
     create_look(w);
     assert_verdict(w, "notes", CS_VERDICT_NOT_KEPT);
+    assert_string_equal(deal_view(w->plan, "notes")->why, "Partner Center made it \"Lift\"; sent again when the value here moves");
     assert_json(w, cs_json_get(w->row, "description"), "\"Lift and shift\"");
     assert_int_equal(deal_sent(create_look(w)), 0);
 }
