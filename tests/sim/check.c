@@ -176,7 +176,7 @@ static void check_state(const referral_t *r, const row_t *row, const json_t *doc
     }
     if (!strcmp(status, "Closed")) {
         want = !strcmp(sub, "Won") ? 1 : 2;
-        touched = touched && row->state_touched_at > r->moved_at;
+        touched = touched && row->state_touched_at >= r->moved_at;
     }
     if (state != want && !touched) {
         violation("row %s of referral %s has state %d, not %d, though Partner Center says %s/%s and no user touched it", row->id, r->id, state, want,

@@ -154,6 +154,7 @@ static void live(const char *node, int batches)
             if (!cs_lane_leased(lane) || !one_batch(lane, &more)) {
                 break;
             }
+            S->began = 1;
             if (chance(100)) {
                 cs_lane_lease_renew(lane, lane->store, p);
             }

@@ -191,7 +191,7 @@ apr_interval_time_t some_delay(void)
 
 static void announce(const referral_t *r)
 {
-    int n = S->deaf || (S->chaos && chance(100)) ? 0 : chance(80) ? 3 : chance(200) ? 2 : 1;
+    int n = S->deaf || (S->chaos && chance(100) && S->began) ? 0 : chance(80) ? 3 : chance(200) ? 2 : 1;
     apr_time_t hint = their_time() + pick(500000);
 
     while (n-- > 0) {

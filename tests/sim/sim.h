@@ -128,6 +128,7 @@ typedef struct sim_t {
     long doom;                   /* instants until some life ends, whichever; 0 = none */
     long lose;                   /* answers of Partner Center to writes until one is lost; 0 = none */
     int asks;                    /* healing includes polls */
+    int began;                   /* polls find what changes from now on */
     int sellers;                 /* their own deals */
     long sequence;               /* of changes in the CRM */
     long pc_writes, posts;

@@ -83,6 +83,7 @@ typedef struct walk_t {
     const path_t *path;
     referral_t *referral;
     int crashed, acted;          /* the look died; the seller could do it */
+    int seen, was_seen;          /* a look came to its end while there was an opportunity; so it was before the act */
     act_e on_lead;               /* what was done was done to a lead */
     int made_by_hand;            /* the seller qualified the lead */
     state_t before, met, end;    /* Partner Center: when the seller acted, when that was looked at, in the end */
@@ -144,6 +145,7 @@ static void look_here(walk_t *w, int number)
         }
     }
     heal();
+    w->seen = only("opportunity") != NULL;
 }
 
 static void act_here(walk_t *w)
@@ -156,6 +158,7 @@ static void act_here(walk_t *w)
         w->reason_was = (int)cs_json_int(text, "statuscode", -1);
         json_decref(text);
         w->before = state_there(w);
+        w->was_seen = w->seen;
         w->on_lead = !strcmp(row->table, "lead") ? w->path->act : ACT_NONE;
         w->acted = user_does(row, w->path->act);
         w->made_by_hand = w->acted && w->on_lead == ACT_WIN;
@@ -226,7 +229,8 @@ static int acted_while(const walk_t *w, const char *status)
 static const char *heard_as(const walk_t *w, const state_t *at)
 {
     act_e act = w->acted ? w->path->act : ACT_NONE;
-    int is_new = !strcmp(at->status, "New"), kept = !w->path->no_hold && !w->path->soon && w->reason_was == 2;
+    /* What was never seen to stay unanswered is not believed to be accepted. */
+    int is_new = !strcmp(at->status, "New"), kept = !w->path->no_hold && !w->path->soon && w->reason_was == 2 && w->was_seen;
 
     if (w->on_lead) {
         return !is_new ? NULL : act == ACT_WIN ? "Accepted" : act == ACT_LOSE ? "Declined" : NULL;
