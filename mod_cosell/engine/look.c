@@ -302,8 +302,8 @@ static void wait_before_fetch(cs_batch_t *b)
     for (i = 0; i < b->items->nelts; ++i) {
         cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
         wait_if_suspended(b, item, CS_UPSTREAM_PC);
-        if (!item->over && item->deal && item->deal->crm &&
-            cs_breaker_open(b->lane, item->deal->crm)) {
+        if (!item->over && item->deal && item->deal->crm) {
+            wait_if_suspended(b, item, item->deal->crm);
             wait_if_open(b, item, item->deal->crm);
         }
     }

@@ -48,22 +48,10 @@ static const json_t *lookup_of(const json_t *value)
     return json_object_get(value, "$lookup");
 }
 
-/* Its row was perhaps made by a look that was not heard to its end, and no key finds it. */
-static int is_unheard_of(const cs_batch_t *b, const cs_item_t *item)
-{
-    const cs_mapping_t *mapping = b->lane->site->crms[item->crm].mapping;
-    const cs_mapping_kind_t *kind =
-        item->deal->kind ? cs_mapping_kind(mapping, item->deal->kind) : NULL;
-
-    return kind && cs_deal_is_reserved(b, item->crm, item->deal) &&
-           !cs_mapping_key_of(kind, item->deal, b->p);
-}
-
-static int wants_match(const cs_batch_t *b, const cs_item_t *item, int crm)
+static int wants_match(const cs_item_t *item, int crm)
 {
     return !item->over && item->work && item->meets && item->crm == crm &&
-           item->meeting.what == CS_MEET_CREATE && item->meeting.match &&
-           (!item->deal->intent || is_unheard_of(b, item));
+           item->meeting.what == CS_MEET_CREATE && item->meeting.match && !item->deal->intent;
 }
 
 /* ---- rows that others must point to ---- */
@@ -299,7 +287,7 @@ static void match_of_crm(cs_batch_t *b, int crm)
 
     for (i = 0; i < b->items->nelts; ++i) {
         cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
-        if (wants_match(b, item, crm)) {
+        if (wants_match(item, crm)) {
             collect(&m, item->meeting.match, 0);
             wanted = 1;
         }
@@ -311,7 +299,7 @@ static void match_of_crm(cs_batch_t *b, int crm)
     }
     for (i = 0; i < b->items->nelts; ++i) {
         cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
-        if (wants_match(b, item, crm)) {
+        if (wants_match(item, crm)) {
             add_questions(&m, item);
         }
     }

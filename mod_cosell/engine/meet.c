@@ -163,13 +163,6 @@ static apr_status_t ask(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
     return ask_mappings(b, item, &item->meeting, res);
 }
 
-/* The row that a look made and was not told of, by the referral's id in it. */
-static int is_found_at_last(const cs_batch_t *b, const cs_item_t *item)
-{
-    return item->meeting.what == CS_MEET_LINK && item->meeting.match && item->deal->intent &&
-           item->deal->state == CS_DEAL_NEW && cs_deal_is_reserved(b, item->crm, item->deal);
-}
-
 static apr_status_t decide(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
 {
     const cs_meeting_t *meeting = &item->meeting;
@@ -188,8 +181,7 @@ static apr_status_t decide(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
     if (meeting->what == CS_MEET_CREATE || meeting->what == CS_MEET_LINK) {
         /* An identity once reserved with an intent stays, whatever the user wrote meanwhile; one
          * that came with the record's own deal is there already. */
-        if ((!item->deal->intent && item->deal->state != CS_DEAL_LINKED) ||
-            is_found_at_last(b, item)) {
+        if (!item->deal->intent && item->deal->state != CS_DEAL_LINKED) {
             reserve(b, item, meeting);
         }
         return rv;

@@ -230,6 +230,9 @@ static const char *record_link(const cosell_site_t *site, const cs_deal_t *deal,
     if (!impl || !impl->link || !deal->table || !deal->record_id) {
         return NULL;
     }
+    if (impl->facts->names_rows && !cs_row_id(impl->facts->id_form, deal->record_id, p)) {
+        return NULL; /* it only stands for the row */
+    }
     return impl->link(&crm->cfg, deal->table, deal->record_id, p);
 }
 
@@ -394,15 +397,18 @@ static json_t *breakers_json(page_t *page, const cosell_site_t *site)
     return list;
 }
 
-/* What does not fit between mapping and CRM, and how far a changed mapping has come. */
-static void put_mapping_state(page_t *page, const cosell_site_t *site, const char *crm,
+/* What does not fit between mapping and CRM, how far a changed mapping has come, and how many of
+ * the CRM's requests of the day are used. */
+static void put_crm_state(page_t *page, const cosell_site_t *site, const char *crm,
                               json_t *json)
 {
     json_t *misfits = fact_json(page, site, CS_FACT_MISFITS, crm);
     json_t *planned = fact_json(page, site, CS_FACT_PLANNED, crm);
+    json_t *quota = fact_json(page, site, CS_FACT_QUOTA, crm);
 
     put(json, "misfits", misfits ? misfits : json_array());
     put(json, "planned", planned ? planned : json_null());
+    put(json, "quota", quota ? quota : json_null());
 }
 
 static json_t *crms_json(page_t *page, const cosell_site_t *site)
@@ -421,7 +427,7 @@ static json_t *crms_json(page_t *page, const cosell_site_t *site)
         put(json, "revision",
             text_or_null(crm->mapping ? cs_mapping_revision(crm->mapping) : NULL));
         put(json, "digest", text_or_null(crm->mapping ? cs_mapping_digest(crm->mapping) : NULL));
-        put_mapping_state(page, site, crm->cfg.name, json);
+        put_crm_state(page, site, crm->cfg.name, json);
         json_array_append_new(list, json);
     }
     return list;
@@ -623,6 +629,21 @@ static int add_journal(page_t *page, cosell_site_t *site, void *baton)
     return 0;
 }
 
+/* As the system writes its ids: Partner Center in small letters, a CRM in its own form. */
+static const char *id_in(const cosell_site_t *site, int crm, const char *id, apr_pool_t *p)
+{
+    const cs_crm_facts_t *facts = crm < 0 ? NULL : cs_crm_facts_of(site->cfg.crms[crm].cfg.type);
+    const char *folded = facts ? cs_row_id(facts->id_form, id, p) : NULL;
+    char *lower;
+
+    if (folded) {
+        return folded;
+    }
+    lower = apr_pstrdup(p, id);
+    ap_str_tolower(lower);
+    return lower;
+}
+
 /* The deal that one of this site's systems knows by id. */
 static cs_deal_t *find_deal(page_t *page, const cosell_site_t *site, const char *id)
 {
@@ -639,8 +660,8 @@ static cs_deal_t *find_deal(page_t *page, const cosell_site_t *site, const char 
     for (i = -1; !deal && i < site->cfg.ncrms && may_ask(page); i++) {
         const char *system = i < 0 ? CS_SYSTEM_PC : site->cfg.crms[i].cfg.name;
 
-        asked(page, cs_store_deal_find(page->store, site->cfg.name, system, id, &deal, page->p,
-                                       &page->res));
+        asked(page, cs_store_deal_find(page->store, site->cfg.name, system,
+                                       id_in(site, i, id, page->p), &deal, page->p, &page->res));
     }
     return deal;
 }
@@ -675,7 +696,8 @@ static int show_waiting(page_t *page, cosell_site_t *site, const char *id)
 
     for (i = -1; !work && i < site->cfg.ncrms && may_ask(page); i++) {
         const char *system = i < 0 ? CS_SYSTEM_PC : site->cfg.crms[i].cfg.name;
-        const char *name = apr_pstrcat(page->p, system, ":", id, NULL);
+        const char *name =
+            apr_pstrcat(page->p, system, ":", id_in(site, i, id, page->p), NULL);
 
         asked(page, cs_store_work_named(page->store, site->cfg.name, CS_WORK_LOOK, name, &work,
                                         page->p, &page->res));
@@ -693,12 +715,11 @@ static int show_waiting(page_t *page, cosell_site_t *site, const char *id)
 
 static int show_deal(page_t *page, cosell_site_t *site, void *baton)
 {
-    char *id = apr_pstrdup(page->p, baton);
+    const char *id = baton;
+    json_t *suspended = NULL;
     cs_work_t *work = NULL;
-    cs_deal_t *deal;
+    cs_deal_t *deal = find_deal(page, site, id);
 
-    ap_str_tolower(id);
-    deal = find_deal(page, site, id);
     if (!deal) {
         return show_waiting(page, site, id);
     }
@@ -708,6 +729,8 @@ static int show_deal(page_t *page, cosell_site_t *site, void *baton)
                                           &page->res));
     }
     put(page->out, "work", work ? work_json(work, page->p) : json_null());
+    suspended = work ? suspension_json(page, site, work) : NULL;
+    put(page->out, "suspended", suspended ? suspended : json_null());
     put(page->out, "journal", list_journal(page, site, deal->id, 100));
     return 1;
 }

@@ -729,7 +729,7 @@ static inline int gives_ids(void)
 /* 18 characters, as that CRM gives them. */
 static inline const char *given_id(const char *table)
 {
-    return apr_psprintf(W->p, "%c%c%c%012dAbC", table[0], table[1], table[2], ++W->given);
+    return cs_row_id(CS_ID_18, apr_psprintf(W->p, "0%c%cAb%010d", table[0], table[1], ++W->given), W->p);
 }
 
 static void make_row(cs_crm_write_t *write, apr_pool_t *p)
@@ -858,6 +858,7 @@ const cs_crm_impl_t *cs_crm_impl_of(const char *type)
     giving_facts = cs_dynamics_facts;
     giving_facts.type = GIVING;
     giving_facts.names_rows = 1;
+    giving_facts.id_form = CS_ID_18;
     return !strcmp(type, GIVING) ? &giving_impl : strcmp(type, "dynamics365") ? NULL : &fake_impl;
 }
 
