@@ -226,7 +226,8 @@ static inline void canned_serve(canned_t *c, int fd)
         free(c->last_token_form);
         c->last_token_form = canned_dup(body, strlen(body));
         canned_send(fd, "200 OK", "Content-Type: application/json\r\n",
-                    "{\"access_token\":\"t\",\"expires_in\":3599}");
+                    "{\"access_token\":\"t\",\"expires_in\":3599,\"id\":\"https://login.example/id/"
+                    "00D000000000062EAA/005000000000001AAA\"}");
     }
     else if (strstr(head, "/$batch ")) {
         c->n_batches++;

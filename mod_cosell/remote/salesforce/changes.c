@@ -215,6 +215,12 @@ static int has_code(const cs_sf_call_t *call, const char *code)
            !strcmp(cs_sf_error_code(cs_sf_error(call->json)), code);
 }
 
+/* Neither list reaches back that far, or holds as many. */
+static int is_beyond(const cs_sf_call_t *call)
+{
+    return has_code(call, "EXCEEDED_ID_LIMIT") || has_code(call, "INVALID_REPLICATION_DATE");
+}
+
 /* "2026-01-31T10:00:00" and what tells the zone: queries and lists are shown different forms. */
 static const char *second_of(apr_time_t at, const char *zone, apr_pool_t *p)
 {
@@ -484,18 +490,13 @@ static apr_status_t ask_lists(step_t *s, cs_sf_call_t calls[2])
         rv = tries ? cs_sf_send(s->crm, calls, n, s->deadline, s->p)
                    : cs_sf_send_together(s->crm, calls, NULL, n, s->deadline, s->p);
         count(s, calls, n);
-        if (rv != APR_SUCCESS || !is_refused(&calls[0]) || tries || n == 1 ||
-            has_code(&calls[0], "EXCEEDED_ID_LIMIT") ||
-            has_code(&calls[0], "INVALID_REPLICATION_DATE")) {
+        /* It may be the composite that does not take them; that is found out once. */
+        if (rv != APR_SUCCESS || !is_refused(&calls[0]) || is_beyond(&calls[0]) || n == 1 ||
+            !cs_sf_say_once(s->crm,
+                            apr_pstrcat(s->p, "lists alone ", s->changes->table, NULL))) {
             return rv;
         }
     }
-}
-
-/* Neither list reaches back that far, or holds as many. */
-static int is_beyond(const cs_sf_call_t *call)
-{
-    return has_code(call, "EXCEEDED_ID_LIMIT") || has_code(call, "INVALID_REPLICATION_DATE");
 }
 
 static apr_time_t covered_by(const step_t *s, cs_sf_call_t *call, const char *member)
