@@ -195,18 +195,18 @@ static void check_to_crm(cs_load_t *l, const cs_mapping_kind_t *kind, const cs_l
         cs_load_error(
             l, line->pointer,
             "%s is read through a look-up and cannot be written; write \"direction\": \"to_pc\"",
-            column->text);
+            column->written);
     }
     else if (!strcmp(column->name, kind->key_column)) {
         cs_load_error(
             l, line->pointer,
             "%s is the row's own id and cannot be written; write \"direction\": \"to_pc\"",
-            column->text);
+            column->written);
     }
     else if (!strcmp(column->name, l->facts->state_column)) {
         cs_load_error(l, line->pointer,
                       "%s follows the table \"show\" and cannot be written by a line",
-                      column->text);
+                      column->written);
     }
 }
 
@@ -276,6 +276,18 @@ static void claim_told(cs_load_t *l, const cs_mapping_kind_t *kind, apr_array_he
                   apr_psprintf(l->p, "\"%s\" of \"tell\"", told[i].name),
                   apr_psprintf(l->p, "%s/tell/%s", ptr, told[i].name));
         }
+    }
+}
+
+/* The column by which a record is made is told by it. */
+static void claim_key(cs_load_t *l, const cs_mapping_kind_t *kind, apr_array_header_t *writers,
+                      const char *ptr)
+{
+    const char *key = kind->external_id;
+
+    if (key && (!kind->tell.id || strcmp(kind->tell.id, key))) {
+        claim(l, writers, key, CS_ON_CREATE | CS_ON_UPDATE, "\"key\"",
+              apr_pstrcat(l->p, ptr, "/key", NULL));
     }
 }
 
@@ -413,4 +425,5 @@ void cs_load_check_kind(cs_load_t *l, const cs_mapping_kind_t *kind, const json_
     claim_stages(l, kind, pc, ptr);
     claim_shown(l, kind, crm, ptr);
     claim_told(l, kind, crm, ptr);
+    claim_key(l, kind, crm, ptr);
 }

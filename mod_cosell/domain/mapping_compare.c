@@ -76,6 +76,13 @@ static int is_one_of(const char *word, const char *const *words)
     return 0;
 }
 
+/* The choices are texts and not numbers that stand for labels: what is written is what is read. */
+static int has_text_choices(const json_t *column)
+{
+    return json_is_string(
+        cs_json_get(json_array_get(cs_json_get(column, "options"), 0), "value"));
+}
+
 static const char *joined(const char *const *words, apr_pool_t *p)
 {
     const char *out = *words;
@@ -91,6 +98,9 @@ static void want_type(compare_t *c, const json_t *column, const char *name,
 {
     const char *type = cs_json_str(column, "type");
 
+    if (type && !is_one_of(type, types) && has_text_choices(column)) {
+        type = is_one_of("text", types) ? "text" : type;
+    }
     if (type && strcmp(type, "other") && !is_one_of(type, types)) {
         complain(c, pointer, "the column %s is %s; allowed here: %s", name, type,
                  joined(types, c->p));
@@ -182,12 +192,31 @@ static const char *all_choices(const json_t *options, int label, apr_pool_t *p)
 }
 
 static void want_choice(compare_t *c, const json_t *column, const char *name, const json_t *value,
+                        int label, const char *pointer);
+
+/* "a;b": each of them. */
+static void want_choices(compare_t *c, const json_t *column, const char *name, const char *text,
+                         int label, const char *pointer)
+{
+    char *copy = apr_pstrdup(c->p, text), *last, *part;
+
+    for (part = apr_strtok(copy, ";", &last); part; part = apr_strtok(NULL, ";", &last)) {
+        want_choice(c, column, name, cs_json_own(json_string(part), c->p), label, pointer);
+    }
+}
+
+static void want_choice(compare_t *c, const json_t *column, const char *name, const json_t *value,
                         int label, const char *pointer)
 {
     const json_t *options = cs_json_get(column, "options");
+    const char *type = cs_json_str(column, "type"), *text = json_string_value(value);
 
     if (json_is_boolean(value)) {
         return; /* a flag has both */
+    }
+    if (type && text && !strcmp(type, "choices") && strchr(text, ';')) {
+        want_choices(c, column, name, text, label, pointer);
+        return;
     }
     if (json_array_size(options) && !has_choice(options, value, label)) {
         complain(c, pointer, "the column %s has no choice %s; it has: %s", name,
@@ -230,7 +259,7 @@ static const char *const *types_of(const cs_line_t *line)
                                "flag", "choices", "date",    "instant", "id",    NULL},
                *const money[] = {"money", "decimal", "integer", NULL},
                *const dates[] = {"date", "instant", NULL}, *const flags[] = {"flag", NULL},
-               *const choices[] = {"choice", "flag", "integer", "text", NULL},
+               *const choices[] = {"choice", "choices", "flag", "integer", "text", NULL},
                *const lookups[] = {"look-up", NULL};
 
     switch (line->type) {
@@ -253,7 +282,7 @@ static const char *const *types_of(const cs_line_t *line)
 
 static void want_writable(compare_t *c, const cs_line_t *line, const json_t *column)
 {
-    const char *name = line->crm->text;
+    const char *name = line->crm->written;
 
     if (line->to_crm.events & CS_ON_CREATE) {
         want_right(c, column, name, "create", "written when a row is made", line->pointer);
@@ -279,7 +308,7 @@ static void want_writable(compare_t *c, const cs_line_t *line, const json_t *col
 
 static void compare_line(compare_t *c, const cs_mapping_kind_t *kind, const cs_line_t *line)
 {
-    static const char *const currencies[] = {"look-up", "text", "choice", NULL};
+    static const char *const rows[] = {"look-up", NULL}, *const codes[] = {"text", "choice", NULL};
     const json_t *column;
     int i;
 
@@ -289,7 +318,7 @@ static void compare_line(compare_t *c, const cs_mapping_kind_t *kind, const cs_l
     }
     if (line->crm_currency && line->crm_currency->text) {
         column = want_column(c, kind->table, line->crm_currency, line->pointer);
-        want_type(c, column, line->crm_currency->text, currencies, line->pointer);
+        want_type(c, column, line->crm_currency->written, line->find ? rows : codes, line->pointer);
     }
     if (!line->crm || !line->crm->text) {
         return;
@@ -298,17 +327,92 @@ static void compare_line(compare_t *c, const cs_mapping_kind_t *kind, const cs_l
     if (!column) {
         return;
     }
-    want_type(c, column, line->crm->text, types_of(line), line->pointer);
-    want_right(c, column, line->crm->text, "read", "read", line->pointer);
+    want_type(c, column, line->crm->written, types_of(line), line->pointer);
+    want_right(c, column, line->crm->written, "read", "read", line->pointer);
     if (line->to_crm.on) {
         want_writable(c, line, column);
     }
     if (line->values) {
-        want_values(c, column, line->crm->text, line->values, line->pointer);
+        want_values(c, column, line->crm->written, line->values, line->pointer);
+    }
+}
+
+/* ---- keys, record types ---- */
+
+#define KEY_UNITS 36 /* of a UUID as text */
+
+/* A column by which rows are made and found again. */
+static void want_key(compare_t *c, const char *table, const char *column, const char *pointer)
+{
+    static const char *const texts[] = {"text", NULL};
+    const json_t *facts, *keys;
+    size_t i;
+
+    if (!column) {
+        return;
+    }
+    facts = column_of(c, table, column, pointer);
+    keys = cs_json_get(cs_json_get(c->tables, table), "keys");
+    want_type(c, facts, column, texts, pointer);
+    if (cs_json_int(facts, "max", 0) > 0 && cs_json_int(facts, "max", 0) < KEY_UNITS) {
+        complain(c, pointer, "the column %s holds %d characters; allowed here: at least %d", column,
+                 (int)cs_json_int(facts, "max", 0), KEY_UNITS);
+    }
+    for (i = 0; i < json_array_size(keys); i++) {
+        const json_t *columns = cs_json_get(json_array_get(keys, i), "columns");
+        const char *one = json_string_value(json_array_get(columns, 0));
+
+        if (json_array_size(columns) == 1 && one && !strcmp(one, column)) {
+            return;
+        }
+    }
+    if (facts && keys) {
+        complain(c, pointer,
+                 "the column %s of the table %s is no external id, and rows are made by it; make it "
+                 "one, and unique",
+                 column, table);
+    }
+}
+
+static void want_record_type(compare_t *c, const cs_mapping_kind_t *kind, const char *name,
+                             const char *pointer)
+{
+    const json_t *types = cs_json_get(cs_json_get(c->tables, kind->table), "record_types");
+    const char *all = "";
+    size_t i;
+
+    for (i = 0; i < json_array_size(types); i++) {
+        const char *type = json_string_value(json_array_get(types, i));
+
+        if (type && !strcmp(type, name)) {
+            return;
+        }
+        all = apr_pstrcat(c->p, all, *all ? ", " : "", type ? type : "", NULL);
+    }
+    if (types) {
+        complain(c, pointer, "the table %s has no record type \"%s\"; it has: %s", kind->table,
+                 name, *all ? all : "none");
     }
 }
 
 /* ---- states, what is told, lists ---- */
+
+/* The record type of a "set": a look-up, by a name that there is. */
+static void compare_record_type(compare_t *c, const cs_mapping_kind_t *kind, const cs_set_t *set,
+                                const json_t *column, const char *pointer)
+{
+    static const char *const lookups[] = {"look-up", NULL};
+    const cs_crm_facts_t *facts = c->mapping->facts;
+    const json_t *lookup = cs_json_get(set->constant, "$lookup");
+    const char *name = lookup ? cs_json_str(json_array_get(cs_json_get(lookup, "keys"), 0),
+                                            facts->record_type_by)
+                              : NULL;
+
+    if (name) {
+        want_type(c, column, set->column, lookups, pointer);
+        want_record_type(c, kind, name, pointer);
+    }
+}
 
 static void compare_set(compare_t *c, const cs_mapping_kind_t *kind, const apr_array_header_t *set,
                         const char *pointer)
@@ -323,6 +427,7 @@ static void compare_set(compare_t *c, const cs_mapping_kind_t *kind, const apr_a
         if (s->values) {
             want_values(c, column, s->column, s->values, pointer);
         }
+        compare_record_type(c, kind, s, column, pointer);
         if (json_is_array(s->constant)) {
             for (n = 0; n < json_array_size(s->constant); n++) {
                 want_choice(c, column, s->column, json_array_get(s->constant, n), 0, pointer);
@@ -339,6 +444,100 @@ static const char *pointer_of(const compare_t *c, const cs_mapping_kind_t *kind,
     return apr_pstrcat(c->p, "/records/", kind->name, rest, NULL);
 }
 
+/* What a choice of a stage leads to: 0 open, 1 won, 2 lost; -1 = nothing is known. */
+static int state_of_choice(const json_t *column, const json_t *value)
+{
+    const json_t *options = cs_json_get(column, "options");
+    size_t i;
+
+    for (i = 0; i < json_array_size(options); i++) {
+        const json_t *option = json_array_get(options, i);
+
+        if (json_equal(cs_json_get(option, "value"), value)) {
+            return (int)cs_json_int(option, "state", -1);
+        }
+    }
+    return -1;
+}
+
+/* The choices that lead to a state. */
+static const char *choices_of_state(const json_t *column, int state, apr_pool_t *p)
+{
+    const json_t *options = cs_json_get(column, "options");
+    const char *out = "";
+    size_t i;
+
+    for (i = 0; i < json_array_size(options); i++) {
+        const json_t *option = json_array_get(options, i);
+
+        if (cs_json_int(option, "state", -1) == state) {
+            out = apr_pstrcat(p, out, *out ? ", " : "",
+                              cs_json_print(cs_json_get(option, "value"), p), NULL);
+        }
+    }
+    return out;
+}
+
+/* A choice of a stage that is won where a lost one is meant closes the deal the other way. */
+static void want_state(compare_t *c, const json_t *column, const char *name, const json_t *value,
+                       int want, const char *where)
+{
+    static const char *const words[] = {"open", "won", "lost"};
+    int is = json_is_string(value) ? state_of_choice(column, value) : -1;
+
+    /* Some records end without being lost. */
+    want = want == 2 && !*choices_of_state(column, 2, c->p) ? 0 : want;
+    if (is >= 0 && is <= 2 && is != want) {
+        complain(c, where, "the choice %s of the column %s is %s; allowed here: one that is %s: %s",
+                 cs_json_print(value, c->p), name, words[is], words[want],
+                 choices_of_state(column, want, c->p));
+    }
+}
+
+/* want: the state that all of it leads to; -1 = any. */
+static void compare_stages(compare_t *c, const cs_mapping_kind_t *kind,
+                           const apr_array_header_t *set, int want, const char *pointer)
+{
+    int i;
+    size_t n;
+
+    for (i = 0; c->mapping->facts->state_follows && want >= 0 && i < set->nelts; i++) {
+        const cs_set_t *s = &APR_ARRAY_IDX(set, i, cs_set_t);
+        const json_t *table = cs_json_get(c->tables, kind->table);
+        const json_t *column = cs_json_get(cs_json_get(table, "columns"), s->column);
+
+        for (n = 0; n < json_array_size(s->constant); n++) {
+            want_state(c, column, s->column, json_array_get(s->constant, n), want, pointer);
+        }
+        want_state(c, column, s->column, s->constant, want, pointer);
+    }
+}
+
+static int state_shown(const char *pc)
+{
+    return strncmp(pc, "Closed", 6) ? 0 : !strcmp(pc, "Closed/Won") ? 1 : 2;
+}
+
+/* What a record is like that asks for an action. */
+static int state_heard(const cs_hear_t *hear)
+{
+    static const struct {
+        const char *action;
+        int state;
+    } states[] = {{"wait", 0}, {"accept", 0}, {"win", 1}, {"decline", 2}, {"lose", 2}};
+    const char *last = hear->actions->nelts ? APR_ARRAY_IDX(hear->actions,
+                                                            hear->actions->nelts - 1, const char *)
+                                            : "";
+    size_t i;
+
+    for (i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
+        if (!strcmp(states[i].action, last)) {
+            return states[i].state;
+        }
+    }
+    return -1;
+}
+
 static void compare_state(compare_t *c, const cs_mapping_kind_t *kind)
 {
     int i;
@@ -348,12 +547,13 @@ static void compare_state(compare_t *c, const cs_mapping_kind_t *kind)
         const char *at = pointer_of(c, kind, apr_psprintf(c->p, "/state/hear/%d", i));
 
         compare_set(c, kind, hear->crm, apr_pstrcat(c->p, at, "/crm", NULL));
+        compare_stages(c, kind, hear->crm, state_heard(hear), apr_pstrcat(c->p, at, "/crm", NULL));
         if (hear->reason && hear->reason->text) {
             const char *reason = apr_pstrcat(c->p, at, "/reason", NULL);
             const json_t *column = want_column(c, kind->table, hear->reason, reason);
 
             if (hear->reason_values) {
-                want_values(c, column, hear->reason->text, hear->reason_values, reason);
+                want_values(c, column, hear->reason->written, hear->reason_values, reason);
             }
         }
     }
@@ -367,8 +567,10 @@ static void compare_state(compare_t *c, const cs_mapping_kind_t *kind)
         }
         /* An action's parameters are no columns. */
         if (!show->call) {
-            compare_set(c, kind, show->set,
-                        pointer_of(c, kind, apr_pstrcat(c->p, "/state/show/", name, NULL)));
+            const char *at = pointer_of(c, kind, apr_pstrcat(c->p, "/state/show/", name, NULL));
+
+            compare_set(c, kind, show->set, at);
+            compare_stages(c, kind, show->set, state_shown(show->pc), at);
         }
     }
 }
@@ -410,6 +612,22 @@ static void compare_members(compare_t *c, const char *table, const apr_array_hea
     }
 }
 
+/* Columns of a table and what they are to be. */
+static void compare_constants(compare_t *c, const char *table, const json_t *constants,
+                              const char *pointer)
+{
+    const char *key;
+    json_t *value;
+
+    json_object_foreach((json_t *)constants, key, value) {
+        const json_t *column = column_of(c, table, key, pointer);
+
+        if (column && !json_is_null(value)) {
+            want_choice(c, column, key, value, 0, pointer);
+        }
+    }
+}
+
 static void compare_list(compare_t *c, const cs_mapping_kind_t *kind, const cs_list_t *list)
 {
     static const char *const lookups[] = {"look-up", NULL};
@@ -437,8 +655,12 @@ static void compare_list(compare_t *c, const cs_mapping_kind_t *kind, const cs_l
         if (home->child) {
             column_of(c, home->child, home->parent, list->pointer);
             column_of(c, home->child, home->user, list->pointer);
+            compare_constants(c, home->child, home->set, list->pointer);
+            table = home->child;
         }
     }
+    compare_constants(c, table, list->where, list->pointer);
+    want_key(c, table, list->row_key, list->pointer);
 }
 
 static void compare_parts(compare_t *c, const cs_find_t *find, const apr_array_header_t *parts,
@@ -453,8 +675,7 @@ static void compare_parts(compare_t *c, const cs_find_t *find, const apr_array_h
 
 static void compare_find(compare_t *c, const cs_find_t *find)
 {
-    const char *at = apr_pstrcat(c->p, "/find/", find->name, NULL), *key;
-    json_t *value;
+    const char *at = apr_pstrcat(c->p, "/find/", find->name, NULL);
     int i;
 
     if (!table_of(c, find->table, at)) {
@@ -464,17 +685,37 @@ static void compare_find(compare_t *c, const cs_find_t *find)
         compare_parts(c, find, APR_ARRAY_IDX(find->by, i, apr_array_header_t *), at);
     }
     compare_parts(c, find, find->create, at);
-    json_object_foreach((json_t *)find->where, key, value) {
-        if (strcmp(key, "$comment")) {
-            const json_t *column = column_of(c, find->table, key, at);
-
-            if (column && !json_is_null(value)) {
-                want_choice(c, column, key, value, 0, at);
-            }
-        }
-    }
+    compare_constants(c, find->table, find->where, at);
+    want_key(c, find->table, find->key, apr_pstrcat(c->p, at, "/key", NULL));
     for (i = 0; find->within && i < find->within->nelts; i++) {
         column_of(c, find->table, APR_ARRAY_IDX(find->within, i, cs_within_t).column, at);
+    }
+}
+
+/* A condition on the name of a record type. */
+static void asks_record_type(compare_t *c, const cs_mapping_kind_t *kind, const cs_cond_t *cond,
+                             const char *pointer)
+{
+    const cs_crm_facts_t *facts = c->mapping->facts;
+    const json_t *table = cs_json_get(c->tables, kind->table), *targets;
+    const char *target;
+    size_t i;
+
+    targets = cs_json_get(cs_json_get(cs_json_get(table, "columns"), cond->crm->name), "targets");
+    target = json_string_value(json_array_get(targets, 0));
+    if (!facts->record_types || !target || strcmp(target, facts->record_types) ||
+        !cond->crm->of || strcmp(cond->crm->of, facts->record_type_by)) {
+        return;
+    }
+    if (json_is_string(cond->arg)) {
+        want_record_type(c, kind, json_string_value(cond->arg), pointer);
+    }
+    for (i = 0; i < json_array_size(cond->arg); i++) {
+        const char *name = json_string_value(json_array_get(cond->arg, i));
+
+        if (name) {
+            want_record_type(c, kind, name, pointer);
+        }
     }
 }
 
@@ -488,6 +729,7 @@ static void compare_cond(compare_t *c, const cs_mapping_kind_t *kind, const cs_c
     }
     if (cond->crm && cond->crm->text) {
         want_column(c, kind->table, cond->crm, pointer);
+        asks_record_type(c, kind, cond, pointer);
     }
     for (i = 0; cond->items && i < cond->items->nelts; i++) {
         compare_cond(c, kind, APR_ARRAY_IDX(cond->items, i, const cs_cond_t *), pointer);
@@ -522,6 +764,7 @@ static void compare_kind(compare_t *c, const cs_mapping_kind_t *kind)
     }
     compare_state(c, kind);
     compare_told(c, kind);
+    want_key(c, kind->table, kind->external_id, pointer_of(c, kind, "/key"));
     compare_set(c, kind, kind->from_pc_set, pointer_of(c, kind, "/from_pc/set"));
     compare_cond(c, kind, kind->from_crm_when, pointer_of(c, kind, "/from_crm/when"));
     if (kind->becomes) {
