@@ -238,8 +238,9 @@ class Demo:
             "customerProfile": customer("Tailspin Toys", person("Toni", "Toymaker", "toni@tailspin.example")), "team": [person(*SELLERS[0])],
             "details": {"notes": "Wants a review of its bill.", "dealValue": 15000, "currency": "USD", "closingDateTime": "2027-06-30T12:00:00Z"}})
         say("   lead     %s  %s" % (referral["id"], referral["name"]))
-        deal = wait_for(lambda: (lambda d: d if d and d["record_id"] else None)(world.deal(referral)), 30, "the lead")
+        wait_for(lambda: (world.deal(referral) or {}).get("state") == "linked", 30, "the lead")
         world.settled()
+        deal = world.deal(referral)
         row = world.crm.row("leads", deal["record_id"])
         say("   => lead %s: %s %s of %s" % (row["leadid"], row["firstname"], row["lastname"], row["companyname"]))
         expect(deal["kind"] == "lead", "it became a %s" % deal["kind"])
