@@ -131,7 +131,8 @@ static void touch(walk_t *w)
     heal();
 }
 
-static void look_here(walk_t *w, int number)
+/* 0 = it died, and is not repeated for now. */
+static int look_here(walk_t *w, int number)
 {
     const path_t *path = w->path;
     int last = number + 1 == __builtin_popcount(path->looked);
@@ -141,11 +142,12 @@ static void look_here(walk_t *w, int number)
     if (number == path->crash_look) {
         w->crashed = runner_life_until(20, path->crash_at) == 1;
         if (w->crashed && path->late && !last) {
-            return;
+            return 0;
         }
     }
     heal();
     w->seen = only("opportunity") != NULL;
+    return 1;
 }
 
 static void act_here(walk_t *w)
@@ -181,12 +183,14 @@ static void go(walk_t *w)
 
     for (i = 0; i < path->states && !*S->violation; i++) {
         state_t now = state_there(w);
+        int saw = 0;
         if (i && may_move(&now, &path->state[i])) {
             referral_moves(w->referral, path->state[i].status, path->state[i].substatus);
         }
         pass(PACE);
         if (path->looked & (1u << i)) {
-            look_here(w, looks++);
+            now = state_there(w);
+            saw = look_here(w, looks++) || strcmp(state_there(w).substatus, now.substatus);
         }
         if (path->act && path->at == i && !*S->violation) {
             pass(path->soon ? 0 : SETTLED);
@@ -197,7 +201,7 @@ static void go(walk_t *w)
                 touch(w);
             }
         }
-        else if (path->act && w->acted && !w->met.status && path->looked & (1u << i)) {
+        else if (path->act && w->acted && !w->met.status && saw) {
             w->met = path->state[i];
         }
     }
