@@ -357,6 +357,11 @@ static int load_home(cs_load_t *l, cs_list_t *list, cs_list_users_t *home, const
     if (cs_json_str(json, "record_team")) {
         static const char *const strange[] = {"child", "parent", "column", "set", "key", NULL};
 
+        if (!l->facts->record_teams) {
+            cs_load_error(l, cs_load_ptr(l, ptr, "record_team"),
+                          "records of this CRM have no teams of users; allowed: a column, "
+                          "{\"child\", \"parent\", \"column\"}");
+        }
         refuse_members(l, json, ptr, "record_team", strange);
         return take_name(l, &probe, json, ptr, "record_team", &home->team);
     }

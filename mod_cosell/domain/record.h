@@ -83,6 +83,7 @@ typedef struct cs_crm_facts_t {
     const char *qualify;      /* action that turns a lead into an opportunity; NULL = none */
     int qualified;            /* its status */
     const char *owner_column; /* who owns a row */
+    int record_teams;         /* users can be members of a team of a row (CS_STEP_JOIN) */
     /* The column that says why a row has its state, and the parameter of `win` and `lose` that
      * becomes it; NULL = none. */
     const char *reason_column, *reason_parameter;

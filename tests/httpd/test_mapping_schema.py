@@ -60,6 +60,48 @@ def test_bad(validator, pointer, value):
     assert list(validator.iter_errors(mapping))
 
 
+@pytest.mark.parametrize("pointer, value", [
+    (["namespace"], "acme-1"),
+    (["namespce"], "acme"),
+    (["names", "sync"], ["a"]),
+    (["records", "opportunity", "keey"], "@id"),
+    (["find", "account", "key"], 5),
+    (["find", "account", "kye"], "@account_key"),
+    (["records", "opportunity", "lists", "solutions", "crm", "kye"], "@solution_key"),
+    (["records", "opportunity", "lists", "team", "crm", "users", 1, "colunm"], "UserId"),
+    (["records", "opportunity", "lines", "value", "crm", "currency"], {"const": "usd"}),
+    (["records", "opportunity", "lines", "value", "crm", "currency"], {"cosnt": "USD"}),
+    (["records", "opportunity", "lines", "customer", "crm"], "Account/Parent/Name"),
+    (["records", "opportunity", "from_pc", "set", "RecordTypeId"], {"record_tpye": "Services"}),
+    (["records", "opportunity", "state", "hear", 0, "crm", "StageName"], []),
+])
+def test_bad_salesforce(validator, pointer, value):
+    mapping = copy.deepcopy(read(REPO + "/conf/mapping/salesforce.json"))
+    at = mapping
+    for name in pointer[:-1]:
+        at = at[name]
+    at[pointer[-1]] = value
+    assert list(validator.iter_errors(mapping))
+
+
+@pytest.mark.parametrize("pointer, value", [
+    (["namespace"], "acme"),
+    (["namespace"], None),
+    (["records", "opportunity", "lines", "value", "crm", "currency"], {"const": "USD"}),
+    (["records", "opportunity", "lines", "customer", "crm"], "{ns}Partner__r/{ns}Name__c"),
+    (["records", "opportunity", "from_pc", "set", "RecordTypeId"], {"record_type": "Services"}),
+    (["records", "opportunity", "state", "hear", 0, "crm", "StageName"], ["@hold", "Prospecting"]),
+    (["records", "opportunity", "lists", "team", "crm", "users", 1, "key"], "@team_key"),
+])
+def test_good_salesforce(validator, pointer, value):
+    mapping = copy.deepcopy(read(REPO + "/conf/mapping/salesforce.json"))
+    at = mapping
+    for name in pointer[:-1]:
+        at = at[name]
+    at[pointer[-1]] = value
+    assert [(list(e.absolute_path), e.message) for e in validator.iter_errors(mapping)] == []
+
+
 @pytest.mark.parametrize("pointer", [
     ["records", "lead"],
     ["records", "opportunity", "lists"],
@@ -82,3 +124,11 @@ def test_the_shipped_overlay_changes_what_its_profile_has():
     assert overlay["extends"] == "dynamics365.json"
     assert set(overlay["names"]) - {"$comment"} <= set(profile["names"])
     assert "value" in profile["records"]["opportunity"]["lines"]
+
+
+def test_the_overlay_for_salesforce_changes_what_its_profile_has():
+    overlay, profile = read(REPO + "/conf/mapping/example-overlay-salesforce.json"), read(REPO + "/conf/mapping/salesforce.json")
+    assert overlay["extends"] == "salesforce.json"
+    assert set(overlay["names"]) - {"$comment"} <= set(profile["names"])
+    for name in ("value", "notes", "ask"):
+        assert name in profile["records"]["opportunity"]["lines"]

@@ -1,8 +1,10 @@
 /* The loader and conf/mapping.schema.json know the same members, place by place: what one of them allows the other one understands. */
-#include "mod_cosell/remote/crm.h"
+#include "mod_cosell/remote/dynamics/dynamics.h"
+#include "mod_cosell/remote/salesforce/salesforce.h"
 #include "unit_deal.h"
 
 #define PROFILE "conf/mapping/dynamics365.json"
+#define SALESFORCE "conf/mapping/salesforce.json"
 #define SCHEMA "conf/mapping.schema.json"
 #define RECORD "/records/opportunity"
 #define LISTS RECORD "/lists"
@@ -42,6 +44,19 @@ static const place_t places[] = {
     { RECORD "/tell/explain", "/$defs/linked", "{\"column\":\"acme_explain\"}" },
     { RECORD "/tell/audit", "/$defs/record/properties/tell/properties/audit/anyOf/1", NULL },
     { RECORD "/tell/mark", "/$defs/record/properties/tell/properties/mark", NULL },
+};
+
+/* What only rows whose ids the CRM gives, and a CRM of one currency, bring. */
+static const place_t other_places[] = {
+    { "", "", NULL },
+    { "/find/account", "/$defs/find", NULL },
+    { RECORD, "/$defs/record", NULL },
+    { RECORD "/from_pc/set/RecordTypeId", "/$defs/set/additionalProperties/anyOf/3", "{\"record_type\":\"Services\"}" },
+    { RECORD "/state/hear/3/reason", "/$defs/hear/properties/reason", NULL },
+    { RECORD "/lines/value/crm", "/$defs/line/properties/crm/anyOf/2", NULL },
+    { RECORD "/lines/value/crm/currency", "/$defs/line/properties/crm/anyOf/2/properties/currency/anyOf/1", "{\"const\":\"USD\"}" },
+    { LISTS "/solutions/crm", "/$defs/list/properties/crm", NULL },
+    { "/records/lead/tell", "/$defs/record/properties/tell", NULL },
 };
 
 static int by_name(const void *a, const void *b)
@@ -88,10 +103,10 @@ static void put(json_t *root, const char *pointer, const json_t *value, apr_pool
 }
 
 /* What the loader names as allowed where it meets a member that nobody knows. */
-static const char *loader_members(const place_t *place, apr_pool_t *p)
+static const char *loader_members(const place_t *place, const char *profile, const cs_crm_facts_t *facts, apr_pool_t *p)
 {
     apr_array_header_t *names = apr_array_make(p, 8, sizeof(const char *)), *errors;
-    json_t *root = deal_json(p, deal_read(p, PROFILE));
+    json_t *root = deal_json(p, deal_read(p, profile));
     const char *text, *said = NULL, *at = apr_pstrcat(p, place->at, "/zzz: unknown member", NULL);
     char *allowed, *last = NULL, *name;
     cs_mapping_t *mapping;
@@ -104,7 +119,7 @@ static const char *loader_members(const place_t *place, apr_pool_t *p)
     put(root, apr_pstrcat(p, place->at, "/zzz", NULL), deal_json(p, "true"), p);
     text = cs_json_print(root, p);
     memset(&res, 0, sizeof(res));
-    assert_int_not_equal(cs_mapping_parse(&mapping, text, strlen(text), PROFILE, cs_crm_facts_of("dynamics365"), &errors, p, &res), APR_SUCCESS);
+    assert_int_not_equal(cs_mapping_parse(&mapping, text, strlen(text), profile, facts, &errors, p, &res), APR_SUCCESS);
     for (i = 0; i < errors->nelts && !said; i++) {
         said = strstr(APR_ARRAY_IDX(errors, i, const char *), at) ? strstr(APR_ARRAY_IDX(errors, i, const char *), "allowed: ") : NULL;
     }
@@ -118,21 +133,27 @@ static const char *loader_members(const place_t *place, apr_pool_t *p)
     return sorted(names, p);
 }
 
-static void test_members(void **state)
+static void members(const place_t *all, size_t n, const char *profile, const cs_crm_facts_t *facts, apr_pool_t *p)
 {
-    const json_t *schema = deal_json(*state, deal_read(*state, SCHEMA));
+    const json_t *schema = deal_json(p, deal_read(p, SCHEMA));
     int bad = 0;
     size_t i;
 
-    for (i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
-        const char *loader = loader_members(&places[i], *state), *says = schema_members(schema, places[i].schema, *state);
+    for (i = 0; i < n; i++) {
+        const char *loader = loader_members(&all[i], profile, facts, p), *says = schema_members(schema, all[i].schema, p);
 
         if (strcmp(loader, says)) {
-            print_error("%s\n  schema: %s\n  loader: %s\n", places[i].at, says, loader);
+            print_error("%s\n  schema: %s\n  loader: %s\n", all[i].at, says, loader);
             bad++;
         }
     }
     assert_int_equal(bad, 0);
+}
+
+static void test_members(void **state)
+{
+    members(places, sizeof(places) / sizeof(places[0]), PROFILE, &cs_dynamics_facts, *state);
+    members(other_places, sizeof(other_places) / sizeof(other_places[0]), SALESFORCE, &cs_salesforce_facts, *state);
 }
 
 /* Where a word is one of a few: each word of the schema is taken, and none besides. */
@@ -169,7 +190,7 @@ static const char *mistakes(const char *at, const char *word, apr_pool_t *p)
     put(root, at, cs_json_own(json_string(word), p), p);
     text = cs_json_print(root, p);
     memset(&res, 0, sizeof(res));
-    cs_mapping_parse(&mapping, text, strlen(text), PROFILE, cs_crm_facts_of("dynamics365"), &errors, p, &res);
+    cs_mapping_parse(&mapping, text, strlen(text), PROFILE, &cs_dynamics_facts, &errors, p, &res);
     for (i = 0; i < errors->nelts; i++) {
         const char *error = APR_ARRAY_IDX(errors, i, const char *);
 

@@ -12,6 +12,7 @@ const cs_crm_facts_t cs_dynamics_facts = {
     .qualify = "QualifyLead",
     .qualified = 3,
     .owner_column = "ownerid",
+    .record_teams = 1,
     .reason_column = "statuscode",
     .reason_parameter = "Status",
     .closes = "opportunity",
