@@ -43,5 +43,5 @@ def base62(number, width):
 
 def make(prefix, number, pod="5g"):
     """The id of the nth record under a prefix; neighbours differ in case, as real ones do."""
-    id15 = prefix + pod + base62(number * 7 + 36 * 62 ** 3, 10)
+    id15 = prefix + pod + base62(number * 13 + 36 * 62 ** 3, 10)
     return id15 + suffix(id15)

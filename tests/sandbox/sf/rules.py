@@ -34,7 +34,6 @@ def opportunity(org, vals, changes, before):
         year, month = int(vals["CloseDate"][:4]), int(vals["CloseDate"][5:7])
         vals["FiscalYear"], vals["FiscalQuarter"] = year, (month + 2) // 3
         vals["Fiscal"] = "%d %d" % (year, (month + 2) // 3)
-    money(org, vals, changes)
 
 
 def put(vals, name, value):
@@ -42,14 +41,6 @@ def put(vals, name, value):
         vals.pop(name, None)
     else:
         vals[name] = value
-
-
-def money(org, vals, changes):
-    code = changes.get("CurrencyIsoCode")
-    if code is not None and not any(r["IsoCode"] == code and r["IsActive"]
-                                    for r in org.rows["CurrencyType"].now.values()):
-        raise data_error("INVALID_CURRENCY_ISO", "Currency ISO Code: invalid currency code: %s" % code,
-                         "CurrencyIsoCode")
 
 
 def address(org, table, vals, changes):
@@ -87,19 +78,16 @@ def named(vals):
 
 def account(org, vals, changes, before):
     address(org, "Account", vals, changes)
-    money(org, vals, changes)
 
 
 def contact(org, vals, changes, before):
     named(vals)
     address(org, "Contact", vals, changes)
-    money(org, vals, changes)
 
 
 def lead(org, vals, changes, before):
     named(vals)
     address(org, "Lead", vals, changes)
-    money(org, vals, changes)
 
 
 def user(org, vals, changes, before):

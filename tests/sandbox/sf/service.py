@@ -459,8 +459,8 @@ class Service:
 
     def keep(self, cursor):
         mine = [k for k, c in self.cursors.items() if c.user == cursor.user]
-        if len(mine) >= self.org.options["QueryCursors"]:
-            del self.cursors[mine[0]]
+        for old in mine[:max(0, len(mine) + 1 - int(self.org.options["QueryCursors"]))]:
+            del self.cursors[old]
         name = ids.make("01g", next(self.cursor_ids))
         self.cursors[name] = cursor
         return name

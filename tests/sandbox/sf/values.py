@@ -109,6 +109,8 @@ def text(table, field, value):
 
 
 def bad_pick(field, value):
+    if field.name == "CurrencyIsoCode":
+        return data_error("INVALID_CURRENCY_ISO", "%s: invalid currency code: %s" % (field.label, value), field.name)
     return data_error("INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", "%s: bad value for restricted picklist field: %s"
                       % (field.label, value), field.name)
 
