@@ -79,6 +79,7 @@ class Salesforce(Simulator):
     def __init__(self, *options, **more):
         super().__init__(*options, **more)
         self.people = {row["Email"]: row["Id"] for row in self.raw("GET", "User") if row.get("Email")}
+        self.post("options", {"StateCountryPicklists": False})  # as the shipped profile has it
         self.catalogue = {}  # solutions by the id that a test uses for them
 
     # The simulator's own words
@@ -289,7 +290,8 @@ class Salesforce(Simulator):
 
     def convert(self, lead):
         """As a seller does; the opportunity that it makes."""
-        return self.raw("POST", "convert", {"lead": lead})["ConvertedOpportunityId"]
+        self.raw("POST", "convert", {"lead": lead})
+        return self.raw("GET", "Lead/" + lead)["ConvertedOpportunityId"]
 
     def notify_to(self, url, table):
         """Changes of this table are sent there as outbound messages."""
