@@ -11,8 +11,8 @@ STAGES = [  # label, closed, won, probability, forecast category
     ("Closed Won", True, True, 100, "Closed"), ("Closed Lost", True, False, 0, "Omitted")]
 LEAD_STATUSES = [("Open - Not Contacted", False, True), ("Working - Contacted", False, False),
                  ("Closed - Converted", True, False), ("Closed - Not Converted", False, False)]
-HELP = ["No help needed", "Workload specific value prop", "Customer technical architecture",
-        "Proof of concept / demo", "Quotes / licensing", "Post-sales customer success", "General or other"]
+HELP = ["Workload Specific Value Proposition", "Customer Technical Architecture", "Proof Of Concept Or Demo",
+        "Quotes Or Licensing", "Post Sales Customer Success", "General Or Other"]
 SOURCES = ["Web", "Phone Inquiry", "Partner Referral", "Purchased List", "Other"]
 ROLES = ["Business User", "Decision Maker", "Economic Buyer", "Economic Decision Maker", "Evaluator",
          "Executive Sponsor", "Influencer", "Technical Buyer", "Other"]
