@@ -83,8 +83,7 @@ void cs_values_to_crm(cs_conv_t *conv, const cs_values_t *values, const json_t *
 }
 
 /* A label becomes the choice that has it. */
-static void resolve(cs_conv_t *conv, const cs_values_t *values, const json_t *facts,
-                    apr_pool_t *p)
+static void resolve(cs_conv_t *conv, const cs_values_t *values, const json_t *facts, apr_pool_t *p)
 {
     const char *label = json_string_value(conv->value);
     const json_t *choice;
@@ -446,14 +445,34 @@ static int is_day(const cs_line_t *line, const json_t *value)
            strlen(json_string_value(value)) == 10;
 }
 
-/* As the column shows it now; a code where it shows codes or a name does not fit; else the name. */
+static int is_choice(const json_t *facts, const char *text)
+{
+    const json_t *options = cs_json_get(facts, "options");
+    size_t i;
+
+    for (i = 0; text && i < json_array_size(options); i++) {
+        const char *value = cs_json_str(json_array_get(options, i), "value");
+
+        if (value && !strcmp(value, text)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* As the column shows it now; a code where it shows or has codes or a name does not fit; else the
+ * name. */
 static const char *country_form(const cs_line_t *line, const cs_table_t *table, const char *code)
 {
+    const json_t *facts = cs_column_facts(table, line->crm);
     const json_t *shown = table && table->row ? cs_column_get(line->crm, table->row) : NULL;
     const char *text = json_string_value(shown), *name = cs_country_name(code);
     const char *theirs = text ? cs_country_code(text) : NULL;
-    int max = (int)cs_json_int(cs_column_facts(table, line->crm), "max", 0);
+    int max = (int)cs_json_int(facts, "max", 0);
 
+    if (is_choice(facts, code) && !is_choice(facts, name)) {
+        return code;
+    }
     if (theirs && !strcmp(theirs, code)) {
         return text;
     }

@@ -1,251 +1,9 @@
 /* domain/mapping_compare.c: whether the CRM's tables are as a mapping says. (domain/record.h: the
  * metadata document) */
 #include <apr_strings.h>
-#include <stdarg.h>
 #include <string.h>
-#include <strings.h>
 
-#include "mapping_internal.h"
-
-#define PROBLEMS_MAX 50
-
-typedef struct compare_t {
-    const cs_mapping_t *mapping;
-    const json_t *tables;
-    apr_array_header_t *problems;
-    apr_pool_t *p;
-} compare_t;
-
-static void complain(compare_t *c, const char *pointer, const char *fmt, ...)
-    __attribute__((format(printf, 3, 4)));
-static void complain(compare_t *c, const char *pointer, const char *fmt, ...)
-{
-    const char *text;
-    va_list ap;
-    int i;
-
-    if (c->problems->nelts >= PROBLEMS_MAX) {
-        return;
-    }
-    va_start(ap, fmt);
-    text = apr_pvsprintf(c->p, fmt, ap);
-    va_end(ap);
-    text = apr_pstrcat(c->p, cs_source_place(c->mapping->sources, pointer, c->p), ": ", text, NULL);
-    for (i = 0; i < c->problems->nelts; i++) {
-        if (!strcmp(APR_ARRAY_IDX(c->problems, i, const char *), text)) {
-            return;
-        }
-    }
-    APR_ARRAY_PUSH(c->problems, const char *) = text;
-}
-
-/* The metadata of a table; NULL after a complaint. */
-static const json_t *table_of(compare_t *c, const char *table, const char *pointer)
-{
-    const json_t *found = cs_json_get(c->tables, table);
-
-    if (!found) {
-        complain(c, pointer, "the table %s does not exist or cannot be read", table);
-    }
-    return found;
-}
-
-/* The metadata of a column; NULL after a complaint, or when nothing is known of the table. */
-static const json_t *column_of(compare_t *c, const char *table, const char *column,
-                               const char *pointer)
-{
-    const json_t *found = table_of(c, table, pointer), *out;
-
-    if (!found) {
-        return NULL;
-    }
-    out = cs_json_get(cs_json_get(found, "columns"), column);
-    if (!out) {
-        complain(c, pointer, "the table %s has no column %s", table, column);
-    }
-    return out;
-}
-
-static int is_one_of(const char *word, const char *const *words)
-{
-    for (; word && *words; words++) {
-        if (!strcmp(*words, word)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-/* The choices are texts and not numbers that stand for labels: what is written is what is read. */
-static int has_text_choices(const json_t *column)
-{
-    return json_is_string(
-        cs_json_get(json_array_get(cs_json_get(column, "options"), 0), "value"));
-}
-
-static const char *joined(const char *const *words, apr_pool_t *p)
-{
-    const char *out = *words;
-
-    for (words++; *words; words++) {
-        out = apr_pstrcat(p, out, ", ", *words, NULL);
-    }
-    return out;
-}
-
-static void want_type(compare_t *c, const json_t *column, const char *name,
-                      const char *const *types, const char *pointer)
-{
-    const char *type = cs_json_str(column, "type");
-
-    if (type && !is_one_of(type, types) && has_text_choices(column)) {
-        type = is_one_of("text", types) ? "text" : type;
-    }
-    if (type && strcmp(type, "other") && !is_one_of(type, types)) {
-        complain(c, pointer, "the column %s is %s; allowed here: %s", name, type,
-                 joined(types, c->p));
-    }
-}
-
-static void want_right(compare_t *c, const json_t *column, const char *name, const char *right,
-                       const char *what, const char *pointer)
-{
-    if (!cs_json_bool(column, right, 1)) {
-        complain(c, pointer, "the column %s cannot be %s", name, what);
-    }
-}
-
-/* A column that is read. "a/b": a look-up and a column of its target. */
-static const json_t *want_column(compare_t *c, const char *table, const cs_column_t *column,
-                                 const char *pointer)
-{
-    static const char *const lookups[] = {"look-up", NULL};
-    const json_t *found = column_of(c, table, column->name, pointer), *targets;
-
-    if (!found || !column->of) {
-        return found;
-    }
-    want_type(c, found, column->name, lookups, pointer);
-    targets = cs_json_get(found, "targets");
-    if (json_array_size(targets) == 1) {
-        const char *target = json_string_value(json_array_get(targets, 0));
-
-        /* The target is described when somebody asked for it. */
-        return target && cs_json_get(c->tables, target) ? column_of(c, target, column->of, pointer)
-                                                        : NULL;
-    }
-    return NULL;
-}
-
-/* ---- choices ---- */
-
-static int has_label(const json_t *option, const char *label)
-{
-    const json_t *labels = cs_json_get(option, "labels");
-    const char *own = cs_json_str(option, "label");
-    size_t i;
-
-    if (own && !strcasecmp(own, label)) {
-        return 1;
-    }
-    for (i = 0; i < json_array_size(labels); i++) {
-        const char *other = json_string_value(json_array_get(labels, i));
-
-        if (other && !strcasecmp(other, label)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-static int has_choice(const json_t *options, const json_t *value, int label)
-{
-    size_t i;
-
-    for (i = 0; i < json_array_size(options); i++) {
-        const json_t *option = json_array_get(options, i), *own = cs_json_get(option, "value");
-
-        if (label
-                ? json_is_string(value) && has_label(option, json_string_value(value))
-                : json_equal(own, value) || (json_is_number(own) && json_is_number(value) &&
-                                             json_number_value(own) == json_number_value(value))) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
-static const char *all_choices(const json_t *options, int label, apr_pool_t *p)
-{
-    const char *out = "";
-    size_t i;
-
-    for (i = 0; i < json_array_size(options); i++) {
-        const json_t *option = json_array_get(options, i);
-        const char *text = cs_json_str(option, "label"),
-                   *value = cs_json_print(cs_json_get(option, "value"), p);
-
-        out = apr_pstrcat(p, out, *out ? ", " : "", label && text ? text : value,
-                          !label && text ? " " : "", !label && text ? text : "", NULL);
-    }
-    return out;
-}
-
-static void want_choice(compare_t *c, const json_t *column, const char *name, const json_t *value,
-                        int label, const char *pointer);
-
-/* "a;b": each of them. */
-static void want_choices(compare_t *c, const json_t *column, const char *name, const char *text,
-                         int label, const char *pointer)
-{
-    char *copy = apr_pstrdup(c->p, text), *last, *part;
-
-    for (part = apr_strtok(copy, ";", &last); part; part = apr_strtok(NULL, ";", &last)) {
-        want_choice(c, column, name, cs_json_own(json_string(part), c->p), label, pointer);
-    }
-}
-
-static void want_choice(compare_t *c, const json_t *column, const char *name, const json_t *value,
-                        int label, const char *pointer)
-{
-    const json_t *options = cs_json_get(column, "options");
-    const char *type = cs_json_str(column, "type"), *text = json_string_value(value);
-
-    if (json_is_boolean(value)) {
-        return; /* a flag has both */
-    }
-    if (type && text && !strcmp(type, "choices") && strchr(text, ';')) {
-        want_choices(c, column, name, text, label, pointer);
-        return;
-    }
-    if (json_array_size(options) && !has_choice(options, value, label)) {
-        complain(c, pointer, "the column %s has no choice %s; it has: %s", name,
-                 cs_json_print(value, c->p), all_choices(options, label, c->p));
-    }
-}
-
-static void want_values(compare_t *c, const json_t *column, const char *name,
-                        const cs_values_t *values, const char *pointer)
-{
-    const char *key;
-    json_t *value;
-
-    if (!json_array_size(cs_json_get(column, "options"))) {
-        if (values->by_label && column) {
-            complain(c, pointer, "the column %s has no choices, and \"%s\" names them by label",
-                     name, values->name);
-        }
-        return;
-    }
-    json_object_foreach((json_t *)values->pairs, key, value) {
-        if (strcmp(key, "$comment")) {
-            want_choice(c, column, name, value, values->by_label, pointer);
-        }
-    }
-    if (values->to_crm.what == CS_ELSE_VALUE) {
-        want_choice(c, column, name, values->to_crm.value, values->by_label, pointer);
-    }
-}
+#include "compare_internal.h"
 
 /* ---- lines ---- */
 
@@ -280,166 +38,111 @@ static const char *const *types_of(const cs_line_t *line)
     }
 }
 
-static void want_writable(compare_t *c, const cs_line_t *line, const json_t *column)
+static void want_writable(cs_compare_t *c, const cs_line_t *line, const json_t *column)
 {
     const char *name = line->crm->written;
 
     if (line->to_crm.events & CS_ON_CREATE) {
-        want_right(c, column, name, "create", "written when a row is made", line->pointer);
+        cs_compare_right(c, column, name, "create", "written when a row is made", line->pointer);
     }
     if (line->to_crm.events & CS_ON_UPDATE) {
-        want_right(c, column, name, "update", "changed", line->pointer);
+        cs_compare_right(c, column, name, "update", "changed", line->pointer);
     }
     if (cs_json_bool(column, "calculated", 0)) {
-        complain(c, line->pointer,
-                 "the CRM calculates the column %s itself; write \"direction\": "
-                 "\"to_pc\"",
-                 name);
+        cs_compare_complain(c, line->pointer,
+                            "the CRM calculates the column %s itself; write \"direction\": "
+                            "\"to_pc\"",
+                            name);
     }
     if (line->to_crm.max && cs_json_int(column, "max", 0) > 0 &&
         line->to_crm.max > cs_json_int(column, "max", 0)) {
-        complain(c, line->pointer, "\"max\" is %d, and the column %s holds %d characters",
-                 line->to_crm.max, name, (int)cs_json_int(column, "max", 0));
+        cs_compare_complain(c, line->pointer,
+                            "\"max\" is %d, and the column %s holds %d characters",
+                            line->to_crm.max, name, (int)cs_json_int(column, "max", 0));
     }
     if (line->to_crm.constant && line->type == CS_TYPE_TEXT) {
-        want_choice(c, column, name, line->to_crm.constant, 0, line->pointer);
+        cs_compare_choice(c, column, name, line->to_crm.constant, 0, line->pointer);
     }
 }
 
-static void compare_line(compare_t *c, const cs_mapping_kind_t *kind, const cs_line_t *line)
+static void compare_line(cs_compare_t *c, const cs_mapping_kind_t *kind, const cs_line_t *line)
 {
     static const char *const rows[] = {"look-up", NULL}, *const codes[] = {"text", "choice", NULL};
     const json_t *column;
     int i;
 
     for (i = 0; line->crm_more && i < line->crm_more->nelts; i++) {
-        want_column(c, kind->table, APR_ARRAY_IDX(line->crm_more, i, const cs_column_t *),
-                    line->pointer);
+        cs_compare_path(c, kind->table, APR_ARRAY_IDX(line->crm_more, i, const cs_column_t *),
+                        line->pointer);
     }
     if (line->crm_currency && line->crm_currency->text) {
-        column = want_column(c, kind->table, line->crm_currency, line->pointer);
-        want_type(c, column, line->crm_currency->written, line->find ? rows : codes, line->pointer);
+        column = cs_compare_path(c, kind->table, line->crm_currency, line->pointer);
+        cs_compare_type(c, column, line->crm_currency->written, line->find ? rows : codes,
+                        line->pointer);
     }
     if (!line->crm || !line->crm->text) {
         return;
     }
-    column = want_column(c, kind->table, line->crm, line->pointer);
+    column = cs_compare_path(c, kind->table, line->crm, line->pointer);
     if (!column) {
         return;
     }
-    want_type(c, column, line->crm->written, types_of(line), line->pointer);
-    want_right(c, column, line->crm->written, "read", "read", line->pointer);
+    cs_compare_type(c, column, line->crm->written, types_of(line), line->pointer);
+    cs_compare_right(c, column, line->crm->written, "read", "read", line->pointer);
     if (line->to_crm.on) {
         want_writable(c, line, column);
     }
     if (line->values) {
-        want_values(c, column, line->crm->written, line->values, line->pointer);
-    }
-}
-
-/* ---- keys, record types ---- */
-
-#define KEY_UNITS 36 /* of a UUID as text */
-
-/* A column by which rows are made and found again. */
-static void want_key(compare_t *c, const char *table, const char *column, const char *pointer)
-{
-    static const char *const texts[] = {"text", NULL};
-    const json_t *facts, *keys;
-    size_t i;
-
-    if (!column) {
-        return;
-    }
-    facts = column_of(c, table, column, pointer);
-    keys = cs_json_get(cs_json_get(c->tables, table), "keys");
-    want_type(c, facts, column, texts, pointer);
-    if (cs_json_int(facts, "max", 0) > 0 && cs_json_int(facts, "max", 0) < KEY_UNITS) {
-        complain(c, pointer, "the column %s holds %d characters; allowed here: at least %d", column,
-                 (int)cs_json_int(facts, "max", 0), KEY_UNITS);
-    }
-    for (i = 0; i < json_array_size(keys); i++) {
-        const json_t *columns = cs_json_get(json_array_get(keys, i), "columns");
-        const char *one = json_string_value(json_array_get(columns, 0));
-
-        if (json_array_size(columns) == 1 && one && !strcmp(one, column)) {
-            return;
-        }
-    }
-    if (facts && keys) {
-        complain(c, pointer,
-                 "the column %s of the table %s is no external id, and rows are made by it; make it "
-                 "one, and unique",
-                 column, table);
-    }
-}
-
-static void want_record_type(compare_t *c, const cs_mapping_kind_t *kind, const char *name,
-                             const char *pointer)
-{
-    const json_t *types = cs_json_get(cs_json_get(c->tables, kind->table), "record_types");
-    const char *all = "";
-    size_t i;
-
-    for (i = 0; i < json_array_size(types); i++) {
-        const char *type = json_string_value(json_array_get(types, i));
-
-        if (type && !strcmp(type, name)) {
-            return;
-        }
-        all = apr_pstrcat(c->p, all, *all ? ", " : "", type ? type : "", NULL);
-    }
-    if (types) {
-        complain(c, pointer, "the table %s has no record type \"%s\"; it has: %s", kind->table,
-                 name, *all ? all : "none");
+        cs_compare_values(c, column, line->crm->written, line->values, line->pointer);
     }
 }
 
 /* ---- states, what is told, lists ---- */
 
 /* The record type of a "set": a look-up, by a name that there is. */
-static void compare_record_type(compare_t *c, const cs_mapping_kind_t *kind, const cs_set_t *set,
-                                const json_t *column, const char *pointer)
+static void set_record_type(cs_compare_t *c, const cs_mapping_kind_t *kind, const cs_set_t *set,
+                            const json_t *column, const char *pointer)
 {
     static const char *const lookups[] = {"look-up", NULL};
     const cs_crm_facts_t *facts = c->mapping->facts;
     const json_t *lookup = cs_json_get(set->constant, "$lookup");
-    const char *name = lookup ? cs_json_str(json_array_get(cs_json_get(lookup, "keys"), 0),
-                                            facts->record_type_by)
-                              : NULL;
+    const char *name =
+        lookup ? cs_json_str(json_array_get(cs_json_get(lookup, "keys"), 0), facts->record_type_by)
+               : NULL;
 
     if (name) {
-        want_type(c, column, set->column, lookups, pointer);
-        want_record_type(c, kind, name, pointer);
+        cs_compare_type(c, column, set->column, lookups, pointer);
+        cs_compare_record_type(c, kind, name, pointer);
     }
 }
 
-static void compare_set(compare_t *c, const cs_mapping_kind_t *kind, const apr_array_header_t *set,
-                        const char *pointer)
+static void compare_set(cs_compare_t *c, const cs_mapping_kind_t *kind,
+                        const apr_array_header_t *set, const char *pointer)
 {
     int i;
     size_t n;
 
     for (i = 0; i < set->nelts; i++) {
         const cs_set_t *s = &APR_ARRAY_IDX(set, i, cs_set_t);
-        const json_t *column = column_of(c, kind->table, s->column, pointer);
+        const json_t *column = cs_compare_column(c, kind->table, s->column, pointer);
 
         if (s->values) {
-            want_values(c, column, s->column, s->values, pointer);
+            cs_compare_values(c, column, s->column, s->values, pointer);
         }
-        compare_record_type(c, kind, s, column, pointer);
+        set_record_type(c, kind, s, column, pointer);
         if (json_is_array(s->constant)) {
             for (n = 0; n < json_array_size(s->constant); n++) {
-                want_choice(c, column, s->column, json_array_get(s->constant, n), 0, pointer);
+                cs_compare_choice(c, column, s->column, json_array_get(s->constant, n), 0, pointer);
             }
         }
         else if (s->constant && !json_is_null(s->constant)) {
-            want_choice(c, column, s->column, s->constant, 0, pointer);
+            cs_compare_choice(c, column, s->column, s->constant, 0, pointer);
         }
     }
 }
 
-static const char *pointer_of(const compare_t *c, const cs_mapping_kind_t *kind, const char *rest)
+static const char *pointer_of(const cs_compare_t *c, const cs_mapping_kind_t *kind,
+                              const char *rest)
 {
     return apr_pstrcat(c->p, "/records/", kind->name, rest, NULL);
 }
@@ -479,7 +182,7 @@ static const char *choices_of_state(const json_t *column, int state, apr_pool_t 
 }
 
 /* A choice of a stage that is won where a lost one is meant closes the deal the other way. */
-static void want_state(compare_t *c, const json_t *column, const char *name, const json_t *value,
+static void want_state(cs_compare_t *c, const json_t *column, const char *name, const json_t *value,
                        int want, const char *where)
 {
     static const char *const words[] = {"open", "won", "lost"};
@@ -488,14 +191,15 @@ static void want_state(compare_t *c, const json_t *column, const char *name, con
     /* Some records end without being lost. */
     want = want == 2 && !*choices_of_state(column, 2, c->p) ? 0 : want;
     if (is >= 0 && is <= 2 && is != want) {
-        complain(c, where, "the choice %s of the column %s is %s; allowed here: one that is %s: %s",
-                 cs_json_print(value, c->p), name, words[is], words[want],
-                 choices_of_state(column, want, c->p));
+        cs_compare_complain(
+            c, where, "the choice %s of the column %s is %s; allowed here: one that is %s: %s",
+            cs_json_print(value, c->p), name, words[is], words[want],
+            choices_of_state(column, want, c->p));
     }
 }
 
 /* want: the state that all of it leads to; -1 = any. */
-static void compare_stages(compare_t *c, const cs_mapping_kind_t *kind,
+static void compare_stages(cs_compare_t *c, const cs_mapping_kind_t *kind,
                            const apr_array_header_t *set, int want, const char *pointer)
 {
     int i;
@@ -525,9 +229,9 @@ static int state_heard(const cs_hear_t *hear)
         const char *action;
         int state;
     } states[] = {{"wait", 0}, {"accept", 0}, {"win", 1}, {"decline", 2}, {"lose", 2}};
-    const char *last = hear->actions->nelts ? APR_ARRAY_IDX(hear->actions,
-                                                            hear->actions->nelts - 1, const char *)
-                                            : "";
+    const char *last = hear->actions->nelts
+                           ? APR_ARRAY_IDX(hear->actions, hear->actions->nelts - 1, const char *)
+                           : "";
     size_t i;
 
     for (i = 0; i < sizeof(states) / sizeof(states[0]); i++) {
@@ -538,7 +242,7 @@ static int state_heard(const cs_hear_t *hear)
     return -1;
 }
 
-static void compare_state(compare_t *c, const cs_mapping_kind_t *kind)
+static void compare_state(cs_compare_t *c, const cs_mapping_kind_t *kind)
 {
     int i;
 
@@ -550,10 +254,10 @@ static void compare_state(compare_t *c, const cs_mapping_kind_t *kind)
         compare_stages(c, kind, hear->crm, state_heard(hear), apr_pstrcat(c->p, at, "/crm", NULL));
         if (hear->reason && hear->reason->text) {
             const char *reason = apr_pstrcat(c->p, at, "/reason", NULL);
-            const json_t *column = want_column(c, kind->table, hear->reason, reason);
+            const json_t *column = cs_compare_path(c, kind->table, hear->reason, reason);
 
             if (hear->reason_values) {
-                want_values(c, column, hear->reason->written, hear->reason_values, reason);
+                cs_compare_values(c, column, hear->reason->written, hear->reason_values, reason);
             }
         }
     }
@@ -575,7 +279,7 @@ static void compare_state(compare_t *c, const cs_mapping_kind_t *kind)
     }
 }
 
-static void compare_told(compare_t *c, const cs_mapping_kind_t *kind)
+static void compare_told(cs_compare_t *c, const cs_mapping_kind_t *kind)
 {
     static const char *const texts[] = {"text", "memo", NULL}, *const times[] = {"instant", "date",
                                                                                  "text", "memo",
@@ -593,54 +297,55 @@ static void compare_told(compare_t *c, const cs_mapping_kind_t *kind)
     for (i = 0; i < sizeof(told) / sizeof(told[0]); i++) {
         const char *at = pointer_of(c, kind, apr_pstrcat(c->p, "/tell/", told[i].name, NULL));
         const json_t *column =
-            told[i].column ? column_of(c, kind->table, told[i].column, at) : NULL;
+            told[i].column ? cs_compare_column(c, kind->table, told[i].column, at) : NULL;
 
         if (column) {
-            want_type(c, column, told[i].column, told[i].types, at);
-            want_right(c, column, told[i].column, "update", "changed", at);
+            cs_compare_type(c, column, told[i].column, told[i].types, at);
+            cs_compare_right(c, column, told[i].column, "update", "changed", at);
         }
     }
 }
 
-static void compare_members(compare_t *c, const char *table, const apr_array_header_t *members,
+static void compare_members(cs_compare_t *c, const char *table, const apr_array_header_t *members,
                             const char *pointer)
 {
     int i;
 
     for (i = 0; members && i < members->nelts; i++) {
-        column_of(c, table, APR_ARRAY_IDX(members, i, cs_member_column_t).column->name, pointer);
+        cs_compare_column(c, table, APR_ARRAY_IDX(members, i, cs_member_column_t).column->name,
+                          pointer);
     }
 }
 
 /* Columns of a table and what they are to be. */
-static void compare_constants(compare_t *c, const char *table, const json_t *constants,
+static void compare_constants(cs_compare_t *c, const char *table, const json_t *constants,
                               const char *pointer)
 {
     const char *key;
     json_t *value;
 
     json_object_foreach((json_t *)constants, key, value) {
-        const json_t *column = column_of(c, table, key, pointer);
+        const json_t *column = cs_compare_column(c, table, key, pointer);
 
         if (column && !json_is_null(value)) {
-            want_choice(c, column, key, value, 0, pointer);
+            cs_compare_choice(c, column, key, value, 0, pointer);
         }
     }
 }
 
-static void compare_list(compare_t *c, const cs_mapping_kind_t *kind, const cs_list_t *list)
+static void compare_list(cs_compare_t *c, const cs_mapping_kind_t *kind, const cs_list_t *list)
 {
     static const char *const lookups[] = {"look-up", NULL};
     const char *table = list->shape == CS_LIST_CHILD ? list->table : kind->table;
     int i;
 
     if (list->parent) {
-        want_type(c, column_of(c, table, list->parent, list->pointer), list->parent, lookups,
-                  list->pointer);
+        cs_compare_type(c, cs_compare_column(c, table, list->parent, list->pointer), list->parent,
+                        lookups, list->pointer);
     }
     if (list->column) {
-        want_type(c, column_of(c, table, list->column->name, list->pointer), list->column->name,
-                  lookups, list->pointer);
+        cs_compare_type(c, cs_compare_column(c, table, list->column->name, list->pointer),
+                        list->column->name, lookups, list->pointer);
     }
     compare_members(c, table, list->fields, list->pointer);
     if (list->find) {
@@ -650,35 +355,35 @@ static void compare_list(compare_t *c, const cs_mapping_kind_t *kind, const cs_l
         const cs_list_users_t *home = &APR_ARRAY_IDX(list->users, i, cs_list_users_t);
 
         if (home->column) {
-            column_of(c, kind->table, home->column, list->pointer);
+            cs_compare_column(c, kind->table, home->column, list->pointer);
         }
         if (home->child) {
-            column_of(c, home->child, home->parent, list->pointer);
-            column_of(c, home->child, home->user, list->pointer);
+            cs_compare_column(c, home->child, home->parent, list->pointer);
+            cs_compare_column(c, home->child, home->user, list->pointer);
             compare_constants(c, home->child, home->set, list->pointer);
             table = home->child;
         }
     }
     compare_constants(c, table, list->where, list->pointer);
-    want_key(c, table, list->row_key, list->pointer);
+    cs_compare_key(c, table, list->row_key, list->pointer);
 }
 
-static void compare_parts(compare_t *c, const cs_find_t *find, const apr_array_header_t *parts,
+static void compare_parts(cs_compare_t *c, const cs_find_t *find, const apr_array_header_t *parts,
                           const char *pointer)
 {
     int i;
 
     for (i = 0; parts && i < parts->nelts; i++) {
-        column_of(c, find->table, APR_ARRAY_IDX(parts, i, cs_find_part_t).column, pointer);
+        cs_compare_column(c, find->table, APR_ARRAY_IDX(parts, i, cs_find_part_t).column, pointer);
     }
 }
 
-static void compare_find(compare_t *c, const cs_find_t *find)
+static void compare_find(cs_compare_t *c, const cs_find_t *find)
 {
     const char *at = apr_pstrcat(c->p, "/find/", find->name, NULL);
     int i;
 
-    if (!table_of(c, find->table, at)) {
+    if (!cs_compare_table(c, find->table, at)) {
         return;
     }
     for (i = 0; i < find->by->nelts; i++) {
@@ -686,14 +391,14 @@ static void compare_find(compare_t *c, const cs_find_t *find)
     }
     compare_parts(c, find, find->create, at);
     compare_constants(c, find->table, find->where, at);
-    want_key(c, find->table, find->key, apr_pstrcat(c->p, at, "/key", NULL));
+    cs_compare_key(c, find->table, find->key, apr_pstrcat(c->p, at, "/key", NULL));
     for (i = 0; find->within && i < find->within->nelts; i++) {
-        column_of(c, find->table, APR_ARRAY_IDX(find->within, i, cs_within_t).column, at);
+        cs_compare_column(c, find->table, APR_ARRAY_IDX(find->within, i, cs_within_t).column, at);
     }
 }
 
 /* A condition on the name of a record type. */
-static void asks_record_type(compare_t *c, const cs_mapping_kind_t *kind, const cs_cond_t *cond,
+static void asks_record_type(cs_compare_t *c, const cs_mapping_kind_t *kind, const cs_cond_t *cond,
                              const char *pointer)
 {
     const cs_crm_facts_t *facts = c->mapping->facts;
@@ -703,23 +408,23 @@ static void asks_record_type(compare_t *c, const cs_mapping_kind_t *kind, const 
 
     targets = cs_json_get(cs_json_get(cs_json_get(table, "columns"), cond->crm->name), "targets");
     target = json_string_value(json_array_get(targets, 0));
-    if (!facts->record_types || !target || strcmp(target, facts->record_types) ||
-        !cond->crm->of || strcmp(cond->crm->of, facts->record_type_by)) {
+    if (!facts->record_types || !target || strcmp(target, facts->record_types) || !cond->crm->of ||
+        strcmp(cond->crm->of, facts->record_type_by)) {
         return;
     }
     if (json_is_string(cond->arg)) {
-        want_record_type(c, kind, json_string_value(cond->arg), pointer);
+        cs_compare_record_type(c, kind, json_string_value(cond->arg), pointer);
     }
     for (i = 0; i < json_array_size(cond->arg); i++) {
         const char *name = json_string_value(json_array_get(cond->arg, i));
 
         if (name) {
-            want_record_type(c, kind, name, pointer);
+            cs_compare_record_type(c, kind, name, pointer);
         }
     }
 }
 
-static void compare_cond(compare_t *c, const cs_mapping_kind_t *kind, const cs_cond_t *cond,
+static void compare_cond(cs_compare_t *c, const cs_mapping_kind_t *kind, const cs_cond_t *cond,
                          const char *pointer)
 {
     int i;
@@ -728,7 +433,7 @@ static void compare_cond(compare_t *c, const cs_mapping_kind_t *kind, const cs_c
         return;
     }
     if (cond->crm && cond->crm->text) {
-        want_column(c, kind->table, cond->crm, pointer);
+        cs_compare_path(c, kind->table, cond->crm, pointer);
         asks_record_type(c, kind, cond, pointer);
     }
     for (i = 0; cond->items && i < cond->items->nelts; i++) {
@@ -736,12 +441,12 @@ static void compare_cond(compare_t *c, const cs_mapping_kind_t *kind, const cs_c
     }
 }
 
-static void compare_kind(compare_t *c, const cs_mapping_kind_t *kind)
+static void compare_kind(cs_compare_t *c, const cs_mapping_kind_t *kind)
 {
     const char *at = pointer_of(c, kind, "");
     int i;
 
-    if (!table_of(c, kind->table, at)) {
+    if (!cs_compare_table(c, kind->table, at)) {
         return;
     }
     for (i = 0; i < kind->lines->nelts; i++) {
@@ -764,19 +469,19 @@ static void compare_kind(compare_t *c, const cs_mapping_kind_t *kind)
     }
     compare_state(c, kind);
     compare_told(c, kind);
-    want_key(c, kind->table, kind->external_id, pointer_of(c, kind, "/key"));
+    cs_compare_key(c, kind->table, kind->external_id, pointer_of(c, kind, "/key"));
     compare_set(c, kind, kind->from_pc_set, pointer_of(c, kind, "/from_pc/set"));
     compare_cond(c, kind, kind->from_crm_when, pointer_of(c, kind, "/from_crm/when"));
     if (kind->becomes) {
-        want_column(c, kind->table, kind->becomes->via, pointer_of(c, kind, "/becomes/via"));
+        cs_compare_path(c, kind->table, kind->becomes->via, pointer_of(c, kind, "/becomes/via"));
     }
 }
 
 apr_array_header_t *cs_mapping_compare(const cs_mapping_t *mapping, const json_t *metadata,
                                        apr_pool_t *p)
 {
-    compare_t c = {mapping, cs_json_get(metadata, "tables"),
-                   apr_array_make(p, 8, sizeof(const char *)), p};
+    cs_compare_t c = {mapping, cs_json_get(metadata, "tables"),
+                      apr_array_make(p, 8, sizeof(const char *)), p};
     int i;
 
     for (i = 0; i < mapping->finds->nelts; i++) {

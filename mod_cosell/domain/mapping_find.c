@@ -211,11 +211,9 @@ static void load_within(cs_load_t *l, cs_find_t *find, const json_t *within, con
 }
 
 static const cs_member_t find_members[] = {
-    {"table", CS_J_TEXT, NULL},    {"by", CS_J_ARRAY, NULL},
-    {"where", CS_J_OBJECT, NULL},  {"several", CS_J_TEXT, NULL},
-    {"none", CS_J_TEXT, NULL},     {"create", CS_J_OBJECT, NULL},
-    {"within", CS_J_OBJECT, NULL}, {"key", CS_J_TEXT, NULL},
-    {NULL, 0, NULL}};
+    {"table", CS_J_TEXT, NULL},    {"by", CS_J_ARRAY, NULL},  {"where", CS_J_OBJECT, NULL},
+    {"several", CS_J_TEXT, NULL},  {"none", CS_J_TEXT, NULL}, {"create", CS_J_OBJECT, NULL},
+    {"within", CS_J_OBJECT, NULL}, {"key", CS_J_TEXT, NULL},  {NULL, 0, NULL}};
 
 static void load_table(cs_load_t *l, cs_find_t *find, const json_t *json, const char *ptr)
 {

@@ -182,8 +182,7 @@ static void load_told(cs_load_t *l, told_t *told, const json_t *json, const char
     told->column = c ? c->text : NULL;
     cs_load_case(l, c, ptr);
     if (c && c->of) {
-        cs_load_error(l, ptr, "\"%s\" is read through a look-up and cannot be written",
-                      c->written);
+        cs_load_error(l, ptr, "\"%s\" is read through a look-up and cannot be written", c->written);
     }
     told->text = json_is_object(json) ? cs_json_str(json, "text") : NULL;
     told->max = cs_load_int(l, json, ptr, "max", 1, 1048576, 0);

@@ -227,8 +227,8 @@ static void load_currency(cs_load_t *l, cs_line_t *line, const json_t *json, con
     }
     line->currency = code;
     if (line->find) {
-        cs_load_error(l, ptr, "a currency that is always %s is not looked for; allowed: no \"find\"",
-                      code);
+        cs_load_error(l, ptr,
+                      "a currency that is always %s is not looked for; allowed: no \"find\"", code);
     }
 }
 
@@ -249,8 +249,8 @@ static void load_money(cs_load_t *l, cs_line_t *line, const json_t *json, const 
             load_currency(l, line, currency, cs_load_ptr(l, crm, "currency"));
         }
         else {
-            line->crm_currency = line_column(l, line, json_string_value(currency),
-                                             cs_load_ptr(l, crm, "currency"));
+            line->crm_currency =
+                line_column(l, line, json_string_value(currency), cs_load_ptr(l, crm, "currency"));
         }
     }
     if (!line->find) {

@@ -331,10 +331,13 @@ static void load_shown(cs_load_t *l, cs_list_t *list, const json_t *crm, const c
 
 /* ---- users ---- */
 
-static const cs_member_t user_members[] = {
-    {"record_team", CS_J_TEXT, NULL}, {"child", CS_J_TEXT, NULL}, {"parent", CS_J_TEXT, NULL},
-    {"column", CS_J_TEXT, NULL},      {"set", CS_J_OBJECT, NULL}, {"key", CS_J_TEXT, NULL},
-    {NULL, 0, NULL}};
+static const cs_member_t user_members[] = {{"record_team", CS_J_TEXT, NULL},
+                                           {"child", CS_J_TEXT, NULL},
+                                           {"parent", CS_J_TEXT, NULL},
+                                           {"column", CS_J_TEXT, NULL},
+                                           {"set", CS_J_OBJECT, NULL},
+                                           {"key", CS_J_TEXT, NULL},
+                                           {NULL, 0, NULL}};
 
 /* One place where users are kept; 0 when it is switched off or a mistake. */
 static int load_home(cs_load_t *l, cs_list_t *list, cs_list_users_t *home, const json_t *json,
@@ -420,11 +423,9 @@ static void load_users(cs_load_t *l, cs_list_t *list, const json_t *crm, const c
 }
 
 static const cs_member_t crm_members[] = {
-    {"child", CS_J_TEXT, NULL},   {"parent", CS_J_TEXT, NULL},
-    {"column", CS_J_TEXT, NULL},  {"find", CS_J_TEXT, NULL},
-    {"where", CS_J_OBJECT, NULL}, {"fields", CS_J_OBJECT, NULL},
-    {"users", CS_J_ARRAY, NULL},  {"key", CS_J_TEXT, NULL},
-    {NULL, 0, NULL}};
+    {"child", CS_J_TEXT, NULL},  {"parent", CS_J_TEXT, NULL},  {"column", CS_J_TEXT, NULL},
+    {"find", CS_J_TEXT, NULL},   {"where", CS_J_OBJECT, NULL}, {"fields", CS_J_OBJECT, NULL},
+    {"users", CS_J_ARRAY, NULL}, {"key", CS_J_TEXT, NULL},     {NULL, 0, NULL}};
 
 static void load_crm(cs_load_t *l, cs_list_t *list, const json_t *crm, const char *ptr)
 {

@@ -321,11 +321,11 @@ static void load_values(cs_load_t *l, const json_t *root)
 }
 
 static const cs_member_t top_members[] = {
-    {"$schema", CS_J_TEXT, NULL},   {"crm", CS_J_TEXT, NULL},
-    {"revision", CS_J_TEXT, NULL},  {"namespace", CS_J_TEXT | CS_J_NULL, NULL},
-    {"names", CS_J_OBJECT, NULL},   {"values", CS_J_OBJECT, NULL},
-    {"find", CS_J_OBJECT, NULL},    {"records", CS_J_OBJECT, NULL},
-    {"extends", CS_J_TEXT, NULL},   {NULL, 0, NULL}};
+    {"$schema", CS_J_TEXT, NULL},  {"crm", CS_J_TEXT, NULL},
+    {"revision", CS_J_TEXT, NULL}, {"namespace", CS_J_TEXT | CS_J_NULL, NULL},
+    {"names", CS_J_OBJECT, NULL},  {"values", CS_J_OBJECT, NULL},
+    {"find", CS_J_OBJECT, NULL},   {"records", CS_J_OBJECT, NULL},
+    {"extends", CS_J_TEXT, NULL},  {NULL, 0, NULL}};
 
 #define NAMESPACE_MAX 15
 

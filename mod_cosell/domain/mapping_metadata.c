@@ -64,7 +64,8 @@ static int kind_wants(const cs_mapping_kind_t *kind)
             return 1;
         }
     }
-    return kind->mapping->facts->state_follows || kind->tell.status || kind->tell.problem || state_by_label(kind) || lists_users(kind);
+    return kind->mapping->facts->state_follows || kind->tell.status || kind->tell.problem ||
+           state_by_label(kind) || lists_users(kind);
 }
 
 int cs_mapping_wants_metadata(const cs_mapping_t *mapping)

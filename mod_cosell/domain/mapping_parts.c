@@ -174,8 +174,8 @@ static const char *with_prefix(cs_load_t *l, const char *name, const char *ptr)
         return NULL;
     }
     for (; at; at = strstr(name, PREFIX)) {
-        out = apr_pstrcat(l->p, out, apr_pstrmemdup(l->p, name, (apr_size_t)(at - name)),
-                          l->prefix, NULL);
+        out = apr_pstrcat(l->p, out, apr_pstrmemdup(l->p, name, (apr_size_t)(at - name)), l->prefix,
+                          NULL);
         name = at + strlen(PREFIX);
     }
     return apr_pstrcat(l->p, out, name, NULL);
@@ -285,9 +285,9 @@ static const char *lookup_of(const cs_load_t *l, const char *name)
     }
     for (relation = l->facts->relations; relation && relation->path; relation++) {
         if (ends_with(name, relation->path)) {
-            return apr_pstrcat(
-                l->p, apr_pstrmemdup(l->p, name, strlen(name) - strlen(relation->path)),
-                relation->column, NULL);
+            return apr_pstrcat(l->p,
+                               apr_pstrmemdup(l->p, name, strlen(name) - strlen(relation->path)),
+                               relation->column, NULL);
         }
     }
     return name;

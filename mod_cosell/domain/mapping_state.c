@@ -213,8 +213,9 @@ static const cs_column_t *load_note(cs_load_t *l, const cs_mapping_kind_t *kind,
         return cs_load_column(l, text, ptr);
     }
     if (!l->facts->closes || strcmp(kind->table, l->facts->closes)) {
-        cs_load_error(l, ptr, "closing a row of %s leaves no activity; allowed: a column of the "
-                              "record",
+        cs_load_error(l, ptr,
+                      "closing a row of %s leaves no activity; allowed: a column of the "
+                      "record",
                       kind->table);
         return NULL;
     }
@@ -312,8 +313,8 @@ static void load_hear(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json,
     }
     row.pc = apr_pstrdup(l->p, cs_json_str(json, "pc"));
     row.say = apr_pstrdup(l->p, cs_json_str(json, "say"));
-    row.crm = cs_load_set(l, cs_json_get(json, "crm"), cs_load_ptr(l, ptr, "crm"),
-                          CS_SET_ASKED, kind->table);
+    row.crm = cs_load_set(l, cs_json_get(json, "crm"), cs_load_ptr(l, ptr, "crm"), CS_SET_ASKED,
+                          kind->table);
     check_asked(l, cs_json_get(json, "crm"), cs_load_ptr(l, ptr, "crm"));
     if (!cs_json_get(json, "do")) {
         cs_load_error(l, ptr, "\"do\" is missing; allowed: an action or an array of actions");

@@ -169,8 +169,7 @@ static void add_asked(const cs_mapping_kind_t *kind, const apr_array_header_t *c
         return;
     }
     if (cond->crm && cond->crm->text) {
-        add_text(columns,
-                 kind->mapping->facts->relations ? cond->crm->text : cond->crm->name);
+        add_text(columns, kind->mapping->facts->relations ? cond->crm->text : cond->crm->name);
     }
     for (i = 0; cond->items && i < cond->items->nelts; i++) {
         add_asked(kind, columns, APR_ARRAY_IDX(cond->items, i, const cs_cond_t *));

@@ -88,9 +88,9 @@ const char *cs_line_sign(const cs_line_t *line, apr_pool_t *p)
         p, "%d|%s|%s|%s|%s|%d|%s|%s|%s", (int)line->type, line->pc ? line->pc->text : "",
         line->pc_currency ? line->pc_currency->text : "",
         line->crm && line->crm->text ? line->crm->text : "",
-        line->currency                                       ? line->currency
+        line->currency                                   ? line->currency
         : line->crm_currency && line->crm_currency->text ? line->crm_currency->text
-                                                             : "",
+                                                         : "",
         line->type == CS_TYPE_DATE ? line->zone : 0,
         line->to_crm.constant ? cs_json_print(line->to_crm.constant, p) : "",
         line->to_pc.constant ? cs_json_print(line->to_pc.constant, p) : "",
@@ -379,9 +379,8 @@ static int amount_may(const cs_line_t *line, cs_line_view_t *view, apr_pool_t *p
 /* What the row found does not show cannot be named at Partner Center. */
 static int key_may(const cs_line_t *line, cs_line_view_t *view)
 {
-    const char *key = line->type == CS_TYPE_LOOKUP && !line->to_pc.constant
-                          ? cs_find_own_key(line->find)
-                          : NULL;
+    const char *key =
+        line->type == CS_TYPE_LOOKUP && !line->to_pc.constant ? cs_find_own_key(line->find) : NULL;
 
     if (!key || !json_is_object(view->crm) || !cs_value_empty(cs_json_get(view->crm, key))) {
         return 1;
@@ -414,8 +413,8 @@ int cs_view_to_pc(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view
         cs_view_judge(view, CS_VERDICT_REFUSED, no_good(pl, bad));
         return 0;
     }
-    if (!latch_may(pl, line, view, 1) || !invited_may(pl, line, view) || !amount_may(line, view, pl->p) ||
-        !key_may(line, view)) {
+    if (!latch_may(pl, line, view, 1) || !invited_may(pl, line, view) ||
+        !amount_may(line, view, pl->p) || !key_may(line, view)) {
         return 0;
     }
     if (line->to_pc.only_if_empty && !json_is_null(view->pc)) {

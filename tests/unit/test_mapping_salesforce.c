@@ -462,13 +462,12 @@ static void test_wrong_mappings(void **state)
 /* The example of the whole shape is read. */
 static void test_the_whole_shape(void **state)
 {
-    json_t *root = deal_json(*state, deal_read(*state, "tests/unit/mapping/full-salesforce.json"));
+    json_t *root = deal_json(*state, deal_read(*state, "tests/unit/mapping/full-salesforce.json")), *profile = deal_json(*state, deal_read(*state, PROFILE));
     apr_array_header_t *errors;
     cs_mapping_t *mapping;
 
-    json_object_set_new(root, "find", json_deep_copy(json_object_get(deal_json(*state, deal_read(*state, PROFILE)), "find")));
-    json_object_set_new(json_object_get(root, "names"), "account_key", json_null());
-    json_object_set_new(json_object_get(root, "names"), "contact_key", json_null());
+    json_object_set_new(root, "find", json_deep_copy(json_object_get(profile, "find")));
+    json_object_update_missing(json_object_get(root, "names"), json_object_get(profile, "names"));
     mapping = parse(*state, root, &errors);
     if (!mapping) {
         fail_msg("%s", apr_array_pstrcat(*state, errors, '\n'));
@@ -620,6 +619,30 @@ static void test_several_choices(void **state)
     cs_values_to_pc(&conv, line->values, &table, line->crm, deal_json(*state, "\"A;B\""), *state);
     assert_int_equal(conv.what, CS_CONV_OK);
     assert_string_equal(json_string_value(conv.value), "Two");
+}
+
+/* A country goes where codes are kept as its code, where names are kept as its name. */
+static void test_country_in_a_picklist(void **state)
+{
+    static const struct {
+        const char *column, *written;
+    } cases[] = {
+        { "{\"type\":\"choice\",\"max\":10,\"options\":[{\"value\":\"DE\",\"label\":\"Germany\"},{\"value\":\"AT\",\"label\":\"Austria\"}]}", "\"DE\"" },
+        { "{\"type\":\"choice\",\"max\":80,\"options\":[{\"value\":\"Germany\",\"label\":\"Germany\"}]}", "\"Germany\"" },
+        { "{\"type\":\"text\",\"max\":80}", "\"Germany\"" },
+        { "{\"type\":\"text\",\"max\":2}", "\"DE\"" },
+    };
+    const cs_line_t *line = line_of(cs_mapping_kind(good(*state, NULL), "lead"), "country");
+    size_t i;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const json_t *metadata = deal_json(*state, apr_psprintf(*state, "{\"tables\":{\"Lead\":{\"columns\":{\"%s\":%s}}}}", line->crm->name, cases[i].column));
+        const cs_table_t table = { "Lead", metadata, NULL };
+        json_t *row = cs_json_own(json_object(), *state);
+
+        cs_line_columns(row, line, &table, deal_json(*state, "\"DE\""), NULL, NULL, *state);
+        assert_string_equal(cs_json_print(json_object_get(row, line->crm->name), *state), cases[i].written);
+    }
 }
 
 /* ---- the organisation ---- */
@@ -788,6 +811,7 @@ int main(void)
         UNIT_TEST(test_one_currency),
         UNIT_TEST(test_another_currency_holds_the_pair),
         UNIT_TEST(test_several_choices),
+        UNIT_TEST(test_country_in_a_picklist),
         UNIT_TEST(test_an_organisation_that_fits),
         UNIT_TEST(test_an_organisation_that_does_not_fit),
     };
