@@ -46,6 +46,8 @@ struct canned_t {
     canned_op_t ops[CANNED_MOST];
     int n_ops, n_requests, n_batches, n_tokens;
     char *last_token_form, *last_batch, *last_batch_headers;
+    const char *token; /* answer to a token request instead of a good one */
+    int endless;       /* tokens do not say when they end */
     int leave_out; /* parts at the end of a batch's answer that are missing */
     int cut;       /* bytes to cut off a batch's answer */
     int lf_only;   /* line ends of a batch's answer */
@@ -212,6 +214,23 @@ static inline void canned_send_answer(int fd, const char *answer)
     free(headers);
 }
 
+/* With everything that any of the servers says of a token. */
+static inline void canned_send_token(canned_t *c, int fd)
+{
+    char body[512];
+
+    snprintf(body, sizeof(body),
+             "{\"access_token\":\"t%d\",%s\"instance_url\":\"%s\",\"id\":"
+             "\"https://login.example/id/00D000000000062EAA/005000000000001AAA\"}",
+             c->n_tokens, c->endless ? "" : "\"expires_in\":3599,", c->base);
+    if (c->token) {
+        canned_send_answer(fd, c->token);
+    }
+    else {
+        canned_send(fd, "200 OK", "Content-Type: application/json\r\n", body);
+    }
+}
+
 static inline void canned_serve(canned_t *c, int fd)
 {
     char *head, *body, *good;
@@ -225,9 +244,7 @@ static inline void canned_serve(canned_t *c, int fd)
         c->n_tokens++;
         free(c->last_token_form);
         c->last_token_form = canned_dup(body, strlen(body));
-        canned_send(fd, "200 OK", "Content-Type: application/json\r\n",
-                    "{\"access_token\":\"t\",\"expires_in\":3599,\"id\":\"https://login.example/id/"
-                    "00D000000000062EAA/005000000000001AAA\"}");
+        canned_send_token(c, fd);
     }
     else if (strstr(head, "/$batch ")) {
         c->n_batches++;
