@@ -421,3 +421,40 @@ def test_collections_inside_composite(sf):
     found = sf.composite(sf.sub("POST", "composite/sobjects", "many", {"records": [of("Opportunity", **DEAL)] * 2}),
                          sf.sub("GET", "sobjects/Opportunity/@{many[1].id}?fields=LastModifiedById", "one"))
     assert found[1]["body"]["LastModifiedById"] == CONNECTOR and json.dumps(found[0]["body"]).count('"success": true') == 2
+
+
+GARBAGE = [None, 1, "x", [], {}, [1], {"records": [1]}, {"records": [{}]}, {"records": [{"attributes": "x"}]},
+           {"records": [{"attributes": {"type": 5}, "Name": []}]}, {"compositeRequest": [1]},
+           {"compositeRequest": [{"method": "GET", "url": "x", "referenceId": "a", "httpHeaders": 7}]},
+           {"compositeRequest": [{"method": "PATCH", "url": "/services/data/v60.0/sobjects/Account/x/y/z", "referenceId":
+                                  "a", "body": []}]}, {"graphs": [1]}, {"batchRequests": [1]}, {"batchRequests": [{}]},
+           {"ids": [1], "fields": [1]}, {"Name": {}}, {"Account": 5}, {"Account": {"Id": 5}}, {"AccountId": []},
+           {"Name": True, "CloseDate": {}}, {"Amount": "NaN"}, {"Amount": 1e308}, {"attributes": 5}]
+PLACES = ["sobjects/Opportunity", "sobjects/Opportunity/" + SEEDED, "sobjects/Opportunity/Referral_Identifier__c/g",
+          "composite", "composite/graph", "composite/batch", "composite/sobjects", "composite/sobjects/Opportunity",
+          "composite/sobjects/Opportunity/Referral_Identifier__c", "query", "limits", "sobjects/x/y/z/w"]
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_garbage_is_refused_in_order(sf, place):
+    for method in ("POST", "PATCH", "DELETE", "PUT"):
+        for body in GARBAGE[:1] if method in ("DELETE", "PUT") else GARBAGE:
+            if method == "DELETE" and place.endswith(SEEDED):
+                continue
+            answer = sf.ask(method, place, json.dumps(body))
+            assert answer.status_code < 500, (method, body, answer.text)
+            if answer.status_code >= 400:
+                assert isinstance(answer.json(), list) and answer.json()[0]["errorCode"], (method, body, answer.text)
+
+
+@pytest.mark.parametrize("text", [
+    "", "SELECT", "SELECT FROM", "SELECT Id FROM", "SELECT Id, FROM Opportunity", "SELECT (SELECT) FROM Opportunity",
+    "SELECT Id FROM Opportunity WHERE ()", "SELECT Id FROM Opportunity WHERE Id IN ()", "SELECT COUNT( FROM Opportunity",
+    "SELECT Id FROM Opportunity WHERE Amount = 2030-01-01", "SELECT Id FROM Opportunity ORDER BY",
+    "SELECT Id FROM Opportunity WHERE Id IN (SELECT Id, Name FROM Account)", "SELECT Id FROM Opportunity LIMIT x",
+    "SELECT Id FROM Opportunity WHERE CreatedDate > 2030-99-01T00:00:00Z", "SELECT Id FROM Opportunity WHERE IsWon > true",
+    "SELECT Id FROM Opportunity GROUP BY Name", "SELECT Id FROM Opportunity WHERE Name INCLUDES ('x')", "\u00e9",
+    "SELECT Id FROM Opportunity WHERE Owner = 'x'", "SELECT Owner FROM Opportunity", "SELECT A.B.C.D.E.F.G FROM Lead"])
+def test_broken_queries_are_refused_in_order(sf, text):
+    answer = requests.get(sf.api + "/query", params={"q": text}, headers=dict(sf.http.headers))
+    assert answer.status_code == 400 and answer.json()[0]["errorCode"], answer.text

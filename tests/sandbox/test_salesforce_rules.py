@@ -72,6 +72,19 @@ def test_an_unknown_stage(sf):
             if f["name"] == "StageName"][0]["restrictedPicklist"]
 
 
+def test_stages_that_an_administrator_adds(sf):
+    made = sf.control("POST", "OpportunityStage", {"MasterLabel": "Verbal", "DefaultProbability": 85, "SortOrder": 9})
+    row = sf.row("Opportunity", sf.make(StageName="Verbal"))
+    assert row["Probability"] == 85 and row["IsClosed"] is False
+    value = lambda: {p["value"]: p["active"] for f in sf.get("sobjects/Opportunity/describe").json()["fields"]
+                     if f["name"] == "StageName" for p in f["picklistValues"]}
+    assert value()["Verbal"] is True
+    sf.control("PATCH", "OpportunityStage/" + made["Id"], {"IsActive": False})
+    assert value()["Verbal"] is False
+    sf.control("DELETE", "OpportunityStage/" + made["Id"])
+    assert "Verbal" not in value()
+
+
 def test_products_make_the_amount(sf):
     id = sf.make(Amount=5)
     first = sf.make("OpportunityLineItem", OpportunityId=id, Quantity=2, UnitPrice=50.25)
@@ -166,7 +179,7 @@ def test_a_key_is_free_while_its_row_lies_in_the_bin(sf):
     answer = sf.ask("PATCH", "sobjects/Opportunity/Referral_Identifier__c/" + key, DEAL)
     assert answer.status_code == 201
     bad = requests.post(sf.box + "/restore", json={"table": "Opportunity", "id": id})
-    assert bad.status_code != 200
+    assert bad.status_code == 400 and "DUPLICATE_VALUE" in bad.json()["error"]
     assert sf.column("SELECT IsDeleted FROM Opportunity WHERE Id = '%s'" % id, True) == [True]
 
 
@@ -464,9 +477,10 @@ def test_flow_callouts(sf, receiver):
     wait_for(lambda: len(sf.control("GET", "outbound")["failed"]) == 1)
 
 
-def test_client_certificate(sf, tmp_path):
-    subprocess.run([os.path.join(HERE, "pki"), str(tmp_path)], check=True, stdout=subprocess.DEVNULL)
-    file = lambda name: str(tmp_path / name)
+def test_client_certificate(sf):
+    pki = os.path.join(HERE, "..", "..", "build", "sandbox", "pki")
+    subprocess.run([os.path.join(HERE, "pki"), pki], check=True, stdout=subprocess.DEVNULL)
+    file = lambda name: os.path.join(pki, name)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(file("server.pem"), file("server.key"))
     context.load_verify_locations(file("ca.pem"))

@@ -84,6 +84,8 @@ def read(items, most):
             raise bad("Duplicate referenceId provided: %s" % name)
         seen.add(name)
         headers = item.get("httpHeaders") or {}
+        if not isinstance(headers, dict):
+            raise bad("httpHeaders is an object", "JSON_PARSER_ERROR")
         for header in headers:
             if header.lower() in INHERITED:
                 raise bad("The header %s cannot be set for a subrequest." % header)
@@ -99,7 +101,7 @@ def read(items, most):
 
 
 def collated(ops):
-    """The order when unrelated subrequests of a kind may be put together: a later one runs with the first of its kind."""
+    """The order when unrelated subrequests of a kind are put together: a later one runs with the first."""
     groups, order = {}, []
     for one in ops:
         text = one.url + ("" if one.doc is NOTHING else json.dumps(one.doc))
@@ -314,7 +316,8 @@ class Composite:
 
     async def graphs(self, body):
         graphs = body.get("graphs")
-        if not isinstance(graphs, list) or not graphs or len(graphs) > MOST_GRAPHS:
+        if not isinstance(graphs, list) or not 1 <= len(graphs) <= MOST_GRAPHS \
+                or not all(isinstance(graph, dict) for graph in graphs):
             raise bad("1 to %d graphs are allowed" % MOST_GRAPHS)
         ready, nodes = [], 0
         for graph in graphs:
@@ -333,8 +336,9 @@ class Composite:
 
     async def batch(self, body):
         items = body.get("batchRequests")
-        if not isinstance(items, list) or not 1 <= len(items) <= MOST:
-            raise bad("1 to %d batchRequests are allowed" % MOST)
+        if not isinstance(items, list) or not 1 <= len(items) <= MOST \
+                or not all(isinstance(item, dict) and isinstance(item.get("url"), str) for item in items):
+            raise bad("1 to %d batchRequests are allowed, each with method and url" % MOST)
         results, halted, errors = [], False, False
         for n, item in enumerate(items):
             if halted:
@@ -342,7 +346,7 @@ class Composite:
                     "errorCode": "BATCH_PROCESSING_HALTED",
                     "message": "Batch processing halted per request: Failed Batch Request, at index %d" % (n - 1)}]})
                 continue
-            url = item.get("url", "")
+            url = item["url"]
             one = Operation(str(item.get("method", "GET")).upper(), "/services/data/" + url.lstrip("/")
                             if not url.startswith("/services") else url, "r%d" % n, {},
                             item.get("richInput", NOTHING))

@@ -111,12 +111,27 @@ def line_item(org, vals, changes, before):
     vals.setdefault("Name", "%s %s" % (row["Name"], vals.get("ProductCode") or "Product"))
 
 
+def stage(org, vals, changes, before):
+    vals.setdefault("ApiName", vals.get("MasterLabel", vals["Id"]))
+    vals.setdefault("MasterLabel", vals["ApiName"])
+    vals.setdefault("SortOrder", len(org.rows["OpportunityStage"].now) + 1)
+    vals.setdefault("ForecastCategoryName", "Closed" if vals["IsWon"] else "Pipeline")
+    vals.setdefault("DefaultProbability", 100.0 if vals["IsWon"] else 0.0)
+
+
+def lead_status(org, vals, changes, before):
+    vals.setdefault("ApiName", vals.get("MasterLabel", vals["Id"]))
+    vals.setdefault("MasterLabel", vals["ApiName"])
+    vals.setdefault("SortOrder", len(org.rows["LeadStatus"].now) + 1)
+
+
 def solution(org, vals, changes, before):
     vals.setdefault("Name", vals["Id"])
 
 
 DERIVE = {"Opportunity": opportunity, "Account": account, "Contact": contact, "Lead": lead, "User": user,
-          "OpportunityTeamMember": team_member, "OpportunityLineItem": line_item, "Microsoft_Solution__c": solution}
+          "OpportunityTeamMember": team_member, "OpportunityLineItem": line_item, "Microsoft_Solution__c": solution,
+          "OpportunityStage": stage, "LeadStatus": lead_status}
 
 
 # What else happens

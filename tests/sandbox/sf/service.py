@@ -553,9 +553,15 @@ class Service:
             return {"id": id, "success": True, "errors": []}
         return self.each(records, whole, work)
 
+    @staticmethod
+    def type_name(record):
+        attributes = record.get("attributes")
+        name = attributes.get("type") if isinstance(attributes, dict) else None
+        return name if isinstance(name, str) else ""
+
     def type_of(self, record):
-        name = (record.get("attributes") or {}).get("type")
-        table = self.org.seen(name) if isinstance(name, str) else None
+        name = self.type_name(record)
+        table = self.org.seen(name)
         if table is None:
             raise ApiError(400, "INVALID_TYPE", "sObject type '%s' is not supported." % name)
         return table
@@ -576,7 +582,7 @@ class Service:
 
     def upsert_many(self, call, table, field):
         records, whole = self.records_of(call)
-        if any((r.get("attributes") or {}).get("type", "").lower() != table.name.lower() for r in records):
+        if any(self.type_name(r).lower() != table.name.lower() for r in records):
             raise ApiError(400, "INVALID_TYPE", "All records must be of the type %s" % table.name)
 
         def work(record):

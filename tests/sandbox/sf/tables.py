@@ -195,7 +195,7 @@ def organisation():
         F("IsCorporate", "boolean")], needs="MultiCurrency", delete=False)
     yield Table("OpportunityStage", "Opportunity Stage", "01J", head() + [
         F("MasterLabel", "string", 255, name_field=True, **READ), F("ApiName", "string", 255, **READ),
-        F("IsActive", "boolean", **READ), F("SortOrder", "int", **READ), F("IsClosed", "boolean", **READ),
+        F("IsActive", "boolean", default=True, **READ), F("SortOrder", "int", **READ), F("IsClosed", "boolean", **READ),
         F("IsWon", "boolean", **READ), F("ForecastCategory", "picklist", 40, **READ),
         F("ForecastCategoryName", "picklist", 40, **READ), F("DefaultProbability", "percent", precision=3, **READ),
         F("Description", "string", 255, **READ)], **none)
