@@ -40,6 +40,7 @@ typedef struct cs_item_t {
     cs_applied_t *applied;
     apr_array_header_t *journal; /* cs_journal_t * */
 
+    cs_meeting_t *meetings; /* what the referral is to each CRM; NULL = not asked */
     cs_meeting_t meeting; /* what the deal's referral is, when it had to be met */
     int meets;            /* 1 = meeting says something */
     int by_name;          /* its work named something else than a deal */
@@ -139,6 +140,10 @@ apr_status_t cs_meet_unparked(cs_batch_t *b, cs_item_t *item, cs_result_t *res);
 /* chore.c: a counterpart's card could not be read: the list of all referrals may tell what it is.
  */
 void cs_batch_ask_for_list(cs_batch_t *b, cs_item_t *item);
+/* route.c: what the referral is to the mappings, and to which of them it belongs; where several
+ * CRMs may have the record that it names, cs_batch_route() asks them. */
+apr_status_t cs_meet_ask(cs_batch_t *b, cs_item_t *item, cs_result_t *res);
+void cs_batch_route(cs_batch_t *b);
 /* match.c: which existing rows could be those of deals that would be created; in one call per CRM,
  * and one more for rows they must point to. Before anything is stored. */
 void cs_batch_match(cs_batch_t *b);

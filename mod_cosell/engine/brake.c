@@ -79,6 +79,54 @@ static int begin_cause(cs_lane_brake_t *brake, const char *cause)
     return 1;
 }
 
+/* The brake of a CRM's mapping. */
+static const char *mapping_name(const cs_lane_t *lane, int crm, apr_pool_t *p)
+{
+    return lane->site->ncrms > 1 ? mapping_fact(lane, crm, p) : CS_BRAKE_MAPPING;
+}
+
+int cs_brake_holds_mapping(const cs_lane_t *lane, int crm)
+{
+    const apr_size_t len = sizeof(CS_BRAKE_MAPPING) - 1;
+    int i;
+
+    for (i = 0; i < lane->suspended->nelts; ++i) {
+        const char *name = APR_ARRAY_IDX(lane->suspended, i, cs_lane_suspension_t).upstream;
+        if (strncmp(name, CS_BRAKE_MAPPING, len)) {
+            continue;
+        }
+        if (lane->site->ncrms == 1 ||
+            (name[len] == ':' && !strcmp(name + len + 1, lane->site->crms[crm].cfg.name))) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* 1 for the brake of any CRM's mapping. */
+static int is_of_mapping(const char *name)
+{
+    return !strncmp(name, CS_BRAKE_MAPPING, sizeof(CS_BRAKE_MAPPING) - 1);
+}
+
+/* A site that has more or fewer CRMs than it had calls them otherwise: what is still too much is
+ * paused again under the new name. */
+static void drop_renamed(cs_lane_t *lane, apr_array_header_t *changes, apr_pool_t *p)
+{
+    int i, crm;
+
+    for (i = lane->suspended->nelts - 1; i >= 0; --i) {
+        const char *name = APR_ARRAY_IDX(lane->suspended, i, cs_lane_suspension_t).upstream;
+        int known = !is_of_mapping(name);
+        for (crm = 0; crm < lane->site->ncrms; ++crm) {
+            known |= !strcmp(name, mapping_name(lane, crm, p));
+        }
+        if (!known) {
+            cs_lane_resume(lane, name, changes, p);
+        }
+    }
+}
+
 /* Another mapping releases what the former one was paused for. */
 static void take_new_mappings(cs_lane_t *lane, apr_array_header_t *changes, apr_pool_t *p)
 {
@@ -86,17 +134,18 @@ static void take_new_mappings(cs_lane_t *lane, apr_array_header_t *changes, apr_
 
     for (crm = 0; crm < lane->site->ncrms; ++crm) {
         const cs_mapping_t *mapping = lane->site->crms[crm].mapping;
+        const char *name = mapping_name(lane, crm, p);
         cs_lane_brake_t *brake = &lane->brake_mapping[crm];
         if (!mapping || !*brake->cause || !begin_cause(brake, cs_mapping_digest(mapping))) {
             continue;
         }
         brake->released = 0;
         store_brake(brake, mapping_fact(lane, crm, p), changes, p);
-        if (cs_lane_suspension(lane, CS_BRAKE_MAPPING)) {
+        if (cs_lane_suspension(lane, name)) {
             cs_log(CS_LOG_NOTICE, 0, lane->site->name,
-                   CSLOGNO(2090) "%s is released: the mapping of %s is another one",
-                   CS_BRAKE_MAPPING, lane->site->crms[crm].cfg.name);
-            cs_lane_resume(lane, CS_BRAKE_MAPPING, changes, p);
+                   CSLOGNO(2090) "%s is released: the mapping of %s is another one", name,
+                   lane->site->crms[crm].cfg.name);
+            cs_lane_resume(lane, name, changes, p);
         }
     }
 }
@@ -118,6 +167,7 @@ apr_status_t cs_brake_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *res)
         }
     }
     if (rv == APR_SUCCESS) {
+        drop_renamed(lane, changes, ptemp);
         take_new_mappings(lane, changes, ptemp);
     }
     if (rv == APR_SUCCESS && changes->nelts) {
@@ -140,17 +190,18 @@ int cs_brake_release(cs_lane_t *lane, const char *brake, apr_time_t now,
                      apr_array_header_t *changes, apr_pool_t *p)
 {
     const char *name = apr_pstrcat(p, CS_BRAKE, brake, NULL);
-    int i, mapping = !strcmp(name, CS_BRAKE_MAPPING), found = 0;
+    int i, found = 0;
 
     for (i = 0; i < CS_LANE_UPSTREAMS; ++i) {
         if (i != CS_LANE_PC && i >= lane->site->ncrms) {
             continue;
         }
-        if (mapping && i != CS_LANE_PC && *lane->brake_mapping[i].cause) {
+        if (i != CS_LANE_PC && *lane->brake_mapping[i].cause &&
+            !strcmp(name, mapping_name(lane, i, p))) {
             release_one(lane, &lane->brake_mapping[i], mapping_fact(lane, i, p), now, changes, p);
             found = 1;
         }
-        if (!mapping && !strcmp(name, missing_name(lane, i, p))) {
+        if (!strcmp(name, missing_name(lane, i, p))) {
             release_one(lane, &lane->brake_missing[i], name, now, changes, p);
             found = 1;
         }
@@ -321,7 +372,7 @@ static int may_change(cs_batch_t *b, cs_lane_brake_t *brake, const char *fact, c
 {
     apr_interval_time_t ago = b->now - brake->released;
     int released = brake->released &&
-                   (!strcmp(name, CS_BRAKE_MAPPING) || (ago >= 0 && ago < HOUR));
+                   (is_of_mapping(name) || (ago >= 0 && ago < HOUR));
 
     if (!released && (brake->changed + n > limit || cs_lane_suspension(b->lane, name))) {
         return 0;
@@ -336,6 +387,7 @@ static void brake_mapping(cs_batch_t *b, int crm, apr_int64_t deals)
     const cs_site_crm_t *site = &b->lane->site->crms[crm];
     cs_lane_brake_t *brake = &b->lane->brake_mapping[crm];
     const char *fact = mapping_fact(b->lane, crm, b->p);
+    const char *name = mapping_name(b->lane, crm, b->p);
     int n = count_items(b, is_by_mapping, crm);
     cs_result_t why = {0};
 
@@ -343,7 +395,7 @@ static void brake_mapping(cs_batch_t *b, int crm, apr_int64_t deals)
         return;
     }
     begin_cause(brake, cs_mapping_digest(site->mapping));
-    if (may_change(b, brake, fact, CS_BRAKE_MAPPING, n, limit_of(deals))) {
+    if (may_change(b, brake, fact, name, n, limit_of(deals))) {
         return;
     }
     store_brake(brake, fact, b->changes, b->p);
@@ -351,10 +403,10 @@ static void brake_mapping(cs_batch_t *b, int crm, apr_int64_t deals)
                   "the changed mapping of %s (revision %s) would change at least %" APR_INT64_T_FMT
                   " of %" APR_INT64_T_FMT " deals%s; %" APR_INT64_T_FMT
                   " were changed and nothing more is until the mapping is corrected and reloaded, "
-                  "or cosell-admin releases the brake \"mapping\"",
+                  "or cosell-admin releases the brake \"%s\"",
                   site->cfg.name, cs_mapping_revision(site->mapping), brake->changed + n, deals,
-                  lines_words(b, crm), brake->changed);
-    pause_items(b, is_by_mapping, crm, CS_BRAKE_MAPPING, &why);
+                  lines_words(b, crm), brake->changed, name + sizeof(CS_BRAKE) - 1);
+    pause_items(b, is_by_mapping, crm, name, &why);
 }
 
 static void brake_missing(cs_batch_t *b, int upstream, apr_int64_t deals)

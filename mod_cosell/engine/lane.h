@@ -25,7 +25,8 @@
 #define CS_FACT_QUOTA "quota:" /* JSON {"used", "most", "kept", "at"}: its requests of the day */
 #define CS_FACT_BEGUN "begun" /* microseconds: when this store began to know the site */
 #define CS_FACT_BREAKER "breaker:" /* JSON, of any upstream: why nothing is sent to it */
-/* A brake's fact has the brake's name, followed for a mapping's by the CRM's. */
+/* A brake's fact has the brake's name, followed for a mapping's by the CRM's; so has that brake
+ * itself on a site that has several CRMs. */
 #define CS_BRAKE_MAPPING CS_BRAKE "mapping"
 #define CS_BRAKE_MISSING CS_BRAKE "missing:"
 /* No fact and no suspension: the deal itself says so. Its number follows. */
@@ -263,7 +264,11 @@ apr_status_t cs_breaker_probe(cs_lane_t *lane, apr_pool_t *ptemp);
 /* ---- brake.c ---- */
 
 apr_status_t cs_brake_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *res);
-/* A person lets the cause go on: `brake` as in design 6, "mapping" or "missing:<upstream>". Returns
+/* 1 while the CRM's mapping is held for changing too much. */
+int cs_brake_holds_mapping(const cs_lane_t *lane, int crm);
+
+/* A person lets the cause go on: `brake` is "mapping", of several CRMs "mapping:<name>", or
+ * "missing:<upstream>". Returns
  * 0 when there is no such brake. */
 int cs_brake_release(cs_lane_t *lane, const char *brake, apr_time_t now,
                      apr_array_header_t *changes, apr_pool_t *p);

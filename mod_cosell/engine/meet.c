@@ -51,49 +51,6 @@ static cs_item_t *same_referral(cs_batch_t *b, const cs_item_t *item)
 
 /* ---- what it is ---- */
 
-static void fill_look(cs_batch_t *b, cs_item_t *item, int crm)
-{
-    cs_look_t *look = &item->look;
-
-    memset(look, 0, sizeof(*look));
-    look->mapping = crm >= 0 ? b->lane->site->crms[crm].mapping : NULL;
-    look->crm = crm >= 0 ? b->lane->site->crms[crm].cfg.name : NULL;
-    look->site = b->lane->site->name;
-    look->organization = b->lane->organization;
-    look->deal = item->deal;
-    look->own = item->own;
-    look->microsoft = item->microsoft;
-    look->others = item->others;
-    look->record = item->record;
-    look->record_read = item->record_read;
-    look->now = b->now;
-}
-
-/* The first CRM whose mapping takes it owns the deal; an owner is for ever. */
-static apr_status_t ask_mappings(cs_batch_t *b, cs_item_t *item, cs_meeting_t *meeting,
-                                 cs_result_t *res)
-{
-    int owner = item->deal->crm ? cs_lane_crm_index(b->lane, item->deal->crm) : -1;
-    apr_status_t rv = APR_SUCCESS;
-    int crm;
-
-    memset(meeting, 0, sizeof(*meeting));
-    meeting->what = CS_MEET_IGNORE;
-    meeting->why = "no CRM is configured";
-    for (crm = 0; crm < b->lane->site->ncrms; ++crm) {
-        if ((owner >= 0 && crm != owner) || !b->lane->site->crms[crm].mapping) {
-            continue;
-        }
-        fill_look(b, item, crm);
-        rv = cs_reconcile_meet(meeting, &item->look, b->p, res);
-        if (rv != APR_SUCCESS || meeting->what != CS_MEET_IGNORE) {
-            item->crm = crm;
-            break;
-        }
-    }
-    return rv;
-}
-
 static const char *text_of(const cs_card_t *card, const char *name)
 {
     const json_t *value = json_object_get(card->doc, name);
@@ -160,7 +117,7 @@ static apr_status_t ask(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
         return APR_SUCCESS;
     }
     item->meets = 1;
-    return ask_mappings(b, item, &item->meeting, res);
+    return cs_meet_ask(b, item, res);
 }
 
 static apr_status_t decide(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
@@ -497,6 +454,7 @@ apr_status_t cs_batch_meet(cs_batch_t *b, cs_result_t *res)
     cs_lease_t lease;
 
     if (rv == APR_SUCCESS) {
+        cs_batch_route(b);
         cs_batch_match(b);
         rv = settle_all(b, merged_into, res);
     }

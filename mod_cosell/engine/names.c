@@ -464,15 +464,21 @@ static void take_off(const names_t *t, naming_t *naming)
     naming->item->copy_of = naming->rival;
 }
 
-/* The deal's own record is gone: whether this one takes its place is for a person to say. */
+static int is_elsewhere(const names_t *t, const cs_deal_t *deal)
+{
+    return deal->crm && strcmp(deal->crm, crm_name(t));
+}
+
+/* The deal's own record is gone, or another CRM has it: whether this one takes its place is for a person to say. */
 static void ask_person(const names_t *t, naming_t *naming)
 {
     cs_deal_t *deal = naming->rival;
     const char *why = apr_psprintf(
         t->b->p,
-        "the %s %s names referral %s, whose own record %s is gone: link them, or take the "
+        "the %s %s names referral %s, whose own record %s %s: link them, or take the "
         "referral's id off the %s",
         naming->watched->table, naming->record->id, deal->referral_id, deal->record_id,
+        is_elsewhere(t, deal) ? apr_pstrcat(t->b->p, "is in ", deal->crm, NULL) : "is gone",
         naming->watched->table);
     cs_journal_t *journal;
     cs_change_t *change;
@@ -520,7 +526,7 @@ static void read_rivals(names_t *t)
         if (naming->item->over || !naming->rival) {
             continue;
         }
-        if (!naming->rival->crm || strcmp(naming->rival->crm, crm_name(t))) {
+        if (!naming->rival->crm || is_elsewhere(t, naming->rival)) {
             ask_person(t, naming);
             continue;
         }

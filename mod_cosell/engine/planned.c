@@ -89,7 +89,7 @@ static int may_go_on(cs_lane_t *lane, int crm)
 {
     const char *name = lane->site->crms[crm].cfg.name;
 
-    return lane->planned[crm].active && !cs_lane_suspension(lane, CS_BRAKE_MAPPING) &&
+    return lane->planned[crm].active && !cs_brake_holds_mapping(lane, crm) &&
            !cs_lane_suspension(lane, CS_UPSTREAM_PC) && !cs_lane_suspension(lane, name) &&
            !cs_breaker_open(lane, CS_UPSTREAM_PC) && !cs_breaker_open(lane, name);
 }

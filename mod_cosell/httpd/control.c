@@ -3,8 +3,8 @@
  *   POST /cosell-admin                     Content-Type: application/json, X-Cosell-Request: 1
  *   {"do": "release", "site": "contoso", "brake": "mapping"}
  *
- * "release" lets a paused bulk cause go on: brake is "mapping", "missing:<CRM>" or
- * "missing:partner-center", with or without the "brake:" that the status page's "suspended" puts
+ * "release" lets a paused bulk cause go on: brake is "mapping" (on a site of several CRMs
+ * "mapping:<CRM>"), "missing:<CRM>" or "missing:partner-center", with or without the "brake:" that the status page's "suspended" puts
  * before it. For a mapping it holds until the mapping changes, for a missing side for an hour. A
  * deal that is held because it wrote against somebody else is "quarrel:<its number>": it goes on at
  * once, and its writes are counted anew.
