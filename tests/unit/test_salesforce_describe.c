@@ -35,7 +35,9 @@ static const char opportunity[] =
     FIELD("Sum__c", "currency", ",\"calculated\":true") ","
     FIELD("Help__c", "multipicklist", ",\"picklistValues\":[" PICK("a", "A b", "true") "]") ","
     FIELD("Where__c", "location", "") ",{\"label\":\"nameless\"},{\"name\":\"no-name\"}],"
-    "\"recordTypeInfos\":[]}";
+    "\"recordTypeInfos\":[{\"active\":true,\"available\":true,\"developerName\":\"Master\",\"master\":true},"
+    "{\"active\":true,\"available\":true,\"developerName\":\"Services\"},{\"active\":false,\"available\":true,"
+    "\"developerName\":\"Old\"},{\"active\":true,\"available\":false,\"developerName\":\"Others\"},{\"active\":true}]}";
 
 static const char stages[] =
     "200 OK\r\n\r\n{\"totalSize\":5,\"done\":true,\"records\":["
@@ -140,6 +142,7 @@ static void test_a_table(void **state)
                 "[{\"columns\":[\"Ref__c\"],\"active\":true},{\"columns\":[\"Number__c\"],"
                 "\"active\":true}]",
                 p);
+    assert_json(cs_json_get(t, "record_types"), "[\"Master\",\"Services\"]", p);
     assert_int_equal(json_object_size(cs_json_get(t, "columns")), 20);
     canned_stop(r->server);
 }

@@ -300,6 +300,26 @@ static int is_key(const json_t *field)
     return cs_json_bool(field, "unique", 0) || cs_json_bool(field, "externalId", 0);
 }
 
+/* Those that the caller may give to a row. */
+static void set_record_types(json_t *out, const json_t *infos)
+{
+    json_t *types = json_array();
+    size_t i;
+
+    for (i = 0; i < json_array_size(infos); i++) {
+        const json_t *info = json_array_get(infos, i);
+        const char *name = cs_json_str(info, "developerName");
+
+        if (name && cs_json_bool(info, "active", 1) && cs_json_bool(info, "available", 1)) {
+            json_array_append_new(types, json_string(name));
+        }
+    }
+    if (json_array_size(types)) {
+        json_object_set(out, "record_types", types);
+    }
+    json_decref(types);
+}
+
 static json_t *table_of(const subject_t *subject)
 {
     const json_t *fields = cs_json_get(subject->answer, "fields");
@@ -328,6 +348,7 @@ static json_t *table_of(const subject_t *subject)
         }
     }
     add_state(columns, subject);
+    set_record_types(out, cs_json_get(subject->answer, "recordTypeInfos"));
     json_object_set_new(out, "keys", keys);
     json_object_set_new(out, "columns", columns);
     return out;
