@@ -69,6 +69,7 @@ typedef struct row_t {
     apr_time_t modified;
     int young;      /* so many reads say that it changed a moment ago */
     cs_class_e ends; /* what writing it comes to; OK = it is written */
+    const char *refuses; /* a column whose value is refused */
 } row_t;
 
 typedef struct world_t {
@@ -706,11 +707,14 @@ static apr_status_t fake_find(cs_crm_t *crm, cs_crm_find_t *finds, int n, apr_in
 
 static int refuses(cs_crm_write_t *write, apr_pool_t *p)
 {
-    if (!W->refuses || !json_object_get(write->row, W->refuses)) {
+    const row_t *row = row_by_id(write->table, write->id);
+    const char *column = row && row->refuses ? row->refuses : W->refuses;
+
+    if (!column || !json_object_get(write->row, column)) {
         return 0;
     }
-    cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_DATA, "data:value", "the value of %s is not good", W->refuses);
-    write->result.blames = W->mute ? NULL : W->refuses;
+    cs_result_set(&write->result, p, CS_EREMOTE, CS_CLASS_DATA, "data:value", "the value of %s is not good", column);
+    write->result.blames = W->mute ? NULL : column;
     return 1;
 }
 
