@@ -4,6 +4,7 @@ import os
 import re
 import socket
 import sys
+import threading
 import time
 
 import pytest
@@ -12,7 +13,7 @@ import requests
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 from sf_client import (  # noqa: E402
     ADA, APP, BEN, CLEO, CONNECTOR, DEAL, DORA, ELI, FABRIKAM, ID, LITWARE, SECRET, SEEDED, STAMP, Server, Signer,
-    http_date, refused, seconds_of, unique,
+    http_date, refused, seconds_of, unique, wait_for,
 )
 
 BEARER = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -208,6 +209,23 @@ def test_concurrent_limit(sf):
     for _ in range(2):
         assert refused(sf.get("limits"), 403, "REQUEST_LIMIT_EXCEEDED").startswith("ConcurrentRequests")
     assert sf.get("limits").status_code == 200
+
+
+def test_long_calls_side_by_side(sf):
+    sf.options(LatencyMilliseconds=60000, ConcurrentLimit=2, ConcurrentSeconds=0)
+    head = dict(sf.http.headers)
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(requests.get(sf.api + "/limits", headers=head)))
+               for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: len(found) == 2)
+    for answer in found:
+        assert refused(answer, 403, "REQUEST_LIMIT_EXCEEDED").startswith("ConcurrentRequests")
+    sf.control("POST", "clock", {"advance": 61})
+    for thread in threads:
+        thread.join(5)
+    assert [answer.status_code for answer in found] == [403, 403, 200, 200]
 
 
 def test_long_url(sf):

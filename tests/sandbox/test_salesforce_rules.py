@@ -127,6 +127,13 @@ def test_one_primary_contact(sf):
             "INVALID_FIELD_FOR_INSERT_UPDATE", "ContactId")
     sf.ask("DELETE", "sobjects/OpportunityContactRole/" + second)
     assert sf.row("Opportunity", id)["ContactId"] is None
+    assert sf.rows("SELECT Id FROM OpportunityContactRole WHERE Id = '%s'" % second, True) == []
+
+
+def test_addresses_of_mail_are_kept_in_lower_case(sf):
+    id = sf.make("Contact", LastName="Case", Email="Mixed.Case@Example.COM")
+    assert sf.row("Contact", id)["Email"] == "mixed.case@example.com"
+    assert sf.column("SELECT Id FROM Contact WHERE Email = 'MIXED.case@example.com'") == [id]
 
 
 def test_team_members_are_one_for_each_user(sf):
@@ -293,7 +300,7 @@ class Receiver:
         if context:
             self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         self.url = "%s://127.0.0.1:%d/hook?key=1" % ("https" if context else "http", self.server.server_address[1])
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
 
     def next(self):
         return self.calls.get(timeout=5)

@@ -142,7 +142,8 @@ def children():
         F("OpportunityId", "reference", required=True, refs=("Opportunity",), child="OpportunityContactRoles",
           cascade=True, **fixed),
         F("ContactId", "reference", required=True, refs=("Contact",), child="OpportunityContactRoles", cascade=True),
-        F("Role", "picklist", 40, options=ROLES), F("IsPrimary", "boolean", label="Primary", default=False), money()])
+        F("Role", "picklist", 40, options=ROLES), F("IsPrimary", "boolean", label="Primary", default=False), money()],
+                bin=False)
     yield Table("OpportunityTeamMember", "Opportunity Team Member", "00q", head() + [
         F("OpportunityId", "reference", required=True, refs=("Opportunity",), child="OpportunityTeamMembers",
           cascade=True, **fixed),

@@ -103,8 +103,11 @@ def text(table, field, value):
     if len(value) > field.length and field.type != "multipicklist":
         raise data_error("STRING_TOO_LONG", "%s %s: data value too large: %s (max length=%d)"
                          % (table.label, field.label, value[:255], field.length), field.name)
-    if field.type == "email" and not EMAIL.match(value):
-        raise data_error("INVALID_EMAIL_ADDRESS", "%s: invalid email address: %s" % (field.label, value), field.name)
+    if field.type == "email":
+        if not EMAIL.match(value):
+            raise data_error("INVALID_EMAIL_ADDRESS", "%s: invalid email address: %s" % (field.label, value),
+                             field.name)
+        return value.lower()
     return value
 
 
