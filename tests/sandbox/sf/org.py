@@ -2,7 +2,7 @@
 import contextlib
 import time
 
-from . import ids, tables, values
+from . import checks, ids, tables, values
 from .errors import ApiError, data_error, deleted, no_column, read_only
 from .quirks import Quirks, compute, treated
 from .rules import DERIVE, after_delete, after_write, before_create
@@ -349,61 +349,6 @@ class Org:
             found = [id for id in found if rows.now[id].get(field.name) == value]
         return found
 
-    def check_references(self, table, changes):
-        for field in table.references:
-            id = changes.get(field.name)
-            if id is None:
-                continue
-            target, row = self.by_id(id)
-            if target is None or target.name not in field.refs:
-                raise ApiError(400, "MALFORMED_ID", "%s: id value of incorrect type: %s" % (field.label, id),
-                               (field.name,))
-            if row is None:
-                if id in self.rows[target.name].bin:
-                    raise ApiError(400, "ENTITY_IS_DELETED", "entity is deleted", ())
-                raise data_error("INVALID_CROSS_REFERENCE_KEY", "invalid cross reference id")
-            if field.name == "OwnerId" and target.name == "User" and not row.get("IsActive"):
-                raise data_error("INACTIVE_OWNER_OR_USER", "operation performed with inactive user [%s] as owner of %s"
-                                 % (id[:15], table.label.lower()))
-            if field.name == "RecordTypeId" and row.get("SobjectType") != table.name:
-                raise data_error("INVALID_CROSS_REFERENCE_KEY", "Record Type ID: this ID value isn't valid for the "
-                                 "user: %s" % id, "RecordTypeId")
-
-    def check_unique(self, table, id, changes, vals):
-        for field in table.uniques:
-            if field.name not in changes or vals.get(field.name) is None:
-                continue
-            for other in self.matching(table, field, vals[field.name]):
-                if other != id:
-                    raise ApiError(400, "DUPLICATE_VALUE", "duplicate value found: %s duplicates value on record with "
-                                   "id: %s" % (field.name, other[:15]), ())
-
-    def check_duplicates(self, table, id, vals, actor):
-        rule = self.duplicate_rules.get(table.name)
-        if rule is None or not rule.get("rules") or (actor.allow_save and rule.get("allowSave", True)):
-            return
-        rows = self.rows[table.name]
-        for names in rule["rules"]:
-            if any(vals.get(n) is None for n in names):
-                continue
-            found = [i for i in rows.index(names[0]).get(values.fold(vals[names[0]]), ()) if i != id and all(
-                values.fold(rows.now[i].get(n)) == values.fold(vals[n]) for n in names)]
-            if found:
-                raise self.duplicates(table, rule, found)
-
-    @staticmethod
-    def duplicates(table, rule, found):
-        name = rule.get("name", "Standard_%s_Duplicate_Rule" % table.name)
-        text = rule.get("message", "Use one of these records?")
-        records = [{"additionalInformation": [], "fieldDiffs": [], "matchConfidence": 100.0, "record": {
-            "attributes": {"type": table.name, "url": "/services/data/v60.0/sobjects/%s/%s" % (table.name, id)},
-            "Id": id}} for id in found]
-        return ApiError(400, "DUPLICATES_DETECTED", text, None, {"duplicateResut": {
-            "allowSave": rule.get("allowSave", True), "duplicateRule": name, "duplicateRuleEntityType": table.name,
-            "errorMessage": text, "matchResults": [{
-                "entityType": table.name, "errors": [], "matchEngine": "ExactMatchEngine", "matchRecords": records,
-                "rule": name.replace("Duplicate", "Matching"), "size": len(records), "success": True}]}})
-
     def may(self, table, verb):
         allowed = {"create": table.create, "write": table.update, "delete": table.delete}[verb]
         if not allowed:
@@ -423,7 +368,7 @@ class Org:
 
     def insert(self, table, changes, actor, given=None):
         """`given`: system values a person's tools may set. -> the new id"""
-        self.check_references(table, changes)
+        checks.references(self, table, changes)
         vals = {k: v for k, v in changes.items() if v is not None}
         existing = before_create(self, table, vals, changes, actor)
         if existing is not None:
@@ -450,8 +395,8 @@ class Org:
             derive(self, vals, changes, None)
         if table.computed:
             compute(table, vals)
-        self.check_unique(table, id, vals, vals)
-        self.check_duplicates(table, id, vals, actor)
+        checks.unique(self, table, id, vals, vals)
+        checks.duplicates(self, table, id, vals, actor)
         self.rows[table.name].put(id, vals)
         after_write(self, table, id, None, vals, changes, actor)
         self.tell(table, id, "create", set(vals), actor)
@@ -494,7 +439,7 @@ class Org:
         before = rows.now[id]
         if table.name == "Lead" and before["IsConverted"]:
             raise data_error("CANNOT_UPDATE_CONVERTED_LEAD", "cannot reference converted lead")
-        self.check_references(table, changes)
+        checks.references(self, table, changes)
         vals = dict(before)
         for name, value in changes.items():
             field = table.fields[name]
@@ -511,9 +456,9 @@ class Org:
             derive(self, vals, changes, before)
         if table.computed:
             compute(table, vals)
-        self.check_unique(table, id, changes, vals)
+        checks.unique(self, table, id, changes, vals)
         if table.name in self.duplicate_rules:
-            self.check_duplicates(table, id, vals, actor)
+            checks.duplicates(self, table, id, vals, actor)
         self.stamp_row(vals, actor)
         if given:
             vals.update(given)
@@ -588,7 +533,7 @@ class Org:
         if id not in rows.bin:
             return
         vals = {**rows.bin[id], "IsDeleted": False}
-        self.check_unique(table, id, vals, vals)
+        checks.unique(self, table, id, vals, vals)
         self.stamp_row(vals, actor)
         rows.take_out(id, vals)
         rows.gone.pop(id, None)
