@@ -413,6 +413,28 @@ static int column_names_another(const cs_list_t *list, const cs_line_view_t *vie
     return json_is_null(found) || (key && strcmp(key, strchr(view->line, '/') + 1));
 }
 
+/* 1 = the row came back as another item's, or as nobody's: a CRM that does not keep the key has not
+ * got the item, and nobody has removed it there when it is not shown. */
+static int row_lost_key(const cs_list_t *list, const cs_line_view_t *view, const cs_record_t *after,
+                        apr_pool_t *p)
+{
+    const cs_column_t *own = cs_member_column(list->fields, list->key);
+    const json_t *value;
+    const char *key;
+
+    if (list->shape != CS_LIST_CHILD || !after) {
+        return 0;
+    }
+    value = own            ? cs_column_get(own, after->row)
+            : list->column ? cs_json_get(after->row, list->column->name)
+                           : NULL;
+    if (!own && json_is_object(value)) {
+        value = cs_json_get(value, list->key_column);
+    }
+    key = value ? cs_item_key(value, p) : NULL;
+    return value && (!key || strcmp(cs_item_fold(key, p), strchr(view->line, '/') + 1));
+}
+
 static int settle_written(const cs_list_t *list, const cs_line_view_t *view,
                           const cs_applied_t *applied, json_t **ppc, json_t **pcrm,
                           const char **prest, apr_pool_t *p)
@@ -430,6 +452,11 @@ static int settle_written(const cs_list_t *list, const cs_line_view_t *view,
         (list->shape == CS_LIST_COLUMN && column_names_another(list, view, after, p))) {
         *pcrm = cs_json_own(json_null(), p);
         *prest = CS_REST_STAYS;
+        return 1;
+    }
+    if (row_lost_key(list, view, after, p)) {
+        *pcrm = cs_json_own(json_null(), p);
+        *prest = CS_REST_NOT_KEPT;
         return 1;
     }
     *pcrm = written_item(list, view->value, after, p);
