@@ -459,12 +459,24 @@ static int is_half_kept(const cs_planning_t *pl, const cs_line_t *line, const cs
            (is_pair(pl, line, meant, was, view->crm) || is_pair(pl, line, was, meant, view->crm));
 }
 
+/* It was shortened to what the column takes, and that is not known now. */
+static int is_head(const cs_planning_t *pl, const cs_line_t *line, const json_t *meant,
+                   const json_t *crm)
+{
+    const char *whole = json_string_value(meant), *head = json_string_value(crm);
+
+    return line->type == CS_TYPE_TEXT && !pl->table.metadata && line->to_crm.on &&
+           line->to_crm.cut != CS_CUT_REFUSE && whole && head && *head &&
+           !strncmp(whole, head, strlen(head));
+}
+
 /* A side shows what an earlier look meant to bring there. */
 static int is_ours(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view, json_t *meant,
                    int to_pc)
 {
     if (to_pc ? !cs_line_same(line, &pl->table, view->pc, meant, pl->ptemp)
-              : !cs_line_same(line, &pl->table, meant, view->crm, pl->ptemp)) {
+              : !cs_line_same(line, &pl->table, meant, view->crm, pl->ptemp) &&
+                    !is_head(pl, line, meant, view->crm)) {
         return 0;
     }
     view->seen_pc = to_pc ? view->pc : meant;

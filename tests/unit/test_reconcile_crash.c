@@ -163,9 +163,33 @@ static void test_written_since(void **state)
     assert_null(cs_json_pointer(w->deal.intent, "/steps/0/lines/notes"));
 }
 
+/* How long the column is was known when the head of the text was written, and is not known when it is read. */
+static void test_head_of_a_text(void **state)
+{
+    static const char *const cut[] = {"/records/opportunity/lines/notes/to_crm", "{\"cut\":\"plain\"}", NULL};
+    deal_world_t *w = deal_world(*state, cut);
+    cs_result_t res = {0};
+
+    deal_look(w);
+    deal_look(w);
+    deal_edit_pc(w, "/details/notes", "\"Second call\"");
+    deal_fetch(w);
+    w->look.metadata = deal_json(w->p, "{\"language\":1033,\"tables\":{\"opportunity\":{\"columns\":{\"description\":{\"type\":\"memo\",\"max\":6}}}}}");
+    assert_ok(cs_reconcile_plan(&w->plan, &w->look, w->p, w->p, &res));
+    deal_apply(w);
+    assert_json(w, cs_json_get(w->row, "description"), "\"Second\"");
+    deal_look(w);
+    assert_int_not_equal(deal_view(w->plan, "notes")->verdict, CS_VERDICT_HELD);
+    assert_null(deal_find_step(w->plan, CS_STEP_PATCH_PC));
+    assert_quiet(w);
+    deal_edit(w, "description", "\"Typed\"");
+    deal_look(w);
+    assert_verdict(w, "notes", CS_VERDICT_TO_PC);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {UNIT_TEST(test_half_kept), UNIT_TEST(test_half_kept_and_moved_on), UNIT_TEST(test_half_kept_over_another),
+    const struct CMUnitTest tests[] = {UNIT_TEST(test_head_of_a_text), UNIT_TEST(test_half_kept), UNIT_TEST(test_half_kept_and_moved_on), UNIT_TEST(test_half_kept_over_another),
                                        UNIT_TEST(test_amount_not_kept), UNIT_TEST(test_edit_of_the_other_half),
                                        UNIT_TEST(test_settled_after_a_crash), UNIT_TEST(test_unsettled_after_a_crash), UNIT_TEST(test_written_since)};
 
