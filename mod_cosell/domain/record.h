@@ -122,7 +122,8 @@ typedef struct cs_card_t {
 typedef struct cs_record_t {
     const char *table;   /* logical name, "opportunity" */
     const char *id;      /* as the CRM writes it, folded (GUID lower case) */
-    const char *version; /* opaque; equality only; the guard of a write */
+    const char *version; /* opaque; equality only; the guard of a write. What follows a '~' keeps
+                            one that is young from equalling any other */
     apr_time_t modified; /* 0 when unknown */
     apr_int64_t order;   /* grows with every version of the row; 0 = the CRM says nothing of it */
     /* 1 = it changed so shortly before it was read that its version may yet stand for something

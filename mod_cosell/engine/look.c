@@ -352,6 +352,15 @@ static void find_kind(cs_batch_t *b, cs_item_t *item)
     }
 }
 
+/* What our own write was answered with equals nothing, where it is young; an edit of that very
+ * second shows itself by its values. */
+static int is_of_one_moment(const char *version, const char *other)
+{
+    size_t len = strcspn(version, "~");
+
+    return strcspn(other, "~") == len && !strncmp(version, other, len);
+}
+
 static void fill_look(cs_batch_t *b, cs_item_t *item)
 {
     memset(&item->look, 0, sizeof(item->look));
@@ -371,7 +380,7 @@ static void fill_look(cs_batch_t *b, cs_item_t *item)
     item->look.notified = item->notified || (item->again && item->deal->referral_id);
     item->look.edited = item->record && item->record->version &&
                         (!item->deal->crm_version ||
-                         strcmp(item->record->version, item->deal->crm_version) != 0);
+                         !is_of_one_moment(item->record->version, item->deal->crm_version));
     item->look.candidates = item->candidates;
     item->look.now = b->now;
 }

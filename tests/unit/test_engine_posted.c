@@ -724,6 +724,50 @@ static void test_refused_is_posted_again_when_it_has_changed(void **state)
     settled();
 }
 
+/* The version that our own write was answered with equals no other: what it was of is known all the same. */
+static void test_own_young_write_is_no_edit(void **state)
+{
+    apr_pool_t *p = *state;
+    row_t *row;
+    apr_time_t due;
+    int writes;
+
+    new_world(p);
+    W->young_writes = 1;
+    W->site.crms[0].mapping = both_mapping(p);
+    begin_lane();
+    row = put_row("opportunity", record_id(1), "{'name':'Ours','description':'From the CRM','cosell_sync':true,'statecode':0,'statuscode':1}");
+    notify_row("opportunity", row->id, row->modified);
+    work();
+    assert_has(stored(1)->crm_version, "~");
+    assert_string_equal(shown(row, "cosell_status"), "Sending");
+    due = stored(1)->next_look;
+    writes = W->writes;
+    pass_seconds(40);
+    row->modified = cs_time_now() - 39 * SEC;
+    notify_row("opportunity", row->id, row->modified);
+    work();
+    assert_true(stored(1)->next_look <= due + SEC);
+    assert_int_equal(W->writes, writes);
+    /* Refused: the notice of what we told of it does not ask for it again. */
+    W->posts_end = CS_CLASS_DATA;
+    pass_seconds(60);
+    work();
+    assert_int_equal(W->posts, 1);
+    assert_has(shown(row, "cosell_problem"), "no referral for you");
+    assert_has(stored(1)->crm_version, "~");
+    notify_row("opportunity", row->id, row->modified);
+    work();
+    assert_int_equal(W->posts, 1);
+    /* An edit does. */
+    W->posts_end = CS_CLASS_OK;
+    edit_row(row, "{'name':'Ours, better'}");
+    work();
+    pass_seconds(92);
+    work();
+    assert_int_equal(W->posts, 2);
+}
+
 /* And then both ways. */
 static void test_edit_of_the_record_reaches_the_referral(void **state)
 {
@@ -813,6 +857,7 @@ int main(void)
         UNIT_TEST(test_silence_on_the_whole_way),
         UNIT_TEST(test_nothing_was_made_and_it_is_made_again),
         UNIT_TEST(test_refused_is_posted_again_when_it_has_changed),
+        UNIT_TEST(test_own_young_write_is_no_edit),
         UNIT_TEST(test_edit_of_the_record_reaches_the_referral),
         UNIT_TEST(test_copy_of_a_record_loses_the_referrals_id),
         UNIT_TEST(test_record_that_takes_a_deleted_ones_place_is_for_a_person),

@@ -101,6 +101,7 @@ typedef struct world_t {
     const char *duplicates; /* a table whose rows the CRM's own rules call duplicates */
     cs_crm_usage_t usage;
     int read_calls, write_calls, given;
+    int young_writes; /* what a write answers with was read too soon after it */
     int folds_ids;       /* rows say their ids in lower case, however they were asked for */
     const char *refuses; /* a column whose value is refused */
     int mute;            /* the answer does not name it */
@@ -764,7 +765,9 @@ static void make_row(cs_crm_write_t *write, apr_pool_t *p)
         return;
     }
     write->made = gives_ids() ? row->id : NULL;
+    row->young += W->young_writes;
     write->record = write->columns ? record_of(row, write->columns, p) : NULL;
+    row->young -= W->young_writes;
     if (W->deletes_made && !strcmp(write->table, "opportunity")) {
         row->row = NULL;
     }
@@ -803,7 +806,9 @@ static void write_one(cs_crm_write_t *write, apr_pool_t *p)
     row->version++;
     row->modified = cs_time_now();
     W->rows_written += !strcmp(write->table, "opportunity");
+    row->young += W->young_writes;
     write->record = write->columns ? record_of(row, write->columns, p) : NULL;
+    row->young -= W->young_writes;
 }
 
 static apr_status_t fake_write(cs_crm_t *crm, cs_crm_write_t *writes, int n, apr_interval_time_t deadline, apr_pool_t *p)
