@@ -22,6 +22,13 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("kind", getattr(metafunc.module, "CRMS", ("dynamics365",)), scope="module")
 
 
+def pytest_collection_modifyitems(items):
+    """A file's tests share a server, one for each CRM: these may run side by side."""
+    for item in items:
+        kind = getattr(item, "callspec", None) and item.callspec.params.get("kind", "")
+        item.add_marker(pytest.mark.xdist_group("%s %s" % (item.nodeid.split("::")[0], kind or "")))
+
+
 @pytest.fixture(scope="module")
 def world_of(pki, request, kind):
     """world_of(name, **options): worlds that live as long as the test file."""
