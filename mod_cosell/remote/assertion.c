@@ -81,16 +81,16 @@ static const char *bearer_text(const cs_token_config_t *cfg, apr_pool_t *ptemp)
                        NULL);
 }
 
-static void sign_off(const char **ptext, const char *text, const unsigned char *sig,
-                     apr_size_t len, apr_pool_t *ptemp)
+static void sign_off(const char **ptext, const char *text, const unsigned char *sig, apr_size_t len,
+                     apr_pool_t *ptemp)
 {
     *ptext = apr_pstrcat(ptemp, text, ".", cs_base64url_encode(sig, len, ptemp), NULL);
     cs_wipe_at_end((char *)*ptext, strlen(*ptext), ptemp);
 }
 
 /* No certificate goes along: the server has it on file. */
-static apr_status_t make_bearer(const char **ptext, const cs_token_config_t *cfg,
-                                apr_pool_t *ptemp, cs_result_t *res)
+static apr_status_t make_bearer(const char **ptext, const cs_token_config_t *cfg, apr_pool_t *ptemp,
+                                cs_result_t *res)
 {
     const char *text = bearer_text(cfg, ptemp);
     const unsigned char *sig;

@@ -304,8 +304,8 @@ static apr_status_t check_instance(const cs_token_config_t *cfg, const json_t *j
 
 static apr_int64_t life_of(const cs_token_config_t *cfg, const json_t *json)
 {
-    apr_int64_t life = cs_json_int(json, "expires_in",
-                                   cfg->life > 0 ? apr_time_sec(cfg->life) : LIFE_DEFAULT);
+    apr_int64_t life =
+        cs_json_int(json, "expires_in", cfg->life > 0 ? apr_time_sec(cfg->life) : LIFE_DEFAULT);
 
     return life < 1 ? 1 : life > LIFE_MAX ? LIFE_MAX : life;
 }

@@ -46,8 +46,8 @@ typedef struct cs_token_config_t {
                                 changes. The vault holds {"token":…,"seed":digest} */
     const cs_vault_t *vault; /* REFRESH_TOKEN only */
     const cs_upstream_t *upstream; /* "login" */
-    const char *user;      /* JWT_BEARER: whom the assertion is about, */
-    const char *addressee; /* and for whom it is: its audience */
+    const char *user;              /* JWT_BEARER: whom the assertion is about, */
+    const char *addressee;         /* and for whom it is: its audience */
     int bare; /* 1 = neither resource nor scope is asked for: the server has them on file */
     apr_interval_time_t life; /* of a token whose answer does not say; 0 = an hour */
     const char *instance;     /* the origin that the answer's instance_url must name; NULL = it is

@@ -18,8 +18,7 @@ static cs_result_t classify(int status, const char *body, cs_sf_kind_e kind, apr
     return res;
 }
 
-static const char *error_of(const char *code, const char *message, const char *field,
-                            apr_pool_t *p)
+static const char *error_of(const char *code, const char *message, const char *field, apr_pool_t *p)
 {
     return apr_psprintf(p, "[{\"errorCode\":\"%s\",\"message\":\"%s\",\"fields\":[%s%s%s]}]", code,
                         message, field ? "\"" : "", field ? field : "", field ? "\"" : "");
@@ -109,9 +108,8 @@ static void test_codes(void **state)
 
     for (size_t i = 0; i < sizeof(codes) / sizeof(codes[0]); i++) {
         const char *body = error_of(codes[i].code, "words of it", NULL, p);
-        const char *problem = codes[i].problem
-                                  ? codes[i].problem
-                                  : apr_pstrcat(p, "salesforce:", codes[i].code, NULL);
+        const char *problem = codes[i].problem ? codes[i].problem
+                                               : apr_pstrcat(p, "salesforce:", codes[i].code, NULL);
         cs_result_t read = classify(codes[i].status, body, CS_SF_READ, p),
                     create = classify(codes[i].status, body, CS_SF_CREATE, p),
                     update = classify(codes[i].status, body, CS_SF_UPDATE, p);
@@ -133,22 +131,39 @@ static void test_statuses_without_a_code(void **state)
         int status;
         cs_class_e read, update;
     } table[] = {
-        {300, CS_CLASS_DUPLICATE, CS_CLASS_DATA}, {302, CS_CLASS_SUSPEND, CS_CLASS_SUSPEND},
-        {400, CS_CLASS_REFUSED, CS_CLASS_REFUSED}, {401, CS_CLASS_SUSPEND, CS_CLASS_SUSPEND},
-        {403, CS_CLASS_REFUSED, CS_CLASS_REFUSED}, {404, CS_CLASS_RETRY, CS_CLASS_RETRY},
-        {405, CS_CLASS_REFUSED, CS_CLASS_REFUSED}, {408, CS_CLASS_RETRY, CS_CLASS_RETRY},
-        {409, CS_CLASS_CONFLICT, CS_CLASS_CONFLICT}, {410, CS_CLASS_RETRY, CS_CLASS_RETRY},
-        {412, CS_CLASS_CONFLICT, CS_CLASS_CONFLICT}, {414, CS_CLASS_REFUSED, CS_CLASS_REFUSED},
-        {415, CS_CLASS_REFUSED, CS_CLASS_REFUSED}, {420, CS_CLASS_RETRY, CS_CLASS_RETRY},
-        {428, CS_CLASS_REFUSED, CS_CLASS_REFUSED}, {429, CS_CLASS_THROTTLED, CS_CLASS_THROTTLED},
-        {431, CS_CLASS_REFUSED, CS_CLASS_REFUSED}, {500, CS_CLASS_RETRY, CS_CLASS_RETRY},
-        {501, CS_CLASS_REFUSED, CS_CLASS_REFUSED}, {502, CS_CLASS_RETRY, CS_CLASS_RETRY},
-        {503, CS_CLASS_RETRY, CS_CLASS_RETRY}, {504, CS_CLASS_RETRY, CS_CLASS_RETRY},
-        {200, CS_CLASS_OK, CS_CLASS_OK}, {204, CS_CLASS_OK, CS_CLASS_OK},
+        {300, CS_CLASS_DUPLICATE, CS_CLASS_DATA},
+        {302, CS_CLASS_SUSPEND, CS_CLASS_SUSPEND},
+        {400, CS_CLASS_REFUSED, CS_CLASS_REFUSED},
+        {401, CS_CLASS_SUSPEND, CS_CLASS_SUSPEND},
+        {403, CS_CLASS_REFUSED, CS_CLASS_REFUSED},
+        {404, CS_CLASS_RETRY, CS_CLASS_RETRY},
+        {405, CS_CLASS_REFUSED, CS_CLASS_REFUSED},
+        {408, CS_CLASS_RETRY, CS_CLASS_RETRY},
+        {409, CS_CLASS_CONFLICT, CS_CLASS_CONFLICT},
+        {410, CS_CLASS_RETRY, CS_CLASS_RETRY},
+        {412, CS_CLASS_CONFLICT, CS_CLASS_CONFLICT},
+        {414, CS_CLASS_REFUSED, CS_CLASS_REFUSED},
+        {415, CS_CLASS_REFUSED, CS_CLASS_REFUSED},
+        {420, CS_CLASS_RETRY, CS_CLASS_RETRY},
+        {428, CS_CLASS_REFUSED, CS_CLASS_REFUSED},
+        {429, CS_CLASS_THROTTLED, CS_CLASS_THROTTLED},
+        {431, CS_CLASS_REFUSED, CS_CLASS_REFUSED},
+        {500, CS_CLASS_RETRY, CS_CLASS_RETRY},
+        {501, CS_CLASS_REFUSED, CS_CLASS_REFUSED},
+        {502, CS_CLASS_RETRY, CS_CLASS_RETRY},
+        {503, CS_CLASS_RETRY, CS_CLASS_RETRY},
+        {504, CS_CLASS_RETRY, CS_CLASS_RETRY},
+        {200, CS_CLASS_OK, CS_CLASS_OK},
+        {204, CS_CLASS_OK, CS_CLASS_OK},
         {304, CS_CLASS_OK, CS_CLASS_OK},
     };
     /* What gateways and sign-in pages send instead. */
-    static const char *const bodies[] = {NULL, "{}", "[]", "[1]", "\"x\"", "{\"error\":\"x\"}",
+    static const char *const bodies[] = {NULL,
+                                         "{}",
+                                         "[]",
+                                         "[1]",
+                                         "\"x\"",
+                                         "{\"error\":\"x\"}",
                                          "[{\"message\":\"no code\"}]",
                                          "[{\"errorCode\":\"<b>not a word</b>\"}]"};
     apr_pool_t *p = *state;
@@ -161,8 +176,7 @@ static void test_statuses_without_a_code(void **state)
             sf_expect(&read, table[i].read, NULL);
             sf_expect(&update, table[i].update, NULL);
             if (read.cls != CS_CLASS_OK) {
-                assert_string_equal(read.problem,
-                                    apr_psprintf(p, "http:%d", table[i].status));
+                assert_string_equal(read.problem, apr_psprintf(p, "http:%d", table[i].status));
             }
         }
     }
@@ -181,10 +195,10 @@ static void test_who_is_to_blame(void **state)
                             NULL, p),
                    CS_SF_UPDATE, p);
     assert_string_equal(res.blames, "Ref__c");
-    res = classify(400,
-                   error_of("INVALID_FIELD",
-                            "No such column 'X__c' on sobject of type Opportunity", NULL, p),
-                   CS_SF_UPDATE, p);
+    res = classify(
+        400,
+        error_of("INVALID_FIELD", "No such column 'X__c' on sobject of type Opportunity", NULL, p),
+        CS_SF_UPDATE, p);
     assert_string_equal(res.blames, "X__c");
     res = classify(400, error_of("STRING_TOO_LONG", "x", "Na me", p), CS_SF_UPDATE, p);
     assert_null(res.blames);
@@ -198,8 +212,9 @@ static void test_who_is_to_blame(void **state)
     sf_expect(&res, CS_CLASS_DATA, NULL);
     assert_string_equal(res.blames, "AccountId");
     /* collections name the code otherwise */
-    res = classify(400, "[{\"statusCode\":\"STRING_TOO_LONG\",\"message\":\"m\",\"fields\":[\"A\"]}]",
-                   CS_SF_UPDATE, p);
+    res =
+        classify(400, "[{\"statusCode\":\"STRING_TOO_LONG\",\"message\":\"m\",\"fields\":[\"A\"]}]",
+                 CS_SF_UPDATE, p);
     sf_expect(&res, CS_CLASS_DATA, "salesforce:STRING_TOO_LONG");
     res = classify(400,
                    "{\"success\":false,\"errors\":[{\"statusCode\":\"STRING_TOO_LONG\",\"message\":"
@@ -212,17 +227,18 @@ static void test_limits(void **state)
 {
     apr_pool_t *p = *state;
     apr_time_t now = cs_time_now();
-    cs_result_t res = classify(
-        403,
-        error_of("REQUEST_LIMIT_EXCEEDED",
-                 "ConcurrentRequests (Concurrent API Requests) Limit exceeded.", NULL, p),
-        CS_SF_READ, p);
+    cs_result_t res =
+        classify(403,
+                 error_of("REQUEST_LIMIT_EXCEEDED",
+                          "ConcurrentRequests (Concurrent API Requests) Limit exceeded.", NULL, p),
+                 CS_SF_READ, p);
 
     sf_expect(&res, CS_CLASS_THROTTLED, "throttled");
     assert_true(res.retry_at >= now + 1 * APR_USEC_PER_SEC &&
                 res.retry_at <= now + 60 * APR_USEC_PER_SEC);
-    res = classify(403, error_of("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", NULL, p),
-                   CS_SF_UPDATE, p);
+    res =
+        classify(403, error_of("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded.", NULL, p),
+                 CS_SF_UPDATE, p);
     sf_expect(&res, CS_CLASS_SUSPEND, "quota:daily");
     assert_true(res.retry_at == 0);
 }
@@ -236,17 +252,18 @@ static void test_what_apex_and_flows_hide(void **state)
     for (size_t i = 0; i < 2; i++) {
         const char *code = codes_of_code[i];
         cs_result_t res = classify(
-            400, error_of(code, "T: execution of AfterUpdate caused by: UNABLE_TO_LOCK_ROW, ...",
-                          "Name", p),
+            400,
+            error_of(code, "T: execution of AfterUpdate caused by: UNABLE_TO_LOCK_ROW, ...", "Name",
+                     p),
             CS_SF_UPDATE, p);
 
         sf_expect(&res, CS_CLASS_RETRY, "salesforce:UNABLE_TO_LOCK_ROW");
-        res = classify(400, error_of(code, "unable to obtain exclusive access to this record", NULL,
-                                     p),
+        res = classify(400,
+                       error_of(code, "unable to obtain exclusive access to this record", NULL, p),
                        CS_SF_CREATE, p);
         sf_expect(&res, CS_CLASS_RETRY, "salesforce:UNABLE_TO_LOCK_ROW");
-        res = classify(400, error_of(code, "System.LimitException: Too many SOQL queries: 101",
-                                     NULL, p),
+        res = classify(400,
+                       error_of(code, "System.LimitException: Too many SOQL queries: 101", NULL, p),
                        CS_SF_UPDATE, p);
         sf_expect(&res, CS_CLASS_RETRY, apr_pstrcat(p, "salesforce:", code, NULL));
         res = classify(400, error_of(code, "the amount is too low", NULL, p), CS_SF_UPDATE, p);
@@ -263,12 +280,13 @@ static void test_duplicates(void **state)
     for (size_t i = 0; i < 2; i++) {
         res = classify(
             400,
-            apr_psprintf(p,
-                         "[{\"errorCode\":\"DUPLICATES_DETECTED\",\"message\":\"Use one of these "
-                         "records?\",\"%s\":{\"matchResults\":[{\"matchRecords\":[{\"record\":{"
-                         "\"Id\":\"00Q000000000001AAA\"}},{\"record\":{\"Id\":\"00Q000000000002AAA\""
-                         "}}]}]}}]",
-                         spellings[i]),
+            apr_psprintf(
+                p,
+                "[{\"errorCode\":\"DUPLICATES_DETECTED\",\"message\":\"Use one of these "
+                "records?\",\"%s\":{\"matchResults\":[{\"matchRecords\":[{\"record\":{"
+                "\"Id\":\"00Q000000000001AAA\"}},{\"record\":{\"Id\":\"00Q000000000002AAA\""
+                "}}]}]}}]",
+                spellings[i]),
             CS_SF_CREATE, p);
         sf_expect(&res, CS_CLASS_DUPLICATE, "salesforce:DUPLICATES_DETECTED");
         assert_has(res.detail, "00Q000000000001AAA, 00Q000000000002AAA");

@@ -427,9 +427,8 @@ static void test_find_by_ordered_keys(void **state)
     finds[1].keys = json_of("[{\"AccountNumber\":\"none\"},{\"Name\":\"Litware\"}]", p);
     finds[2].keys = json_of("[{\"Name\":\"TWIN\"}]", p);
     finds[3].keys = json_of("[{\"Email\":\"DORA@fabrikam.example\"}]", p);
-    finds[3].where = json_of("{\"AccountId\":{\"$ref\":{\"table\":\"Account\",\"id\":\"" ACCOUNT
-                             "\"}}}",
-                             p);
+    finds[3].where =
+        json_of("{\"AccountId\":{\"$ref\":{\"table\":\"Account\",\"id\":\"" ACCOUNT "\"}}}", p);
     finds[4].keys = json_of("[{\"Name\":\"nobody's \\\\\"}]", p);
     finds[5].keys = json_of("[{\"Name\":\"\\u00e4rger\"},{\"AccountNumber\":\"\"}]", p);
     assert_ok(r->impl->find(r->crm, finds, 6, 0, p));
@@ -459,8 +458,9 @@ static const char **many_deals(int n, apr_pool_t *p)
     int i;
 
     for (i = 0; i < n; i++) {
-        body = apr_psprintf(p, "%s%s{\"Name\":\"d%d\",\"StageName\":\"Prospecting\",\"CloseDate\":"
-                               "\"2030-01-01\"}",
+        body = apr_psprintf(p,
+                            "%s%s{\"Name\":\"d%d\",\"StageName\":\"Prospecting\",\"CloseDate\":"
+                            "\"2030-01-01\"}",
                             body, i ? "," : "", i);
     }
     rows = control(&sim, "POST", "bulk/Opportunity", apr_pstrcat(p, body, "]", NULL), p);
@@ -642,11 +642,15 @@ static void test_refused_values(void **state)
     expect(&w.result, CS_CLASS_DATA, "salesforce:FIELD_CUSTOM_VALIDATION_EXCEPTION");
     assert_string_equal(w.result.blames, "NextStep");
     assert_string_equal(w.result.said, "not like this");
-    w = write_one(r, CS_CRM_UPDATE, "Opportunity", DEAL, NULL,
-                  apr_pstrcat(p, "{\"Name\":\"", apr_pstrcat(p,
-                  "0123456789012345678901234567890123456789012345678901234567890123456789",
-                  "0123456789012345678901234567890123456789012345678901234567890123456789", NULL),
-                  "\"}", NULL), NULL);
+    w = write_one(
+        r, CS_CRM_UPDATE, "Opportunity", DEAL, NULL,
+        apr_pstrcat(
+            p, "{\"Name\":\"",
+            apr_pstrcat(p, "0123456789012345678901234567890123456789012345678901234567890123456789",
+                        "0123456789012345678901234567890123456789012345678901234567890123456789",
+                        NULL),
+            "\"}", NULL),
+        NULL);
     expect(&w.result, CS_CLASS_DATA, "salesforce:STRING_TOO_LONG");
     assert_string_equal(w.result.blames, "Name");
     w = write_one(r, CS_CRM_UPDATE, "Opportunity", DEAL, NULL, "{\"IsWon\":true}", NULL);
@@ -694,10 +698,10 @@ static void test_merged_and_converted(void **state)
     cs_crm_write_t w;
 
     later(5, p);
-    control(&sim, "POST", "merge",
-            apr_psprintf(p, "{\"table\":\"Lead\",\"target\":\"%s\",\"subordinate\":\"%s\"}", one,
-                         two),
-            p);
+    control(
+        &sim, "POST", "merge",
+        apr_psprintf(p, "{\"table\":\"Lead\",\"target\":\"%s\",\"subordinate\":\"%s\"}", one, two),
+        p);
     read = read_one(r, "Lead", two, "LastName $state");
     expect(&read.result, CS_CLASS_OK, NULL);
     assert_string_equal(read.record->id, one);
@@ -709,8 +713,7 @@ static void test_merged_and_converted(void **state)
     read = read_one(r, "Lead", one, "ConvertedOpportunityId $state");
     expect(&read.result, CS_CLASS_OK, NULL);
     assert_int_equal(cs_json_int(read.record->row, "$state", -1), 1);
-    assert_non_null(
-        cs_json_str(cs_json_get(read.record->row, "ConvertedOpportunityId"), "id"));
+    assert_non_null(cs_json_str(cs_json_get(read.record->row, "ConvertedOpportunityId"), "id"));
     w = write_one(r, CS_CRM_UPDATE, "Lead", one, NULL, "{\"LastName\":\"x\"}", NULL);
     expect(&w.result, CS_CLASS_CONFLICT, "salesforce:CANNOT_UPDATE_CONVERTED_LEAD");
 }

@@ -8,12 +8,12 @@ typedef struct world_t {
     apr_pool_t *p;
     const char *refuse; /* a query that names this is answered with `refusal` */
     const char *refusal;
-    const char *whole;  /* answer to every composite */
-    int leave_out;      /* parts of a composite that are not answered */
-    int reverse;        /* the parts come in another order */
-    int page;           /* rows on a page of a child query; 0 = all */
-    int children;       /* of each record */
-    const char *next;   /* address of further pages instead of a good one */
+    const char *whole; /* answer to every composite */
+    int leave_out;     /* parts of a composite that are not answered */
+    int reverse;       /* the parts come in another order */
+    int page;          /* rows on a page of a child query; 0 = all */
+    int children;      /* of each record */
+    const char *next;  /* address of further pages instead of a good one */
     int queries, composites, alone;
     int most_parts;
     const char *stranger; /* a row more in every answer */
@@ -50,7 +50,8 @@ static const char *page_of(const char *rows, const char *next, apr_pool_t *p)
                        next ? "\"" : "", ",\"records\":[", *rows ? rows + 1 : "", "]}", NULL);
 }
 
-static const char *child_rows(world_t *w, const apr_array_header_t *parents, int from, apr_pool_t *p)
+static const char *child_rows(world_t *w, const apr_array_header_t *parents, int from,
+                              apr_pool_t *p)
 {
     const char *rows = "", *next = NULL;
     int i, j, n = 0;
@@ -59,9 +60,10 @@ static const char *child_rows(world_t *w, const apr_array_header_t *parents, int
         /* the last comes first: the order is ours to make */
         for (j = w->children; j-- > 0; n++) {
             if (n >= from && (!w->page || n < from + w->page)) {
-                rows = apr_psprintf(p, "%s,{\"Id\":\"%s\",\"OpportunityId\":\"%s\",%s,\"Name\":\"c%d\"}",
-                                    rows, cs_sf_id(apr_psprintf(p, "a00%06d%06d", i, j), p),
-                                    APR_ARRAY_IDX(parents, i, const char *), times, j);
+                rows = apr_psprintf(
+                    p, "%s,{\"Id\":\"%s\",\"OpportunityId\":\"%s\",%s,\"Name\":\"c%d\"}", rows,
+                    cs_sf_id(apr_psprintf(p, "a00%06d%06d", i, j), p),
+                    APR_ARRAY_IDX(parents, i, const char *), times, j);
             }
         }
     }
@@ -101,8 +103,9 @@ static const char *each(canned_t *c, const char *method, const char *path, apr_p
         return w->refusal;
     }
     if (w->hidden && strstr(path, w->hidden)) {
-        return apr_psprintf(p, "400 Bad Request\r\n\r\n[{\"errorCode\":\"INVALID_FIELD\",\"message\":"
-                               "\"^ ERROR at Row:1:Column:8 No such column '%s' on entity '%s'.\"}]",
+        return apr_psprintf(p,
+                            "400 Bad Request\r\n\r\n[{\"errorCode\":\"INVALID_FIELD\",\"message\":"
+                            "\"^ ERROR at Row:1:Column:8 No such column '%s' on entity '%s'.\"}]",
                             w->hidden, w->hidden_on);
     }
     if (!strncmp(path, "queryAll", 8)) {
@@ -120,12 +123,12 @@ static const char *each(canned_t *c, const char *method, const char *path, apr_p
 
         if (!strstr(id, "9999") && strcmp(id, "00Q000000000009EAA")) {
             /* the last comes first */
-            rows = apr_psprintf(p, ",{\"Id\":\"%s\",%s,\"Key__c\":\" %s\",\"Name\":\"n%s\"%s}%s",
-                                id, times, value, id,
-                                strstr(path, "Amount") ? ",\"Amount\":1" : "", rows);
+            rows =
+                apr_psprintf(p, ",{\"Id\":\"%s\",%s,\"Key__c\":\" %s\",\"Name\":\"n%s\"%s}%s", id,
+                             times, value, id, strstr(path, "Amount") ? ",\"Amount\":1" : "", rows);
             if (!strcmp(value, "key7")) {
-                rows = apr_psprintf(p, ",{\"Id\":\"%s\",%s,\"Key__c\":\"KEY7\"}%s",
-                                    opp_id(70, p), times, rows);
+                rows = apr_psprintf(p, ",{\"Id\":\"%s\",%s,\"Key__c\":\"KEY7\"}%s", opp_id(70, p),
+                                    times, rows);
             }
         }
     }
@@ -468,7 +471,8 @@ static void test_answers_with_parts_missing(void **state)
     w.whole = "200 OK\r\n\r\n<html>maintenance</html>";
     assert_ok(cs_sf_read(&r->crm, reads, 2, 0, p));
     sf_expect(&reads[0].result, CS_CLASS_RETRY, "salesforce:answer");
-    w.whole = "200 OK\r\n\r\n{\"compositeResponse\":[{\"referenceId\":\"c0\"},{\"referenceId\":7},3]}";
+    w.whole =
+        "200 OK\r\n\r\n{\"compositeResponse\":[{\"referenceId\":\"c0\"},{\"referenceId\":7},3]}";
     assert_ok(cs_sf_read(&r->crm, reads, 2, 0, p));
     sf_expect(&reads[0].result, CS_CLASS_RETRY, "salesforce:answer");
     /* refused as a whole: each by itself */

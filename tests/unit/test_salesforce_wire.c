@@ -46,7 +46,7 @@ static void test_ids(void **state)
 
 static void test_names(void **state)
 {
-    static const char *const bad[] = {"",   "1a",  "_a",  "a b",     "a-b", "a.b", "a'b",
+    static const char *const bad[] = {"",    "1a",  "_a",  "a b",      "a-b", "a.b",   "a'b",
                                       "a/b", "a,b", "a(b", "\xc3\xbc", "a\n", "$state"};
     apr_pool_t *p = *state;
 
@@ -98,9 +98,9 @@ static const char *fields(const char *table, const char *columns, apr_pool_t *p)
 
 static void test_fields(void **state)
 {
-    static const char *const bad[] = {"Name,Id",       "Na me/x",   "Name/x",   "AccountId/",
-                                      "AccountId/a.b", "/Name",     "Name)",    "a'b",
-                                      "AccountId/OwnerId/Name"};
+    static const char *const bad[] = {"Name,Id",    "Na me/x",       "Name/x",
+                                      "AccountId/", "AccountId/a.b", "/Name",
+                                      "Name)",      "a'b",           "AccountId/OwnerId/Name"};
     apr_pool_t *p = *state;
     apr_array_header_t *one, *out;
     cs_result_t res;
@@ -141,10 +141,9 @@ static void test_conditions(void **state)
         {"{\"Name\":null}", NULL},
         {"{}", NULL},
     };
-    static const char *const bad[] = {"{\"Na me\":\"x\"}", "{\"Name\":[1]}",
-                                      "{\"Name\":{\"$number\":\"1 OR 1=1\"}}",
-                                      "{\"Name\":{\"$ref\":{\"id\":\"' OR\"}}}",
-                                      "{\"Name = 'x' OR Name\":\"x\"}"};
+    static const char *const bad[] = {
+        "{\"Na me\":\"x\"}", "{\"Name\":[1]}", "{\"Name\":{\"$number\":\"1 OR 1=1\"}}",
+        "{\"Name\":{\"$ref\":{\"id\":\"' OR\"}}}", "{\"Name = 'x' OR Name\":\"x\"}"};
     apr_pool_t *p = *state;
     const char *text;
     cs_result_t res;
@@ -219,14 +218,15 @@ static void test_versions(void **state)
                               &modified, p));
     assert_null(cs_sf_version(sf_json("{\"SystemModstamp\":\"yesterday\"}", p), 0, &is_young,
                               &modified, p));
-    assert_non_null(
-        cs_sf_version(sf_json("{\"SystemModstamp\":\"" STAMP "\"}", p), 0, &is_young, &modified, p));
+    assert_non_null(cs_sf_version(sf_json("{\"SystemModstamp\":\"" STAMP "\"}", p), 0, &is_young,
+                                  &modified, p));
 }
 
 static void test_instants(void **state)
 {
-    static const char *const none[] = {"2026-03-31", "2026-03-31 12:00:00", "x" STAMP, STAMP "x",
-                                       "2026-03-31T12:00:00", "2026-03-31T12:00:00+0100", ""};
+    static const char *const none[] = {
+        "2026-03-31",          "2026-03-31 12:00:00",      "x" STAMP, STAMP "x",
+        "2026-03-31T12:00:00", "2026-03-31T12:00:00+0100", ""};
     apr_pool_t *p = *state;
 
     assert_string_equal(cs_sf_instant(STAMP, p), "2026-03-31T12:00:00Z");
@@ -258,18 +258,18 @@ static cs_record_t *record(const char *row, const char *columns, const char *loo
 static void test_record(void **state)
 {
     apr_pool_t *p = *state;
-    cs_record_t *r = record(
-        "{\"attributes\":{\"type\":\"Opportunity\"},\"Id\":\"006000000000001\"," TIMES
-        "\"Name\":\"a\\r\\nb\\rc\",\"Amount\":50000.25,\"CloseDate\":\"2026-03-31\","
-        "\"CreatedDate\":\"2026-03-31T12:00:00.000+0000\",\"IsClosed\":true,\"IsWon\":false,"
-        "\"AccountId\":\"001A0000006Vm9u\",\"Account\":{\"attributes\":{},\"Name\":\"Fab\","
-        "\"OwnerId\":\"005000000000001AAA\",\"BillingAddress\":{\"city\":\"x\"}},"
-        "\"OwnerId\":\"005000000000001AAA\",\"Up__c\":\"" ACC "\",\"Text__c\":\"" ACC "\","
-        "\"ContactId\":null,\"Contact\":null,\"BillingAddress\":{\"city\":\"x\"},"
-        "\"Extra\":\"not asked for\"}",
-        "Id Name Amount CloseDate CreatedDate $state IsWon AccountId/Name AccountId/OwnerId "
-        "AccountId/Missing OwnerId Up__c Text__c ContactId/Email BillingAddress Gone__c",
-        "Up__c", p);
+    cs_record_t *r =
+        record("{\"attributes\":{\"type\":\"Opportunity\"},\"Id\":\"006000000000001\"," TIMES
+               "\"Name\":\"a\\r\\nb\\rc\",\"Amount\":50000.25,\"CloseDate\":\"2026-03-31\","
+               "\"CreatedDate\":\"2026-03-31T12:00:00.000+0000\",\"IsClosed\":true,\"IsWon\":false,"
+               "\"AccountId\":\"001A0000006Vm9u\",\"Account\":{\"attributes\":{},\"Name\":\"Fab\","
+               "\"OwnerId\":\"005000000000001AAA\",\"BillingAddress\":{\"city\":\"x\"}},"
+               "\"OwnerId\":\"005000000000001AAA\",\"Up__c\":\"" ACC "\",\"Text__c\":\"" ACC "\","
+               "\"ContactId\":null,\"Contact\":null,\"BillingAddress\":{\"city\":\"x\"},"
+               "\"Extra\":\"not asked for\"}",
+               "Id Name Amount CloseDate CreatedDate $state IsWon AccountId/Name AccountId/OwnerId "
+               "AccountId/Missing OwnerId Up__c Text__c ContactId/Email BillingAddress Gone__c",
+               "Up__c", p);
 
     assert_non_null(r);
     assert_string_equal(r->table, "Opportunity");
@@ -303,9 +303,9 @@ static void test_states(void **state)
     apr_pool_t *p = *state;
 
     for (size_t i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
-        cs_record_t *r = record(
-            apr_pstrcat(p, "{\"Id\":\"" OPP "\"," TIMES, table[i].row, "}", NULL), "$state", NULL,
-            p);
+        cs_record_t *r =
+            record(apr_pstrcat(p, "{\"Id\":\"" OPP "\"," TIMES, table[i].row, "}", NULL), "$state",
+                   NULL, p);
 
         assert_json(r->row, table[i].out, p);
     }
@@ -336,7 +336,8 @@ static void test_bodies(void **state)
         "{\"A\":{\"$number\":\"1,\\\"x\\\":2\"}}",
         "{\"A\":{\"$number\":1}}",
         "{\"A\":{\"$number\":\"01\"}}",
-        "{\"A\":{\"$ref\":{\"table\":\"Account\",\"id\":\"00000000-dead-4000-8000-000000000000\"}}}",
+        "{\"A\":{\"$ref\":{\"table\":\"Account\",\"id\":\"00000000-dead-4000-8000-000000000000\"}}"
+        "}",
         "{\"A\":{\"$choice\":\"x\"}}",
         "{\"A\":[1]}",
     };

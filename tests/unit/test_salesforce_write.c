@@ -9,10 +9,10 @@
 
 typedef struct world_t {
     apr_pool_t *p;
-    const char *answer;      /* to a write; NULL = a good one */
-    const char *answer_one;  /* to the write whose path has */
-    const char *one;         /* this in it */
-    const char *query;       /* to a query; NULL = the rows that it names */
+    const char *answer;     /* to a write; NULL = a good one */
+    const char *answer_one; /* to the write whose path has */
+    const char *one;        /* this in it */
+    const char *query;      /* to a query; NULL = the rows that it names */
     const char *stamp;
     int leave_out, composites, alone, writes, queries, after; /* after: queries before a write */
     int no_composite;
@@ -37,8 +37,9 @@ static const char *rows_in(world_t *w, const char *path, apr_pool_t *p)
                             "\"SystemModstamp\":\"%s\",\"LastModifiedDate\":\"%s\"}",
                             rows, strlen(value) == 18 ? value : OPP, value, stamp, stamp);
     }
-    return apr_pstrcat(p, "200 OK\r\nDate: Sun, 22 Nov 2026 12:00:00 GMT\r\n\r\n{\"done\":true,"
-                          "\"records\":[",
+    return apr_pstrcat(p,
+                       "200 OK\r\nDate: Sun, 22 Nov 2026 12:00:00 GMT\r\n\r\n{\"done\":true,"
+                       "\"records\":[",
                        *rows ? rows + 1 : "", "]}", NULL);
 }
 
@@ -58,9 +59,9 @@ static const char *each(canned_t *c, const char *method, const char *path, apr_p
     if (w->answer) {
         return w->answer;
     }
-    return !strcmp(method, "POST") || strstr(path, "Key__c/")
-               ? "201 Created\r\n\r\n{\"id\":\"" OPP "\",\"success\":true,\"errors\":[]}"
-               : "204 No Content\r\n\r\n";
+    return !strcmp(method, "POST") || strstr(path, "Key__c/") ? "201 Created\r\n\r\n{\"id\":\"" OPP
+                                                                "\",\"success\":true,\"errors\":[]}"
+                                                              : "204 No Content\r\n\r\n";
 }
 
 static const char *organisation(canned_t *c, const canned_op_t *op)
@@ -120,9 +121,9 @@ static void test_one_change_is_one_request(void **state)
     apr_pool_t *p = *state;
     world_t w = {0};
     sf_rig_t *r = world(&w, p);
-    cs_crm_write_t one = write_of(CS_CRM_UPDATE, "Opportunity", "006000000000001",
-                                  "{\"Name\":\"n\",\"Amount\":{\"$number\":\"5.00\"}}",
-                                  "Name AccountId/Name", p);
+    cs_crm_write_t one =
+        write_of(CS_CRM_UPDATE, "Opportunity", "006000000000001",
+                 "{\"Name\":\"n\",\"Amount\":{\"$number\":\"5.00\"}}", "Name AccountId/Name", p);
 
     one.guard = VERSION "~abc";
     assert_ok(cs_sf_write(&r->crm, &one, 1, 0, p));
@@ -169,8 +170,8 @@ static void test_two_hundred_changes_are_nine_requests(void **state)
 
     for (t = 0; t < sizeof(table) / sizeof(table[0]); t++) {
         for (i = 0; i < table[t].n; i++) {
-            writes[i] = write_of(CS_CRM_UPDATE, "Opportunity", opp_id(i, p), "{\"Name\":\"n\"}",
-                                 "Name", p);
+            writes[i] =
+                write_of(CS_CRM_UPDATE, "Opportunity", opp_id(i, p), "{\"Name\":\"n\"}", "Name", p);
             writes[i].guard = VERSION;
         }
         w.writes = w.queries = w.after = 0;
@@ -239,8 +240,7 @@ static void test_creates_without_a_key(void **state)
     apr_pool_t *p = *state;
     world_t w = {0};
     sf_rig_t *r = world(&w, p);
-    cs_crm_write_t one =
-        write_of(CS_CRM_CREATE, "Contact", "x", "{\"LastName\":\"n\"}", NULL, p);
+    cs_crm_write_t one = write_of(CS_CRM_CREATE, "Contact", "x", "{\"LastName\":\"n\"}", NULL, p);
 
     assert_ok(cs_sf_write(&r->crm, &one, 1, 0, p));
     sf_expect(&one.result, CS_CLASS_OK, NULL);
@@ -293,8 +293,8 @@ static void test_answers_of_one_among_many(void **state)
     for (t = 0; t < sizeof(table) / sizeof(table[0]); t++) {
         w.answer_one = table[t].answer;
         for (i = 0; i < 3; i++) {
-            writes[i] = write_of(CS_CRM_UPDATE, "Opportunity", opp_id(i, p), "{\"Name\":\"n\"}",
-                                 "Name", p);
+            writes[i] =
+                write_of(CS_CRM_UPDATE, "Opportunity", opp_id(i, p), "{\"Name\":\"n\"}", "Name", p);
             writes[i].guard = VERSION;
         }
         assert_ok(cs_sf_write(&r->crm, writes, 3, 0, p));
@@ -316,8 +316,8 @@ static void test_a_missing_part_is_unknown(void **state)
     cs_crm_write_t writes[2];
 
     for (int i = 0; i < 2; i++) {
-        writes[i] = write_of(CS_CRM_UPDATE, "Opportunity", opp_id(i, p), "{\"Name\":\"n\"}",
-                             "Name", p);
+        writes[i] =
+            write_of(CS_CRM_UPDATE, "Opportunity", opp_id(i, p), "{\"Name\":\"n\"}", "Name", p);
     }
     assert_ok(cs_sf_write(&r->crm, writes, 2, 0, p));
     sf_expect(&writes[0].result, CS_CLASS_UNKNOWN, "salesforce:answer");
@@ -331,8 +331,7 @@ static void test_what_was_written_but_cannot_be_read(void **state)
     apr_pool_t *p = *state;
     world_t w = {.query = "503 x\r\n\r\n"};
     sf_rig_t *r = world(&w, p);
-    cs_crm_write_t one =
-        write_of(CS_CRM_UPDATE, "Opportunity", OPP, "{\"Name\":\"n\"}", "Name", p);
+    cs_crm_write_t one = write_of(CS_CRM_UPDATE, "Opportunity", OPP, "{\"Name\":\"n\"}", "Name", p);
 
     assert_ok(cs_sf_write(&r->crm, &one, 1, 0, p));
     sf_expect(&one.result, CS_CLASS_OK, NULL);
@@ -349,8 +348,8 @@ static void test_a_refused_composite_is_sent_one_by_one(void **state)
     cs_crm_write_t writes[2];
 
     for (int i = 0; i < 2; i++) {
-        writes[i] = write_of(CS_CRM_UPDATE, "Opportunity", opp_id(i, p), "{\"Name\":\"n\"}",
-                             "Name", p);
+        writes[i] =
+            write_of(CS_CRM_UPDATE, "Opportunity", opp_id(i, p), "{\"Name\":\"n\"}", "Name", p);
         writes[i].guard = VERSION;
     }
     assert_ok(cs_sf_write(&r->crm, writes, 2, 0, p));
@@ -388,7 +387,8 @@ static void test_deletes(void **state)
     sf_expect(&one.result, CS_CLASS_OK, NULL);
     assert_int_equal(w.writes, 2);
     one.guard = NULL;
-    w.answer = "404 x\r\n\r\n[{\"errorCode\":\"ENTITY_IS_DELETED\",\"message\":\"entity is deleted\"}]";
+    w.answer =
+        "404 x\r\n\r\n[{\"errorCode\":\"ENTITY_IS_DELETED\",\"message\":\"entity is deleted\"}]";
     assert_ok(cs_sf_write(&r->crm, &one, 1, 0, p));
     sf_expect(&one.result, CS_CLASS_OK, NULL);
     w.query = "503 x\r\n\r\n";
@@ -409,7 +409,8 @@ static void test_what_is_not_sent(void **state)
         const char *problem;
     } table[] = {
         {CS_CRM_UPDATE, "Opp/../x", OPP, NULL, "{}", NULL, CS_CLASS_SUSPEND, "config:table"},
-        {CS_CRM_UPDATE, "Opportunity", "006/x", NULL, "{}", NULL, CS_CLASS_REFUSED, "salesforce:id"},
+        {CS_CRM_UPDATE, "Opportunity", "006/x", NULL, "{}", NULL, CS_CLASS_REFUSED,
+         "salesforce:id"},
         {CS_CRM_UPDATE, "Opportunity", "11111111-0000-5000-8000-000000000001", NULL, "{}", NULL,
          CS_CLASS_REFUSED, "salesforce:id"},
         {CS_CRM_DELETE, "Opportunity", NULL, NULL, NULL, NULL, CS_CLASS_REFUSED, "salesforce:id"},

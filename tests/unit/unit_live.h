@@ -94,8 +94,8 @@ static inline cs_upstream_t upstream(const char *name, const char *base, apr_poo
 }
 
 /* One request to the control API; the answer's JSON or NULL. */
-static inline json_t *control_by(cs_http_t *http, const sim_t *sim, const char *method, const char *path,
-                          const char *body, apr_pool_t *p)
+static inline json_t *control_by(cs_http_t *http, const sim_t *sim, const char *method,
+                                 const char *path, const char *body, apr_pool_t *p)
 {
     cs_upstream_t up = upstream("control", sim->base, p);
     cs_limiter_t limiter = {0};
@@ -117,8 +117,8 @@ static inline json_t *control_by(cs_http_t *http, const sim_t *sim, const char *
     return cs_json_own(json, p);
 }
 
-static inline json_t *control(const sim_t *sim, const char *method, const char *path, const char *body,
-                       apr_pool_t *p)
+static inline json_t *control(const sim_t *sim, const char *method, const char *path,
+                              const char *body, apr_pool_t *p)
 {
     return control_by(control_http, sim, method, path, body, p);
 }

@@ -75,8 +75,8 @@ void cs_sf_request(const cs_crm_t *crm, const cs_sf_call_t *call, cs_http_reques
 
     memset(request, 0, sizeof(*request));
     request->method = call->method;
-    request->url = apr_pstrcat(p, crm->origin, *call->path == '/' ? "" : CS_SF_BASE, call->path,
-                               NULL);
+    request->url =
+        apr_pstrcat(p, crm->origin, *call->path == '/' ? "" : CS_SF_BASE, call->path, NULL);
     request->label = call->label ? call->label : call->method;
     request->write = call->kind != CS_SF_READ;
     request->headers = headers;
@@ -173,9 +173,8 @@ json_t *cs_sf_json(const cs_http_response_t *response, apr_pool_t *p, cs_result_
     json_t *json = NULL;
 
     cs_result_clear(why);
-    if (!response->body_len ||
-        cs_json_parse(&json, response->body, response->body_len, &answer_limits, p, why) !=
-            APR_SUCCESS) {
+    if (!response->body_len || cs_json_parse(&json, response->body, response->body_len,
+                                             &answer_limits, p, why) != APR_SUCCESS) {
         return NULL;
     }
     return cs_json_own(json, p);
@@ -280,7 +279,8 @@ apr_status_t cs_sf_query(cs_sf_call_t *call, const char *soql, const char *label
     call->query = 1;
     if (strlen(call->path) + sizeof(CS_SF_BASE) > CS_SF_MAX_PATH) {
         return cs_result_set(res, p, CS_ELIMIT, CS_CLASS_DATA, "salesforce:query",
-                             "%s: the query is too long (%" APR_SIZE_T_FMT " bytes, %d are allowed)",
+                             "%s: the query is too long (%" APR_SIZE_T_FMT
+                             " bytes, %d are allowed)",
                              label, strlen(call->path), CS_SF_MAX_PATH);
     }
     return APR_SUCCESS;

@@ -16,19 +16,19 @@ struct cs_crm_t {
     const char *origin; /* "https://org.my.salesforce.com" */
     apr_pool_t *p;
     cs_crm_usage_t usage;
-    apr_hash_t *hidden;    /* "Table.Column" -> cs_time_boot() (apr_interval_time_t *) when it was
-                              found not to be readable, in p */
-    apr_hash_t *said;      /* what was logged already, in p */
+    apr_hash_t *hidden; /* "Table.Column" -> cs_time_boot() (apr_interval_time_t *) when it was
+                           found not to be readable, in p */
+    apr_hash_t *said;   /* what was logged already, in p */
 };
 
 /* Where all resources are, below the origin; the version is pinned. (crm-apis.md B2) */
 #define CS_SF_BASE "/services/data/v60.0/"
 
-#define CS_SF_TOGETHER 25      /* calls in one composite, */
-#define CS_SF_QUERIES 5        /* of them queries */
-#define CS_SF_MAX_PATH 16000   /* longest address, escaped */
-#define CS_SF_MANY 150         /* values in one IN (...) */
-#define CS_SF_MAX_ROUNDS 20    /* pages of one query that are followed */
+#define CS_SF_TOGETHER 25    /* calls in one composite, */
+#define CS_SF_QUERIES 5      /* of them queries */
+#define CS_SF_MAX_PATH 16000 /* longest address, escaped */
+#define CS_SF_MANY 150       /* values in one IN (...) */
+#define CS_SF_MAX_ROUNDS 20  /* pages of one query that are followed */
 
 /* call.c: calls with token, headers, quota, session renewal and classification. */
 
@@ -37,19 +37,19 @@ typedef struct cs_sf_call_t {
     /* in */
     cs_sf_kind_e kind;  /* what it is for: decides how it is classified */
     const char *method; /* "GET", "POST", "PATCH", "DELETE" */
-    const char *path;   /* below CS_SF_BASE, escaped: "sobjects/Opportunity/describe", "query?q=...";
-                           or as an answer named it: "/services/data/v60.0/query/01g...-2000" */
-    const char *body;   /* JSON text; NULL = none */
-    const char *label;  /* for logs: "GET Opportunity 006..." */
+    const char *path;  /* below CS_SF_BASE, escaped: "sobjects/Opportunity/describe", "query?q=...";
+                          or as an answer named it: "/services/data/v60.0/query/01g...-2000" */
+    const char *body;  /* JSON text; NULL = none */
+    const char *label; /* for logs: "GET Opportunity 006..." */
     /* RFC 1123 date of If-Unmodified-Since, If-Modified-Since; NULL = not sent. Only these headers
      * may differ between calls. */
     const char *unmodified, *modified;
-    int query; /* 1 = counts as a query where calls are put together */
-    int probe; /* 1 = sent although the day's requests are used up to the reserve */
+    int query;  /* 1 = counts as a query where calls are put together */
+    int probe;  /* 1 = sent although the day's requests are used up to the reserve */
     void *item; /* the caller's */
     /* out */
-    int status; /* 0 = unanswered */
-    json_t *json; /* the body, borrowed from p; NULL = none, or not JSON */
+    int status;      /* 0 = unanswered */
+    json_t *json;    /* the body, borrowed from p; NULL = none, or not JSON */
     apr_time_t date; /* when it was answered, by the server's clock; else by ours */
     const char *reason;
     apr_table_t *headers; /* never NULL once sent */
@@ -59,8 +59,9 @@ typedef struct cs_sf_call_t {
     const char *correlation;
 } cs_sf_call_t;
 
-/* Sends calls, each as a request of its own, at the upstream's concurrency. A result for every call;
- * the status is APR_SUCCESS unless nothing could be attempted (the results say so as well). */
+/* Sends calls, each as a request of its own, at the upstream's concurrency. A result for every
+ * call; the status is APR_SUCCESS unless nothing could be attempted (the results say so as well).
+ */
 apr_status_t cs_sf_send(cs_crm_t *crm, cs_sf_call_t *calls, int n, apr_interval_time_t deadline,
                         apr_pool_t *p);
 /* composite.c: sends calls in as few composites as there can be, in order inside of each. Those of
@@ -116,8 +117,8 @@ apr_status_t cs_sf_read(cs_crm_t *crm, cs_crm_read_t *reads, int n, apr_interval
                         apr_pool_t *p);
 apr_status_t cs_sf_find(cs_crm_t *crm, cs_crm_find_t *finds, int n, apr_interval_time_t deadline,
                         apr_pool_t *p);
-apr_status_t cs_sf_write(cs_crm_t *crm, cs_crm_write_t *writes, int n,
-                         apr_interval_time_t deadline, apr_pool_t *p);
+apr_status_t cs_sf_write(cs_crm_t *crm, cs_crm_write_t *writes, int n, apr_interval_time_t deadline,
+                         apr_pool_t *p);
 
 /* describe.c */
 apr_status_t cs_sf_describe(cs_crm_t *crm, const apr_array_header_t *tables, json_t **pmetadata,
@@ -131,6 +132,9 @@ void cs_sf_acknowledge(cs_crm_answer_t *answer, const cs_crm_notice_t *notice);
 apr_status_t cs_sf_changes(cs_crm_t *crm, cs_crm_changes_t *changes, apr_interval_time_t deadline,
                            apr_pool_t *p);
 
+/* For whom an assertion is: the login server that the organisation belongs to, whichever of its
+ * addresses is asked; any other address for itself. */
+const char *cs_sf_addressee(const cs_crm_config_t *cfg, apr_pool_t *p);
 /* The caller's own user, from the token's identity address; NULL until there is a token. */
 const char *cs_sf_user(const cs_crm_t *crm, apr_pool_t *p);
 const char *cs_sf_organization(const cs_crm_t *crm, apr_pool_t *p);

@@ -104,11 +104,11 @@ static const char *part_headers(const cs_sf_call_t *call, apr_pool_t *p)
 
 static const char *part_text(const cs_sf_call_t *call, int ref, apr_pool_t *p)
 {
-    return apr_pstrcat(p, "{\"method\":", quote(call->method, p), ",\"url\":",
-                       quote(apr_pstrcat(p, *call->path == '/' ? "" : CS_SF_BASE, call->path, NULL),
-                             p),
-                       ",\"referenceId\":\"c", apr_itoa(p, ref), "\"", part_headers(call, p),
-                       call->body ? ",\"body\":" : "", call->body ? call->body : "", "}", NULL);
+    return apr_pstrcat(
+        p, "{\"method\":", quote(call->method, p), ",\"url\":",
+        quote(apr_pstrcat(p, *call->path == '/' ? "" : CS_SF_BASE, call->path, NULL), p),
+        ",\"referenceId\":\"c", apr_itoa(p, ref), "\"", part_headers(call, p),
+        call->body ? ",\"body\":" : "", call->body ? call->body : "", "}", NULL);
 }
 
 static apr_interval_time_t timeout_of(const cs_crm_t *crm, int n)

@@ -134,7 +134,7 @@ static int is_word(const char *text)
 {
     apr_size_t n;
 
-    for (n = 0; text[n] && n < BLAMED_MAX; n++) {
+    for (n = 0; n < BLAMED_MAX && text[n]; n++) {
         if (!apr_isalnum(text[n]) && text[n] != '_') {
             return 0;
         }
@@ -232,9 +232,7 @@ static cs_class_e class_of_status(int status, int documented, cs_sf_kind_e kind)
     case 505:
         return CS_CLASS_REFUSED;
     default:
-        return status >= 500   ? CS_CLASS_RETRY
-               : status >= 400 ? CS_CLASS_REFUSED
-                               : CS_CLASS_SUSPEND;
+        return status >= 500 ? CS_CLASS_RETRY : status >= 400 ? CS_CLASS_REFUSED : CS_CLASS_SUSPEND;
     }
 }
 

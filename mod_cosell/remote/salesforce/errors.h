@@ -20,7 +20,8 @@ extern const char *const cs_sf_hopeless[];
 /* What a response means whose body is `body` (NULL = none, or not JSON). 2xx and 304 are
  * CS_CLASS_OK; the body is judged by who reads it. Problem words: "salesforce:<errorCode>",
  * "http:503", "quota:daily", "config:column" ...; an unexplained failure of the server is
- * "internal:<errorCode>". `said` = the CRM's words, `blames` = the first of fields. Strings in p. */
+ * "internal:<errorCode>". `said` = the CRM's words, `blames` = the first of fields. Strings in p.
+ */
 void cs_sf_classify(cs_result_t *res, const cs_http_response_t *response,
                     const cs_http_request_t *request, const json_t *body, cs_sf_kind_e kind,
                     apr_pool_t *p);

@@ -24,7 +24,7 @@ typedef struct search_t {
 
 /* One query: several searches that differ in their keys' values only, or one by itself. */
 typedef struct unit_t {
-    const char *like; /* what searches in one query share */
+    const char *like;             /* what searches in one query share */
     apr_array_header_t *searches; /* search_t * */
     int single;
 } unit_t;
@@ -144,8 +144,8 @@ static const char *conditions_of(const unit_t *unit, apr_pool_t *p)
     for (i = 0; i < n; i++) {
         const search_t *s = APR_ARRAY_IDX(unit->searches, i, search_t *);
 
-        APR_ARRAY_PUSH(all, const char *) = apr_pstrcat(p, i ? " OR (" : "(", s->condition, ")",
-                                                        NULL);
+        APR_ARRAY_PUSH(all, const char *) =
+            apr_pstrcat(p, i ? " OR (" : "(", s->condition, ")", NULL);
     }
     return n == 1 ? APR_ARRAY_IDX(unit->searches, 0, search_t *)->condition
                   : apr_pstrcat(p, "(", apr_array_pstrcat(p, all, 0), ")", NULL);

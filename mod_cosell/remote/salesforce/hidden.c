@@ -99,8 +99,7 @@ int cs_sf_hide(cs_crm_t *crm, const char *table, const cs_result_t *refused)
     int fresh;
 
     if (refused->cls != CS_CLASS_SUSPEND || !refused->said ||
-        strcmp(refused->problem, "config:column") ||
-        apr_hash_count(crm->hidden) >= MOST_HIDDEN ||
+        strcmp(refused->problem, "config:column") || apr_hash_count(crm->hidden) >= MOST_HIDDEN ||
         apr_pool_create(&p, crm->p) != APR_SUCCESS) {
         return 0;
     }

@@ -30,9 +30,7 @@ static int ends_with(const char *text, const char *end)
     return len >= n && !strcmp(text + len - n, end);
 }
 
-/* For whom an assertion is: the login server that the organisation belongs to, whichever of its
- * addresses is asked. Any other address is asked for itself. */
-static const char *addressee_of(const cs_crm_config_t *cfg, apr_pool_t *p)
+const char *cs_sf_addressee(const cs_crm_config_t *cfg, apr_pool_t *p)
 {
     const char *at = cs_http_origin(token_url(cfg, p), p), *url = cs_http_origin(cfg->url, p);
 
@@ -68,7 +66,7 @@ static apr_status_t create(cs_crm_t **pcrm, const cs_crm_config_t *cfg, cs_http_
     tc.key = cfg->key;
     tc.rs256 = 1;
     tc.user = cfg->user;
-    tc.addressee = addressee_of(cfg, p);
+    tc.addressee = cs_sf_addressee(cfg, p);
     tc.bare = 1;
     tc.life = SESSION_LIFE;
     tc.instance = crm->origin;
@@ -94,11 +92,8 @@ static void take_limits(cs_crm_t *crm, const json_t *limits)
 static apr_status_t whoami(cs_crm_t *crm, cs_crm_whoami_t *who, apr_interval_time_t deadline,
                            apr_pool_t *p, cs_result_t *res)
 {
-    cs_sf_call_t call = {.kind = CS_SF_READ,
-                         .method = "GET",
-                         .path = "limits",
-                         .label = "GET limits",
-                         .probe = 1};
+    cs_sf_call_t call = {
+        .kind = CS_SF_READ, .method = "GET", .path = "limits", .label = "GET limits", .probe = 1};
 
     memset(who, 0, sizeof(*who));
     cs_sf_send(crm, &call, 1, deadline, p);
@@ -226,11 +221,9 @@ static const char *link_of(const cs_crm_config_t *cfg, const char *table, const 
     return apr_pstrcat(p, origin, "/lightning/r/", table, "/", id, "/view", NULL);
 }
 
-static const char *const takes[] = {"mapping",      "client-id", "client-secret",
-                                    "key",          "user",      "organization",
-                                    "token-url",    "webhook-secret", NULL};
+static const char *const takes[] = {"mapping",      "client-id", "client-secret",  "key", "user",
+                                    "organization", "token-url", "webhook-secret", NULL};
 static const char *const needs[] = {"mapping", "client-id", NULL};
-static const char *const media_types[] = {"application/json", "text/xml", NULL};
 
 const cs_crm_impl_t cs_salesforce_impl = {
     .facts = &cs_salesforce_facts,
@@ -247,7 +240,6 @@ const cs_crm_impl_t cs_salesforce_impl = {
     .describe = cs_sf_describe,
     .notice = cs_sf_notice,
     .changes = cs_sf_changes,
-    .media_types = media_types,
     .acknowledge = cs_sf_acknowledge,
     .usage = cs_sf_usage,
 };

@@ -152,8 +152,7 @@ apr_status_t cs_sf_fields(apr_array_header_t *fields, const char *table,
             }
         }
         else if (!cs_sf_name_valid(column)) {
-            return refuse(res, p, column,
-                          "a column name has letters, digits and underscores only");
+            return refuse(res, p, column, "a column name has letters, digits and underscores only");
         }
         else {
             add_once(fields, column);

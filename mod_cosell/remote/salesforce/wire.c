@@ -20,7 +20,7 @@ int cs_sf_name_valid(const char *name)
     if (!name || !apr_isalpha(*name)) {
         return 0;
     }
-    for (n = 0; name[n] && n <= NAME_MAX_LEN; n++) {
+    for (n = 0; n <= NAME_MAX_LEN && name[n]; n++) {
         if (!apr_isascii(name[n]) || (!apr_isalnum(name[n]) && name[n] != '_')) {
             return 0;
         }
@@ -372,7 +372,8 @@ static apr_status_t value_text(const char **ptext, const char *column, const jso
     if (ref) {
         id = cs_sf_id(cs_json_str(ref, "id"), p);
         if (!id) {
-            return refuse(res, p, column, "the look-up's target needs an id of 15 or 18 characters");
+            return refuse(res, p, column,
+                          "the look-up's target needs an id of 15 or 18 characters");
         }
         *ptext = apr_pstrcat(p, "\"", id, "\"", NULL);
         return APR_SUCCESS;
@@ -401,8 +402,7 @@ apr_status_t cs_sf_body(const char **pbody, const json_t *row, const json_t *key
     *pbody = NULL;
     json_object_foreach((json_t *)row, column, value) {
         if (!cs_sf_name_valid(column)) {
-            return refuse(res, p, column,
-                          "a column name has letters, digits and underscores only");
+            return refuse(res, p, column, "a column name has letters, digits and underscores only");
         }
         if (!strcmp(column, "Id") || cs_json_get(key, column)) {
             continue;

@@ -98,8 +98,9 @@ static apr_status_t take_write(item_t *item, cs_crm_write_t *write, apr_pool_t *
         return refuse(write, p, CS_CLASS_SUSPEND, "config:table", "is not the name of a table",
                       write->table);
     }
-    rv = write->kind != CS_CRM_CREATE ? take_id(item, p) : write->key ? take_key(item, p)
-                                                                     : APR_SUCCESS;
+    rv = write->kind != CS_CRM_CREATE ? take_id(item, p)
+         : write->key                 ? take_key(item, p)
+                                      : APR_SUCCESS;
     if (rv == APR_SUCCESS && write->kind != CS_CRM_DELETE) {
         rv = cs_sf_body(&item->body, write->row, write->key, p, &write->result);
     }
@@ -133,9 +134,8 @@ static void make_call(const run_t *r, item_t *item, cs_sf_call_t *call)
         call->kind = write->kind == CS_CRM_DELETE ? CS_SF_DELETE : CS_SF_UPDATE;
         call->method = write->kind == CS_CRM_DELETE ? "DELETE" : "PATCH";
         call->path = apr_pstrcat(p, "sobjects/", table, "/", item->id, NULL);
-        call->label = apr_psprintf(p, "%s %s %s",
-                                   write->kind == CS_CRM_DELETE ? "delete" : "update", table,
-                                   item->id);
+        call->label = apr_psprintf(
+            p, "%s %s %s", write->kind == CS_CRM_DELETE ? "delete" : "update", table, item->id);
         if (write->kind == CS_CRM_DELETE) {
             /* It is not taken there: the version was compared before. */
             call->unmodified = NULL;
@@ -211,17 +211,16 @@ static int make_back(const run_t *r, const back_t *back, cs_sf_call_t *call)
     int i;
 
     for (i = 0; i < back->items->nelts; i++) {
-        APR_ARRAY_PUSH(values, const char *) = cs_sf_quote(
-            value_of(APR_ARRAY_IDX(back->items, i, item_t *), back->column), r->p);
+        APR_ARRAY_PUSH(values, const char *) =
+            cs_sf_quote(value_of(APR_ARRAY_IDX(back->items, i, item_t *), back->column), r->p);
     }
     return fields &&
-           cs_sf_query(call,
-                       apr_pstrcat(r->p, "SELECT ", fields, " FROM ", back->table, " WHERE ",
-                                   back->column, " IN (", apr_array_pstrcat(r->p, values, ','), ")",
-                                   NULL),
-                       apr_psprintf(r->p, "GET %d written rows of %s", back->items->nelts,
-                                    back->table),
-                       r->p, &why) == APR_SUCCESS;
+           cs_sf_query(
+               call,
+               apr_pstrcat(r->p, "SELECT ", fields, " FROM ", back->table, " WHERE ", back->column,
+                           " IN (", apr_array_pstrcat(r->p, values, ','), ")", NULL),
+               apr_psprintf(r->p, "GET %d written rows of %s", back->items->nelts, back->table),
+               r->p, &why) == APR_SUCCESS;
 }
 
 static void take_row(const run_t *r, const back_t *back, const json_t *row, apr_time_t date)
@@ -387,11 +386,11 @@ static void check_made(const run_t *r)
     for (i = 0; i < r->n; i++) {
         cs_crm_write_t *write = r->items[i].write;
 
-        if (r->items[i].sent && write->kind == CS_CRM_CREATE &&
-            write->result.cls == CS_CLASS_OK && !write->made) {
+        if (r->items[i].sent && write->kind == CS_CRM_CREATE && write->result.cls == CS_CLASS_OK &&
+            !write->made) {
             cs_result_set(&write->result, r->p, CS_EPARSE, CS_CLASS_UNKNOWN, "salesforce:answer",
-                          "create %s %s %.80s: no answer names the row that was made",
-                          write->table, r->items[i].key, r->items[i].value);
+                          "create %s %s %.80s: no answer names the row that was made", write->table,
+                          r->items[i].key, r->items[i].value);
         }
     }
 }
@@ -437,8 +436,8 @@ static apr_status_t check_versions(run_t *r)
     return rv;
 }
 
-apr_status_t cs_sf_write(cs_crm_t *crm, cs_crm_write_t *writes, int n,
-                         apr_interval_time_t deadline, apr_pool_t *p)
+apr_status_t cs_sf_write(cs_crm_t *crm, cs_crm_write_t *writes, int n, apr_interval_time_t deadline,
+                         apr_pool_t *p)
 {
     run_t r = {.crm = crm, .n = n, .deadline = deadline, .p = p};
     apr_status_t rv;
