@@ -387,7 +387,7 @@ static int load_head(cs_load_t *l, const json_t *root)
                       "\"%s.json\"",
                       l->facts->type, l->facts->type);
     }
-    else if (strcmp(type, l->facts->type)) {
+    else if (!l->facts->is(type)) {
         cs_load_error(l, "/crm", "\"%s\" is not the type of this CRM; allowed: %s", type,
                       l->facts->type);
     }

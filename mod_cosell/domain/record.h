@@ -58,7 +58,8 @@ typedef enum {
 } cs_id_form_e;
 
 typedef struct cs_crm_facts_t {
-    const char *type; /* the word of the mapping file and of CosellCrm */
+    const char *type; /* the word of the mapping file and of CosellCrm, for messages */
+    int (*is)(const char *word); /* 1 when that is the word */
     /* Of a row: 0 open, 1 won (of a lead: qualified), 2 lost. A column of its table, or one that
      * the client makes up for every row that it is asked of and that cannot be written: the state
      * then follows from a column whose choices imply it (metadata: "state" of an option). */

@@ -12,7 +12,7 @@ const cs_crm_impl_t *cs_crm_impl_of(const char *type)
     int i;
 
     for (i = 0; type && impls[i]; i++) {
-        if (!strcmp(impls[i]->facts->type, type)) {
+        if (impls[i]->facts->is(type)) {
             return impls[i];
         }
     }

@@ -1,8 +1,16 @@
 /* remote/dynamics/facts.c: what is known of Dynamics 365 without asking it. */
+#include <string.h>
+
 #include "dynamics.h"
+
+static int is(const char *word)
+{
+    return !strcmp(word, "dynamics365");
+}
 
 const cs_crm_facts_t cs_dynamics_facts = {
     .type = "dynamics365",
+    .is = is,
     .state_column = "statecode",
     .key_suffix = "id",
     .win = "WinOpportunity",
