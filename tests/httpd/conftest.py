@@ -8,7 +8,7 @@ sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
 
 import pytest
 
-from harness import Pki, Server, World, exceptions
+from harness import Pki, Server, World
 from harness.exceptions import reason
 
 
@@ -27,9 +27,6 @@ def pytest_collection_modifyitems(items):
     """A file's tests share a server, one for each CRM: these may run side by side."""
     for item in items:
         kind = getattr(item, "callspec", None) and item.callspec.params.get("kind", "")
-        why = exceptions.reason(kind, item.originalname)
-        if why:
-            item.add_marker(pytest.mark.skip(reason=why))
         why = reason(item, kind)
         if why:
             item.add_marker(pytest.mark.skip(reason="salesforce: " + why))

@@ -1,15 +1,20 @@
-"""What one CRM of the suite does otherwise by its vendor's nature: tests that do not run for Salesforce, and those that ask something else of it.
+"""What does not run for Salesforce, each with the vendor's reason. All else of a file with CRMS = (...) runs for both.
 
-Keyed by the test's name, without parameters: EXCEPTIONS are skipped, DIFFERENCES run with a branch on `world.kind`. The value is the vendor's reason.
+The key is "file::test", or "file::test[id]" for one case of several. `pytest -rs` prints them.
 """
 
-EXCEPTIONS = {
-}
-
-DIFFERENCES = {
+SALESFORCE = {
 }
 
 
-def reason(kind, name):
-    """Why this test does not run for this CRM; None = it does."""
-    return EXCEPTIONS.get(name) if kind == "salesforce" else None
+def reason(item, kind):
+    """Why this test does not run for this kind of CRM, or None."""
+    if kind != "salesforce":
+        return None
+    place = item.nodeid.split("::")[0].rpartition("/")[2].removesuffix(".py") + "::"
+    case = getattr(item, "callspec", None)
+    ids = [part for part in (case.id.split("-") if case else []) if part != kind]
+    for name in (item.originalname, "%s[%s]" % (item.originalname, "-".join(ids))):
+        if place + name in SALESFORCE:
+            return SALESFORCE[place + name]
+    return None
