@@ -22,8 +22,9 @@ typedef struct cs_mapping_kind_t cs_mapping_kind_t; /* one member of "records" *
  * (const char *, in p; may be NULL). What a later version brings is refused by its name ("named
  * zones are not supported by this version"). An overlay ("extends": file name of the shipped
  * profile, looked for beside the overlay and then among the shipped profiles) is merged over its
- * profile: objects member by member, everything else replaced, null removes; line, column and
- * pointer of a mistake are those of the file it stands in. */
+ * profile: objects member by member, a condition ("when") and everything else replaced, null
+ * removes; record kinds that it adds are asked before the profile's. Line, column and pointer of a
+ * mistake are those of the file it stands in. */
 apr_status_t cs_mapping_load(cs_mapping_t **pmapping, const char *path, const cs_crm_facts_t *facts,
                              apr_array_header_t **perrors, apr_pool_t *p, cs_result_t *res);
 /* The same from text; name is used in messages. */
@@ -89,7 +90,9 @@ const cs_mapping_kind_t *cs_mapping_becomes(const cs_mapping_kind_t *kind, const
 /* 1 when the kind takes leads (deals 4). */
 int cs_mapping_takes_leads(const cs_mapping_kind_t *kind);
 /* What does not fit together between the mapping and the CRM's metadata, each named with its place:
- * a column that does not exist or is of another type, a choice without such a value or label.
+ * a column that does not exist or is of another type, a choice without such a value or label, a
+ * stage that leads to another state than it is shown for, a record type that there is not, a key by
+ * which no row is found.
  * const char * in p; empty when all fits. */
 apr_array_header_t *cs_mapping_compare(const cs_mapping_t *mapping, const json_t *metadata,
                                        apr_pool_t *p);
