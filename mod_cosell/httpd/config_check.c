@@ -427,7 +427,8 @@ static void load_mapping(check_t *ck, cs_site_crm_t *to, const cosell_crm_t *crm
     if (!check_file(ck, crm->where, "CosellCrm: mapping=", crm->mapping)) {
         return;
     }
-    if (cs_mapping_load(&mapping, crm->mapping, cs_crm_facts_of(crm->type), &errors, ck->p, &res) == APR_SUCCESS) {
+    if (cs_mapping_load(&mapping, crm->mapping, cs_crm_facts_of(crm->type), &errors, ck->p,
+                        &res) == APR_SUCCESS) {
         to->mapping = mapping;
         return;
     }

@@ -1,4 +1,5 @@
-/* remote/salesforce/facts.c: what is known of Salesforce without asking it. (crm-apis.md B3, B14) */
+/* remote/salesforce/facts.c: what is known of Salesforce without asking it. (crm-apis.md B3, B14)
+ */
 #include <string.h>
 
 #include "salesforce.h"
