@@ -359,7 +359,7 @@ static void judge_resting(cs_planning_t *pl, cs_list_item_t *item)
     else if (rest && !strcmp(rest, CS_REST_ONE_WAY)) {
         judge_one_way(item);
     }
-    else if (rest && !strcmp(rest, CS_REST_NOT_KEPT)) {
+    else if (rest && (!strcmp(rest, CS_REST_NOT_KEPT) || !strcmp(rest, CS_REST_UNSEEN))) {
         cs_view_take(view, CS_VERDICT_NOT_KEPT, CS_REST_NOT_KEPT,
                      "the CRM made something else of it; sent again when Partner Center's moves");
     }
@@ -483,6 +483,16 @@ static int is_settling(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
     return 1;
 }
 
+/* Nobody has seen the row that was made for it: what is not there was not removed. */
+static void mind_unseen(cs_planning_t *pl, cs_line_view_t *view)
+{
+    const char *rest = cs_image_rest(pl->look->deal, view->line);
+
+    if (rest && !strcmp(rest, CS_REST_UNSEEN) && !is_in(view->crm)) {
+        view->seen_crm = view->crm;
+    }
+}
+
 static void judge_known(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item)
 {
     cs_line_view_t *view = item->view;
@@ -496,6 +506,7 @@ static void judge_known(cs_planning_t *pl, cs_listing_t *l, cs_list_item_t *item
     if (is_settling(pl, l, item)) {
         return;
     }
+    mind_unseen(pl, view);
     if (is_in(view->pc) == is_in(view->crm) &&
         !cs_item_fields_differ(l->list, view->pc, view->crm)) {
         judge_same(pl, l, item);

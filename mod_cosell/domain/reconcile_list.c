@@ -414,7 +414,8 @@ static int column_names_another(const cs_list_t *list, const cs_line_view_t *vie
 }
 
 /* 1 = the row came back as another item's, or as nobody's: a CRM that does not keep the key has not
- * got the item, and nobody has removed it there when it is not shown. */
+ * got the item, and nobody has removed it there when it is not shown. -1 = nothing showed the key.
+ */
 static int row_lost_key(const cs_list_t *list, const cs_line_view_t *view, const cs_record_t *after,
                         apr_pool_t *p)
 {
@@ -422,17 +423,21 @@ static int row_lost_key(const cs_list_t *list, const cs_line_view_t *view, const
     const json_t *value;
     const char *key;
 
-    if (list->shape != CS_LIST_CHILD || !after) {
+    if (list->shape == CS_LIST_USERS) {
         return 0;
     }
-    value = own            ? cs_column_get(own, after->row)
+    value = !after         ? NULL
+            : own          ? cs_column_get(own, after->row)
             : list->column ? cs_json_get(after->row, list->column->name)
                            : NULL;
     if (!own && json_is_object(value)) {
         value = cs_json_get(value, list->key_column);
     }
-    key = value ? cs_item_key(value, p) : NULL;
-    return value && (!key || strcmp(cs_item_fold(key, p), strchr(view->line, '/') + 1));
+    if (!value) {
+        return -1;
+    }
+    key = cs_item_key(value, p);
+    return !key || strcmp(cs_item_fold(key, p), strchr(view->line, '/') + 1);
 }
 
 static int settle_written(const cs_list_t *list, const cs_line_view_t *view,
@@ -440,6 +445,7 @@ static int settle_written(const cs_list_t *list, const cs_line_view_t *view,
                           const char **prest, apr_pool_t *p)
 {
     const cs_record_t *after = applied ? applied->after : NULL;
+    int lost = is_in(view->crm) ? 0 : row_lost_key(list, view, after, p);
 
     if (applied && applied->found && !view->rest && !after) {
         return 0; /* the row was there before: the next look compares */
@@ -454,13 +460,15 @@ static int settle_written(const cs_list_t *list, const cs_line_view_t *view,
         *prest = CS_REST_STAYS;
         return 1;
     }
-    if (row_lost_key(list, view, after, p)) {
+    if (lost > 0) {
         *pcrm = cs_json_own(json_null(), p);
         *prest = CS_REST_NOT_KEPT;
         return 1;
     }
     *pcrm = written_item(list, view->value, after, p);
-    *prest = cs_item_fields_differ(list, *ppc, *pcrm) ? CS_REST_NOT_KEPT : NULL;
+    *prest = lost                                       ? CS_REST_UNSEEN
+             : cs_item_fields_differ(list, *ppc, *pcrm) ? CS_REST_NOT_KEPT
+                                                        : NULL;
     return 1;
 }
 

@@ -90,12 +90,34 @@ static void test_other_letters_are_the_key(void **state)
     assert_int_equal(solutions_there(l), 0);
 }
 
+/* The answer of the write shows nothing: what the next look does not see was never seen, and nobody removed it. */
+static void test_key_that_nobody_saw(void **state)
+{
+    list_world_t *l = world(*state);
+
+    deal_edit_pc(l->w, LIST_SOLUTIONS, "[{\"id\":\"S1\",\"name\":\"Backup\"},{\"id\":\"S2\",\"name\":\"Vault\"}]");
+    l->silent = 1;
+    list_look(l);
+    assert_int_equal(json_array_size(list_table(l, TABLE)), 2);
+    json_array_remove(list_table(l, TABLE), 1);
+    l->w->fetched += 10; /* whatever was written is shown by then */
+    list_look(l);
+    assert_verdict(l->w, "solutions/s1", CS_VERDICT_EQUAL);
+    assert_verdict(l->w, "solutions/s2", CS_VERDICT_NOT_KEPT);
+    assert_int_equal(solutions_there(l), 2);
+    assert_rests(l);
+    json_array_clear(list_table(l, TABLE)); /* of what was seen it is a removal */
+    list_look(l);
+    assert_int_equal(solutions_there(l), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT_TEST(test_item_stays_at_partner_center),
         UNIT_TEST(test_item_is_forgotten),
         UNIT_TEST(test_other_letters_are_the_key),
+        UNIT_TEST(test_key_that_nobody_saw),
     };
 
     return UNIT_RUN(tests);
