@@ -286,6 +286,17 @@ static int is_still_to_come(const cs_line_t *line, const cs_line_view_t *view)
             view->verdict == CS_VERDICT_SKIPPED);
 }
 
+/* The row is there; what was refused when it was first to be made stays refused. */
+static void settle_to_come(cs_settling_t *s, const cs_line_t *line, const cs_line_view_t *view)
+{
+    json_t *note = json_incref(cs_json_get(cs_json_get(s->deal->images, view->line), "refused"));
+
+    cs_settle_image(s, view->line, NULL, left_empty(s, line), NULL);
+    if (note) {
+        json_object_set_new(cs_json_get(s->deal->images, view->line), "refused", note);
+    }
+}
+
 static void settle_line(cs_settling_t *s, const cs_line_t *line, const cs_line_view_t *view)
 {
     int done, at = cs_settle_writer(s, view->line, &done);
@@ -320,7 +331,7 @@ static void settle_line(cs_settling_t *s, const cs_line_t *line, const cs_line_v
         settle_taken(s, line, view);
     }
     else if (!view->seen_pc && is_still_to_come(line, view) && !s->look->record && row_exists(s)) {
-        cs_settle_image(s, view->line, NULL, left_empty(s, line), NULL);
+        settle_to_come(s, line, view);
     }
     else if (is_still_to_come(line, view) && cs_view_unfinished(s->look->deal, line, view) &&
              !cs_json_get(s->deal->images, view->line)) {
