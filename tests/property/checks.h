@@ -6,6 +6,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 
+#include "mod_cosell/domain/list_internal.h"
 #include "mod_cosell/domain/reconcile_internal.h"
 #include "world.h"
 
@@ -21,6 +22,7 @@ typedef struct checks_t {
     char words[2000];
     base_t bases[SLOTS];
     json_t *refused[2]; /* by the CRM, by Partner Center: {"<line>": {"value", "mapping"}} */
+    json_t *had;        /* {"<list>/<key>": true}: items that the CRM had at any time */
     int pc_version, crm_version; /* the newest that a settled look knows */
     int differences, looks, pc_writes, pc_refusals, overwrites, writes, refusals, drops, creates, held, not_kept, lists, patches; /* for the summary */
 } checks_t;
@@ -539,6 +541,39 @@ static json_t *doc_known(const world_t *w)
     return w->lags & LAGS_PC && w->old_pc_version >= w->checks->pc_version ? w->look.own->doc : w->doc;
 }
 
+static int crm_has(world_t *w, const cs_list_t *list, const char *key)
+{
+    json_t *entry;
+    size_t i;
+
+    if (has_key(json_object_get(w->row, "parentcontactid"), "email1", key) || has_key(json_object_get(w->row, "ownerid"), "mail", key)) {
+        return 1;
+    }
+    json_array_foreach(list_of(w, list->name), i, entry) {
+        if (entry_has(entry, key)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static void learn_items(world_t *w)
+{
+    static const char *const keys[] = {"S1", "S2", "S3", "s4", "ann@x.org", "bob@x.org", "Cid@x.org", "nobody@y.org", "boss@x.org"};
+    size_t k;
+    int i;
+
+    for (i = 0; i < w->kind->lists->nelts; i++) {
+        const cs_list_t *list = APR_ARRAY_IDX(w->kind->lists, i, cs_list_t *);
+
+        for (k = 0; k < sizeof(keys) / sizeof(keys[0]); k++) {
+            if (crm_has(w, list, keys[k])) {
+                json_object_set_new(w->checks->had, apr_pstrcat(w->p, list->name, "/", cs_item_fold(keys[k], w->p), NULL), json_true());
+            }
+        }
+    }
+}
+
 /* Only a row that stood for an item of Partner Center's, which Partner Center has removed. */
 static void check_removal(world_t *w, const cs_step_t *step, const cs_crm_write_t *write)
 {
@@ -602,6 +637,7 @@ static void check_tombstone(world_t *w)
 static void check_plan(world_t *w)
 {
     w->checks->looks++;
+    learn_items(w);
     check_stale(w);
     check_tombstone(w);
     check_lines(w);
@@ -784,18 +820,7 @@ static void forget_bases(world_t *w)
 
 static int item_exists(world_t *w, const cs_list_t *list, const char *key)
 {
-    json_t *array = cs_path_get(list->pc, w->doc), *rows = list_of(w, list->name), *entry;
-    size_t i;
-
-    if (array_has(array, list->key, key) || has_key(json_object_get(w->row, "parentcontactid"), "email1", key) || has_key(json_object_get(w->row, "ownerid"), "mail", key)) {
-        return 1;
-    }
-    json_array_foreach(rows, i, entry) {
-        if (entry_has(entry, key)) {
-            return 1;
-        }
-    }
-    return 0;
+    return array_has(cs_path_get(list->pc, w->doc), list->key, key) || crm_has(w, list, key);
 }
 
 /* Nothing is remembered of what is not there. */
@@ -969,6 +994,7 @@ static void check_explained(world_t *w)
 static void check_settled(world_t *w)
 {
     check_journal(w);
+    learn_items(w);
     learn_state(w);
     learn_versions(w);
     remember_refused(w);

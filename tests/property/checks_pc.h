@@ -24,23 +24,31 @@ static int keeps_members(const json_t *before, const json_t *after)
     return !json_object_get(before, "solutionType") || json_equal(json_object_get(before, "solutionType"), json_object_get(after, "solutionType"));
 }
 
+static const char *line_of_item(const world_t *w, const cs_list_t *list, const char *key)
+{
+    return apr_pstrcat(w->p, list->name, "/", cs_item_fold(key, w->p), NULL);
+}
+
 static void check_array(world_t *w, const cs_list_t *list, const json_t *array)
 {
     json_t *before = cs_path_get(list->pc, w->look.own->doc), *item, *other;
     size_t i, j, had = json_array_size(before), least = (size_t)least_of(w, list);
 
     json_array_foreach(before, i, item) {
-        const char *key = cs_json_str(item, list->key);
+        const char *key = cs_item_key(json_object_get(item, list->key), w->p);
         int found = 0, kept_all = 0;
 
         json_array_foreach((json_t *)array, j, other) {
-            int same = key ? has_key(other, list->key, apr_pstrdup(w->p, cs_text_canonical(key, w->p))) : json_equal(item, other);
+            int same = key ? has_key(other, list->key, key) : json_equal(item, other);
 
             found |= same;
             kept_all |= same && keeps_members(item, other);
         }
         if (found && !kept_all) {
             violate(w, "members the other side cannot represent stay", "%s of %s", key, list->name);
+        }
+        if (key && !found && !json_object_get(w->checks->had, line_of_item(w, list, key))) {
+            violate(w, "only what both sides had is removed", "%s of %s at Partner Center", key, list->name);
         }
         if (!key && !found) {
             violate(w, "items the other side cannot represent stay", "%s of %s", cs_json_print(item, w->p), list->name);

@@ -242,6 +242,7 @@ static const char *run_case(const case_t *c, apr_pool_t *p)
     memset(&last_checks, 0, sizeof(last_checks));
     last_checks.refused[0] = cs_json_own(json_object(), p);
     last_checks.refused[1] = cs_json_own(json_object(), p);
+    last_checks.had = cs_json_own(json_object(), p);
     w->checks = &last_checks;
     w->saw = saw_write;
     w->saw_patch = saw_patch;
