@@ -220,9 +220,9 @@ static inline void canned_send_token(canned_t *c, int fd)
     char body[512];
 
     snprintf(body, sizeof(body),
-             "{\"access_token\":\"t%d\",%s\"instance_url\":\"%s\",\"id\":"
+             "{\"access_token\":\"t\",%s\"instance_url\":\"%s\",\"id\":"
              "\"https://login.example/id/00D000000000062EAA/005000000000001AAA\"}",
-             c->n_tokens, c->endless ? "" : "\"expires_in\":3599,", c->base);
+             c->endless ? "" : "\"expires_in\":3599,", c->base);
     if (c->token) {
         canned_send_answer(fd, c->token);
     }
