@@ -268,7 +268,10 @@ static void test_check_of_the_configuration(void **state)
     apr_pool_t *p = *state;
     cs_secret_t secret = {.ref = "file:/s"}, key = {.ref = "file:/k"};
     cs_crm_config_t cfg = {
-        .name = "sales", .url = "https://org.crm4.dynamics.com", .tenant = "t", .client_id = "c"};
+        .name = "sales",
+        .url = "https://org.crm4.dynamics.com",
+        .tenant = "t",
+        .client_id = "7fe8a18c-5b6e-4b1f-9f3e-0c1d2e3f4a5b"};
     const cs_crm_impl_t *impl = cs_crm_impl_of("dynamics365");
 
     cfg.certificate = "/c.pem";

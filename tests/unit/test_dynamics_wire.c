@@ -566,7 +566,7 @@ static void test_config_check(void **state)
     cs_crm_config_t cfg = {.name = "sales",
                            .url = "https://org.crm4.dynamics.com",
                            .tenant = "t",
-                           .client_id = "c",
+                           .client_id = "7fe8a18c-5b6e-4b1f-9f3e-0c1d2e3f4a5b",
                            .client_secret = &secret};
     const cs_crm_impl_t *impl = cs_crm_impl_of("dynamics365");
 
