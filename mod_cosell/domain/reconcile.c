@@ -341,12 +341,23 @@ static void see_row(cs_planning_t *pl)
     }
 }
 
+/* A tombstone whose row is there again is none, and a row that our own create made is there. With
+ * both sides closed the deal is at its end, switched off or not. */
+static cs_deal_state_e state_while_paused(const cs_planning_t *pl)
+{
+    cs_deal_state_e was = pl->look->deal->state;
+
+    if (pl->terminal && pl->row_state > 0 && !pl->look->held) {
+        return CS_DEAL_CLOSED;
+    }
+    return was == CS_DEAL_GONE || was == CS_DEAL_NEW ? CS_DEAL_LINKED : was;
+}
+
 /* Switched off by the seller, or held: both images stay, and only what he reads may differ. */
 static void plan_paused(cs_planning_t *pl)
 {
     const char *why = pl->look->held ? "held for a while" : "switched off in the CRM";
     cs_plan_t *plan = pl->plan;
-    cs_deal_state_e was = pl->look->deal->state;
     int i;
 
     pl->state = apr_pcalloc(pl->p, sizeof(*pl->state));
@@ -364,8 +375,7 @@ static void plan_paused(cs_planning_t *pl)
     cs_plan_tell(pl);
     cs_plan_steps(pl);
     plan->what = plan->steps->nelts ? CS_PLAN_STEPS : CS_PLAN_HOLD;
-    /* A tombstone whose row is there again is none, and a row that our own create made is there. */
-    plan->state_after = was == CS_DEAL_GONE || was == CS_DEAL_NEW ? CS_DEAL_LINKED : was;
+    plan->state_after = state_while_paused(pl);
     plan->paused = 1;
     plan->why = plan->problem;
     cs_plan_intent(pl);

@@ -609,6 +609,21 @@ static void test_opt_out_pauses(void **state)
     assert_string_equal(w->deal.status, "In sync");
 }
 
+/* Switched off or not, with both sides closed it is at its end. */
+static void test_opt_out_and_closed(void **state)
+{
+    deal_world_t *w = settled(*state, NULL);
+
+    deal_edit(w, "msft_syncwithpartnercenter", "false");
+    deal_status(w, "Closed", "Lost");
+    deal_look(w);
+    assert_int_equal(w->deal.state, CS_DEAL_LINKED);
+    deal_edit(w, "statecode", "2");
+    deal_look(w);
+    assert_int_equal(w->deal.state, CS_DEAL_CLOSED);
+    assert_int_equal(deal_look(w)->what, CS_PLAN_HOLD);
+}
+
 /* ---- state ---- */
 
 static void test_accepted_at_partner_center(void **state)
@@ -898,6 +913,7 @@ int main(void)
         UNIT_TEST(test_link_to_nothing_and_to_somebody_elses),
         UNIT_TEST(test_deleted_record_is_a_tombstone),
         UNIT_TEST(test_opt_out_pauses),
+        UNIT_TEST(test_opt_out_and_closed),
         UNIT_TEST(test_accepted_at_partner_center),
         UNIT_TEST(test_accepted_in_the_crm),
         UNIT_TEST(test_a_hold_that_did_not_stick_accepts_nothing),
