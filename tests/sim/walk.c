@@ -559,13 +559,15 @@ static int dies_here(const path_t *path)
     return !strcmp(path->state[0].substatus, "Pending") && (path->states == 1 || strcmp(path->state[1].substatus, "Received"));
 }
 
+/* The first instant that ends wrongly stands for the path's others. */
 static void crash_everywhere(path_t *path)
 {
     int looks = __builtin_popcount(path->looked);
+    long before = bad;
 
     for (path->late = 0; path->late < (quick ? 1 : 2); path->late++) {
         for (path->crash_look = 0; path->crash_look < looks - path->late; path->crash_look++) {
-            for (path->crash_at = 1; (run(path) || (only_path && path->crash_at < 60)) && bad < 10; path->crash_at++) {
+            for (path->crash_at = 1; (run(path) || (only_path && path->crash_at < 60)) && bad == before; path->crash_at++) {
                 points++;
             }
         }
