@@ -216,6 +216,19 @@ const char *cs_currency_words(const cs_line_t *line, const char *currency, apr_p
                         line->currency);
 }
 
+/* A canonical text has no blanks at its end, and there is something in it. */
+static void trim(cs_conv_t *conv, apr_pool_t *p)
+{
+    const char *text = conv->what == CS_CONV_OK ? json_string_value(conv->value) : NULL, *at = text;
+
+    while (at && apr_isspace(*at)) {
+        at++;
+    }
+    if (at && at > text) {
+        conv->value = cs_json_own(json_string(at), p);
+    }
+}
+
 void cs_line_to_crm(cs_conv_t *conv, const cs_line_t *line, const cs_table_t *table,
                     const json_t *pc, apr_pool_t *p)
 {
@@ -238,6 +251,9 @@ void cs_line_to_crm(cs_conv_t *conv, const cs_line_t *line, const cs_table_t *ta
     if (line->type == CS_TYPE_MONEY) {
         round_money(conv, facts, p);
         one_currency(conv, line, p);
+    }
+    if (line->trims) {
+        trim(conv, p);
     }
     fit(conv, &line->to_crm, bound_of(line, facts), p);
 }

@@ -183,6 +183,7 @@ typedef struct cs_line_t {
     const char *name;
     const char *pointer; /* where it stands in the file */
     int broken;          /* its places could not be understood, which has been said */
+    int trims;           /* a text loses the blanks at its ends on the way to the CRM */
     int off;             /* "enabled": false, or one of its names is null */
     const char *off_why;
     cs_type_e type;

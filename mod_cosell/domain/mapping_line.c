@@ -517,6 +517,7 @@ cs_line_t *cs_load_line(cs_load_t *l, const char *name, const json_t *json, cons
         switch_off(line, "it is disabled");
     }
     load_type(l, line, json, ptr);
+    line->trims = l->facts->trims && line->type == CS_TYPE_TEXT;
     load_ways(l, line, json, ptr);
     load_tables(l, line, json, ptr);
     errors = l->said;

@@ -165,7 +165,9 @@ int cs_view_to_crm(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *vie
                    const char *why);
 int cs_view_to_pc(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view, const char *bad,
                   const char *why);
-/* 1 = the referral takes no writes now or after this look, which the view says. */
+/* 1 = the referral takes no values now or after this look: it is closed, or being declined. */
+int cs_planning_ended(const cs_planning_t *pl);
+/* The same, which the view says then. */
 int cs_view_ended(const cs_planning_t *pl, cs_line_view_t *view);
 /* 1 = Microsoft sees the referral: what it was shared with is fixed. */
 int cs_planning_shared(const cs_planning_t *pl);

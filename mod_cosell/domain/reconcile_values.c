@@ -174,7 +174,8 @@ static const char *moved_words(const cs_planning_t *pl, const cs_line_view_t *vi
 
     if (s->pc_moved && s->crm_moved) {
         return apr_psprintf(pl->p, "both sides changed%s: %s value counts",
-                            from_pc && pl->terminal ? ", and the referral is closed" : "", who);
+                            from_pc && cs_planning_ended(pl) ? ", and the referral is closed" : "",
+                            who);
     }
     if (rests_as(pl, view, CS_REST_HELD)) {
         return apr_psprintf(pl->p, "changed %s, which settles the conflict",
@@ -216,7 +217,7 @@ static void judge_both_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_v
                              const cs_sides_t *s)
 {
     if (!s->to_pc.may ||
-        (s->to_crm.may && (pl->terminal || line->conflict == CS_POLICY_PC ||
+        (s->to_crm.may && (cs_planning_ended(pl) || line->conflict == CS_POLICY_PC ||
                            cs_image_refused_there(pl, line->name, view->crm)))) {
         judge_pc_moved(pl, line, view, s);
     }

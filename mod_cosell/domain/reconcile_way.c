@@ -150,11 +150,16 @@ int cs_planning_remapped(const cs_planning_t *pl)
 
 /* ---- may it go that way? ---- */
 
-int cs_view_ended(const cs_planning_t *pl, cs_line_view_t *view)
+int cs_planning_ended(const cs_planning_t *pl)
 {
     const char *to = pl->heard ? json_string_value(pl->state->value) : NULL;
 
-    if (!pl->terminal && (!to || strcmp(to, "Closed/Declined"))) {
+    return pl->terminal || (to && !strcmp(to, "Closed/Declined"));
+}
+
+int cs_view_ended(const cs_planning_t *pl, cs_line_view_t *view)
+{
+    if (!cs_planning_ended(pl)) {
         return 0;
     }
     cs_view_judge(view, CS_VERDICT_CLOSED,

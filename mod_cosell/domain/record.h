@@ -66,6 +66,7 @@ typedef struct cs_crm_facts_t {
     const char *state_column;
     int state_follows; /* it is made up */
     int closed_writes; /* a closed row takes writes, and is opened by writing its state */
+    int trims;         /* blanks at the ends of a text are not kept */
     int names_rows;    /* 1 = the CRM gives its rows their ids: cs_step_t.key */
     cs_id_form_e id_form;
     const char *key_suffix; /* a table's key column is its name plus this; NULL: */

@@ -107,10 +107,16 @@ static const char *raw_column(const world_t *w, const cs_line_t *line, const cs_
     return cs_json_print(value, w->p);
 }
 
+/* A row that has one, or the word itself. */
+static const char *currency_of(const json_t *value)
+{
+    return json_is_string(value) ? json_string_value(value) : cs_json_str(value, "isocurrencycode");
+}
+
 /* An amount is rounded to its currency's scale on reading (deals 2): 0.1 over 0 is no edit in JPY. */
 static const char *rounded(const world_t *w, const cs_line_t *line, const json_t *row, const char *raw)
 {
-    const char *currency = cs_json_str(json_object_get(row, line->crm_currency->name), "isocurrencycode"), *out;
+    const char *currency = currency_of(json_object_get(row, line->crm_currency->name)), *out;
     const json_t *amount = json_object_get(row, line->crm->name);
 
     return currency && json_is_number(amount) && cs_decimal_from_json(&out, amount, cs_currency_scale(currency), w->p) == APR_SUCCESS ? out : raw;
@@ -242,6 +248,14 @@ static int goes_both_ways(const cs_line_t *line)
     return line->to_crm.on && line->to_pc.on && (line->to_crm.events & CS_ON_UPDATE) && (line->to_pc.events & CS_ON_UPDATE);
 }
 
+/* The record declines the referral in this look: nothing of it travels any more. */
+static int is_declined(const world_t *w)
+{
+    const cs_line_view_t *state = view_named(w, CS_LINE_STATE);
+
+    return state && state->verdict == CS_VERDICT_TO_PC && !strcmp(json_string_value(state->value), "Closed/Declined");
+}
+
 /* A user's edit that nobody has seen yet is overwritten. By which rule? */
 static int may_overwrite(const world_t *w, const cs_line_t *line, const cs_line_view_t *view, int pc_edited)
 {
@@ -257,7 +271,7 @@ static int may_overwrite(const world_t *w, const cs_line_t *line, const cs_line_
     if (line->to_crm.cut == CS_CUT_PROTECT && cs_image_rest(&w->deal, line->name) && !strcmp(cs_image_rest(&w->deal, line->name), CS_REST_CUT)) {
         return 1; /* the record shows the head of a text */
     }
-    return !goes_both_ways(line) || line->conflict == CS_POLICY_PC || cs_state_is_terminal(pc_state(w));
+    return !goes_both_ways(line) || line->conflict == CS_POLICY_PC || cs_state_is_terminal(pc_state(w)) || is_declined(w);
 }
 
 static void check_overwriting(world_t *w, const cs_line_t *line, const cs_line_view_t *view)
@@ -411,7 +425,7 @@ static int same_as_shown(const world_t *w, const json_t *now, const json_t *valu
 
 static void check_money(world_t *w, const cs_line_t *line, const json_t *row)
 {
-    const char *theirs = cs_json_str(json_object_get(w->row, line->crm_currency->name), "isocurrencycode");
+    const char *theirs = currency_of(json_object_get(w->row, line->crm_currency->name));
     json_t *doc = cs_doc_of_look(&w->look, w->p);
     const char *ours = json_string_value(cs_path_get(line->pc_currency, doc));
 
@@ -441,14 +455,46 @@ static int has_marks(const world_t *w, const char *column, const json_t *value)
     return text && w->kind->tell.mark && !strcmp(column, w->kind->tell.mark) && (!strncmp(text, "+ + ", 4) || !strncmp(text, "! + ", 4) || !strncmp(text, "+ B", 3));
 }
 
+/* What follows from a stage is never written, and a stage only where the state is another, or nobody has accepted yet. */
+static void check_stage(world_t *w, const cs_step_t *step, const cs_crm_write_t *write)
+{
+    static const char *const made_up[] = {"IsClosed", "IsWon", "$state", "Id"};
+    const char *to = cs_json_str(write->row, w->crm->stage), *now = cs_json_str(w->row, w->crm->stage), *id;
+    size_t i;
+
+    for (i = 0; i < 4; i++) {
+        if (json_object_get(write->row, made_up[i])) {
+            violate(w, "what the CRM makes up is not written", "%s: %s", made_up[i], cs_json_print(write->row, w->p));
+        }
+    }
+    if (step->kind != CS_STEP_CREATE && step->kind != CS_STEP_UPDATE) {
+        violate(w, "a state that follows is written as any column", "%s", cs_step_kind_name(step->kind));
+    }
+    if (write->kind == CS_CRM_CREATE && !write->key) {
+        violate(w, "a record is made by the referral's id", "%s", write->id);
+    }
+    id = w->row ? cs_json_str(w->row, w->crm->key) : NULL;
+    if (write->kind == CS_CRM_UPDATE && strcmp(write->id, id)) {
+        violate(w, "a record goes by its own id", "%s is %s", write->id, id);
+    }
+    for (i = 0; to && now && i < STAGES; i++) {
+        if (!strcmp(stages[i].name, to) && stages[i].state == row_state(w) && strcmp(now, STAGE_WAITS) && strcmp(to, STAGE_WAITS)) {
+            violate(w, "a stage of the right state is left as it is", "%s over %s", to, now);
+        }
+    }
+}
+
 static void check_record_write(world_t *w, const cs_step_t *step, const cs_crm_write_t *write)
 {
     const char *column;
     json_t *value;
     int i, told = 1;
 
-    if (write->kind == CS_CRM_UPDATE && step->kind == CS_STEP_UPDATE && cs_json_int(w->row, "statecode", -1) != 0) {
+    if (write->kind == CS_CRM_UPDATE && step->kind == CS_STEP_UPDATE && row_state(w) != 0 && !w->crm->names_rows) {
         violate(w, "a closed record is not written", "%s", cs_json_print(write->row, w->p));
+    }
+    if (w->crm->names_rows) {
+        check_stage(w, step, write);
     }
     json_object_foreach((json_t *)write->row, column, value) {
         const json_t *now = w->row ? json_object_get(w->row, column) : NULL;
@@ -546,7 +592,7 @@ static int crm_has(world_t *w, const cs_list_t *list, const char *key)
     json_t *entry;
     size_t i;
 
-    if (has_key(json_object_get(w->row, "parentcontactid"), "email1", key) || has_key(json_object_get(w->row, "ownerid"), "mail", key)) {
+    if (has_key(json_object_get(w->row, "parentcontactid"), "email1", key) || has_key(json_object_get(w->row, w->crm->owner), "mail", key)) {
         return 1;
     }
     json_array_foreach(list_of(w, list->name), i, entry) {
@@ -856,11 +902,12 @@ static void check_truth(world_t *w)
 
         if (line->off || view->verdict != CS_VERDICT_EQUAL || line->type != CS_TYPE_TEXT || line->to_crm.max || line->to_pc.max || line->to_crm.constant ||
             line->to_pc.constant || line->to_crm.dflt || line->to_pc.dflt || line->crm_more || line->crm->of || !w->look.record ||
-            (w->look.metadata && cs_json_int(cs_json_pointer(w->metadata, apr_psprintf(w->p, "/tables/opportunity/columns/%s", line->crm->name)), "max", 0))) {
+            (w->look.metadata && cs_json_int(cs_json_pointer(w->metadata, apr_psprintf(w->p, "/tables/%s/columns/%s", w->crm->table, line->crm->name)), "max", 0))) {
             continue;
         }
         pc = cs_scalar_text(cs_path_get(line->pc, cs_doc_of_look(&w->look, w->p)), w->p);
         pc = pc ? cs_text_canonical(pc, w->p) : NULL;
+        pc = pc && w->crm->names_rows ? pc + strspn(pc, " ") : pc;
         crm = raw_crm(w, line, w->look.record->row);
         if (strcmp(pc ? pc : "null", crm)) {
             violate(w, "equal is equal", "%s: %s and %s", line->name, pc, crm);
@@ -936,7 +983,7 @@ static void check_journal(world_t *w)
 
 static int is_open(const world_t *w)
 {
-    return cs_json_int(w->row, "statecode", 0) == 0;
+    return row_state(w) == 0 || (w->row && w->crm->names_rows);
 }
 
 /* A rule of the mapping, or one for this kind of value, that keeps a line out. */
@@ -991,10 +1038,25 @@ static void check_explained(world_t *w)
     }
 }
 
+/* The record that was made or read is the deal's. */
+static void check_name(world_t *w)
+{
+    const char *id = w->look.record ? w->look.record->id : NULL;
+    int i;
+
+    for (i = 0; i < w->plan->steps->nelts; i++) {
+        id = !step_at(w, i)->list && w->applied[i].made ? w->applied[i].made : id;
+    }
+    if (id && is_compared(w) && strcmp(id, w->deal.record_id)) {
+        violate(w, "a record goes by its own id", "%s and the deal has %s", id, w->deal.record_id);
+    }
+}
+
 static void check_settled(world_t *w)
 {
     check_journal(w);
     learn_items(w);
+    check_name(w);
     learn_state(w);
     learn_versions(w);
     remember_refused(w);

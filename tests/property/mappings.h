@@ -37,18 +37,28 @@ static const slot_t slots[] = {
     {"camp", SLOT_LABEL, "/campaignId", NULL, "c_camp", NULL, 3},
     {"help", SLOT_LABEL, "invite:/inviteContext/assistanceRequestCode", NULL, "c_help", NULL, 2},
     {"place", SLOT_LOOKUP, "/externalReferenceId", NULL, "c_placeid", NULL, 3},
-    {"account", SLOT_ACCOUNT, NULL, NULL, "parentaccountid", NULL, 1},
+    {"account", SLOT_ACCOUNT, NULL, NULL, "account__c", NULL, 1},
     {"country", SLOT_COUNTRY, "/customerProfile/address/country", NULL, "c_country", NULL, 1},
     {"source", SLOT_CONST, NULL, NULL, "c_source", NULL, 1},
 };
 #define SLOTS (sizeof(slots) / sizeof(slots[0]))
 
+/* What a CRM of a type calls things, and how its records live. */
+typedef struct crm_t {
+    const char *type, *table, *key, *owner;
+    const char *state; /* column: 0 open, 1 won, 2 lost */
+    const char *stage; /* column that says more, or that it follows from */
+    const char *states; /* "state" of the record kind, as JSON */
+    int names_rows;    /* gives ids, takes writes of closed records, keeps no blank text, and its versions have a grain */
+} crm_t;
+
 static const char mapping_frame[] =
-    "{\"crm\":\"dynamics365\",\"revision\":\"1\",\"names\":{\"sync\":\"msft_sync\",\"id\":\"msft_id\"},"
+    "{\"revision\":\"1\",\"names\":{\"sync\":\"msft_sync\",\"id\":\"msft_id\"},"
     "\"values\":{"
     "\"stages\":{\"pairs\":{\"One\":1,\"Two\":2,\"Three\":3},\"empty\":[\"None\"]},"
     "\"camps\":{\"match_by\":\"label\",\"pairs\":{\"Spring\":\"Spring sale\",\"Autumn\":\"Autumn sale\",\"Odd\":\"Nobody has this\"},\"empty\":[\"Unknown\"]},"
-    "\"lost\":{\"pairs\":{\"ChoseAnotherVendor\":5},\"else\":{\"to_crm\":4,\"to_pc\":\"Others\"}}},"
+    "\"lost\":{\"pairs\":{\"ChoseAnotherVendor\":5},\"else\":{\"to_crm\":4,\"to_pc\":\"Others\"}},"
+    "\"reasons\":{\"pairs\":{\"ChoseAnotherVendor\":\"Competition\"},\"else\":{\"to_crm\":\"Other\",\"to_pc\":\"Others\"}}},"
     "\"find\":{"
     "\"currency\":{\"table\":\"transactioncurrency\",\"by\":[{\"isocurrencycode\":\".\"}],\"none\":\"hold\"},"
     "\"place\":{\"table\":\"place\",\"by\":[{\"tname\":\".\"}],\"none\":\"hold\"},"
@@ -59,10 +69,13 @@ static const char mapping_frame[] =
     "\"contact\":{\"table\":\"contact\",\"by\":[{\"email1\":\"email\"}],\"within\":{\"parentcustomerid\":\"account\"},\"none\":\"create\","
     "\"create\":{\"email1\":\"email\",\"firstname\":\"firstName\",\"parentcustomerid\":\"$account\"}},"
     "\"user\":{\"table\":\"systemuser\",\"by\":[{\"mail\":\"email\"}],\"none\":\"skip\"}},"
-    "\"records\":{\"opportunity\":{\"table\":\"opportunity\",\"key\":\"@id\","
+    "\"records\":{\"opportunity\":{\"key\":\"@id\","
     "\"from_pc\":{\"when\":{\"pc\":\"$kind\",\"in\":[\"co-sell\",\"partner-led\",\"private\",\"p2p\"]},\"set\":{\"@sync\":true}},"
     "\"from_crm\":{\"when\":{\"crm\":\"@sync\",\"is\":true},\"opt_out\":\"pause\"},"
-    "\"state\":{\"hear\":["
+    "\"lines\":{},\"lists\":{},\"tell\":{}}}}";
+
+static const char states_by_action[] =
+    "{\"hear\":["
     "{\"pc\":\"New\",\"crm\":{\"statecode\":0,\"statuscode\":2},\"do\":\"wait\"},"
     "{\"pc\":\"New\",\"crm\":{\"statecode\":0},\"do\":\"accept\"},"
     "{\"pc\":\"New\",\"crm\":{\"statecode\":1},\"do\":[\"accept\",\"win\"]},"
@@ -76,8 +89,39 @@ static const char mapping_frame[] =
     "\"Closed/Lost\":{\"call\":\"LoseOpportunity\",\"set\":{\"Status\":{\"pc\":\"/statusReason\",\"values\":\"lost\"}}},"
     "\"Closed/Declined\":{\"call\":\"LoseOpportunity\",\"set\":{\"Status\":4}},"
     "\"Closed/Expired\":{\"if_was\":\"New\",\"call\":\"LoseOpportunity\",\"set\":{\"Status\":4}},"
-    "\"Closed/Error\":{\"unlink\":true}}},"
-    "\"lines\":{},\"lists\":{},\"tell\":{}}}}";
+    "\"Closed/Error\":{\"unlink\":true}}}";
+
+#define STAGE_WAITS "Partner Center - not accepted"
+static const char states_by_stage[] =
+    "{\"hear\":["
+    "{\"pc\":\"New\",\"crm\":{\"StageName\":\"" STAGE_WAITS "\"},\"do\":\"wait\"},"
+    "{\"pc\":\"New\",\"crm\":{\"IsClosed\":false},\"do\":\"accept\"},"
+    "{\"pc\":\"New\",\"crm\":{\"IsWon\":true},\"do\":[\"accept\",\"win\"]},"
+    "{\"pc\":\"New\",\"crm\":{\"IsClosed\":true},\"do\":\"decline\",\"reason\":{\"crm\":\"Loss__c\",\"values\":\"reasons\"}},"
+    "{\"pc\":\"Active\",\"crm\":{\"StageName\":\"" STAGE_WAITS "\"},\"do\":\"refuse\",\"say\":\"hold is for unanswered referrals\"},"
+    "{\"pc\":\"Active\",\"crm\":{\"StageName\":[\"Prospecting\",\"Qualification\"]},\"do\":\"stay\"},"
+    "{\"pc\":\"Active\",\"crm\":{\"IsClosed\":false},\"do\":\"stay\"},"
+    "{\"pc\":\"Active\",\"crm\":{\"IsWon\":true},\"do\":\"win\"},"
+    "{\"pc\":\"Active\",\"crm\":{\"IsClosed\":true},\"do\":\"lose\",\"reason\":{\"crm\":\"Loss__c\",\"values\":\"reasons\"}},"
+    "{\"pc\":\"Closed\",\"crm\":{\"IsClosed\":false},\"do\":\"refuse\",\"say\":\"reopened here\"}],"
+    "\"show\":{\"New\":{\"set\":{\"StageName\":\"" STAGE_WAITS "\"}},\"Active\":{\"set\":{\"StageName\":\"Qualification\"}},"
+    "\"Closed/Won\":{\"set\":{\"StageName\":\"Closed Won\"}},"
+    "\"Closed/Lost\":{\"set\":{\"StageName\":\"Closed Lost\",\"Loss__c\":{\"pc\":\"/statusReason\",\"values\":\"reasons\"}}},"
+    "\"Closed/Declined\":{\"set\":{\"StageName\":\"Closed Lost\",\"Loss__c\":\"Other\"}},"
+    "\"Closed/Expired\":{\"if_was\":\"New\",\"set\":{\"StageName\":\"Closed Lost\",\"Loss__c\":\"Other\"}},"
+    "\"Closed/Error\":{\"unlink\":true}}}";
+
+static const crm_t crms[] = {
+    {"dynamics365", "opportunity", "opportunityid", "ownerid", "statecode", "statuscode", states_by_action, 0},
+    {"salesforce", "Opportunity", "Id", "OwnerId", "$state", "StageName", states_by_stage, 1},
+};
+
+/* Stages of an organisation of the second kind, and the states behind them. */
+static const struct {
+    const char *name;
+    int state;
+} stages[] = {{STAGE_WAITS, 0}, {"Prospecting", 0}, {"Qualification", 0}, {"Proposal", 0}, {"Closed Won", 1}, {"Won by Partner", 1}, {"Closed Lost", 2}, {"Dead", 2}};
+#define STAGES (sizeof(stages) / sizeof(stages[0]))
 
 static inline json_t *mapping_kind_json(json_t *root)
 {
@@ -92,7 +136,7 @@ static inline json_t *gen_condition(dice_t *d)
         "{\"not\":{\"crm\":\"c_gate\",\"is\":true}}",
         "{\"pc\":\"$kind\",\"in\":[\"co-sell\",\"partner-led\"]}",
         "{\"any\":[{\"crm\":\"c_gate\",\"is\":true},{\"pc\":\"/details/notes\",\"set\":true}]}",
-        "{\"crm\":\"parentaccountid\",\"set\":true}",
+        "{\"crm\":\"account__c\",\"set\":true}",
         "{\"all\":[{\"pc\":\"/status\",\"in\":[\"New\",\"Active\"]},{\"not\":{\"crm\":\"c_stage\",\"is\":3}}]}",
     };
 
@@ -145,16 +189,18 @@ static inline json_t *gen_way(dice_t *d, const slot_t *slot, int to_crm)
     return way;
 }
 
-static inline void gen_ends(dice_t *d, const slot_t *slot, json_t *line, const char *direction)
+static inline void gen_ends(dice_t *d, const crm_t *crm, const slot_t *slot, json_t *line, const char *direction)
 {
     static const char *const zones[] = {"UTC", "+02:00", "-05:30", "+14:00"};
-    static const char *const firsts[] = {"[\"c_notes\",\"c_notes2\"]", "[\"c_notes2\",\"parentaccountid/name\"]"};
+    static const char *const firsts[] = {"[\"c_notes\",\"c_notes2\"]", "[\"c_notes2\",\"account__c/name\"]"};
 
     switch (slot->type) {
     case SLOT_MONEY:
         json_object_set_new(line, "pc", json_pack("{s:s,s:s}", "amount", slot->pc, "currency", slot->pc2));
         json_object_set_new(line, "crm", json_pack("{s:s,s:s}", "amount", slot->col, "currency", slot->col2));
-        put_text(line, "find", "currency");
+        if (!crm->names_rows) {
+            put_text(line, "find", "currency");
+        }
         if (roll(d, 3) == 0) {
             put_text(line, "zero", roll(d, 2) ? "send" : "hold");
         }
@@ -194,7 +240,7 @@ static inline void gen_ends(dice_t *d, const slot_t *slot, json_t *line, const c
         put_text(line, "pc", slot->pc);
     }
     if (direction && !strcmp(direction, "to_pc") && slot->type == SLOT_TEXT && roll(d, 3)) {
-        json_object_set_new(line, "crm", roll(d, 3) ? json_loads(PICK(d, firsts), 0, NULL) : json_string("parentaccountid/name"));
+        json_object_set_new(line, "crm", roll(d, 3) ? json_loads(PICK(d, firsts), 0, NULL) : json_string("account__c/name"));
     }
     else {
         put_text(line, "crm", slot->col);
@@ -243,7 +289,7 @@ static inline void gen_rules(dice_t *d, const slot_t *slot, json_t *line, const 
     }
 }
 
-static inline json_t *gen_line(dice_t *d, const slot_t *slot)
+static inline json_t *gen_line(dice_t *d, const crm_t *crm, const slot_t *slot)
 {
     static const char *const directions[] = {NULL, NULL, "to_crm", "to_pc"};
     const char *direction = slot->ways == 3 ? PICK(d, directions) : slot->ways == 2 && roll(d, 2) ? NULL : "to_crm";
@@ -252,7 +298,7 @@ static inline json_t *gen_line(dice_t *d, const slot_t *slot)
     if (direction) {
         put_text(line, "direction", direction);
     }
-    gen_ends(d, slot, line, direction);
+    gen_ends(d, crm, slot, line, direction);
     gen_rules(d, slot, line, direction);
     if (slot->ways == 2 && !direction) {
         json_object_set_new(line, "latch", json_true());
@@ -368,7 +414,7 @@ static inline void gen_list_rules(dice_t *d, json_t *list)
     }
 }
 
-static inline void gen_lists(dice_t *d, json_t *kind)
+static inline void gen_lists(dice_t *d, const crm_t *crm, json_t *kind)
 {
     static const char *const solutions[] = {
         "{\"child\":\"oppsolution\",\"parent\":\"oppid\",\"find\":\"solution\",\"column\":\"detailid\"}",
@@ -377,11 +423,17 @@ static inline void gen_lists(dice_t *d, json_t *kind)
     };
     static const char *const users[] = {"[\"ownerid\",{\"record_team\":\"Sales Team\"}]", "[\"ownerid\"]", "[{\"record_team\":\"Sales Team\"}]",
                                         "[\"ownerid\",{\"child\":\"oppuser\",\"parent\":\"oppid\",\"column\":\"userid\"}]"};
+    static const char *const rows[] = {"[\"OwnerId\",{\"child\":\"oppuser\",\"parent\":\"oppid\",\"column\":\"userid\"}]", "[\"OwnerId\"]",
+                                       "[{\"child\":\"oppuser\",\"parent\":\"oppid\",\"column\":\"userid\"}]",
+                                       "[\"OwnerId\",{\"child\":\"oppuser\",\"parent\":\"oppid\",\"column\":\"userid\"}]"};
     json_t *lists = json_object_get(kind, "lists"), *list;
     unsigned which = roll(d, 3);
 
     if (roll(d, 2)) {
         list = json_pack("{s:s,s:s,s:o}", "pc", "/details/requirements/solutions", "key", "id", "crm", json_loads(solutions[which], 0, NULL));
+        if (crm->names_rows) {
+            put_text(json_object_get(list, "crm"), "key", "rkey");
+        }
         gen_list_rules(d, list);
         if (which != 2 && roll(d, 2)) {
             json_object_set_new(list, "item", json_pack("{s:s,s:s}", "id", "sid", "name", "sname"));
@@ -403,7 +455,7 @@ static inline void gen_lists(dice_t *d, json_t *kind)
     }
     if (roll(d, 3) == 0) {
         list = json_loads("{\"pc\":\"/team\",\"key\":\"email\",\"crm\":{\"find\":\"user\"},\"item\":{\"firstName\":\"firstname\",\"email\":\"mail\"}}", 0, NULL);
-        json_object_set_new(json_object_get(list, "crm"), "users", json_loads(PICK(d, users), 0, NULL));
+        json_object_set_new(json_object_get(list, "crm"), "users", json_loads((crm->names_rows ? rows : users)[roll(d, 4)], 0, NULL));
         gen_list_rules(d, list);
         json_object_set_new(lists, "team", list);
     }
@@ -414,7 +466,7 @@ static inline void gen_lists(dice_t *d, json_t *kind)
 }
 
 /* The same mapping with something changed, as an administrator would: both are in force in one life. */
-static inline void gen_changes(dice_t *d, json_t *root)
+static inline void gen_changes(dice_t *d, const crm_t *crm, json_t *root)
 {
     json_t *lines = json_object_get(mapping_kind_json(root), "lines"), *line;
     const char *name;
@@ -431,20 +483,36 @@ static inline void gen_changes(dice_t *d, json_t *root)
         while (strcmp(slot->line, name)) {
             slot++;
         }
-        other = gen_line(d, slot);
+        other = gen_line(d, crm, slot);
         json_object_set_new(lines, name, other);
     }
 }
 
-static inline json_t *gen_mapping(dice_t *d)
+/* The stages stand for per cent, unless a line writes those. */
+static inline void gen_per_cent(dice_t *d, const crm_t *crm, json_t *kind)
+{
+    json_t *hear = cs_json_pointer(kind, "/state/hear");
+
+    if (crm->names_rows && !json_object_get(json_object_get(kind, "lines"), "stage") && roll(d, 2)) {
+        json_object_set_new(json_array_get(hear, 5), "sales_stage", json_integer(20));
+        json_object_set_new(json_array_get(hear, 6), "sales_stage", json_integer(60));
+        json_object_set_new(json_array_get(hear, 7), "sales_stage", json_integer(100));
+    }
+}
+
+static inline json_t *gen_mapping(dice_t *d, const crm_t *crm)
 {
     json_t *root = json_loads(mapping_frame, 0, NULL), *kind = mapping_kind_json(root), *lines = json_object_get(kind, "lines");
     unsigned density = 2 + roll(d, 4);
     size_t i;
 
+    put_text(root, "crm", crm->type);
+    put_text(kind, "table", crm->table);
+    json_object_set_new(kind, "state", json_loads(crm->states, 0, NULL));
+
     for (i = 0; i < SLOTS; i++) {
         if (roll(d, density) == 0) {
-            json_object_set_new(lines, slots[i].line, gen_line(d, &slots[i]));
+            json_object_set_new(lines, slots[i].line, gen_line(d, crm, &slots[i]));
         }
     }
     if (roll(d, 3) == 0) {
@@ -452,11 +520,12 @@ static inline json_t *gen_mapping(dice_t *d)
     }
     gen_tell(d, json_object_get(kind, "tell"));
     if (roll(d, 2)) {
-        gen_lists(d, kind);
+        gen_lists(d, crm, kind);
     }
     if (roll(d, 4) == 0) {
         json_object_del(json_object_get(json_object_get(kind, "state"), "show"), "New");
     }
+    gen_per_cent(d, crm, kind);
     if (roll(d, 2)) {
         static const char *const others[][2] = {{"skip", "skip"}, {"hold", "hold"}, {"omit", "omit"}, {"refuse", "refuse"}};
         json_t *values = json_object_get(root, "values");

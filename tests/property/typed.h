@@ -42,6 +42,8 @@ static const pool_t crm_pools[] = {POOL(crm_texts),  POOL(crm_amounts), POOL(crm
                                    POOL(crm_labels), POOL(crm_places),  POOL(crm_accounts), POOL(crm_countries), POOL(crm_consts)};
 static const char *const crm_currencies[] = {"{\"id\":\"usd\",\"isocurrencycode\":\"USD\"}", "{\"id\":\"eur\",\"isocurrencycode\":\"EUR\"}", "{\"id\":\"jpy\",\"isocurrencycode\":\"JPY\"}"};
 
+static const char *const crm_codes[] = {"\"USD\"", "\"EUR\"", "\"JPY\""}; /* where a currency is a word */
+
 static const char *const item_keys[] = {"S1", "S2", "S3", "s4"};
 static const char *const mail_keys[] = {"ann@x.org", "bob@x.org", "Cid@x.org", "nobody@y.org"};
 #define KEYS 4

@@ -48,22 +48,32 @@ static void read_related(world_t *w, const json_t *lists)
     w->record.related = out;
 }
 
+/* A row whose id nobody knows is found by its key alone. */
+static int is_found(const world_t *w, const json_t *row)
+{
+    const json_t *key = cs_mapping_key_of(w->kind, &w->deal, w->p);
+    const char *text = cs_json_str(row, "msft_id");
+
+    return !key || (text && !strcmp(text, cs_json_str(key, "msft_id")));
+}
+
 static void world_read(world_t *w, int lagging)
 {
     int old = lagging & LAGS_CRM;
     json_t *row = old ? w->old_row : w->row;
 
+    row = row && is_found(w, row) ? row : NULL;
     world_fetch(w, lagging);
     w->lags = lagging;
     w->read_version = w->version;
     w->read_pc_version = w->pc_version;
     if (row) {
         memset(&w->record, 0, sizeof(w->record));
-        w->record.table = "opportunity";
-        w->record.id = cs_json_str(row, "opportunityid");
+        w->record.table = w->crm->table;
+        w->record.id = cs_json_str(row, w->crm->key);
         w->record.version = version_text(w, old ? w->old_version : w->version);
         w->record.modified = version_at(old ? w->old_version : w->version);
-        w->record.order = old ? w->old_version : w->version;
+        w->record.order = w->crm->names_rows ? 0 : old ? w->old_version : w->version;
         w->record.row = visible_row(w, row);
         read_related(w, old ? w->old_lists : w->lists);
         w->look.record = &w->record;
@@ -139,6 +149,17 @@ static void add_facts(world_t *w, json_t *columns, const slot_t *slot)
     json_object_set_new(columns, slot->col, facts);
 }
 
+static json_t *stage_options(void)
+{
+    json_t *out = json_array();
+    size_t i;
+
+    for (i = 0; i < STAGES; i++) {
+        json_array_append_new(out, json_pack("{s:s,s:s,s:i}", "value", stages[i].name, "label", stages[i].name, "state", stages[i].state));
+    }
+    return out;
+}
+
 static void make_metadata(world_t *w)
 {
     json_t *columns = json_object();
@@ -148,8 +169,11 @@ static void make_metadata(world_t *w)
         add_facts(w, columns, &slots[i]);
     }
     json_object_set_new(columns, "c_problem", json_pack("{s:s,s:s,s:i}", "label", "Problem", "type", "memo", "max", 60 + (int)trait(w, "facts-units", "problem", 300)));
-    json_object_set_new(columns, "statuscode", json_pack("{s:s,s:s}", "label", "Status Reason", "type", "choice"));
-    w->metadata = cs_json_own(json_pack("{s:i,s:{s:{s:s,s:o}}}", "language", 1033, "tables", "opportunity", "label", "Opportunity", "columns", columns), w->p);
+    json_object_set_new(columns, w->crm->stage, json_pack("{s:s,s:s}", "label", "Status Reason", "type", "choice"));
+    if (w->crm->names_rows) {
+        json_object_set_new(json_object_get(columns, w->crm->stage), "options", stage_options());
+    }
+    w->metadata = cs_json_own(json_pack("{s:i,s:{s:{s:s,s:o}}}", "language", 1033, "tables", w->crm->table, "label", "Opportunity", "columns", columns), w->p);
 }
 
 static void make_sides(world_t *w)
@@ -191,8 +215,13 @@ static void make_sides(world_t *w)
 static void make_record(world_t *w)
 {
     size_t i;
+    const char *id = w->crm->names_rows ? cs_row_id(CS_ID_18, "0065f00000There", w->p) : "99999999-1111-4222-8333-944455566677";
 
-    w->row = empty_row(w, "99999999-1111-4222-8333-944455566677");
+    w->row = empty_row(w, id);
+    if (w->crm->names_rows) {
+        json_object_set_new(w->row, w->crm->stage, json_string(stages[trait(w, "starts-stage", NULL, STAGES)].name));
+        follow_stage(w, w->row);
+    }
     for (i = 0; i < SLOTS; i++) {
         if (trait(w, "starts-crm", slots[i].line, 2)) {
             user_edits_slot(w, &slots[i]);
@@ -203,7 +232,7 @@ static void make_record(world_t *w)
             json_array_append_new(list_of(w, "solutions"), user_row(w, item_keys[i]));
         }
     }
-    w->deal.record_id = "99999999-1111-4222-8333-944455566677";
+    w->deal.record_id = id;
 }
 
 static void use_mapping(world_t *w, int which)
@@ -221,6 +250,7 @@ static void world_make(world_t *w, const pair_t *pair, apr_uint64_t seed, const 
     w->round = 999;
     w->knobs = knobs;
     w->pair = pair;
+    w->crm = pair->crm;
     w->version = w->pc_version = 1;
     w->now = WORLD_NOW;
     w->journal = apr_array_make(p, 16, sizeof(cs_journal_t *));
@@ -231,14 +261,14 @@ static void world_make(world_t *w, const pair_t *pair, apr_uint64_t seed, const 
     w->deal.referral_id = WORLD_REFERRAL;
     w->deal.crm = "sales";
     w->deal.kind = "opportunity";
-    w->deal.table = "opportunity";
+    w->deal.table = w->crm->table;
     use_mapping(w, 0);
     make_sides(w);
     if (trait(w, "meeting", NULL, 3) == 0 && !knobs->no_meeting) {
         make_record(w);
     }
     else {
-        w->deal.record_id = cs_uuid5_url("cosell:contoso:" WORLD_REFERRAL ":opportunity:", p);
+        w->deal.record_id = cs_uuid5_url(apr_pstrcat(p, "cosell:contoso:" WORLD_REFERRAL ":", w->crm->table, ":", NULL), p);
     }
     make_metadata(w);
     w->round = 0;

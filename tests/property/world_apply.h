@@ -43,6 +43,7 @@ static void fill_write(world_t *w, cs_crm_write_t *write, int at, const json_t *
     write->guard = guard_of(w, at);
     write->call = step->call;
     write->row = row;
+    write->key = step->key;
 }
 
 static int drop_columns(json_t *row, const json_t *lookup)
@@ -88,6 +89,7 @@ static void apply_refused(world_t *w, const cs_step_t *step, cs_applied_t *appli
     applied->done = end.result.cls == CS_CLASS_OK;
     applied->result = end.result;
     applied->after = end.wrote ? end.after : w->look.record;
+    applied->made = applied->done && w->crm->names_rows ? end.id : NULL;
 }
 
 /* About the record itself. 0 = the item is over. */
@@ -122,6 +124,7 @@ static int apply_record(world_t *w, int at)
     if (write.result.cls == CS_CLASS_OK) {
         applied->done = 1;
         applied->after = write.record;
+        applied->made = write.made;
     }
     else if (write.result.cls == CS_CLASS_DATA && (write.kind == CS_CRM_CREATE || write.kind == CS_CRM_UPDATE)) {
         apply_refused(w, step, applied, &write);
@@ -132,14 +135,15 @@ static int apply_record(world_t *w, int at)
     return applied->done;
 }
 
-static void find_twin(world_t *w, const cs_step_t *step, cs_applied_t *applied)
+static void find_twin(world_t *w, const cs_step_t *step, const json_t *row, cs_applied_t *applied)
 {
-    size_t at;
-    json_t *entry = entry_of(w, step->list, step->id, &at);
+    cs_crm_write_t write = {.id = step->id, .key = step->key, .row = row};
+    json_t *entry = twin_of(w, step->list, &write);
 
     cs_result_clear(&applied->result);
     applied->done = applied->found = 1;
-    applied->after = representation(w, step->table, step->id, apr_pstrdup(w->p, cs_json_str(entry, "version")), json_object_get(entry, "row"));
+    applied->made = w->crm->names_rows ? apr_pstrdup(w->p, cs_json_str(entry, "id")) : NULL;
+    applied->after = representation(w, step->table, applied->made ? applied->made : step->id, apr_pstrdup(w->p, cs_json_str(entry, "version")), json_object_get(entry, "row"));
 }
 
 static void apply_aside(world_t *w, int at)
@@ -168,9 +172,13 @@ static void apply_aside(world_t *w, int at)
         cs_result_clear(&applied->result);
         applied->done = 1;
         applied->after = write.record;
+        applied->made = write.made;
+    }
+    else if (write.result.cls == CS_CLASS_DUPLICATE && w->crm->names_rows && !step->key) {
+        note_line(w, &applied->dropped, line, write.result.detail); /* there is no asking which row it means */
     }
     else if (write.result.cls == CS_CLASS_DUPLICATE) {
-        find_twin(w, step, applied);
+        find_twin(w, step, row, applied);
     }
     else if (write.result.cls == CS_CLASS_DATA || write.result.cls == CS_CLASS_REFUSED) {
         note_line(w, &applied->refused, line, write.result.detail);
@@ -182,6 +190,7 @@ static void fail_step(world_t *w, cs_applied_t *applied)
     applied->tried = 1;
     applied->done = 0;
     applied->after = NULL;
+    applied->made = NULL;
     applied->card = NULL;
     applied->refused = applied->dropped = NULL;
     cs_result_set(&applied->result, w->p, CS_EREMOTE, CS_CLASS_RETRY, "http:503", "try later");
@@ -314,6 +323,40 @@ static int apply_to_pc(world_t *w, int at, fate_e fate)
     return 1;
 }
 
+static json_t *named(const world_t *w, json_t *json, const char *from, const char *to)
+{
+    const char *text = json ? cs_json_print(json, w->p) : "", *at;
+    int found = 0;
+
+    while ((at = strstr(text, from)) != NULL) {
+        text = apr_pstrcat(w->p, apr_pstrmemdup(w->p, text, (apr_size_t)(at - text)), to, at + strlen(from), NULL);
+        found = 1;
+    }
+    return found ? world_json(w, text) : json;
+}
+
+/* As engine/made.c: the id that the CRM gave takes the place of the one that stood for it. */
+static void name_record(world_t *w, int at)
+{
+    const char *from = APR_ARRAY_IDX(w->plan->steps, at, cs_step_t *)->id, *to = w->applied[at].made;
+    int i;
+
+    for (i = 0; i < w->plan->steps->nelts; i++) {
+        cs_step_t *step = APR_ARRAY_IDX(w->plan->steps, i, cs_step_t *);
+
+        step->id = step->id && !strcmp(step->id, from) ? to : step->id;
+        step->columns = named(w, step->columns, from, to);
+    }
+    for (i = 0; i < w->plan->lines->nelts; i++) {
+        cs_line_view_t *view = APR_ARRAY_IDX(w->plan->lines, i, cs_line_view_t *);
+
+        view->crm = named(w, view->crm, from, to);
+        view->value = named(w, view->value, from, to);
+    }
+    w->plan->intent = named(w, w->plan->intent, from, to);
+    w->deal.intent = w->plan->intent ? w->plan->intent : w->deal.intent;
+}
+
 static int apply_to_crm(world_t *w, int at, fate_e fate)
 {
     int aside = is_aside(APR_ARRAY_IDX(w->plan->steps, at, cs_step_t *)), goes_on = 1;
@@ -327,6 +370,9 @@ static int apply_to_crm(world_t *w, int at, fate_e fate)
         return 1;
     }
     goes_on = apply_record(w, at);
+    if (w->applied[at].made && strcmp(w->applied[at].made, APR_ARRAY_IDX(w->plan->steps, at, cs_step_t *)->id)) {
+        name_record(w, at);
+    }
     if (fate == FATE_UNANSWERED) {
         fail_step(w, &w->applied[at]);
         return 0;

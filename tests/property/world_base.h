@@ -55,6 +55,7 @@ typedef struct knobs_t {
 
 /* A mapping and the same after an edit. */
 typedef struct pair_t {
+    const crm_t *crm;
     apr_uint64_t seed;
     json_t *json[2];
     cs_mapping_t *mapping[2];
@@ -62,6 +63,7 @@ typedef struct pair_t {
 } pair_t;
 
 typedef struct world_t {
+    const crm_t *crm;
     apr_pool_t *p;
     apr_uint64_t seed;
     unsigned round;

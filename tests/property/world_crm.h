@@ -11,8 +11,8 @@ static quirk_e quirk_of(const world_t *w, const char *column)
 {
     quirk_e quirk;
 
-    if (w->knobs->no_quirks || trait(w, "quirks", "any", 3) == 0 || trait(w, "quirk", column, 5) || !strncmp(column, "state", 5) ||
-        !strcmp(column, "msft_sync")) {
+    if (w->knobs->no_quirks || trait(w, "quirks", "any", 3) == 0 || trait(w, "quirk", column, 5) || !strncasecmp(column, "stat", 4) ||
+        !strcmp(column, "msft_sync") || (w->crm->names_rows && (!strcmp(column, w->crm->stage) || !strcmp(column, "msft_id") || !strcmp(column, "Loss__c")))) {
         return QUIRK_KEEPS;
     }
     quirk = (quirk_e)(1 + trait(w, "which-quirk", column, QUIRK_COUNT - 1));
@@ -79,6 +79,48 @@ static const json_t *row_of_id(const world_t *w, const char *table, const char *
     return NULL;
 }
 
+/* Some keep no blanks at the ends, and of nothing but blanks nothing. Takes text. */
+static json_t *trimmed(const world_t *w, json_t *value)
+{
+    const char *text = json_string_value(value), *end;
+    json_t *out;
+
+    if (!text || !w->crm->names_rows) {
+        return value;
+    }
+    while (isspace((unsigned char)*text)) {
+        text++;
+    }
+    for (end = text + strlen(text); end > text && isspace((unsigned char)end[-1]); end--) {
+    }
+    out = end > text ? json_stringn(text, (size_t)(end - text)) : json_null();
+    json_decref(value);
+    return out;
+}
+
+/* What follows from the stage of a row. */
+static void follow_stage(const world_t *w, json_t *row)
+{
+    const char *name = cs_json_str(row, w->crm->stage);
+    int state = 0;
+    size_t i;
+
+    if (!w->crm->names_rows) {
+        return;
+    }
+    for (i = 0; i < STAGES; i++) {
+        state = name && !strcmp(name, stages[i].name) ? stages[i].state : state;
+    }
+    json_object_set_new(row, "IsClosed", json_boolean(state > 0));
+    json_object_set_new(row, "IsWon", json_boolean(state == 1));
+    json_object_set_new(row, w->crm->state, json_integer(state));
+}
+
+static int row_state(const world_t *w)
+{
+    return (int)cs_json_int(w->row, w->crm->state, -1);
+}
+
 /* What the CRM makes of a written value; NULL = it ignores it. */
 static json_t *kept(const world_t *w, const char *column, const json_t *value)
 {
@@ -98,7 +140,7 @@ static json_t *kept(const world_t *w, const char *column, const json_t *value)
     if (ref) {
         return json_deep_copy(row_of_id(w, cs_json_str(ref, "table"), cs_json_str(ref, "id")));
     }
-    return text ? quirky_text(w, quirk, text) : json_deep_copy(value);
+    return text ? trimmed(w, quirky_text(w, quirk, text)) : json_deep_copy(value);
 }
 
 static int is_refused(const world_t *w, const char *column, const json_t *value)
@@ -121,7 +163,7 @@ static json_t *column_default(const char *column)
     return !strcmp(column, "statecode")   ? json_integer(0)
            : !strcmp(column, "statuscode") ? json_integer(1)
            : !strcmp(column, "msft_sync") || !strcmp(column, "c_gate") || !strcmp(column, "c_visible") ? json_false()
-           : !strcmp(column, "ownerid") ? json_pack("{s:s,s:s,s:s}", "id", "u9", "mail", "boss@x.org", "firstname", "Boss")
+           : !strcasecmp(column, "ownerid") ? json_pack("{s:s,s:s,s:s}", "id", "u9", "mail", "boss@x.org", "firstname", "Boss")
                                         : json_null();
 }
 
@@ -143,17 +185,25 @@ static json_t *empty_row(world_t *w, const char *id)
             }
         }
     }
-    json_object_set_new(row, "opportunityid", json_string(id));
+    json_object_set_new(row, w->crm->key, json_string(id));
+    follow_stage(w, row);
     return row;
 }
 
 /* ---- users ---- */
 
+/* A version with a grain: what is written within the second in which somebody else wrote has the same. */
+static int moves_version(const world_t *w, const char *column)
+{
+    return !w->crm->names_rows || chance(w, "grain", column, 3) != 0;
+}
+
 static void edit_column(world_t *w, const char *column, json_t *value)
 {
+    value = trimmed(w, value);
     if (json_object_get(w->row, column) && quirk_of(w, column) != QUIRK_CALCULATES) {
         json_object_set(w->row, column, value);
-        w->version++;
+        w->version += moves_version(w, column);
     }
     json_decref(value);
 }
@@ -167,7 +217,9 @@ static void user_edits_slot(world_t *w, const slot_t *slot)
     if (slot->type == SLOT_MONEY && (json_is_null(json_object_get(w->row, slot->col2)) || chance(w, "crm-money2", slot->line, 3) == 0)) {
         static const pool_t currencies = POOL(crm_currencies);
 
-        edit_column(w, slot->col2, drawn(w, &currencies, "crm-currency", slot->line));
+        static const pool_t codes = POOL(crm_codes);
+
+        edit_column(w, slot->col2, drawn(w, w->crm->names_rows ? &codes : &currencies, "crm-currency", slot->line));
     }
 }
 
@@ -213,8 +265,8 @@ static json_t *user_row(world_t *w, const char *key)
 {
     json_t *detail = found_row(w, "solutiondetail", "sid", key);
 
-    return json_pack("{s:s,s:s,s:{s:{},s:o?,s:s,s:s,s:i,s:n,s:i}}", "id", apr_psprintf(w->p, "row-%d", ++w->made), "version", "r0", "row", "oppid", "detailid",
-                     json_deep_copy(detail), "skey", key, "stext", "Typed", "qty", (int)chance(w, "row-qty", key, 4), "price", "role", 7);
+    return json_pack("{s:s,s:s,s:{s:{},s:o?,s:s,s:s,s:i,s:n,s:n,s:i}}", "id", apr_psprintf(w->p, "row-%d", ++w->made), "version", "r0", "row", "oppid", "detailid",
+                     json_deep_copy(detail), "skey", key, "stext", "Typed", "qty", (int)chance(w, "row-qty", key, 4), "price", "rkey", "role", 7);
 }
 
 static void user_edits_rows(world_t *w)
@@ -269,7 +321,7 @@ static void user_edits_people(world_t *w)
         break;
     case 2:
         if (user) {
-            edit_column(w, "ownerid", json_deep_copy(user));
+            edit_column(w, w->crm->owner, json_deep_copy(user));
         }
         break;
     case 3:
@@ -282,15 +334,33 @@ static void user_edits_people(world_t *w)
     }
 }
 
-static void user_edits(world_t *w)
+static void user_moves(world_t *w)
 {
     static const int states[][2] = {{0, 1}, {0, 2}, {1, 3}, {2, 4}};
+    unsigned s = chance(w, "crm-state", NULL, 4), at = chance(w, "crm-stage", NULL, STAGES + 1);
+    const char *now = cs_json_str(w->row, w->crm->stage), *name = at < STAGES ? stages[at].name : "A stage of theirs";
+
+    if (w->crm->names_rows) {
+        w->state_typed |= !now || strcmp(now, name) != 0;
+        json_object_set_new(w->row, w->crm->stage, json_string(name));
+        follow_stage(w, w->row);
+    }
+    else {
+        w->state_typed |= row_state(w) != states[s][0] || cs_json_int(w->row, w->crm->stage, -1) != states[s][1];
+        json_object_set_new(w->row, w->crm->state, json_integer(states[s][0]));
+        json_object_set_new(w->row, w->crm->stage, json_integer(states[s][1]));
+    }
+    w->version++;
+}
+
+static void user_edits(world_t *w)
+{
     size_t i;
 
     if (!w->row) {
         return;
     }
-    if (cs_json_int(w->row, "statecode", 0) == 0) {
+    if (row_state(w) == 0 || w->crm->names_rows) {
         for (i = 0; i < SLOTS; i++) {
             if (chance(w, "crm-edit", slots[i].line, 6) == 0 && !is_muted(w, 0, i)) {
                 user_edits_slot(w, &slots[i]);
@@ -318,12 +388,7 @@ static void user_edits(world_t *w)
         }
     }
     if (chance(w, "crm-edit", "state", 8) == 0 && !w->knobs->no_state_moves) {
-        unsigned s = chance(w, "crm-state", NULL, 4);
-
-        w->state_typed |= cs_json_int(w->row, "statecode", -1) != states[s][0] || cs_json_int(w->row, "statuscode", -1) != states[s][1];
-        json_object_set_new(w->row, "statecode", json_integer(states[s][0]));
-        json_object_set_new(w->row, "statuscode", json_integer(states[s][1]));
-        w->version++;
+        user_moves(w);
     }
     if (chance(w, "crm-edit", "sync", 12) == 0 && !w->knobs->no_state_moves) {
         edit_column(w, "msft_sync", json_boolean(chance(w, "crm-sync", NULL, 2)));
@@ -411,16 +476,35 @@ static cs_record_t *representation(world_t *w, const char *table, const char *id
 {
     cs_record_t *after = apr_pcalloc(w->p, sizeof(*after));
 
-    if (w->silent && !strcmp(table, "opportunity") && w->round) {
+    int record = !strcmp(table, w->crm->table);
+
+    if (w->silent && record && w->round) {
         return NULL;
     }
     after->table = table;
     after->id = id;
     after->version = version;
-    after->modified = strcmp(table, "opportunity") ? 0 : version_at(w->version);
-    after->order = strcmp(table, "opportunity") ? 0 : w->version;
+    after->modified = record ? version_at(w->version) : 0;
+    after->order = record && !w->crm->names_rows ? w->version : 0;
     after->row = visible_row(w, row);
     return after;
+}
+
+/* By the key that the create carries, where the CRM gives the id. */
+static void make_row(world_t *w, cs_crm_write_t *write)
+{
+    const char *column;
+    json_t *value;
+
+    if (!w->crm->names_rows) {
+        w->row = empty_row(w, write->id);
+        return;
+    }
+    write->made = cs_row_id(CS_ID_18, apr_psprintf(w->p, "0065f0000Rec%03d", ++w->made), w->p);
+    w->row = empty_row(w, write->made);
+    json_object_foreach((json_t *)write->key, column, value) {
+        json_object_set(w->row, column, value);
+    }
 }
 
 static void write_record(world_t *w, cs_crm_write_t *write)
@@ -438,7 +522,7 @@ static void write_record(world_t *w, cs_crm_write_t *write)
         return;
     }
     if (write->kind == CS_CRM_CALL) {
-        if (cs_json_int(w->row, "statecode", 0) != 0) {
+        if (row_state(w) != 0) {
             refuse_write(w, write, CS_CLASS_REFUSED, "a closed record", 0);
             return;
         }
@@ -452,16 +536,18 @@ static void write_record(world_t *w, cs_crm_write_t *write)
         }
         w->saw(w, w->writing, write);
         if (write->kind == CS_CRM_CREATE) {
-            w->row = empty_row(w, write->id);
+            make_row(w, write);
         }
         take_columns(w, w->row, write->row);
+        follow_stage(w, w->row);
         if (json_is_null(json_object_get(w->row, "transactioncurrencyid"))) {
-            json_object_set_new(w->row, "transactioncurrencyid", json_pack("{s:s,s:s}", "id", "usd", "isocurrencycode", "USD"));
+            json_object_set_new(w->row, "transactioncurrencyid",
+                                w->crm->names_rows ? json_string("USD") : json_pack("{s:s,s:s}", "id", "usd", "isocurrencycode", "USD"));
         }
     }
     w->row_version = ++w->version;
     w->writes++;
-    write->record = write->kind == CS_CRM_CALL ? NULL : representation(w, "opportunity", write->id, version_text(w, w->version), w->row);
+    write->record = write->kind == CS_CRM_CALL ? NULL : representation(w, w->crm->table, cs_json_str(w->row, w->crm->key), version_text(w, w->version), w->row);
 }
 
 static json_t *entry_of(world_t *w, const char *list, const char *id, size_t *pat)
@@ -478,6 +564,26 @@ static json_t *entry_of(world_t *w, const char *list, const char *id, size_t *pa
     return NULL;
 }
 
+/* The row that a create finds there already: by its key, or the user that is a member; NULL = none. */
+static json_t *twin_of(world_t *w, const char *list, const cs_crm_write_t *write)
+{
+    const char *key = cs_json_str(write->key, "rkey"), *user = cs_json_str(json_object_get(json_object_get(write->row, "userid"), "$ref"), "id"), *text;
+    json_t *rows = list_of(w, list), *entry, *row;
+    size_t i;
+
+    if (!w->crm->names_rows) {
+        return entry_of(w, list, write->id, &i);
+    }
+    json_array_foreach(rows, i, entry) {
+        row = json_object_get(entry, "row");
+        text = key ? cs_json_str(row, "rkey") : cs_json_str(json_object_get(row, "userid"), "id");
+        if (text && (key || user) && !strcmp(text, key ? key : user)) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
 static json_t *new_entry(world_t *w, const cs_crm_write_t *write)
 {
     json_t *row = json_loads("{\"oppid\":null,\"detailid\":null,\"skey\":null,\"stext\":null,\"qty\":null,\"price\":null,\"role\":7}", 0, NULL), *entry;
@@ -488,7 +594,11 @@ static json_t *new_entry(world_t *w, const cs_crm_write_t *write)
     }
     json_object_del(row, "oppid");
     take_columns(w, row, write->row);
-    entry = json_pack("{s:s,s:s,s:o}", "id", write->id, "version", "r0", "row", row);
+    if (w->crm->names_rows) {
+        json_object_set_new(row, "rkey", json_null());
+        json_object_update(row, (json_t *)write->key);
+    }
+    entry = json_pack("{s:s,s:s,s:o}", "id", w->crm->names_rows ? apr_psprintf(w->p, "row-%d", ++w->made) : write->id, "version", "r0", "row", row);
     bump(w, entry);
     return entry;
 }
@@ -496,7 +606,7 @@ static json_t *new_entry(world_t *w, const cs_crm_write_t *write)
 static void write_entry(world_t *w, cs_crm_write_t *write, const char *list)
 {
     size_t at = 0;
-    json_t *entry = entry_of(w, list, write->id, &at);
+    json_t *entry = write->kind == CS_CRM_CREATE ? twin_of(w, list, write) : entry_of(w, list, write->id, &at);
 
     if (write->kind == CS_CRM_CREATE && entry) {
         refuse_write(w, write, CS_CLASS_DUPLICATE, "a second row", 0);
@@ -528,7 +638,8 @@ static void write_entry(world_t *w, cs_crm_write_t *write, const char *list)
     w->writes++;
     w->line_writes++;
     if (write->kind != CS_CRM_DELETE) {
-        write->record = representation(w, write->table, write->id, apr_pstrdup(w->p, cs_json_str(entry, "version")), json_object_get(entry, "row"));
+        write->made = w->crm->names_rows && write->kind == CS_CRM_CREATE ? apr_pstrdup(w->p, cs_json_str(entry, "id")) : NULL;
+        write->record = representation(w, write->table, write->made ? write->made : write->id, apr_pstrdup(w->p, cs_json_str(entry, "version")), json_object_get(entry, "row"));
     }
 }
 

@@ -2,8 +2,8 @@
  * otherwise, ignore, refuse with and without a name, answer late, answer with something old, or not at all; people edit on both sides meanwhile, also between a
  * read and a write, and looks die at any step.
  *
- * A second look writes nothing on either side, and what still differs is explained by a rule; nothing is overwritten without direction or policy. SEED and CASES as
- * in test_reconcile_properties.c.
+ * A second look writes nothing on either side, and what still differs is explained by a rule; nothing is overwritten without direction or policy. SEED,
+ * CASES and CRM as in test_reconcile_properties.c.
  */
 #include "unit.h"
 

@@ -1,7 +1,8 @@
 /* Random deals under random mappings: users and Partner Center edit both sides, looks crash and fail, the CRM has its habits. What must hold after every look
  * is in tests/property/checks.h.
  *
- * CASES and SEED choose how many lives and which; a violation prints its seed and the smallest case it shrank to. `make property` runs a million.
+ * CASES and SEED choose how many lives and which, CRM (dynamics365, salesforce) for which CRM: without it each mapping is for one or the other, and so are its
+ * lives. A violation prints its seed and the smallest case it shrank to. `make property` runs a million for each.
  */
 #include "unit.h"
 

@@ -18,6 +18,7 @@ const cs_crm_facts_t cs_salesforce_facts = {
     .state_column = "$state",
     .state_follows = 1,
     .closed_writes = 1,
+    .trims = 1,
     .names_rows = 1,
     .id_form = CS_ID_18,
     .key_column = "Id",
