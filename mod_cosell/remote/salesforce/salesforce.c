@@ -224,6 +224,7 @@ static const char *link_of(const cs_crm_config_t *cfg, const char *table, const 
 static const char *const takes[] = {"mapping",      "client-id", "client-secret",  "key", "user",
                                     "organization", "token-url", "webhook-secret", NULL};
 static const char *const needs[] = {"mapping", "client-id", NULL};
+static const char *const media_types[] = {"application/json", "text/xml", NULL};
 
 const cs_crm_impl_t cs_salesforce_impl = {
     .facts = &cs_salesforce_facts,
@@ -240,6 +241,7 @@ const cs_crm_impl_t cs_salesforce_impl = {
     .describe = cs_sf_describe,
     .notice = cs_sf_notice,
     .changes = cs_sf_changes,
+    .media_types = media_types,
     .acknowledge = cs_sf_acknowledge,
     .usage = cs_sf_usage,
 };
