@@ -5,6 +5,8 @@ import pytest
 from harness import wait_for
 from harness.server import STATUS, WEBHOOK
 
+CRMS = ("dynamics365", "salesforce")
+
 
 @pytest.fixture(scope="module")
 def sites(world_of):
@@ -67,14 +69,14 @@ def test_slow_upstream_of_one_site_never_holds_the_other(sites):
 def test_suspended_site_leaves_the_other_alone(sites):
     first, second = sites
     first.server.log.announce("CS2003")
-    first.crm.post("options", {"NotAMember": True})
+    first.crm.lock_out(True)
     try:
         first.notify(first.refer())
         wait_for(lambda: first.server.sql("SELECT * FROM suspended WHERE site = 'contoso'"), 15, "the first site to be suspended")
         arrives(second)
         assert not first.server.sql("SELECT * FROM suspended WHERE site = 'fabrikam'")
     finally:
-        first.crm.post("options", {"NotAMember": False})
+        first.crm.lock_out(False)
 
     def resumed():
         if first.server.sql("SELECT * FROM suspended"):

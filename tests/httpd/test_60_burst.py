@@ -6,6 +6,7 @@ import pytest
 
 from harness import Event, storm, wait_for
 
+CRMS = ("dynamics365", "salesforce")
 EVENTS, REFERRALS = 2000, 100
 READ = r"^/v1\.0/engagements/referrals"
 

@@ -4,6 +4,7 @@ import pytest
 
 from harness import wait_for
 
+CRMS = ("dynamics365", "salesforce")
 
 
 def lines(document):

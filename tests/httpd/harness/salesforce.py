@@ -75,6 +75,12 @@ def column(table, name):
 class Salesforce(Simulator):
     name = "salesforce"
     kind = "salesforce"
+    api_path = "/services/data/"
+    win_request = {"method": "PATCH", "path": "/sobjects/Opportunity/006", "match": "Closed Won"}
+    refusals = {"throttled": {"status": 403, "code": "REQUEST_LIMIT_EXCEEDED", "message": "ConcurrentRequests (Concurrent API Requests) Limit exceeded."},
+                "forbidden": {"status": 403, "code": "INSUFFICIENT_ACCESS_OR_READONLY"}, "rule": {"status": 400, "code": "FIELD_CUSTOM_VALIDATION_EXCEPTION"},
+                "deadlock": {"status": 400, "code": "UNABLE_TO_LOCK_ROW"}}
+    locking = None
 
     def __init__(self, *options, **more):
         super().__init__(*options, **more)
@@ -256,7 +262,7 @@ class Salesforce(Simulator):
 
     @staticmethod
     def _solution(row):
-        return {"msft_microsoftsolutionid": row["Id"], "_msft_opportunityid_value": row["Opportunity__c"],
+        return {"msft_microsoftsolutionid": row["Id"], "SystemModstamp": row["SystemModstamp"], "_msft_opportunityid_value": row["Opportunity__c"],
                 "_msft_solutiondetailid_value": row.get("Solution_Identifier__c")}
 
     def _teams(self, method, key, body, query):
@@ -312,6 +318,25 @@ class Salesforce(Simulator):
     def row_path(self, table, identity=""):
         """What the path of a write to a row of this table looks like."""
         return r"/sobjects/%s/?%s" % (TABLES[table].name, re.escape(identity))
+
+    @staticmethod
+    def version(row):
+        return row["SystemModstamp"]
+
+    def table_path(self, table):
+        return r"/sobjects/%s\b" % TABLES[table].name
+
+    def lock_out(self, locked):
+        """Whether the organisation's edition is without the API."""
+        if self.locking is not None:
+            self.remove_faults(self.locking)
+        self.locking = self.fault(path=self.api_path, fault="status", status=403, code="API_DISABLED_FOR_ORG",
+                                  message="API is not enabled for this Organization or Partner") if locked else None
+
+    def closings(self, opportunity):
+        """Writes that moved it to a stage that closes."""
+        return [r for r in self.writes(path=self.row_path("opportunities", opportunity))
+                if json.loads(r["body"] or "{}").get("StageName", "").startswith("Closed") and r["status"] != 412]
 
     def changed_columns(self, request, table="opportunities"):
         """The columns a write has, in the suite's words."""

@@ -141,6 +141,10 @@ class PartnerCenter(Simulator):
 class Dynamics(Simulator):
     name = "dynamics365"
     kind = "dynamics365"
+    api_path = "/api/data/"
+    win_request = {"method": "POST", "path": "WinOpportunity"}
+    refusals = {"throttled": {"status": 429, "code": "0x80072322", "retry_after": 2}, "forbidden": {"status": 403, "code": "0x80040220"},
+                "rule": {"status": 400, "code": "0x80040265"}, "deadlock": {"status": 500, "code": "0x80044150"}}
 
     def rows(self, table):
         return self.get(table)
@@ -172,6 +176,22 @@ class Dynamics(Simulator):
     def row_path(self, table, identity=""):
         """What the path of a write to a row of this table looks like."""
         return r"/%s\(%s" % (table, re.escape(identity))
+
+    @staticmethod
+    def version(row):
+        return row["versionnumber"]
+
+    def table_path(self, table):
+        """... of any write to this table."""
+        return "/" + table
+
+    def lock_out(self, locked):
+        """Whether the application's user may no longer use this organisation."""
+        self.post("options", {"NotAMember": locked})
+
+    def closings(self, opportunity):
+        """How often it was closed."""
+        return [row for row in self.rows("opportunitycloses") if row.get("_opportunityid_value") == opportunity]
 
     def changed_columns(self, request, table="opportunities"):
         """The columns a write has."""
