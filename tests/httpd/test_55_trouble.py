@@ -7,6 +7,8 @@ import pytest
 from harness import wait_for
 from harness.world import DEAD, SUSPENDED
 
+CRMS = ("dynamics365", "salesforce")
+
 
 @pytest.fixture(scope="module")
 def world(world_of):

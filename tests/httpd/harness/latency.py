@@ -39,7 +39,7 @@ class Changes:
 
     def at_partner_center(self, count=CHANGES):
         """The same of changes of a referral, to the CRM."""
-        return self.measure(count, self.world.crm, r"/opportunities\(", lambda n, text: self.world.partner.edit(
+        return self.measure(count, self.world.crm, self.world.crm.row_path("opportunities"), lambda n, text: self.world.partner.edit(
             self.referrals[n % DEALS]["id"], {"details": {"notes": text}}, silent=False))
 
     def measure(self, count, target, path, change):
@@ -89,4 +89,4 @@ def texts_of(body):
     """The notes that a request brings."""
     if isinstance(body, list):
         return [op["value"] for op in body if op.get("path") == "/details/notes"]
-    return [body["description"]] if body.get("description") else []
+    return [body[name] for name in ("description", "Description") if body.get(name)]

@@ -3,6 +3,7 @@
 A quirk is JSON: {"table","column","quirk", ...}. Kinds, with what else they take:
   round, truncate    "digits" (may be negative); truncate with "length" cuts text
   ignore             accepts the value and keeps the old one
+  replace            a flow that runs while the record is saved puts "as" in its place
   refuse             a validation rule at the field: FIELD_CUSTOM_VALIDATION_EXCEPTION with its name in `fields`;
                      "code", "message", "status", "fields"
   refuse-unnamed     a validation rule at the top of the page: the same without a field
@@ -24,7 +25,7 @@ from .values import fold
 
 MEMBERS = {"table", "column", "quirk", "digits", "length", "status", "code", "message", "template", "columns",
            "factor", "write", "values", "on", "rows", "times", "fields", "as"}
-KINDS = ("round", "truncate", "ignore", "refuse", "refuse-unnamed", "lock", "trim", "uppercase", "lowercase", "nfc",
+KINDS = ("round", "truncate", "ignore", "replace", "refuse", "refuse-unnamed", "lock", "trim", "uppercase", "lowercase", "nfc",
          "crlf", "calculated", "unreadable", "read-only")
 WHOLE = ("read-only", "refuse", "refuse-unnamed", "lock")
 RULE = "The record cannot be saved because a rule of this organization forbids it."
@@ -202,5 +203,8 @@ def treated(table, changes, id, creating):
             if quirk.kind == "ignore":
                 out.pop(name, None)
                 break
+            if quirk.kind == "replace":
+                value = out[name] = quirk.doc.get("as")
+                continue
             value = out[name] = quirk.apply(value)
     return out
