@@ -1,6 +1,5 @@
 """What happens to a deal besides its values: leads, Microsoft's side, partners, closings, names, identities."""
 
-import json
 import uuid
 
 import pytest

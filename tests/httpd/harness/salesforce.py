@@ -6,7 +6,6 @@ dictionary by which a test reads and edits a Salesforce organisation. What the p
 
 import json
 import re
-import uuid
 
 from .sims import WRITING, Simulator
 
@@ -16,6 +15,7 @@ CURRENCIES = {"00000000-0000-4000-8000-000000000021": "USD", "00000000-0000-4000
 HELP = ["Workload Specific Value Proposition", "Customer Technical Architecture", "Proof Of Concept Or Demo", "Quotes Or Licensing",
         "Post Sales Customer Success", "General Or Other"]
 FIRST_HELP = 861980000
+AZURE = "00000000-0000-4000-8000-000000000061"
 HOLD = "Partner Center - not accepted"
 OPEN, WON, LOST = 0, 1, 2
 IN_PROGRESS, ON_HOLD, STATUS_WON, CANCELED, OUT_SOLD = 1, 2, 3, 4, 5
@@ -86,7 +86,8 @@ class Salesforce(Simulator):
         super().__init__(*options, **more)
         self.people = {row["Email"]: row["Id"] for row in self.raw("GET", "User") if row.get("Email")}
         self.post("options", {"StateCountryPicklists": False})  # as the shipped profile has it
-        self.catalogue = {}  # solutions by the id that a test uses for them
+        # Solutions by the id that a test uses for them: there is no catalogue, a row names its solution.
+        self.catalogue = {AZURE: {"msft_microsoftsolutiondetailid": AZURE, "msft_solutionidentifier": "SOL-24100-GWB", "msft_solutionname": "Azure"}}
 
     # The simulator's own words
 
@@ -183,6 +184,8 @@ class Salesforce(Simulator):
             if not key:
                 out.setdefault("StageName", "Qualification")
                 out.setdefault("CloseDate", "2030-12-31")
+        if head == "systemusers" and not key:
+            out.setdefault("Username", out.get("Email"))
         if head == "leads" and "statuscode" in row:
             out["Status"] = "Closed - Not Converted" if row.get("statecode") == 2 else "Open - Not Contacted"
         return out
@@ -236,12 +239,18 @@ class Salesforce(Simulator):
         rows = [{"transactioncurrencyid": k, "isocurrencycode": v} for k, v in CURRENCIES.items()]
         return next(r for r in rows if r["transactioncurrencyid"] == key) if key else rows
 
+    def _restore(self, method, key, body, query):
+        return self.raw("POST", "restore", {**body, "table": TABLES[SINGULAR[body["table"]]].name})
+
+    def _merge(self, method, key, body, query):
+        return self.raw("POST", "merge", {**body, "table": TABLES[SINGULAR[body["table"]]].name})
+
     def _opportunitycloses(self, method, key, body, query):
         return []
 
     def _msft_microsoftsolutiondetails(self, method, key, body, query):
         if method == "POST":
-            identity = str(uuid.uuid4())
+            identity = body["msft_solutionidentifier"]
             self.catalogue[identity] = {**body, "msft_microsoftsolutiondetailid": identity}
             return self.catalogue[identity]
         named = {r["Solution_Identifier__c"]: r["Name"] for r in self.raw("GET", "Microsoft_Solution__c") if r.get("Solution_Identifier__c")}
@@ -305,6 +314,10 @@ class Salesforce(Simulator):
         fields = {"Microsoft_Solution__c": ["Id", "Opportunity__c"]}.get(name, ["Id", "SystemModstamp"])
         return self.raw("POST", "outbound", {"url": url, "object": name, "fields": fields})
 
+    def notified(self):
+        """Every message was acknowledged."""
+        return not self.raw("GET", "outbound")["waiting"]
+
     # What the product sent
 
     def writes(self, since=0, path=None):
@@ -318,6 +331,9 @@ class Salesforce(Simulator):
     def row_path(self, table, identity=""):
         """What the path of a write to a row of this table looks like."""
         return r"/sobjects/%s/?%s" % (TABLES[table].name, re.escape(identity))
+
+    def column(self, table, name):
+        return column(table, name)
 
     @staticmethod
     def version(row):

@@ -173,9 +173,24 @@ class Dynamics(Simulator):
         return self.post("webhooks", {"url": address, "auth": "HttpHeader", "table": table,
                                       "values": {"x-cosell-secret": unquote(query.partition("=")[2])}})
 
+    def notified(self):
+        """Every notice was taken."""
+        return all(delivery["done"] for delivery in self.get("webhooks"))
+
+    def convert(self, lead):
+        """As a seller does who qualifies it; the opportunity that it makes."""
+        row = self.row("leads", lead)
+        identity = self.post("opportunities", {"name": row["subject"], "originatingleadid": {"table": "lead", "id": lead}})["opportunityid"]
+        self.edit("leads", lead, {"statecode": 1, "statuscode": 3, "qualifyingopportunityid": {"table": "opportunity", "id": identity}})
+        return identity
+
     def row_path(self, table, identity=""):
         """What the path of a write to a row of this table looks like."""
         return r"/%s\(%s" % (table, re.escape(identity))
+
+    def column(self, table, name):
+        """What it is called in the CRM."""
+        return name
 
     @staticmethod
     def version(row):
