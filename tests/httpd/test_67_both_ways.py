@@ -15,6 +15,7 @@ import pytest
 from harness import wait_for
 from harness.both import ADA, BEN, HELP, Lossy, Sides, add_solution, amount, connect, hear, opted_in
 
+CRMS = (os.environ["CRM"],) if os.environ.get("CRM") else ("dynamics365", "salesforce")
 SECONDS = float(os.environ.get("BOTH_SECONDS") or 25)
 SEED = int(os.environ.get("SEED") or 20261122)
 LAG = float(os.environ.get("BOTH_LAG") or 0.7)  # seconds that reads are behind
@@ -25,6 +26,7 @@ CATALOGUE = ["SOL-67-%02d" % n for n in range(6)]
 LINES = ("value", "close", "notes", "campaign", "visible", "solutions", "team", "state")
 SCALARS = ("value", "close", "notes", "campaign")
 SHOWN = {"one way", "one-way", "create only", "latched", "latch", "refused", "not kept", "not-kept", "held", "stays"}
+CRM_LOSSES = {"dynamics365": {"WebhookReorder": 1.5, "WebhookDelay": 0.1}, "salesforce": {"OutboundReorder": 1.5, "OutboundDelay": 0.1, "OutboundDuplicates": 0.1}}
 LOSSES = {"DeliverDrop": 0.1, "DeliverDuplicates": 1, "DeliverReorder": 1.5, "DeliverDelay": 0.1}
 
 
@@ -139,6 +141,10 @@ def world(world_of):
     world = world_of("both", poll="1m")
     world.server.site.append("CosellSweep 30m")
     world.crm.columns("opportunity", acme_Campaign=("text", {"max": 100}))
+    if world.kind == "salesforce":
+        world.crm.columns("opportunity", acme_CustomerMarketplaceIntent=("text", {"max": 100}), acme_CosellExpires="date")
+        for table in ("opportunity", "lead"):
+            world.crm.columns(table, acme_CosellStatus=("text", {"max": 100}), acme_CosellProblem=("memo", {"max": 2000}))
     world.edit_mapping(names)
     hear(world)
     world.start().ready()
@@ -197,7 +203,8 @@ def storm(world, deals):
     print("SEED=%d BOTH_SECONDS=%g" % (SEED, SECONDS))
     people, chance = People(world, SEED), random.Random(SEED + 1)
     world.partner.post("options", LOSSES)
-    world.crm.post("options", {"WebhookReorder": 1.5, "WebhookDelay": 0.1})
+    losses = CRM_LOSSES[world.kind]
+    world.crm.post("options", losses)
     for simulator in (world.partner, world.crm):
         simulator.post("lag", {"seconds": LAG, "list_seconds": 2 * LAG})
     began = time.time()
@@ -210,7 +217,7 @@ def storm(world, deals):
         if pause > 0:
             time.sleep(pause)  # the pace of the editing, not a wait for anything
     world.partner.post("options", {name: 0 for name in LOSSES})
-    world.crm.post("options", {"WebhookReorder": 0.0, "WebhookDelay": 0.0})
+    world.crm.post("options", dict.fromkeys(losses, 0.0))
     for simulator in (world.partner, world.crm):
         simulator.post("lag", {"seconds": 0, "list_seconds": 0})
     world.lossy.drop = world.lossy.copies = 0.0
@@ -297,10 +304,12 @@ def writes_of(world, deal, side):
                         text = wrote(op["value"])
                         found.append((line, text[:10] if line == "close" else text, r["t"]))
     else:
-        for r in world.crm.requests(r"/opportunities\(%s\)" % deal.record, "PATCH", world.marks["dynamics365"]):
+        columns = {world.crm.column("opportunities", name): line for name, line in
+                   {"description": "notes", "estimatedvalue": "value", "estimatedclosedate": "close", "acme_campaign": "campaign"}.items()}
+        for r in world.crm.requests(world.crm.row_path("opportunities", deal.record), "PATCH", world.marks[world.crm.name]):
             if r["status"] < 300:
                 for column, value in json.loads(r["body"]).items():
-                    line = {"description": "notes", "estimatedvalue": "value", "estimatedclosedate": "close", "acme_campaign": "campaign"}.get(column)
+                    line = columns.get(column)
                     if line:
                         found.append((line, wrote(value), r["t"]))
     return found
