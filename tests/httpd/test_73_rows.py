@@ -8,7 +8,11 @@ import pytest
 from harness import wait_for
 from harness.both import AZURE, HELP, add_solution, connect, deal_of_record, hear, microsofts, opted_in, own_referrals, referral_of
 
+CRMS = ("dynamics365", "salesforce")
 ROOT = "/v1.0/engagements/referrals"
+STAGES = {"40": {"dynamics365": {"salesstage": 1}, "salesforce": {"StageName": "Needs Analysis"}},
+          "60": {"dynamics365": {"salesstage": 2}, "salesforce": {"StageName": "Proposal/Price Quote"}}}
+VALUE = {"dynamics365": "Est. Revenue", "salesforce": "Amount"}
 
 
 def names(document):
@@ -27,6 +31,10 @@ def world(world_of):
     world = world_of("rows")
     world.crm.columns("opportunity", acme_Campaign=("text", {"max": 100}), acme_Location=("text", {"max": 20}), acme_Area=("text", {"max": 100}),
                       acme_Play=("text", {"max": 100}))
+    if world.kind == "salesforce":
+        world.crm.columns("opportunity", acme_CustomerMarketplaceIntent=("text", {"max": 100}))
+        for table in ("opportunity", "lead"):
+            world.crm.columns(table, acme_CosellStatus=("text", {"max": 100}), acme_CosellProblem=("memo", {"max": 2000}))
     world.edit_mapping(names)
     hear(world).start().ready()
     return connect(world)
@@ -216,7 +224,8 @@ def test_a_new_referral_carries_what_the_record_says(world):
     account = world.crm.post("accounts", {"name": company, "address1_line1": "Am Markt 1", "address1_city": "Berlin", "address1_postalcode": "10115",
                                           "address1_country": "Germany"})
     referral, row = made(world, company=company + " elsewhere", acme_location="1234567", acme_customermarketplaceintent="Yes", acme_area="Data & AI",
-                         acme_play="Modernise", parentaccountid={"table": "account", "id": account["accountid"]}, contact=False, salesstage=1, help=None)
+                         acme_play="Modernise", parentaccountid={"table": "account", "id": account["accountid"]}, contact=False, help=None,
+                         **STAGES["40"][world.kind])
     assert referral["customerProfile"]["address"]["country"] == "DE", "the name of a country becomes its code"
     assert referral["customerProfile"]["name"] == company and referral["mpnId"] == "1234567"
     attributes = {a["type"]: a["id"] for a in referral["details"]["requirements"]["additionalRequirements"]["attributes"]}
@@ -226,7 +235,7 @@ def test_a_new_referral_carries_what_the_record_says(world):
     assert referral["qualification"] == "SalesQualified" and referral["consent"]["consentToContact"] is True
     assert row["msft_referralidentifier"] == referral["id"] and referral["id"] in row["msft_referrallink"]
     since = world.partner.last_request()
-    type_in(world, row["opportunityid"], salesstage=2)
+    type_in(world, row["opportunityid"], **STAGES["60"][world.kind])
     referral_shows(world, referral["id"], lambda r: r["salesStage"] == "60", "the stage")
     world.crm.edit("accounts", account["accountid"], {"address1_city": "Potsdam"})
     type_in(world, row["opportunityid"], acme_location="7654321")
@@ -242,7 +251,7 @@ def test_missing_inputs_are_named_and_nothing_is_sent(world):
     since = world.partner.last_request()
     row = opted_in(world, solution=False, estimatedvalue=None)
     text = record_shows(world, row["opportunityid"], lambda r: r["acme_cosellstatus"] == "Waiting" and r["acme_cosellproblem"], "what it waits for")["acme_cosellproblem"]
-    assert "olution" in text and "Est. Revenue" in text, text
+    assert "olution" in text and VALUE[world.kind] in text, text
     assert [r for r in world.partner.requests(ROOT + "$", "POST", since)] == []
     add_solution(world, row["opportunityid"], AZURE)
     record_shows(world, row["opportunityid"], lambda r: "olution" not in (r["acme_cosellproblem"] or ""), "the solution to be there")
