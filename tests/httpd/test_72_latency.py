@@ -8,6 +8,7 @@ from harness import wait_for
 from harness.both import connect, hear
 from harness.latency import CHANGES, Changes, quantile
 
+CRMS = ("dynamics365", "salesforce")
 METRICS = "/cosell-metrics"
 
 
