@@ -196,9 +196,9 @@ def serving(world):
     assert world.send(Event("test-created", uri="")).status == 200
 
 
-@pytest.mark.parametrize("kind", WRONG)
-def test_wrong_configuration(world, kind):
-    change, value, allowed = WRONG[kind]
+@pytest.mark.parametrize("mistake", WRONG)
+def test_wrong_configuration(world, mistake):
+    change, value, allowed = WRONG[mistake]
     where = change(world)
     world.server.configure()
     status, said = world.server.configtest()

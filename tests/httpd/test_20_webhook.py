@@ -348,12 +348,12 @@ def test_limit_holds_without_a_length(world):
     assert world.server.static_served()
 
 
-@pytest.mark.parametrize("kind", ["text/plain", "application/xml", "application/jsonx", None])
-def test_content_type(world, kind):
+@pytest.mark.parametrize("media", ["text/plain", "application/xml", "application/jsonx", None])
+def test_content_type(world, media):
     event = Event(referral=uuid.uuid4())
     headers = event.headers(world.pki, world.cert_url)
-    headers["Content-Type"] = kind
-    if kind is None:
+    headers["Content-Type"] = media
+    if media is None:
         del headers["Content-Type"]
     refused(world, 415, lambda: post(world.server.webhook, event.body, headers))
 
@@ -361,13 +361,13 @@ def test_content_type(world, kind):
 # 503 and the fetching of certificates
 
 
-@pytest.mark.parametrize("kind", ["redirect", "404", "500", "oversized", "empty"])
-def test_no_certificate_is_503(world, host, kind):
+@pytest.mark.parametrize("fault", ["redirect", "404", "500", "oversized", "empty"])
+def test_no_certificate_is_503(world, host, fault):
     world.server.log.announce("certificate")
     target = host.serve(world.pki.read("leaf.der"))
     url = {"redirect": lambda: host.serve(status=302, headers={"Location": target}), "404": lambda: host.serve(status=404),
            "500": lambda: host.serve(status=500), "oversized": lambda: host.serve(world.pki.read("leaf.der") + b"\0" * 70000),
-           "empty": lambda: host.serve(b"")}[kind]()
+           "empty": lambda: host.serve(b"")}[fault]()
     answer = world.send(Event(referral=uuid.uuid4()), cert_url=url)
     assert answer.status == 503 and answer.headers.get("retry-after", "").isdigit()
     assert answer.seconds < 4
