@@ -573,22 +573,24 @@ static json_t *still_meant(const cs_settling_t *s)
     size_t i;
 
     for (i = 0; s->look->record && i < json_array_size(earlier); i++) {
-        json_t *lines = json_object();
+        const json_t *step = json_array_get(earlier, i);
+        json_t *lines = json_object(), *from = json_object();
 
-        json_object_foreach(cs_json_get(json_array_get(earlier, i), "lines"), name, value) {
+        json_object_foreach(cs_json_get(step, "lines"), name, value) {
             if (is_uncompared(s, name)) {
                 json_object_set_new(lines, name, json_deep_copy(value));
+                json_object_set(from, name, cs_json_get(cs_json_get(step, "from"), name));
             }
         }
         if (json_object_size(lines)) {
-            int to_pc = cs_intent_is_to_pc(json_array_get(earlier, i));
-
-            json_array_append_new(steps, json_pack("{s:s,s:O}", "kind",
-                                                   cs_step_kind_name(to_pc ? CS_STEP_PATCH_PC
-                                                                           : CS_STEP_UPDATE),
-                                                   "lines", lines));
+            json_array_append_new(
+                steps, json_pack("{s:s,s:O,s:O}", "kind",
+                                 cs_step_kind_name(cs_intent_is_to_pc(step) ? CS_STEP_PATCH_PC
+                                                                            : CS_STEP_UPDATE),
+                                 "lines", lines, "from", from));
         }
         json_decref(lines);
+        json_decref(from);
     }
     if (!json_array_size(steps)) {
         json_decref(steps);

@@ -98,6 +98,44 @@ static void test_written_over_and_unlinked(void **state)
     assert_string_equal(cs_json_str(j->from, "amount"), "50000.00");
 }
 
+/* Nothing is compared while it is switched off; what was written over is said when it is on again. */
+static void test_written_over_and_switched_off(void **state)
+{
+    deal_world_t *w = linked(*state);
+    const cs_journal_t *j = NULL;
+
+    deal_edit(w, "estimatedvalue", "60000");
+    die_after_writing(w);
+    deal_edit(w, "msft_syncwithpartnercenter", "false");
+    deal_look(w);
+    deal_look(w);
+    deal_edit(w, "msft_syncwithpartnercenter", "true");
+    deal_look(w);
+    assert_int_equal(told(w->journal, "to_pc", "update", "value", &j), 1);
+    assert_string_equal(cs_json_str(j->from, "amount"), "50000.00");
+}
+
+/* Nor is it while the CRM does not show the column. */
+static void test_written_over_and_hidden(void **state)
+{
+    deal_world_t *w = linked(*state);
+    const cs_journal_t *j = NULL;
+    json_t *shown;
+
+    deal_edit_pc(w, "/details/notes", "\"Second call\"");
+    die_after_writing(w);
+    shown = json_incref(cs_json_get(w->row, "description"));
+    json_object_del(w->row, "description");
+    deal_look(w);
+    assert_verdict(w, "notes", CS_VERDICT_UNREADABLE);
+    assert_int_equal(told(w->journal, "to_crm", "update", "notes", &j), 0);
+    json_object_set_new(w->row, "description", shown);
+    deal_look(w);
+    assert_int_equal(told(w->journal, "to_crm", "update", "notes", &j), 1);
+    assert_string_equal(json_string_value(j->to), "Second call");
+    assert_non_null(j->from);
+}
+
 /* Nothing was written: nothing is said but what is done now. */
 static void test_died_before_writing(void **state)
 {
@@ -163,6 +201,8 @@ int main(void)
         UNIT_TEST(test_written_over_at_partner_center),
         UNIT_TEST(test_something_else_is_there),
         UNIT_TEST(test_written_over_and_unlinked),
+        UNIT_TEST(test_written_over_and_switched_off),
+        UNIT_TEST(test_written_over_and_hidden),
         UNIT_TEST(test_died_before_writing),
         UNIT_TEST(test_heard_to_its_end),
         UNIT_TEST(test_posted),
