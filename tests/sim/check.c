@@ -357,6 +357,21 @@ void wrote_crm(wrote_t *wrote, const json_t *text, int line)
     note_text(wrote->text[line], cs_json_get(text, names[line]), 70);
 }
 
+/* What was meant and not heard of is said once it is switched on again. */
+static int is_still_to_be_told(const checking_t *c, const cs_deal_t *deal, const char *line, const char *text)
+{
+    const json_t *steps = cs_json_get(deal->intent, "steps");
+    size_t i;
+
+    for (i = 0; i < json_array_size(steps); i++) {
+        const json_t *from = cs_json_get(cs_json_get(json_array_get(steps, i), "from"), line);
+        if (from && strstr(cs_json_print(from, c->p), text)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
 /* Whoever wrote over it said so. */
 static int is_told(const checking_t *c, const cs_deal_t *deal, const char *line, const char *direction, const char *text)
 {
@@ -368,7 +383,7 @@ static int is_told(const checking_t *c, const cs_deal_t *deal, const char *line,
             return 1;
         }
     }
-    return 0;
+    return is_still_to_be_told(c, deal, line, text);
 }
 
 /* Nobody's edit is lost without a word. */
