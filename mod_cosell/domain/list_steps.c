@@ -269,7 +269,7 @@ static void step_row(cs_planning_t *pl, const cs_listing_t *l, const cs_list_ite
 
     step->table = place ? place->child : list->table;
     step->id = row_id(pl, list, step->table, item->key);
-    step->key = cs_create_key(pl, place ? NULL : list->row_key, step->id);
+    step->key = cs_create_key(pl, list->row_key, step->id);
     add_constants(step->columns, place ? place->set : list->where);
     json_object_set_new(
         step->columns, place ? place->parent : list->parent,

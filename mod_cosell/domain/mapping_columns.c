@@ -137,6 +137,14 @@ static int key_is_field(const cs_list_t *list)
     return 0;
 }
 
+/* A row of ours that somebody made another item's is known by it. */
+static void add_row_key(reads_t *r, const cs_list_t *list)
+{
+    if (list->row_key) {
+        add_column(r, list->row_key);
+    }
+}
+
 static void add_children(reads_t *r, cs_mapping_kind_t *kind, const cs_list_t *list)
 {
     reads_t child = *r;
@@ -146,6 +154,7 @@ static void add_children(reads_t *r, cs_mapping_kind_t *kind, const cs_list_t *l
     related->parent = list->parent;
     related->where = list->where;
     add_lookup(r, list->parent, kind->table);
+    add_row_key(&child, list);
     if (key_is_field(list)) {
         add_column(&child, list->key_column);
     }
@@ -184,6 +193,7 @@ static void add_users(reads_t *r, cs_mapping_kind_t *kind, const cs_list_t *list
             add_members(&child, list->item);
             continue;
         }
+        add_row_key(&child, list);
         add_shown(&child, home->user, list);
         add_lookup(r, home->user, list->find->table);
         add_lookup(r, home->parent, kind->table);

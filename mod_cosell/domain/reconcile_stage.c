@@ -55,6 +55,9 @@ int cs_state_of_set(const cs_mapping_kind_t *kind, const json_t *metadata, const
             return (int)json_integer_value(state);
         }
     }
+    if (kind->becomes) {
+        return -1; /* that it became something is all that such a row shows */
+    }
     return !cs_state_is_terminal(pc) ? 0 : !strcmp(pc, "Closed/Won") ? 1 : 2;
 }
 
@@ -62,7 +65,7 @@ json_t *cs_state_followed(const cs_mapping_kind_t *kind, const json_t *metadata,
                           const char *pc, apr_pool_t *p)
 {
     json_t *out = cs_json_own(json_object(), p);
-    int i;
+    int state = cs_state_of_set(kind, metadata, set, pc), i;
 
     for (i = 0; i < kind->state_columns->nelts; i++) {
         const char *column = APR_ARRAY_IDX(kind->state_columns, i, const char *);
@@ -71,8 +74,9 @@ json_t *cs_state_followed(const cs_mapping_kind_t *kind, const json_t *metadata,
             json_object_set_new(out, column, json_deep_copy(cs_json_get(set, column)));
         }
     }
-    json_object_set_new(out, kind->mapping->facts->state_column,
-                        json_integer(cs_state_of_set(kind, metadata, set, pc)));
+    if (state >= 0) {
+        json_object_set_new(out, kind->mapping->facts->state_column, json_integer(state));
+    }
     return out;
 }
 

@@ -425,7 +425,7 @@ static inline void gen_lists(dice_t *d, const crm_t *crm, json_t *kind)
                                         "[\"ownerid\",{\"child\":\"oppuser\",\"parent\":\"oppid\",\"column\":\"userid\"}]"};
     static const char *const rows[] = {"[\"OwnerId\",{\"child\":\"oppuser\",\"parent\":\"oppid\",\"column\":\"userid\"}]", "[\"OwnerId\"]",
                                        "[{\"child\":\"oppuser\",\"parent\":\"oppid\",\"column\":\"userid\"}]",
-                                       "[\"OwnerId\",{\"child\":\"oppuser\",\"parent\":\"oppid\",\"column\":\"userid\"}]"};
+                                       "[\"OwnerId\",{\"child\":\"oppuser\",\"parent\":\"oppid\",\"column\":\"userid\",\"key\":\"rkey\"}]"};
     json_t *lists = json_object_get(kind, "lists"), *list;
     unsigned which = roll(d, 3);
 

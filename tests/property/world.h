@@ -31,6 +31,30 @@ static void world_fetch(world_t *w, int lagging)
     w->look.explain_url = "https://example.org/why";
 }
 
+/* Of each row nothing but what was asked for. */
+static json_t *asked_rows(const json_t *entries, const cs_related_t *rows)
+{
+    json_t *out = json_deep_copy(entries), *entry, *row, *less;
+    size_t i;
+    int k;
+
+    json_array_foreach(out, i, entry) {
+        row = json_object_get(entry, "row");
+        less = json_object();
+        for (k = 0; k < rows->columns->nelts; k++) {
+            const char *text = APR_ARRAY_IDX(rows->columns, k, const char *);
+            json_t *name = json_stringn(text, strcspn(text, "/"));
+
+            if (json_object_get(row, json_string_value(name))) {
+                json_object_set(less, json_string_value(name), json_object_get(row, json_string_value(name)));
+            }
+            json_decref(name);
+        }
+        json_object_set_new(entry, "row", less);
+    }
+    return out;
+}
+
 static void read_related(world_t *w, const json_t *lists)
 {
     const apr_array_header_t *related = cs_mapping_related(w->kind);
@@ -42,7 +66,7 @@ static void read_related(world_t *w, const json_t *lists)
         const json_t *now = json_object_get(lists, rows->list);
 
         if (!is_masked(w, rows->list)) {
-            json_object_set_new(out, rows->list, now ? json_deep_copy(now) : json_array());
+            json_object_set_new(out, rows->list, now ? asked_rows(now, rows) : json_array());
         }
     }
     w->record.related = out;

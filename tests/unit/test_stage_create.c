@@ -383,6 +383,7 @@ static void test_a_lead_that_is_declined_there(void **state)
     stage_move_pc(s, "Closed", "Declined");
     stage_look(s);
     assert_string_equal(cs_json_str(s->w->row, "Status"), "Closed - Not Converted");
+    assert_int_equal(stage_journalled(s, "not-kept"), 0);
     stage_rests(s);
 }
 
