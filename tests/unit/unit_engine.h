@@ -858,6 +858,12 @@ static const cs_crm_impl_t fake_impl = {
 
 /* As that, but for the ids. */
 static cs_crm_facts_t giving_facts;
+
+static int is_giving(const char *word)
+{
+    return !strcmp(word, GIVING);
+}
+
 static const cs_crm_impl_t giving_impl = {
     .facts = &giving_facts, .create = fake_create, .whoami = fake_whoami, .read = fake_read, .find = fake_find, .write = fake_write, .describe = fake_describe, .changes = fake_changes,
     .usage = fake_usage};
@@ -866,6 +872,7 @@ const cs_crm_impl_t *cs_crm_impl_of(const char *type)
 {
     giving_facts = cs_dynamics_facts;
     giving_facts.type = GIVING;
+    giving_facts.is = is_giving;
     giving_facts.names_rows = 1;
     giving_facts.id_form = CS_ID_18;
     return !strcmp(type, GIVING) ? &giving_impl : strcmp(type, "dynamics365") ? NULL : &fake_impl;
