@@ -55,7 +55,7 @@ TABLES = {
 }
 SINGULAR = {"opportunity": "opportunities", "account": "accounts", "contact": "contacts", "systemuser": "systemusers", "lead": "leads",
             "msft_microsoftsolution": "msft_microsoftsolutions", "msft_microsoftsolutiondetail": "msft_microsoftsolutiondetails"}
-OWN = re.compile(r"acme_[a-z0-9_]+$", re.I)
+OWN = re.compile(r"acme_(?!.*__c$)[a-z0-9_]+$", re.I)
 
 
 def column(table, name):
