@@ -46,11 +46,12 @@ def record_type():
 
 def address(prefix=""):
     codes = [{"value": code, "label": name} for code, name in countries.NAMES.items()]
+    states = [{"value": code, "label": name} for code, name in countries.STATES.items()]
     need = {"needs": "StateCountryPicklists", "restricted": True}
     return [F(prefix + "Street", "textarea", 255), F(prefix + "City", "string", 40),
             F(prefix + "State", "string", 80), F(prefix + "PostalCode", "string", 20),
             F(prefix + "Country", "string", 80), F(prefix + "CountryCode", "picklist", 10, options=codes, **need),
-            F(prefix + "StateCode", "picklist", 10, needs="StateCountryPicklists")]
+            F(prefix + "StateCode", "picklist", 10, options=states, needs="StateCountryPicklists")]
 
 
 def person(last=True):
