@@ -269,6 +269,16 @@ static json_t *user_row(world_t *w, const char *key)
                      json_deep_copy(detail), "skey", key, "stext", "Typed", "qty", (int)chance(w, "row-qty", key, 4), "price", "rkey", "role", 7);
 }
 
+/* It is another item's from now on. */
+static void retype_row(world_t *w, json_t *row)
+{
+    const char *key = item_keys[chance(w, "crm-retyped", "solutions", KEYS)];
+    json_t *detail = found_row(w, "solutiondetail", "sid", key);
+
+    json_object_set_new(row, "skey", json_string(key));
+    json_object_set_new(row, "detailid", detail ? json_deep_copy(detail) : json_null());
+}
+
 static void user_edits_rows(world_t *w)
 {
     json_t *rows = list_of(w, "solutions"), *entry;
@@ -295,7 +305,11 @@ static void user_edits_rows(world_t *w)
         }
         break;
     case 3:
-        if (entry) {
+        if (entry && chance(w, "crm-retypes", "solutions", 3) == 0) {
+            retype_row(w, json_object_get(entry, "row"));
+            bump(w, entry);
+        }
+        else if (entry) {
             json_object_set_new(json_object_get(entry, "row"), "qty", json_integer(chance(w, "crm-qty", key, 4)));
             bump(w, entry);
         }
