@@ -224,6 +224,7 @@ class Salesforce(Simulator):
             out["statecode"] = 1 if row.get("IsConverted") else 2 if row.get("Status") == "Closed - Not Converted" else 0
         if head == "systemusers":
             out["isdisabled"] = not row.get("IsActive", True)
+            out["applicationid"] = row["Id"] if row["Id"] == self.info["user"] else None
         return out
 
     def _roles(self):
