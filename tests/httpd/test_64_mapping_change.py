@@ -15,6 +15,7 @@ from harness import Event, storm, wait_for
 from harness.paths import apxs
 from harness.world import DEAD
 
+CRMS = ("dynamics365", "salesforce")
 DEALS = 500
 MOST = DEALS * 5 // 100
 ADMIN = "/cosell-admin"
@@ -67,7 +68,7 @@ def column(world, name):
 
 def written(world, since):
     """Records that were written."""
-    return {r["path"] for r in world.crm.writes(since) if "/opportunities(" in r["path"]}
+    return {r["path"] for r in world.crm.writes(since) if re.search(world.crm.row_path("opportunities"), r["path"])}
 
 
 def looked_at(world):
