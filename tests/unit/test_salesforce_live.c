@@ -406,7 +406,8 @@ static void test_a_hidden_column_is_unreadable(void **state)
     read = read_one(r, "Opportunity", DEAL, "Name NextStep AccountId/Phone");
     assert_int_equal(read.calls, 1);
     w = write_one(r, CS_CRM_UPDATE, "Opportunity", DEAL, NULL, "{\"Nope__c\":\"x\"}", NULL);
-    expect(&w.result, CS_CLASS_SUSPEND, "config:column");
+    expect(&w.result, CS_CLASS_DATA, "config:column");
+    assert_string_equal(w.result.blames, "Nope__c");
     control(&sim, "DELETE", "quirks", NULL, p);
 }
 

@@ -216,6 +216,14 @@ static void learn(cs_crm_t *crm, const cs_result_t *res)
     }
 }
 
+/* Rows that are gone are absent from the answer to a query. One that has no address at all is a
+ * version of the API that was retired, or a page that is not kept any more. */
+static void judge_missing(cs_result_t *res, const char *path)
+{
+    res->cls = *path == '/' ? CS_CLASS_RETRY : CS_CLASS_SUSPEND;
+    res->problem = *path == '/' ? res->problem : "config:version";
+}
+
 void cs_sf_take(cs_crm_t *crm, cs_sf_call_t *call, const cs_http_request_t *request,
                 const cs_http_response_t *response, json_t *body, apr_pool_t *p)
 {
@@ -233,6 +241,9 @@ void cs_sf_take(cs_crm_t *crm, cs_sf_call_t *call, const cs_http_request_t *requ
     cs_sf_classify(&call->result, response, request, call->json, call->kind, p);
     if (call->result.cls == CS_CLASS_OK && why.detail) {
         cs_sf_unreadable(call, why.detail, p);
+    }
+    if (call->query && call->result.cls == CS_CLASS_GONE) {
+        judge_missing(&call->result, call->path);
     }
     learn(crm, &call->result);
 }

@@ -288,7 +288,7 @@ static void make_scan(step_t *s, cs_sf_call_t *call)
 /* A page whose query the CRM does not hold any more. */
 static int is_forgotten(const step_t *s, const cs_sf_call_t *call)
 {
-    return s->at.next && (has_code(call, "INVALID_QUERY_LOCATOR") ||
+    return s->at.next && (has_code(call, "INVALID_QUERY_LOCATOR") || has_code(call, "NOT_FOUND") ||
                           (is_refused(call) && (call->status == 400 || call->status == 404 ||
                                                 call->status == 410)));
 }

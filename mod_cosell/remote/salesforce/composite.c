@@ -17,6 +17,7 @@
 typedef struct bundle_t {
     int at[CS_SF_TOGETHER];
     int n, queries, early, late;
+    int closed; /* takes no more */
     apr_size_t weight;
 } bundle_t;
 
@@ -34,9 +35,16 @@ static apr_size_t weight_of(const cs_sf_call_t *call)
     return strlen(call->path) + (call->body ? strlen(call->body) : 0) + 256;
 }
 
+/* "@{c0.id}" stands for what another call was answered, and nothing makes it mean the text: such a
+ * call goes out as itself. */
+static int looks_like_reference(const cs_sf_call_t *call)
+{
+    return call->body && strstr(call->body, "@{");
+}
+
 static int fits(const bundle_t *bundle, const cs_sf_call_t *call)
 {
-    return bundle->n < CS_SF_TOGETHER && bundle->queries + call->query <= CS_SF_QUERIES &&
+    return !bundle->closed && !looks_like_reference(call) && bundle->n < CS_SF_TOGETHER && bundle->queries + call->query <= CS_SF_QUERIES &&
            bundle->weight + weight_of(call) <= MAX_BODY;
 }
 
@@ -52,6 +60,7 @@ static void put(apr_array_header_t *bundles, const sending_t *s, int at, int lat
     last->at[last->n++] = at;
     last->queries += call->query;
     last->weight += weight_of(call);
+    last->closed = looks_like_reference(call);
     last->early += !late;
     last->late += late;
 }
@@ -270,21 +279,29 @@ static void inherit(const sending_t *s, const bundle_t *bundle, const cs_http_re
     }
 }
 
-static apr_status_t send_alone(const sending_t *s, const bundle_t *bundle)
+static apr_status_t send_some(const sending_t *s, const bundle_t *bundle, int from, int to)
 {
-    cs_sf_call_t *alone = apr_pcalloc(s->p, sizeof(*alone) * (apr_size_t)bundle->n);
+    cs_sf_call_t *alone = apr_pcalloc(s->p, sizeof(*alone) * (apr_size_t)(to - from + 1));
     apr_status_t rv;
     int i;
 
-    for (i = 0; i < bundle->n; i++) {
-        alone[i] = s->calls[bundle->at[i]];
+    for (i = from; i < to; i++) {
+        alone[i - from] = s->calls[bundle->at[i]];
     }
-    rv = cs_sf_send(s->crm, alone, bundle->n, s->deadline, s->p);
-    for (i = 0; i < bundle->n; i++) {
-        alone[i].calls += s->calls[bundle->at[i]].calls;
-        s->calls[bundle->at[i]] = alone[i];
+    rv = cs_sf_send(s->crm, alone, to - from, s->deadline, s->p);
+    for (i = from; i < to; i++) {
+        alone[i - from].calls += s->calls[bundle->at[i]].calls;
+        s->calls[bundle->at[i]] = alone[i - from];
     }
     return rv;
+}
+
+/* The late ones come last in a bundle, and here too when the others were answered. */
+static apr_status_t send_alone(const sending_t *s, const bundle_t *bundle)
+{
+    apr_status_t rv = send_some(s, bundle, 0, bundle->early);
+
+    return rv == APR_SUCCESS ? send_some(s, bundle, bundle->early, bundle->n) : rv;
 }
 
 static apr_status_t take_answer(const sending_t *s, const bundle_t *bundle,

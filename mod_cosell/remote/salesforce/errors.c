@@ -337,6 +337,10 @@ static void read_rule(reading_t *r, int status, cs_sf_kind_e kind, apr_pool_t *p
         r->cls = CS_CLASS_RETRY;
         r->problem = apr_pstrcat(p, "internal:", r->code, NULL);
     }
+    else if (!strcmp(r->code, "INVALID_FIELD") && r->blames) {
+        /* Of a write: the user may not see that one, and the others can do without it. */
+        r->cls = CS_CLASS_DATA;
+    }
     r->cls = about_another(r->cls, kind, r->blames);
 }
 

@@ -45,6 +45,14 @@ static const char *master_in(const cs_sf_call_t *call, const char *id, apr_pool_
     return NULL;
 }
 
+/* 1 = it was answered, or never will be: the user may not see what became of rows. */
+static int is_known(const cs_result_t *res)
+{
+    return res->cls == CS_CLASS_OK || res->cls == CS_CLASS_REFUSED ||
+           (res->problem && (!strcmp(res->problem, "config:column") ||
+                             !strcmp(res->problem, "config:table")));
+}
+
 /* Which of the rows that are gone were merged into others: masters[i], NULL = not. */
 static int find_masters(cs_crm_t *crm, cs_crm_read_t *reads, int n, const char **masters,
                         apr_interval_time_t deadline, apr_pool_t *p)
@@ -70,8 +78,14 @@ static int find_masters(cs_crm_t *crm, cs_crm_read_t *reads, int n, const char *
     cs_sf_send_together(crm, calls, NULL, m, deadline, p);
     for (t = 0; t < m; t++) {
         reads[0].calls += calls[t].calls;
-        for (i = 0; i < n && calls[t].result.cls == CS_CLASS_OK; i++) {
-            if (can_be_merged(&reads[i]) && !strcmp(reads[i].table, names[t])) {
+        for (i = 0; i < n; i++) {
+            if (!can_be_merged(&reads[i]) || strcmp(reads[i].table, names[t])) {
+                continue;
+            }
+            if (!is_known(&calls[t].result)) {
+                reads[i].result = calls[t].result;
+            }
+            else if (calls[t].result.cls == CS_CLASS_OK) {
                 masters[i] = master_in(&calls[t], cs_sf_id(reads[i].id, p), p);
                 found += masters[i] != NULL;
             }

@@ -280,6 +280,14 @@ static void take_made(const run_t *r, const item_t *item, cs_sf_call_t *call)
     }
 }
 
+/* A gateway does not know what became of the request. What has a key or an id finds itself when it
+ * is repeated; any other row would be made twice. */
+static int may_be_made(const item_t *item, const cs_sf_call_t *call)
+{
+    return item->write->kind == CS_CRM_CREATE && !item->key && call->status >= 500 &&
+           call->result.cls == CS_CLASS_RETRY && !cs_sf_error(call->json);
+}
+
 static void take_answer(const run_t *r, cs_sf_call_t *call)
 {
     item_t *item = call->item;
@@ -289,6 +297,9 @@ static void take_answer(const run_t *r, cs_sf_call_t *call)
     write->took = call->took;
     write->correlation = call->correlation;
     write->result = call->result;
+    if (may_be_made(item, call)) {
+        write->result.cls = CS_CLASS_UNKNOWN;
+    }
     if (write->result.cls == CS_CLASS_OK && write->kind == CS_CRM_CREATE) {
         take_made(r, item, call);
     }
