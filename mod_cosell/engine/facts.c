@@ -301,7 +301,7 @@ static apr_status_t ask_who(cs_lane_t *lane, int crm, cs_crm_whoami_t *who, apr_
                                                   cs_time_mono() + PIN_PATIENCE, ptemp, res);
 
     if (rv != APR_SUCCESS || !wanted || !who->organization ||
-        !strcasecmp(wanted, who->organization)) {
+        cs_row_id_same(lane->crm_impl[crm]->facts->id_form, wanted, who->organization)) {
         return rv;
     }
     return cs_result_set(res, ptemp, CS_EREMOTE, CS_CLASS_SUSPEND, PROBLEM_PIN,

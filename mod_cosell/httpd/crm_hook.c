@@ -343,7 +343,8 @@ static int check_organization(hook_t *hook)
     char expected[sizeof(known.pins->organization)];
 
     expected_organization(hook, expected, sizeof(expected));
-    if (!*expected || !said || !strcasecmp(said, expected)) {
+    if (!*expected || !said ||
+        cs_row_id_same(cs_crm_impl_of(hook->crm->cfg.type)->facts->id_form, said, expected)) {
         return OK;
     }
     if (first_warning(hook)) {

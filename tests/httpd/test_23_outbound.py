@@ -44,9 +44,9 @@ def hooked(world, secret=SECRET, workers=0, **options):
 
 @pytest.fixture(scope="module")
 def world(world_of):
-    """Its organisation is configured: what is learnt at the first contact needs somebody at work."""
+    """Its organisation is configured, by its short id: what is learnt at the first contact needs somebody at work."""
     world = world_of("outbound", mpm_lines=ONE_CHILD, preloads=["fault_io"])
-    hooked(world, organization=world.crm.info["organization"])
+    hooked(world, organization=world.crm.info["organization"][:15])
     world.fault = world.server.path("tmp/fault")
     with open(world.fault, "wb") as file:
         file.write(b"\0" * 64)

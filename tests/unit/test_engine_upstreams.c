@@ -66,6 +66,27 @@ static void test_crm_that_is_down_is_left_alone(void **state)
     assert_int_equal(counts_of(W->store, SITE, p).outstanding, 0);
 }
 
+/* Both forms of an id are one organisation; another letter's case is another one. */
+static void test_organisation_of_fifteen_characters(void **state)
+{
+    apr_pool_t *p = *state;
+
+    new_world(p);
+    use_crm(0, CRM_NAME, GIVING, make_giving_mapping(p, "1", NULL, "", ""));
+    W->organization = "00D5g0000001AbcEAK";
+    W->site.crms[0].cfg.organization = "00D5g0000001Abc";
+    live_with(1);
+    notify_all();
+    work();
+    assert_null(suspended(CRM_NAME));
+    W->site.crms[0].cfg.organization = "00D5g0000001aBC";
+    begin_lane();
+    notify_all();
+    one_batch();
+    assert_non_null(suspended(CRM_NAME));
+    assert_string_equal(suspended(CRM_NAME)->problem, "config:organization");
+}
+
 static void test_probes_come_soon_and_then_rarely(void **state)
 {
     apr_pool_t *p = *state;
@@ -350,6 +371,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT_TEST(test_batch_takes_what_partner_center_allows),
         UNIT_TEST(test_crm_that_is_down_is_left_alone),
+        UNIT_TEST(test_organisation_of_fifteen_characters),
         UNIT_TEST(test_probes_come_soon_and_then_rarely),
         UNIT_TEST(test_one_bad_deal_opens_nothing),
         UNIT_TEST(test_three_failed_batches_open),
