@@ -27,12 +27,12 @@ ANNOUNCED = ["AH00098", "AH00045", "AH00046", "unclean", "Unclean", "runner", "e
 
 
 class Crash:
-    def __init__(self, cycles, seed, fresh):
+    def __init__(self, cycles, seed, fresh, kind=None):
         self.cycles = cycles
         self.seed = seed
         self.random = random.Random(seed)
         self.fresh = fresh            # new referrals per cycle
-        self.world = World("crash", preloads=["record_sync"])
+        self.world = World("crash", preloads=["record_sync"], kind=kind or os.environ.get("CRM") or "dynamics365")
         self.synclog = self.world.server.path("tmp/syncs")
         open(self.synclog, "w").close()
         os.chmod(self.synclog, 0o666)
@@ -80,7 +80,7 @@ class Crash:
         hold = number % 2 == 0
         when = self.random.choice(["before", "after"])
         if hold:
-            world.crm.fault(method="*", path=r"/(opportunities\(|accounts)", match=".", fault="hold", when=when,
+            world.crm.fault(method="*", path="%s|%s" % tuple(map(world.crm.row_path, ("opportunities", "accounts"))), match=".", fault="hold", when=when,
                             skip=self.random.randrange(0, 12))
         dead = False
         task = asyncio.ensure_future(storm_async(world.server.webhook, self.events(fresh), SENDERS, until=lambda: dead,
@@ -106,7 +106,7 @@ class Crash:
 
     def run(self):
         server = self.world.server
-        print("crash: %d cycles, seed %d" % (self.cycles, self.seed), flush=True)
+        print("crash: %s, %d cycles, seed %d" % (self.world.kind, self.cycles, self.seed), flush=True)
         started = time.monotonic()
         self.world.start().ready()
         loop = asyncio.new_event_loop()
@@ -129,6 +129,9 @@ class Crash:
         def done():
             names = {row["name"] for row in self.world.crm.rows("opportunities")}
             missing = [n for i, n, _ in self.referrals if i in self.acknowledged and n not in names]
+            if not missing and self.world.outstanding() and not self.world.outstanding("problem IS NOT 'crm:unheard'"):
+                # A row without a key (a contact's role in Salesforce) that nobody heard of is looked for two minutes long before it is made again.
+                self.world.server.clock(advance=120)
             return not missing and self.world.outstanding() == 0
         try:
             wait_for(done, 60, "the opportunities of all acknowledged events", every=0.5)

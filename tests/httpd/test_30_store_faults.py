@@ -10,6 +10,7 @@ import pytest
 
 from harness import Event, wait_for
 
+CRMS = ("dynamics365", "salesforce")
 ONE_CHILD = ["StartServers 1", "ServerLimit 1", "ThreadLimit 32", "ThreadsPerChild 32", "MinSpareThreads 1", "MaxSpareThreads 32",
              "MaxRequestWorkers 32"]
 PATIENCE = 2.0

@@ -23,7 +23,8 @@ ONE_CHILD = ["StartServers 1", "ServerLimit 1", "ThreadLimit 64", "ThreadsPerChi
 class Soak:
     def __init__(self, events, referrals):
         self.events, self.count = events, referrals
-        self.world = World("soak", mpm_lines=ONE_CHILD, log_level="warn", module=os.environ.get("COSELL_MODULE", "test"))
+        self.world = World("soak", mpm_lines=ONE_CHILD, log_level="warn", module=os.environ.get("COSELL_MODULE", "test"),
+                           kind=os.environ.get("CRM") or "dynamics365")
         self.sent = 0
         self.round = 0
 
