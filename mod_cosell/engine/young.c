@@ -16,15 +16,24 @@
 #define PAUSES_MAX 5
 #define PROBLEM "crm:young:" /* how often it was put off follows */
 
-static int writes_record(const cs_item_t *item)
+/* Rows that belong to the record are versions of their own. */
+static int writes_young(const cs_item_t *item, const cs_step_t *step)
+{
+    if (step->list) {
+        return (step->kind == CS_STEP_UPDATE || step->kind == CS_STEP_DELETE) && step->guard &&
+               strchr(step->guard, '~');
+    }
+    return item->record->young && (step->kind == CS_STEP_UPDATE || step->kind == CS_STEP_REOPEN ||
+                                   step->kind == CS_STEP_CALL);
+}
+
+static int must_wait(const cs_item_t *item)
 {
     int i;
 
     for (i = 0; item->plan->what == CS_PLAN_STEPS && i < item->plan->steps->nelts; ++i) {
         const cs_step_t *step = APR_ARRAY_IDX(item->plan->steps, i, cs_step_t *);
-        if (step->send && !step->list &&
-            (step->kind == CS_STEP_UPDATE || step->kind == CS_STEP_REOPEN ||
-             step->kind == CS_STEP_CALL)) {
+        if (step->send && writes_young(item, step)) {
             return 1;
         }
     }
@@ -57,8 +66,8 @@ void cs_batch_put_off_young(cs_batch_t *b)
 
     for (i = 0; i < b->items->nelts; ++i) {
         cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
-        if (!item->over && item->work && item->plan && item->record && item->record->young &&
-            writes_record(item) && pauses_of(item->work) < PAUSES_MAX) {
+        if (!item->over && item->work && item->plan && item->record && must_wait(item) &&
+            pauses_of(item->work) < PAUSES_MAX) {
             put_off(b, item, pauses_of(item->work));
         }
     }

@@ -1,6 +1,8 @@
 /* A record that changed a moment ago: a look that would write it is put off, and nothing else is. */
 #include "unit_engine.h"
 
+#include "mod_cosell/engine/batch.h"
+
 static row_t *record_of_deal(const referral_t *r)
 {
     return row_by_id("opportunity", deal_of(r)->record_id);
@@ -128,6 +130,35 @@ static void test_nothing_to_write_is_not_put_off(void **state)
     (void)p;
 }
 
+/* A list's row has a version of its own, whatever the record's is. */
+static void test_write_of_a_young_row_of_a_list_is_put_off(void **state)
+{
+    static const struct {
+        cs_step_kind_e kind;
+        const char *guard;
+        int send, put_off;
+    } table[] = {{CS_STEP_UPDATE, "7~a1b2c3d4", 1, 1}, {CS_STEP_DELETE, "7~a1b2c3d4", 1, 1}, {CS_STEP_UPDATE, "7", 1, 0},
+                 {CS_STEP_UPDATE, "7~a1b2c3d4", 0, 0}, {CS_STEP_UPDATE, NULL, 1, 0},         {CS_STEP_CREATE, NULL, 1, 0}};
+    apr_pool_t *p = *state;
+    size_t i;
+
+    new_world(p);
+    for (i = 0; i < sizeof(table) / sizeof(table[0]); i++) {
+        cs_step_t step = {.kind = table[i].kind, .guard = table[i].guard, .send = table[i].send, .list = "contacts"};
+        cs_plan_t plan = {.what = CS_PLAN_STEPS, .steps = apr_array_make(p, 1, sizeof(cs_step_t *))};
+        cs_record_t record = {.version = "6"};
+        cs_work_t waiting = {.due = 1};
+        cs_item_t item = {.plan = &plan, .record = &record, .work = &waiting};
+        cs_batch_t batch = {.p = p, .items = apr_array_make(p, 1, sizeof(cs_item_t *))};
+
+        APR_ARRAY_PUSH(plan.steps, cs_step_t *) = &step;
+        APR_ARRAY_PUSH(batch.items, cs_item_t *) = &item;
+        cs_batch_put_off_young(&batch);
+        assert_int_equal(item.put_off, table[i].put_off);
+        assert_true(table[i].put_off ? waiting.due > cs_time_now() : waiting.due == 1);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -136,6 +167,7 @@ int main(void)
         UNIT_TEST(test_partner_center_is_written_all_the_same),
         UNIT_TEST(test_young_version_equals_no_other),
         UNIT_TEST(test_nothing_to_write_is_not_put_off),
+        UNIT_TEST(test_write_of_a_young_row_of_a_list_is_put_off),
     };
 
     return clock_setup() ? 2 : UNIT_RUN(tests);
