@@ -23,14 +23,27 @@ def pytest_generate_tests(metafunc):
         metafunc.parametrize("kind", getattr(metafunc.module, "CRMS", ("dynamics365",)), scope="module")
 
 
+def kind_of(item):
+    return (getattr(item, "callspec", None) and item.callspec.params.get("kind")) or ""
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
 def pytest_collection_modifyitems(items):
-    """A file's tests share a server, one for each CRM: these may run side by side."""
-    for item in items:
-        kind = getattr(item, "callspec", None) and item.callspec.params.get("kind", "")
+    """A file's tests share a server, one for each CRM: these may run side by side, and one after the other a CRM's come together.
+
+    pytest's own order changes from CRM to CRM where a test has parameters of its own, which would start a server each time.
+    """
+    files, kinds, ranks = {}, {}, {}  # by id(): the hash of an item changes with its name, which xdist adds the group to
+    for place, item in enumerate(items):
+        file, kind = item.nodeid.split("::")[0], kind_of(item)
+        files.setdefault(file, len(files))
+        ranks[id(item)] = files[file], kinds.setdefault((file, kind), len(kinds)), place
         why = reason(item, kind)
         if why:
             item.add_marker(pytest.mark.skip(reason="salesforce: " + why))
-        item.add_marker(pytest.mark.xdist_group("%s %s" % (item.nodeid.split("::")[0], kind or "")))
+        item.add_marker(pytest.mark.xdist_group("%s %s" % (file, kind)))
+    yield
+    items.sort(key=lambda item: ranks[id(item)])
 
 
 @pytest.fixture(scope="module")
