@@ -17,6 +17,7 @@ typedef struct world_t {
     const char *write;     /* answer to what writes */
     int writes, early;     /* early: queries that came before the last write */
     int queries, wanted;   /* wanted: writes that are to come */
+    const char *no_id;     /* refuses the query that names it */
     int expires;           /* the session ends with the next write */
     const char *inside;    /* the last composite */
 } world_t;
@@ -43,6 +44,10 @@ static const char *each(canned_t *c, const char *method, const char *path, apr_p
     }
     if (!strcmp(method, "GET")) {
         w->queries++;
+        if (w->no_id && strstr(path, w->no_id)) {
+            return "400 x\r\n\r\n[{\"errorCode\":\"INVALID_QUERY_FILTER_OPERATOR\",\"message\":"
+                   "\"invalid ID field\"}]";
+        }
         w->early += w->writes < w->wanted;
         return !strncmp(path, "queryAll", 8) ? w->masters
                                              : row(strstr(path, "FROM Lead") ? "Lead" : "", p);
@@ -129,6 +134,29 @@ static void test_what_became_of_a_row_is_asked_again(void **state)
                 "\"No such column 'MasterRecordId' on entity 'Lead'.\"}]";
     assert_ok(cs_sf_read(&r->crm, &read, 1, 0, p));
     sf_expect(&read.result, CS_CLASS_GONE, NULL);
+    canned_stop(r->server);
+}
+
+/* A number that an order has elsewhere may look like an id: its neighbours are none the worse. */
+static void test_what_only_looks_like_an_id(void **state)
+{
+    apr_pool_t *p = *state;
+    world_t w = {.no_id = "012345678901234"};
+    sf_rig_t *r = world(&w, p);
+    cs_crm_read_t *reads = apr_pcalloc(p, sizeof(*reads) * 100);
+    int i, calls = 0;
+
+    for (i = 0; i < 100; i++) {
+        reads[i].table = "Opportunity";
+        reads[i].id = i == 61 ? "012345678901234" : OPP;
+        reads[i].columns = sf_words(p, "Name");
+    }
+    assert_ok(cs_sf_read(&r->crm, reads, 100, 0, p));
+    for (i = 0; i < 100; i++) {
+        sf_expect(&reads[i].result, i == 61 ? CS_CLASS_GONE : CS_CLASS_OK, NULL);
+        calls += reads[i].calls;
+    }
+    assert_true(calls <= 9);
     canned_stop(r->server);
 }
 
@@ -242,6 +270,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT_TEST(test_a_query_that_does_not_exist_is_no_row_that_is_gone),
         UNIT_TEST(test_what_became_of_a_row_is_asked_again),
+        UNIT_TEST(test_what_only_looks_like_an_id),
         UNIT_TEST(test_what_was_written_is_read_after_it),
         UNIT_TEST(test_a_text_that_looks_like_a_reference),
         UNIT_TEST(test_a_gateway_does_not_know_whether_a_row_was_made),

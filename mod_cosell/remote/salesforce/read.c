@@ -166,6 +166,35 @@ static void follow(cs_sf_run_t *r, cs_sf_query_t *q, const char *next)
     more->rounds = q->rounds + 1;
 }
 
+/* What has the form of an id need not be one, and makes the CRM refuse the query for all. */
+static int is_no_id(const cs_result_t *res)
+{
+    static const char *const problems[] = {"salesforce:INVALID_QUERY_FILTER_OPERATOR",
+                                           "salesforce:MALFORMED_ID", "salesforce:INVALID_ID_FIELD",
+                                           NULL};
+    int i;
+
+    for (i = 0; problems[i] && (!res->problem || strcmp(problems[i], res->problem)); i++)
+        ;
+    return res->cls == CS_CLASS_REFUSED && problems[i] != NULL;
+}
+
+/* 1 = asked again in halves, until it is about that one alone: then there is no such row. */
+static int find_no_id(cs_sf_run_t *r, const cs_sf_query_t *q, cs_result_t *res)
+{
+    if (q->key || q->next || !is_no_id(res)) {
+        return 0;
+    }
+    if (r->tries < MOST_TRIES && cs_sf_halve(r, q)) {
+        r->tries++;
+        return 1;
+    }
+    if (q->items->nelts == 1 && !q->list) {
+        res->cls = CS_CLASS_GONE;
+    }
+    return 0;
+}
+
 static void take_query(cs_sf_run_t *r, cs_sf_query_t *q, cs_sf_call_t *call)
 {
     cs_crm_read_t *first = APR_ARRAY_IDX(q->items, 0, cs_sf_item_t *)->read;
@@ -185,6 +214,9 @@ static void take_query(cs_sf_run_t *r, cs_sf_query_t *q, cs_sf_call_t *call)
             cs_sf_hide(r->crm, q->list ? q->list->table : q->table, &call->result)) {
             r->tries++;
             APR_ARRAY_PUSH(r->open, cs_sf_query_t *) = q;
+            return;
+        }
+        if (find_no_id(r, q, &call->result)) {
             return;
         }
         fail_query(r, q, &call->result);
