@@ -232,8 +232,9 @@ typedef struct cs_deal_t {
      * {"crm": value, ...}. The state's has "read", which says how new what was settled is, and
      * "made": when, by the CRM's clock, the row was made to show it (microseconds). */
     json_t *images;
-    /* NULL, or {"steps":[{"kind", "lines": {line: value}, "from": {line: what it writes over}}]}:
-     * written before the first write of a look, cleared at settle. */
+    /* NULL, or {"steps":[{"kind", "lines": {line: value}, "from": {line: what it writes over}}],
+     * "at": when the look began, where the CRM gives ids}: written before the first write of a
+     * look, cleared at settle. */
     json_t *intent;
     /* What tell wrote: {"audit":[lines, newest first],"kept":{column:{"wrote","read"}}}; kept = the
      * texts that the CRM did not keep as written. */

@@ -61,6 +61,8 @@ const char *cs_write_made(const cs_crm_write_t *write);
 int cs_write_unheard(const cs_batch_t *b, int crm, const cs_crm_write_t *write);
 /* unheard.c: what such a row is, told apart from all others: nobody asks for it for a while. */
 void cs_unheard_note(cs_batch_t *b, cs_item_t *item, const char *what);
+/* The intent of the item's plan, with when its look began: {"at": microseconds}. */
+json_t *cs_unheard_intent(const cs_batch_t *b, const cs_item_t *item);
 /* 1 = it is to be waited for; why says until when. */
 int cs_unheard_waits(cs_batch_t *b, const cs_item_t *item, const char *what, cs_result_t *why);
 /* Writes what is not tried yet of these turns (cs_turn_t), all of one CRM, in one call; then, call

@@ -151,7 +151,8 @@ static void put_deal(const posts_t *t, const posting_t *post)
 {
     cs_deal_t *deal = apr_pmemdup(t->b->p, post->item->deal, sizeof(*deal));
 
-    deal->intent = post->item->plan->intent ? post->item->plan->intent : deal->intent;
+    deal->intent =
+        post->item->plan->intent ? cs_unheard_intent(t->b, post->item) : deal->intent;
     cs_batch_change(t->b, CS_CHANGE_DEAL)->deal = deal;
 }
 

@@ -140,7 +140,7 @@ typedef struct cs_lane_t {
     int timers_set;                /* the rows of polls and sweeps are there */
     int narrow;                    /* batches to come that are of one look each */
     char stuck[160];               /* the work whose transaction the store would not take alone */
-    apr_interval_time_t born;      /* cs_time_boot() */
+    apr_time_t born;
     cs_lane_unheard_t unheard[CS_LANE_UNHEARD];
     cs_lane_quota_t quota[CS_SITE_CRMS_MAX];
     cs_lane_pin_t pin[CS_SITE_CRMS_MAX];

@@ -14,7 +14,7 @@
 #include "../base/crash.h"
 #include "../base/json.h"
 #include "../base/log.h"
-#include "batch.h"
+#include "apply.h"
 #include "timers.h"
 
 #define CLAIM_MAX 200
@@ -476,7 +476,7 @@ static apr_status_t store_intents(cs_batch_t *b, cs_result_t *res)
         cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
         if (!item->over && !item->copy_of && item->plan && item->plan->intent) {
             cs_deal_t *deal = apr_pmemdup(b->p, item->deal, sizeof(*deal));
-            deal->intent = item->plan->intent;
+            deal->intent = cs_unheard_intent(b, item);
             cs_batch_change(b, CS_CHANGE_DEAL)->deal = deal;
         }
     }

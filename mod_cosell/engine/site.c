@@ -108,7 +108,7 @@ apr_status_t cs_lane_create(cs_lane_t **plane, const cs_node_config_t *node,
     lane->pool = pool;
     lane->node = node;
     lane->site = site;
-    lane->born = cs_time_boot();
+    lane->born = cs_time_now();
     lane->organization = site->pc.organization;
     lane->suspended = apr_array_make(pool, 2, sizeof(cs_lane_suspension_t));
     lane->relapses = apr_array_make(pool, 2, sizeof(cs_lane_relapse_t));

@@ -9,15 +9,18 @@
 #include <apr_strings.h>
 
 #include "../base/crypto.h"
+#include "../base/json.h"
 #include "apply.h"
 
 /* A request that was sent ends at the other end within this time. */
 #define WHILE apr_time_from_sec(120)
 
+/* A gateway's 502 may have been done as well. */
 int cs_write_unheard(const cs_batch_t *b, int crm, const cs_crm_write_t *write)
 {
     return write->kind == CS_CRM_CREATE && !write->key &&
-           write->result.cls == CS_CLASS_UNKNOWN && b->lane->crm_impl[crm]->facts->names_rows;
+           (write->result.cls == CS_CLASS_UNKNOWN || write->result.cls == CS_CLASS_RETRY) &&
+           b->lane->crm_impl[crm]->facts->names_rows;
 }
 
 static cs_lane_unheard_t *entry_of(cs_lane_t *lane, const char *digest)
@@ -57,17 +60,40 @@ void cs_unheard_note(cs_batch_t *b, cs_item_t *item, const char *what)
     item->unheard = 1;
 }
 
-/* Of a deal whose last look was not heard to its end by a runner that is gone. */
-static apr_interval_time_t since_start(const cs_lane_t *lane, const cs_item_t *item)
+/* When the look that the deal's intent is of began; 0 = it has none. */
+static apr_time_t begun(const cs_deal_t *deal)
 {
-    return item->deal && item->deal->intent ? lane->born + WHILE - cs_time_boot() : 0;
+    return deal ? cs_json_int(deal->intent, "at", 0) : 0;
+}
+
+/* What a runner that is gone may have sent. */
+static apr_interval_time_t since_start(const cs_batch_t *b, const cs_item_t *item)
+{
+    apr_time_t at = begun(item->deal);
+
+    return at && at <= b->lane->born && at <= b->now ? at + WHILE - b->now : 0;
+}
+
+json_t *cs_unheard_intent(const cs_batch_t *b, const cs_item_t *item)
+{
+    apr_time_t at = begun(item->deal);
+    json_t *intent = item->plan->intent;
+
+    if (!cs_item_names_rows(b, item)) {
+        return intent;
+    }
+    /* A look that only waits puts nothing off. */
+    at = at && at <= b->now && b->now - at < WHILE ? at : b->now;
+    intent = cs_json_own(json_copy(intent), b->p);
+    json_object_set_new(intent, "at", json_integer((json_int_t)at));
+    return intent;
 }
 
 int cs_unheard_waits(cs_batch_t *b, const cs_item_t *item, const char *what, cs_result_t *why)
 {
     const cs_lane_unheard_t *entry =
         entry_of(b->lane, cs_sha256_hex(what, strlen(what), b->p));
-    apr_interval_time_t left = since_start(b->lane, item);
+    apr_interval_time_t left = since_start(b, item);
 
     if (entry && entry->until - cs_time_boot() > left) {
         left = entry->until - cs_time_boot();

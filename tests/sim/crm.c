@@ -64,6 +64,22 @@ row_t *row_by_id(const char *table, const char *id)
     return NULL;
 }
 
+/* With --gives the CRM gives its rows their ids. */
+int crm_gives;
+
+static void make_row_id(char out[40])
+{
+    char guid[40];
+
+    make_guid(guid);
+    if (!crm_gives) {
+        snprintf(out, 40, "%s", guid);
+        return;
+    }
+    /* No capitals: what tells the case of 15 characters is AAA. */
+    snprintf(out, 40, "006%.8s%.4sAAA", guid, guid + 9);
+}
+
 static row_t *row_new(const char *table, const char *id)
 {
     row_t *row = row_by_id(table, id);
@@ -112,7 +128,7 @@ static void seed(const char *table, json_t *columns)
     char id[40];
     row_t *row;
 
-    make_guid(id);
+    make_row_id(id);
     row = row_new(table, id);
     row->seeded = 1;
     store_row(row, columns);
@@ -201,7 +217,7 @@ static row_t *qualify_row(row_t *lead, json_t *text, const char *by)
     json_t *made;
     row_t *row;
 
-    make_guid(id);
+    make_row_id(id);
     row = row_new("opportunity", id);
     made = json_pack("{s:i, s:i, s:b, s:O?, s:b}", "statecode", 0, "statuscode", 1, "isrevenuesystemcalculated", 0, "name",
                      json_object_get(text, "subject"), "cosell_sync", 0);
@@ -242,7 +258,7 @@ row_t *crm_new(int help, int visible)
     row_t *row;
     json_t *text;
 
-    make_guid(id);
+    make_row_id(id);
     snprintf(name, sizeof(name), "Seller's deal %d", S->rows);
     text = json_pack("{s:i, s:i, s:b, s:s, s:i, s:s, s:o, s:o, s:b, s:b}", "statecode", 0, "statuscode", 1, "isrevenuesystemcalculated", 0, "name", name, "estimatedvalue",
                      1000 + pick(5000), "estimatedclosedate", "2026-11-30", "transactioncurrencyid", ref_of("transactioncurrency", "EUR"), "parentaccountid",
@@ -521,6 +537,8 @@ static apr_status_t crm_whoami(cs_crm_t *crm, cs_crm_whoami_t *who, apr_interval
     return result.rv;
 }
 
+static row_t *row_by_key(const char *table, const json_t *key, int existing);
+
 static apr_status_t crm_read(cs_crm_t *crm, cs_crm_read_t *reads, int n, apr_interval_time_t deadline, apr_pool_t *p)
 {
     int i;
@@ -537,7 +555,10 @@ static apr_status_t crm_read(cs_crm_t *crm, cs_crm_read_t *reads, int n, apr_int
         if (fate(&reads[i].result, &reads[i].calls, 0, p) != GOES_ON) {
             continue;
         }
-        row = row_by_id(reads[i].table, reads[i].id);
+        if (crm_gives && !reads[i].key && strlen(reads[i].id) != 18) {
+            violation("%s %s is asked for by an id that no row can have", reads[i].table, reads[i].id);
+        }
+        row = reads[i].key ? row_by_key(reads[i].table, reads[i].key, 1) : row_by_id(reads[i].table, reads[i].id);
         if (row && row->exists) {
             row->answered = S->batch;
             reads[i].record = record_of(row, reads[i].columns, reads[i].lookups, 1, p);
@@ -579,6 +600,20 @@ static int row_fits(const row_t *row, const json_t *key)
     }
     json_decref(text);
     return fits;
+}
+
+static row_t *row_by_key(const char *table, const json_t *key, int existing)
+{
+    row_t *found = NULL;
+    int i;
+
+    for (i = 0; i < S->rows; i++) {
+        row_t *row = &S->row[i];
+        if (!strcmp(row->table, table) && (row->exists || !existing) && row_fits(row, key) && (!found || row->exists)) {
+            found = row;
+        }
+    }
+    return found;
 }
 
 static void find_one(cs_crm_find_t *find, apr_pool_t *p)
@@ -735,9 +770,18 @@ static void judge_create(const cs_crm_write_t *write, const json_t *text)
     }
 }
 
+static row_t *twin_of(const cs_crm_write_t *write)
+{
+    if (!crm_gives) {
+        return row_by_id(write->table, write->id);
+    }
+    return write->key ? row_by_key(write->table, write->key, 0) : NULL;
+}
+
 static void create_row(cs_crm_write_t *write, apr_pool_t *p)
 {
-    row_t *row = row_by_id(write->table, write->id);
+    char given[40];
+    row_t *row = twin_of(write);
     json_t *text = cs_json_own(json_pack("{s:i, s:i, s:b}", "statecode", 0, "statuscode", 1, "isrevenuesystemcalculated", 0), p);
 
     if (row && row->exists) {
@@ -755,7 +799,11 @@ static void create_row(cs_crm_write_t *write, apr_pool_t *p)
         return;
     }
     judge_create(write, text);
-    row = row_new(write->table, write->id);
+    if (crm_gives) {
+        make_row_id(given);
+        write->made = apr_pstrdup(p, given);
+    }
+    row = row_new(write->table, write->made ? write->made : write->id);
     plug_in(row, text, write->row);
     row->batch = S->batch;
     store_row(row, text);
@@ -917,10 +965,11 @@ static void write_one(cs_crm_t *crm, cs_crm_write_t *write, apr_pool_t *p)
     }
     if (what == LOST) {
         trace("crm: the answer is lost");
+        write->made = NULL;
         lose_answer(&write->result, p);
         return;
     }
-    row = row_by_id(write->table, write->id);
+    row = row_by_id(write->table, write->made ? write->made : write->id);
     if (row) {
         row->answered = S->batch;
     }
@@ -1020,13 +1069,16 @@ static const char *crm_link(const cs_crm_config_t *cfg, const char *table, const
 
 const cs_crm_facts_t *cs_crm_facts_of(const char *type)
 {
-    return strcmp(type, "dynamics365") ? NULL : &cs_dynamics_facts;
+    const cs_crm_impl_t *impl = cs_crm_impl_of(type);
+
+    return impl ? impl->facts : NULL;
 }
 
 const cs_crm_impl_t *cs_crm_impl_of(const char *type)
 {
+    static cs_crm_facts_t facts;
     static const cs_crm_impl_t impl = {
-        .facts = &cs_dynamics_facts,
+        .facts = &facts,
         .create = crm_create,
         .whoami = crm_whoami,
         .read = crm_read,
@@ -1037,7 +1089,12 @@ const cs_crm_impl_t *cs_crm_impl_of(const char *type)
         .changes = crm_changes,
     };
 
-    return !strcmp(type, impl.facts->type) ? &impl : NULL;
+    if (!facts.type) {
+        facts = cs_dynamics_facts;
+        facts.names_rows = crm_gives;
+        facts.id_form = crm_gives ? CS_ID_18 : CS_ID_GUID;
+    }
+    return !strcmp(type, facts.type) ? &impl : NULL;
 }
 
 const char *cs_crm_types(void)

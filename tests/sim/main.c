@@ -2,6 +2,7 @@
  *
  *   sim walk | walk-quickly       every path of a referral instead (walk.c)
  *   sim create | create-quickly   every referral that is made of a record instead (create.c)
+ *   sim --gives ...               by a CRM that gives its rows their ids
  *   sim [--seed N] [--steps N] [--rounds N] [--worlds N] [--seconds N] [--mapping FILE] [--state DIR] [--verbose]
  */
 #include <stddef.h>
@@ -357,6 +358,10 @@ static void read_arguments(int argc, char **argv)
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : NULL;
         if (!strcmp(name, "--verbose")) {
             verbose = 1;
+            continue;
+        }
+        if (!strcmp(name, "--gives")) {
+            crm_gives = 1;
             continue;
         }
         if (!strcmp(name, "create") || !strcmp(name, "create-quickly")) {

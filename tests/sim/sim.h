@@ -161,6 +161,7 @@ void trace(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void violation(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void instant(const char *name);
 void make_guid(char *out);
+extern int crm_gives;
 json_t *parse(const char *text);
 void print(char *out, size_t size, const json_t *json);
 
