@@ -160,6 +160,27 @@ static void test_what_only_looks_like_an_id(void **state)
     canned_stop(r->server);
 }
 
+static void test_a_search_that_is_refused_is_refused_alone(void **state)
+{
+    apr_pool_t *p = *state;
+    world_t w = {.no_id = "poison"};
+    sf_rig_t *r = world(&w, p);
+    cs_crm_find_t finds[3];
+    int i;
+
+    memset(finds, 0, sizeof(finds));
+    for (i = 0; i < 3; i++) {
+        finds[i].table = "Account";
+        finds[i].keys = sf_json(i == 1 ? "[{\"Name\":\"poison\"}]" : "[{\"Name\":\"now\"}]", p);
+    }
+    assert_ok(cs_sf_find(&r->crm, finds, 3, 0, p));
+    for (i = 0; i < 3; i++) {
+        sf_expect(&finds[i].result, i == 1 ? CS_CLASS_REFUSED : CS_CLASS_OK, NULL);
+        assert_int_equal(finds[i].found, i == 1 ? 0 : 1);
+    }
+    canned_stop(r->server);
+}
+
 /* ---- writes ---- */
 
 /* Calls of a refused composite go out one by one: what is read is what they left behind. */
@@ -271,6 +292,7 @@ int main(void)
         UNIT_TEST(test_a_query_that_does_not_exist_is_no_row_that_is_gone),
         UNIT_TEST(test_what_became_of_a_row_is_asked_again),
         UNIT_TEST(test_what_only_looks_like_an_id),
+        UNIT_TEST(test_a_search_that_is_refused_is_refused_alone),
         UNIT_TEST(test_what_was_written_is_read_after_it),
         UNIT_TEST(test_a_text_that_looks_like_a_reference),
         UNIT_TEST(test_a_gateway_does_not_know_whether_a_row_was_made),

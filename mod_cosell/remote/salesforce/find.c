@@ -360,6 +360,11 @@ static void take_unit(run_t *r, unit_t *unit, cs_sf_call_t *call)
         APR_ARRAY_PUSH(r->open, unit_t *) = unit;
         return;
     }
+    if (call->result.cls == CS_CLASS_REFUSED && call->status == 400 && unit->searches->nelts > 1) {
+        /* By one value, or for how many they are: the others are none the worse. */
+        each_alone(r, unit);
+        return;
+    }
     rows = call->result.cls == CS_CLASS_OK ? cs_sf_rows(call, &next, r->p) : NULL;
     if (!rows) {
         fail_unit(unit, &call->result);
