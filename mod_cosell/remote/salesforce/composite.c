@@ -44,7 +44,8 @@ static int looks_like_reference(const cs_sf_call_t *call)
 
 static int fits(const bundle_t *bundle, const cs_sf_call_t *call)
 {
-    return !bundle->closed && !looks_like_reference(call) && bundle->n < CS_SF_TOGETHER && bundle->queries + call->query <= CS_SF_QUERIES &&
+    return !bundle->closed && !looks_like_reference(call) && bundle->n < CS_SF_TOGETHER &&
+           bundle->queries + call->query <= CS_SF_QUERIES &&
            bundle->weight + weight_of(call) <= MAX_BODY;
 }
 
