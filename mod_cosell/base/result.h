@@ -41,6 +41,7 @@ typedef struct cs_result_t {
     const char
         *said; /* what the other end answered in its own words, for a seller; NULL = nothing */
     const char *blames; /* DATA: the column or member that the answer names; NULL = it names none */
+    int of_row; /* RETRY: one row is locked or busy, which says nothing of the upstream */
 } cs_result_t;
 
 /* Fills res (which may be NULL) and returns rv, so that `return cs_result_set(...)` reads

@@ -362,7 +362,8 @@ static apr_status_t join_holder(const posts_t *t, cs_deal_t *deal, const char *s
     if (rv != APR_SUCCESS || !holder || holder->id == deal->id) {
         return rv;
     }
-    if (is_another(holder->record_id, deal->record_id) ||
+    /* Two CRMs may have rows of one id: a copy of an organisation beside the original. */
+    if (is_another(holder->record_id, deal->record_id) || is_another(holder->crm, deal->crm) ||
         is_another(holder->referral_id, deal->referral_id)) {
         *pstranger = holder;
         return rv;
@@ -396,9 +397,11 @@ static void park(const posts_t *t, posting_t *post, const cs_deal_t *stranger)
     deal->state = CS_DEAL_PARKED;
     deal->problem = apr_psprintf(t->b->p,
                                  "referral %s was made for this record and belongs to the deal of "
-                                 "record %s",
+                                 "record %s%s%s",
                                  post->card->id,
-                                 stranger->record_id ? stranger->record_id : "(none)");
+                                 stranger->record_id ? stranger->record_id : "(none)",
+                                 is_another(stranger->crm, deal->crm) ? " of " : "",
+                                 is_another(stranger->crm, deal->crm) ? stranger->crm : "");
     say(t, post, "held", deal->problem);
     post->item->plan = NULL;
     cs_batch_change(t->b, CS_CHANGE_DEAL)->deal = deal;

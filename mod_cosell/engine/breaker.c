@@ -122,7 +122,7 @@ static void close_breaker(cs_lane_t *lane, int upstream, apr_array_header_t *cha
  * the other end. */
 static int means_down(const cs_result_t *res)
 {
-    return (res->cls == CS_CLASS_RETRY || res->cls == CS_CLASS_UNKNOWN) &&
+    return (res->cls == CS_CLASS_RETRY || res->cls == CS_CLASS_UNKNOWN) && !res->of_row &&
            !(res->problem &&
              (!strncmp(res->problem, "internal:", 9) || !strcmp(res->problem, "lease")));
 }

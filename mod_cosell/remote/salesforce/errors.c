@@ -378,4 +378,5 @@ void cs_sf_classify(cs_result_t *res, const cs_http_response_t *response,
     res->correlation = response->correlation;
     res->said = r.message && *r.message ? apr_pstrdup(p, r.message) : NULL;
     res->blames = r.blames;
+    res->of_row = r.cls == CS_CLASS_RETRY && response->status == 400;
 }
