@@ -11,6 +11,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "../base/decimal.h"
 #include "reconcile_internal.h"
 
 /* ---- nothing moved, or only the target of a line that goes one way ---- */
@@ -212,13 +213,23 @@ static void judge_crm_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_vi
     }
 }
 
+/* Closed on both sides, or about to be: what a seller has typed is not written over. */
+static int stays_here(const cs_planning_t *pl, const cs_line_t *line, const cs_sides_t *s)
+{
+    return s->to_pc.may && s->to_crm.may && line->conflict != CS_POLICY_PC && pl->row_state > 0 &&
+           cs_planning_ended(pl);
+}
+
 /* Where one side refuses the other's value, what a person writes there instead is no conflict. */
 static void judge_both_moved(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t *view,
                              const cs_sides_t *s)
 {
-    if (!s->to_pc.may ||
-        (s->to_crm.may && (cs_planning_ended(pl) || line->conflict == CS_POLICY_PC ||
-                           cs_image_refused_there(pl, line->name, view->crm)))) {
+    if (stays_here(pl, line, s)) {
+        cs_view_ended(pl, view);
+    }
+    else if (!s->to_pc.may ||
+             (s->to_crm.may && (cs_planning_ended(pl) || line->conflict == CS_POLICY_PC ||
+                                cs_image_refused_there(pl, line->name, view->crm)))) {
         judge_pc_moved(pl, line, view, s);
     }
     else if (!s->to_crm.may || line->conflict == CS_POLICY_CRM ||
@@ -436,9 +447,16 @@ static void judge_known(cs_planning_t *pl, const cs_line_t *line, cs_line_view_t
 static int is_pair(const cs_planning_t *pl, const cs_line_t *line, const json_t *amount_of,
                    const json_t *currency_of, const json_t *crm)
 {
-    json_t *pair = cs_json_own(json_pack("{s:O?,s:O?}", "amount", cs_json_get(amount_of, "amount"),
-                                         "currency", cs_json_get(currency_of, "currency")),
-                               pl->ptemp);
+    const char *amount = cs_json_str(amount_of, "amount"),
+               *currency = cs_json_str(currency_of, "currency"), *scaled;
+    json_t *pair;
+
+    if (amount && currency &&
+        cs_decimal_from_text(&scaled, amount, cs_currency_scale(currency), pl->ptemp) ==
+            APR_SUCCESS) {
+        amount = scaled;
+    }
+    pair = cs_json_own(json_pack("{s:s?,s:s?}", "amount", amount, "currency", currency), pl->ptemp);
 
     return cs_line_same(line, &pl->table, pair, crm, pl->ptemp);
 }

@@ -149,6 +149,22 @@ static void test_closed_rows_take_values(void **state)
     stage_rests(s);
 }
 
+/* What the seller typed when he closed it, too late to be sent, is not written over by what Partner Center had meanwhile. */
+static void test_a_last_word_stays(void **state)
+{
+    stage_t *s = stage_deal(*state, "New", NULL);
+
+    stage_edit(s, "StageName", "Closed Lost");
+    stage_edit(s, "Description", "not for us");
+    deal_edit_pc(s->w, "/details/notes", "\"please call\"");
+    stage_look(s);
+    assert_string_equal(stage_pc(s), "Closed/Declined");
+    stage_look(s);
+    stage_rests(s);
+    assert_string_equal(cs_json_str(s->w->row, "Description"), "not for us");
+    assert_verdict(s->w, "notes", CS_VERDICT_CLOSED);
+}
+
 static void test_error_only_unlinks(void **state)
 {
     stage_t *s = stage_deal(*state, "Active", NULL);
@@ -307,6 +323,7 @@ int main(void)
         UNIT_TEST(test_the_end_at_partner_center_counts),
         UNIT_TEST(test_accepted_while_closed),
         UNIT_TEST(test_closed_rows_take_values),
+        UNIT_TEST(test_a_last_word_stays),
         UNIT_TEST(test_error_only_unlinks),
         UNIT_TEST(test_expired_only_if_it_was_never_accepted),
         UNIT_TEST(test_a_stage_that_there_is_not),
