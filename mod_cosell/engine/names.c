@@ -469,7 +469,8 @@ static int is_elsewhere(const names_t *t, const cs_deal_t *deal)
     return deal->crm && strcmp(deal->crm, crm_name(t));
 }
 
-/* The deal's own record is gone, or another CRM has it: whether this one takes its place is for a person to say. */
+/* The deal's own record is gone, or another CRM has it: whether this one takes its place is for a
+ * person to say. */
 static void ask_person(const names_t *t, naming_t *naming)
 {
     cs_deal_t *deal = naming->rival;

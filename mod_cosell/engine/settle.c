@@ -55,7 +55,7 @@ static next_e retry_later(const cs_batch_t *b, cs_item_t *item)
         work->due = item->result.retry_at;
     }
     if (item->unheard && work->due < b->now + UNHEARD) {
-        /* What was sent may yet be made, and there is no key by which a second one would find it. */
+        /* What was sent may yet be made, and no key would let a second one find it. */
         work->due = b->now + UNHEARD;
     }
     return NEXT_LATER;

@@ -4,10 +4,10 @@
  *   {"do": "release", "site": "contoso", "brake": "mapping"}
  *
  * "release" lets a paused bulk cause go on: brake is "mapping" (on a site of several CRMs
- * "mapping:<CRM>"), "missing:<CRM>" or "missing:partner-center", with or without the "brake:" that the status page's "suspended" puts
- * before it. For a mapping it holds until the mapping changes, for a missing side for an hour. A
- * deal that is held because it wrote against somebody else is "quarrel:<its number>": it goes on at
- * once, and its writes are counted anew.
+ * "mapping:<CRM>"), "missing:<CRM>" or "missing:partner-center", with or without the "brake:" that
+ * the status page's "suspended" puts before it. For a mapping it holds until the mapping changes,
+ * for a missing side for an hour. A deal that is held because it wrote against somebody else is
+ * "quarrel:<its number>": it goes on at once, and its writes are counted anew.
  *
  *   202  durable; the runner does it and journals the user: {"accepted": true, ...}
  *   400  not such a document
