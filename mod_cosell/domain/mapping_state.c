@@ -443,6 +443,52 @@ static void collect_state_columns(cs_load_t *l, cs_mapping_kind_t *kind)
     }
 }
 
+static const cs_show_t *show_of(const cs_mapping_kind_t *kind, const char *pc)
+{
+    int i;
+
+    for (i = 0; i < kind->show->nelts; i++) {
+        if (!strcmp(APR_ARRAY_IDX(kind->show, i, cs_show_t).pc, pc)) {
+            return &APR_ARRAY_IDX(kind->show, i, cs_show_t);
+        }
+    }
+    return NULL;
+}
+
+static int sets_same(const cs_set_t *set, const apr_array_header_t *other)
+{
+    int i;
+
+    for (i = 0; i < other->nelts; i++) {
+        const cs_set_t *theirs = &APR_ARRAY_IDX(other, i, cs_set_t);
+
+        if (!strcmp(theirs->column, set->column)) {
+            return set->constant && theirs->constant &&
+                   cs_value_equal(set->constant, theirs->constant);
+        }
+    }
+    return 0;
+}
+
+/* An acceptance is heard by what the record shows. */
+static void check_answered(cs_load_t *l, const cs_mapping_kind_t *kind, const char *ptr)
+{
+    const cs_show_t *unanswered = show_of(kind, "New"), *accepted = show_of(kind, "Active");
+    int i, same = 0;
+
+    if (!unanswered || !accepted || !unanswered->set->nelts) {
+        return;
+    }
+    for (i = 0; i < unanswered->set->nelts; i++) {
+        same += sets_same(&APR_ARRAY_IDX(unanswered->set, i, cs_set_t), accepted->set);
+    }
+    if (same == unanswered->set->nelts) {
+        cs_load_error(l, cs_load_ptr(l, ptr, "Active"),
+                      "it shows what New shows, so that nobody could accept a referral; allowed: "
+                      "another value in one of them");
+    }
+}
+
 void cs_load_state(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json, const char *ptr)
 {
     static const cs_member_t members[] = {
@@ -462,6 +508,7 @@ void cs_load_state(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json, co
                 load_show(l, kind, key, value, cs_load_ptr(l, at, key));
             }
         }
+        check_answered(l, kind, at);
     }
     collect_state_columns(l, kind);
 }

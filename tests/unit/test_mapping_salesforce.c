@@ -421,6 +421,7 @@ static void test_wrong_mappings(void **state)
         { LISTS "team/crm/users", "[\"OwnerId\",{\"record_team\":\"Sales\"}]", "/users/1/record_team: records of this CRM have no teams of users" },
         { STATE "show/Closed~1Won", "{\"call\":\"WinOpportunity\"}", "this CRM has no actions that close; allowed: \"set\" with the column that the state follows from" },
         { STATE "show/Closed~1Expired", "{\"set\":{\"StageName\":\"@lost\"}}", "write \"if_was\": \"New\" beside it" },
+        { "/names/hold", "\"Qualification\"", "/state/show/Active: it shows what New shows, so that nobody could accept a referral" },
         { STATE "show/Closed~1Error", "{\"set\":{\"StageName\":\"@lost\"}}", "Error only unlinks" },
         { STATE "show/New/set/StageName", "[\"a\",\"b\"]", "[\"a\",\"b\"] is no constant" },
         { STATE "hear/3/reason/note", "\"@close/description\"", "closing a row of Opportunity leaves no activity" },
