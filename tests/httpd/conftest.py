@@ -37,11 +37,13 @@ def pytest_collection_modifyitems(items):
     for place, item in enumerate(items):
         file, kind = item.nodeid.split("::")[0], kind_of(item)
         files.setdefault(file, len(files))
-        ranks[id(item)] = files[file], kinds.setdefault((file, kind), len(kinds)), place
+        # LONG files begin first, or the end would wait for them; the tests of each fixture in SPLIT are a server's of their own.
+        part = next((name for name in getattr(item.module, "SPLIT", ()) if name in item.fixturenames), "")
+        ranks[id(item)] = not getattr(item.module, "LONG", False), files[file], kinds.setdefault((file, kind, part), len(kinds)), place
         why = reason(item, kind)
         if why:
             item.add_marker(pytest.mark.skip(reason="salesforce: " + why))
-        item.add_marker(pytest.mark.xdist_group("%s %s" % (file, kind)))
+        item.add_marker(pytest.mark.xdist_group("%s %s %s" % (file, kind, part)))
     yield
     items.sort(key=lambda item: ranks[id(item)])
 

@@ -10,6 +10,7 @@ from harness.both import opted_in, own_referrals
 from harness.world import CRM, DEAD
 
 CRMS = ("salesforce",)
+LONG = True
 GRAIN = 2.0
 
 

@@ -11,6 +11,8 @@ import pytest
 from harness import wait_for
 
 CRMS = ("dynamics365", "salesforce")
+LONG = True
+SPLIT = ("alone", "world")
 SECRET = "a secret that only this test knows"
 LAG = 2700
 HELP = {"msft_howcanmicrosofthelp": 861980005}
