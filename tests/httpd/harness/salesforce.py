@@ -7,7 +7,7 @@ dictionary by which a test reads and edits a Salesforce organisation. What the p
 import json
 import re
 
-from .sims import WRITING, Simulator
+from .sims import WRITING, Crm
 
 # Values that tests name by the ids of the other simulator's seed.
 USERS = {"00000000-0000-4000-8000-000000000011": "ada.seller@contoso.example", "00000000-0000-4000-8000-000000000012": "ben.partner@contoso.example"}
@@ -72,7 +72,7 @@ def column(table, name):
     return known.columns.get(name) or known.lookups.get(name) or ("Id" if name == known.key else name)
 
 
-class Salesforce(Simulator):
+class Salesforce(Crm):
     name = "salesforce"
     kind = "salesforce"
     api_path = "/services/data/"
@@ -281,28 +281,6 @@ class Salesforce(Simulator):
 
     def _teammemberships(self, method, key, body, query):
         return [{"teamid": "team of " + m["OpportunityId"], "systemuserid": m["UserId"]} for m in self.raw("GET", "OpportunityTeamMember")]
-
-    # As Dynamics
-
-    def rows(self, table):
-        return self.get(table)
-
-    def row(self, table, key):
-        return self.get(table + "/" + key)
-
-    def edit(self, table, key, change):
-        return self.patch(table + "/" + key, change)
-
-    def columns(self, table, **columns):
-        for name, kind in columns.items():
-            kind, more = kind if isinstance(kind, tuple) else (kind, {})
-            self.post("columns", {"table": table, "name": name, "type": kind, **more})
-
-    def quirk(self, table, column, quirk, **members):
-        return self.post("quirks", {"table": table, "column": column, "quirk": quirk, **members})["id"]
-
-    def remove_quirks(self, number=None):
-        self.delete("quirks" if number is None else "quirks/%d" % number)
 
     def convert(self, lead):
         """As a seller does; the opportunity that it makes."""

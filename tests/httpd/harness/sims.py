@@ -138,13 +138,8 @@ class PartnerCenter(Simulator):
         return self.get("referrals/" + referral_id)
 
 
-class Dynamics(Simulator):
-    name = "dynamics365"
-    kind = "dynamics365"
-    api_path = "/api/data/"
-    win_request = {"method": "POST", "path": "WinOpportunity"}
-    refusals = {"throttled": {"status": 429, "code": "0x80072322", "retry_after": 2}, "forbidden": {"status": 403, "code": "0x80040220"},
-                "rule": {"status": 400, "code": "0x80040265"}, "deadlock": {"status": 500, "code": "0x80044150"}}
+class Crm(Simulator):
+    """What tests ask of either CRM, in the same words."""
 
     def rows(self, table):
         return self.get(table)
@@ -166,6 +161,15 @@ class Dynamics(Simulator):
 
     def remove_quirks(self, number=None):
         self.delete("quirks" if number is None else "quirks/%d" % number)
+
+
+class Dynamics(Crm):
+    name = "dynamics365"
+    kind = "dynamics365"
+    api_path = "/api/data/"
+    win_request = {"method": "POST", "path": "WinOpportunity"}
+    refusals = {"throttled": {"status": 429, "code": "0x80072322", "retry_after": 2}, "forbidden": {"status": 403, "code": "0x80040220"},
+                "rule": {"status": 400, "code": "0x80040265"}, "deadlock": {"status": 500, "code": "0x80044150"}}
 
     def notify_to(self, url, table):
         """Changes of this table are sent there; the secret in the query goes into a header."""
