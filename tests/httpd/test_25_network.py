@@ -6,6 +6,9 @@ from urllib.parse import urlsplit
 
 from harness import Event, wait_for
 
+CRMS = ("dynamics365", "salesforce")
+API = {"dynamics365": "/api/data/", "salesforce": "/services/data/"}
+
 
 def test_only_configured_addresses(new_world):
     world = new_world("network", preloads=["record_net"])
@@ -29,7 +32,7 @@ def test_only_configured_addresses(new_world):
     world.settled()
     # Redirects of the APIs are not followed either.
     world.partner.edit(referral["id"], {"details": {"notes": "Redirected"}})
-    for simulator, path in ((world.partner, "/v1.0/"), (world.crm, "/api/data/")):
+    for simulator, path in ((world.partner, "/v1.0/"), (world.crm, API[world.kind])):
         simulator.fault(path=path, fault="status", status=302, headers={"Location": "http://127.0.0.1:9/elsewhere"}, times=1)
     world.server.log.announce("CS2040", "CS2003.*302 Found")
     world.notify(referral)

@@ -2,15 +2,17 @@
 
 import pytest
 
-from harness import Dynamics, PartnerCenter, wait_for
+from harness import PartnerCenter, wait_for
+from harness.world import CRMS as SIMULATORS
+
+CRMS = ("dynamics365", "salesforce")
 
 
 @pytest.fixture(scope="module")
-def simulators(pki):
+def simulators(pki, kind):
     options = ("--tls", pki.path("server.pem"), pki.path("server.key"))
-    made = [PartnerCenter(pki, *options), Dynamics(*options)]
-    for simulator in made:
-        simulator.session.verify = pki.path("server-ca.pem")
+    made = [PartnerCenter(pki, *options), SIMULATORS[kind](*options, verify=pki.path("server-ca.pem"))]
+    made[0].session.verify = pki.path("server-ca.pem")
     yield made
     for simulator in made:
         simulator.stop()

@@ -2,6 +2,8 @@
 
 from reload import Reload
 
+CRMS = ("dynamics365", "salesforce")
+
 
 def test_reloads_under_load(new_world):
     run = Reload(7.0, 1.5, new_world("reload"))

@@ -21,7 +21,7 @@ class Simulator:
 
     name = None
 
-    def __init__(self, *options, log=None, detached=False):
+    def __init__(self, *options, log=None, detached=False, verify=True):
         path = os.path.join(SANDBOX, self.name)
         os.makedirs(os.path.join(BUILD, "httpd"), exist_ok=True)
         self._log = open(log or os.path.join(BUILD, "httpd", "%s-%d-%x.log" % (self.name, os.getpid(), id(self))), "ab")
@@ -33,6 +33,7 @@ class Simulator:
         self.sandbox = self.info["sandbox"]
         self.session = requests.Session()
         self.session.trust_env = False
+        self.session.verify = verify
 
     def _first_line(self, deadline):
         end = time.monotonic() + deadline
