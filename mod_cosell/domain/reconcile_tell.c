@@ -152,6 +152,15 @@ static const char *least_words(const cs_planning_t *pl, const cs_line_view_t *vi
                         view->least == 1 ? "is" : "are");
 }
 
+/* Partner Center's value has moved and nobody can see what it would be written over: a column that
+ * we may not read, or that is not there. */
+static int is_blind(const cs_line_t *line, const cs_line_view_t *view)
+{
+    return line && line->to_crm.on && !line->off && view->pc && !view->crm &&
+           (view->seen_pc ? !cs_line_unchanged(line, view->seen_pc, view->pc)
+                          : !cs_value_empty(view->pc));
+}
+
 /* Lines whose difference the seller can do something about. */
 static const char *lasting(const cs_planning_t *pl, const cs_line_view_t *view)
 {
@@ -187,6 +196,13 @@ static const char *lasting(const cs_planning_t *pl, const cs_line_view_t *view)
                                   : NULL;
     case CS_VERDICT_STAYS:
         return view->least ? least_words(pl, view) : NULL;
+    case CS_VERDICT_UNREADABLE:
+        return is_blind(line, view)
+                   ? apr_psprintf(pl->p,
+                                  "%s cannot be read here, so that Partner Center's %s is not "
+                                  "written",
+                                  words, side_words(pl, view, 1))
+                   : NULL;
     default:
         return NULL;
     }

@@ -483,11 +483,17 @@ static void test_unreadable_is_no_change(void **state)
 
     json_object_del(w->row, "estimatedvalue");
     deal_set(w, "/details/dealValue", "60000");
-    assert_int_equal(deal_sent(deal_look(w)), 0);
+    deal_look(w);
     assert_verdict(w, "value", CS_VERDICT_UNREADABLE);
+    assert_null(cs_json_get(w->row, "estimatedvalue"));
+    /* It is not silent about it either: the value that has moved meanwhile is not here. */
+    assert_string_equal(w->deal.status, "In sync, not all");
+    assert_non_null(strstr(w->deal.problem, "cannot be read here, so that Partner Center's 60000.00 USD is not written"));
+    assert_int_equal(deal_sent(deal_look(w)), 0);
     deal_edit(w, "estimatedvalue", "50000");
     deal_look(w);
     assert_json(w, cs_json_get(w->row, "estimatedvalue"), "60000");
+    assert_string_equal(w->deal.status, "In sync");
 }
 
 static void test_crash_between_write_and_settle(void **state)
