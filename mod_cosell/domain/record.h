@@ -248,6 +248,9 @@ typedef struct cs_deal_t {
      * POST leaves. */
     json_t *posted;
     json_t *explain;      /* the last plan in words: lines, steps, what happens next */
+    /* What stands in its way, to be counted with other deals': {"<cause>": "<text for people>"};
+     * {} = nothing; NULL = as it was. Written, never read back. (store/store.h, cs_cause_t) */
+    json_t *causes;
     apr_time_t next_look; /* 0 = none planned */
     int planned;          /* planned looks since the last notice: each doubles the pause */
     int crossed; /* writes of ours within an hour of crossed_since, each after a foreign change */

@@ -25,6 +25,15 @@
 #define CS_FACT_QUOTA "quota:" /* JSON {"used", "most", "kept", "at"}: its requests of the day */
 #define CS_FACT_BEGUN "begun" /* microseconds: when this store began to know the site */
 #define CS_FACT_BREAKER "breaker:" /* JSON, of any upstream: why nothing is sent to it */
+#define CS_FACT_PAUSED "paused" /* JSON {"by", "at", "why"}: a person stopped looks and polls */
+/* JSON {"account": text or absent, "signed_in": microseconds of the sign-in (absent = the token came
+ * from a file: not known), "rotated": of the last rotation, "source": "login" or "file"}: of the
+ * refresh token in force */
+#define CS_FACT_TOKEN "token"
+/* JSON {"url", "events": what we registered last; "found": {"url", "events"} or null as last read,
+ * "read": microseconds, "drift": text for people, absent while it is as we registered it; "saved":
+ * the registration that ours replaced, "delivered": microseconds of the last callback} */
+#define CS_FACT_WEBHOOK "webhook"
 /* A brake's fact has the brake's name, followed for a mapping's by the CRM's; so has that brake
  * itself on a site that has several CRMs. */
 #define CS_BRAKE_MAPPING CS_BRAKE "mapping"
@@ -137,6 +146,7 @@ typedef struct cs_lane_t {
     apr_array_header_t *suspended; /* cs_lane_suspension_t */
     apr_array_header_t *relapses;  /* cs_lane_relapse_t, at most one per upstream */
     apr_array_header_t *brakes;    /* const char *: names of brakes, each once */
+    int paused;                    /* by a person: looks and polls wait */
     int timers_set;                /* the rows of polls and sweeps are there */
     int narrow;                    /* batches to come that are of one look each */
     char stuck[160];               /* the work whose transaction the store would not take alone */

@@ -84,6 +84,12 @@ typedef struct cs_notice_t {
     apr_array_header_t *tables;
     const char *system; /* of the hint: "pc" */
     apr_time_t hint;    /* the version the notice speaks of; 0 = unknown */
+    /* The W3C traceparent that came with it, valid or NULL: kept with the work row until its look
+     * (cs_work_t.trace); the newest wins. */
+    const char *trace;
+    /* NULL, or the job that is asked for: stored with the row of kind CS_WORK_JOB that names[0]
+     * (CS_JOB_NAME and the job's id) makes due, in the same transaction. Its state is WAITING. */
+    const struct cs_job_t *job;
 } cs_notice_t;
 
 /* One durable transaction for all n notices: appends a delivery per notice and, per name,
@@ -91,6 +97,49 @@ typedef struct cs_notice_t {
  * had nothing outstanding: due = received, attempts = 0, problem cleared. All or nothing. */
 apr_status_t cs_store_accept(cs_store_t *store, const cs_notice_t *const *notices, int n,
                              apr_pool_t *ptemp, cs_result_t *res);
+
+/* ---- jobs: what a person asked for (engine/job.h says which kinds there are) ---- */
+
+/* The work row of a job: kind CS_WORK_JOB, this and the job's id. */
+#define CS_JOB_NAME "job:"
+#define CS_JOB_ID_LEN 16 /* hexadecimal, random: whoever asks knows it before it is stored */
+
+typedef enum {
+    CS_JOB_WAITING = 0,
+    CS_JOB_RUNNING,
+    CS_JOB_DONE,     /* result says what came of it */
+    CS_JOB_FAILED,   /* result's "error" says why */
+    CS_JOB_CANCELLED /* by a person; what was done stays done */
+} cs_job_state_e;
+
+typedef struct cs_job_t {
+    const char *site, *id;
+    const char *kind; /* "resync" */
+    const char *user; /* who asked */
+    cs_job_state_e state;
+    json_t *arguments; /* as asked for; never NULL */
+    json_t *cursor;    /* where it stands, for its own eyes; NULL = at its beginning */
+    json_t *progress;  /* for people: {"done", "of", "text", ...}; NULL = nothing yet */
+    json_t *result;    /* NULL until it ends */
+    apr_time_t created, updated;
+} cs_job_t;
+
+/* *pjob NULL when there is none. */
+apr_status_t cs_store_job_get(cs_store_t *store, const char *site, const char *id, cs_job_t **pjob,
+                              apr_pool_t *p, cs_result_t *res);
+/* Newest first, at most max, without cursors: cs_job_t * in p. */
+apr_status_t cs_store_job_list(cs_store_t *store, const char *site, int max,
+                               apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
+/* A line that a job said of a deal: its diff, what is wrong there. */
+typedef struct cs_job_row_t {
+    apr_int64_t n;    /* 1, 2, ... within the job */
+    apr_int64_t deal; /* 0 = of none */
+    json_t *row;
+} cs_job_row_t;
+/* Rows above `after`, in order, at most max: cs_job_row_t * in p. */
+apr_status_t cs_store_job_rows(cs_store_t *store, const char *site, const char *id,
+                               apr_int64_t after, int max, apr_array_header_t **plist,
+                               apr_pool_t *p, cs_result_t *res);
 
 /* ---- lanes ---- */
 
@@ -142,6 +191,7 @@ typedef struct cs_work_t {
     cs_work_state_e state;
     const char *upstream; /* SUSPENDED: waits for this upstream of the site */
     const char *problem_class, *problem, *detail; /* of the last attempt; NULL = none */
+    const char *trace; /* traceparent of the newest notice that had one; NULL = none */
 } cs_work_t;
 
 /* For each of the site names: does it have ready work, or a deal's next look, due at `now`?
@@ -237,8 +287,12 @@ typedef enum {
                          deal's record shows from now on instead of what it showed. A deal that is
                          gone shows nothing, from CHANGE_DEAL on */
     CS_CHANGE_NEXT_LOOK, /* value = id of a deal, at = its next look, 0 = none */
-    CS_CHANGE_MERGE      /* deal survives, value = id of the deal that goes: its aliases, journal
+    CS_CHANGE_MERGE,     /* deal survives, value = id of the deal that goes: its aliases, journal
                             and work are the survivor's from now on */
+    CS_CHANGE_JOB,       /* job: state, cursor, progress and result replace the row's; updated = `at`.
+                            A job that a person cancelled meanwhile stays so */
+    CS_CHANGE_JOB_ROW,   /* job, value = deal or 0, rows = the row: appended with the next n */
+    CS_CHANGE_ALIAS_DROP /* deal, system, name: the alias goes when it is the deal's */
 } cs_change_e;
 
 typedef struct cs_change_t {
@@ -250,6 +304,7 @@ typedef struct cs_change_t {
     const char *name;
     const char *text;
     const json_t *rows;
+    const cs_job_t *job;
     apr_int64_t value;
     apr_time_t at;
     const cs_result_t *result;
@@ -314,6 +369,53 @@ apr_status_t cs_store_deal_list(cs_store_t *store, const char *site, int max,
 /* Journal, newest first; deal 0 = of the whole site. cs_journal_t * in p. */
 apr_status_t cs_store_journal_list(cs_store_t *store, const char *site, apr_int64_t deal, int max,
                                    apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
+/* The same from anywhere: after != 0: lines above that id, oldest first; else before != 0: lines
+ * below that id, newest first; both 0: the newest. */
+apr_status_t cs_store_journal_page(cs_store_t *store, const char *site, apr_int64_t deal,
+                                   apr_int64_t after, apr_int64_t before, int max,
+                                   apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
+
+/* Deals by what a person looks for; a page of them, newest change first (with `search`: by words
+ * and then by number, newest first). */
+typedef struct cs_deal_query_t {
+    int state;          /* cs_deal_state_e, -1 = any */
+    const char *search; /* words of the title (each may be the beginning of one), or an id: of the
+                           referral, the engagement, the record, the deal; NULL = any */
+    const char *cause;  /* cs_cause_t.cause; NULL = any */
+    const char *after;  /* cs_deal_page_t.next of the page before; NULL = from the beginning */
+    int max;
+} cs_deal_query_t;
+typedef struct cs_deal_page_t {
+    apr_array_header_t *deals; /* cs_deal_t *, without images, intent, told, posted, explain */
+    const char *next;          /* NULL = that was the last; a page may be empty and not the last */
+} cs_deal_page_t;
+/* Looks at a bounded number of rows, however many deals there are. CS_EINVAL for an `after` that
+ * is none. */
+apr_status_t cs_store_deal_page(cs_store_t *store, const char *site, const cs_deal_query_t *query,
+                                cs_deal_page_t *page, apr_pool_t *p, cs_result_t *res);
+/* Deals of each state, by cs_deal_state_e; kept totals. */
+#define CS_DEAL_STATES 8
+apr_status_t cs_store_deal_totals(cs_store_t *store, const char *site,
+                                  apr_int64_t totals[CS_DEAL_STATES], apr_pool_t *ptemp,
+                                  cs_result_t *res);
+
+/* What stands in the way of deals, and of how many: kept totals, written with the rows they count.
+ * A deal's causes are cs_deal_t.causes; a dead work row is one more, of whatever it names. */
+typedef struct cs_cause_t {
+    const char *cause; /* key, stable: "waits Account>Country", "dead crm:0x80040237" */
+    const char *text;  /* for people: "Account > Country is empty" */
+    apr_int64_t n;     /* deals, or names whose look is dead */
+    apr_time_t since;  /* when the first of them came */
+    int dead;          /* 1 = looks that were given up: they can be retried and dropped */
+} cs_cause_t;
+/* The largest first, at most max: cs_cause_t * in p. */
+apr_status_t cs_store_causes(cs_store_t *store, const char *site, int max,
+                             apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
+/* Dead work rows of one cause (NULL = of any), by name above `after` (NULL = from the first), at
+ * most max: cs_work_t * in p. */
+apr_status_t cs_store_dead(cs_store_t *store, const char *site, const char *cause,
+                           const char *after, int max, apr_array_header_t **plist, apr_pool_t *p,
+                           cs_result_t *res);
 /* The outstanding or dead work row of one deal, or NULL. */
 apr_status_t cs_store_work_of_deal(cs_store_t *store, const char *site, apr_int64_t deal,
                                    cs_work_t **pwork, apr_pool_t *p, cs_result_t *res);
