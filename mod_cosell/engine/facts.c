@@ -106,6 +106,16 @@ static apr_status_t load_beginning(cs_lane_t *lane, apr_pool_t *ptemp, cs_result
     return rv;
 }
 
+static apr_status_t load_pause(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *res)
+{
+    const char *text = NULL;
+    apr_status_t rv = cs_store_meta_get(lane->store, lane->site->name, CS_FACT_PAUSED, &text, ptemp,
+                                        res);
+
+    lane->paused = rv == APR_SUCCESS && text != NULL;
+    return rv;
+}
+
 apr_status_t cs_lane_facts_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *res)
 {
     apr_array_header_t *list;
@@ -145,6 +155,9 @@ apr_status_t cs_lane_facts_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t 
     }
     if (rv == APR_SUCCESS) {
         rv = load_beginning(lane, ptemp, res);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = load_pause(lane, ptemp, res);
     }
     lane->facts_loaded = rv == APR_SUCCESS;
     return rv;

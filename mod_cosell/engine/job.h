@@ -67,7 +67,7 @@ typedef struct cs_job_kind_t {
     apr_status_t (*turn)(cs_job_turn_t *t, cs_result_t *res);
     /* 1 = it writes through the lane and waits while the site is paused by a person. */
     int pauses;
-    /* 1 = nobody may cancel it: it is over in a turn. */
+    /* 1 = it is over in a turn, of the store alone: it goes before the looks. */
     int brief;
 } cs_job_kind_t;
 
@@ -76,10 +76,22 @@ const cs_job_kind_t *cs_job_kind_of(const char *name, const char **pnames, apr_p
 /* NULL, or what is wrong with arguments for this kind, and what is allowed. Pure. */
 const char *cs_job_wrong(const cs_job_kind_t *kind, const json_t *arguments, apr_pool_t *p);
 
-/* Does what jobs are due, one turn each, before the lane's looks; each in a transaction of its own.
- * *pmore != 0: one of them wants to go on at once. works: job rows as claimed. */
-apr_status_t cs_jobs_turn(cs_lane_t *lane, const apr_array_header_t *works, int *pmore,
+/* One turn for each brief job that is due, or for the one other job that has waited the longest;
+ * each in a transaction of its own. Brief ones go before the lane's looks, the others after.
+ * *pmore becomes 1 when there is more to do at once. works: rows as claimed, jobs among others;
+ * NULL = while nothing is claimed (a breaker is open, the site is paused) it looks for them
+ * itself. */
+apr_status_t cs_jobs_turn(cs_lane_t *lane, const apr_array_header_t *works, int brief, int *pmore,
                           apr_pool_t *p, cs_result_t *res);
+
+/* Of what a person names: the number, the referral's, the engagement's or the record's id. *pdeal
+ * NULL = none of the site has it. */
+apr_status_t cs_job_find_deal(cs_job_turn_t *t, const char *id, cs_deal_t **pdeal,
+                              cs_result_t *res);
+
+/* job_brief.c: release, pause, resume, cancel, look; job_dead.c: retry, drop. */
+extern const cs_job_kind_t cs_job_cancel, cs_job_drop, cs_job_look, cs_job_pause, cs_job_release,
+    cs_job_resume, cs_job_retry;
 
 /* 1 while a person has paused the site: looks and polls wait, notices are accepted. (fact
  * CS_FACT_PAUSED) */

@@ -1,0 +1,222 @@
+/* engine/job_brief.c: what a person asks for that is done in a turn: releasing a brake, pausing and
+ * resuming the site, looking at a deal now, cancelling a job. */
+#include <string.h>
+
+#include <apr_lib.h>
+#include <apr_strings.h>
+
+#include "../base/json.h"
+#include "../base/log.h"
+#include "job.h"
+
+static const char *const no_members[] = {NULL};
+
+static void done(cs_job_turn_t *t, const char *text)
+{
+    cs_job_done(t, json_pack("{s:s}", "text", text));
+}
+
+/* ---- release {brake} ---- */
+
+static apr_status_t release(cs_job_turn_t *t, cs_result_t *res)
+{
+    const char *brake = cs_json_str(t->arguments, "brake"), *text;
+    cs_batch_t *b = t->b;
+
+    (void)res;
+    text = apr_psprintf(b->p, "brake \"%s\" released", brake);
+    if (!cs_brake_release_quarrel(b, brake) &&
+        !cs_brake_release(b->lane, brake, b->now, b->changes, b->p)) {
+        cs_job_journal(t, 0, "refused",
+                       apr_psprintf(b->p, "there is no brake \"%s\" to be released", brake));
+        cs_job_failed(t, "there is no brake \"%s\"", brake);
+        return APR_SUCCESS;
+    }
+    cs_job_journal(t, 0, "done", text);
+    cs_log(CS_LOG_NOTICE, 0, b->lane->site->name,
+           CSLOGNO(2095) "brake \"%s\" is released by %s", brake, t->user);
+    done(t, text);
+    return APR_SUCCESS;
+}
+
+static const char *const release_members[] = {"brake:s", NULL};
+static const char *const release_required[] = {"brake", NULL};
+const cs_job_kind_t cs_job_release = {"release", release_members, release_required,
+                                      NULL,      release,         0,
+                                      1};
+
+/* ---- pause {why}, resume ---- */
+
+static apr_status_t pause_site(cs_job_turn_t *t, cs_result_t *res)
+{
+    const char *why = cs_json_str(t->arguments, "why");
+    cs_batch_t *b = t->b;
+    json_t *fact = cs_json_own(json_pack("{s:s, s:I, s:s*}", "by", t->user, "at",
+                                         (json_int_t)b->now, "why", why),
+                               b->p);
+
+    (void)res;
+    if (cs_lane_paused(b->lane)) {
+        done(t, "the site was paused already");
+        return APR_SUCCESS;
+    }
+    b->lane->paused = 1;
+    cs_lane_fact(CS_FACT_PAUSED, cs_json_print(fact, b->p), b->changes);
+    cs_job_journal(t, 0, "done", why ? apr_pstrcat(b->p, "paused (", why, ")", NULL) : "paused");
+    cs_log(CS_LOG_NOTICE, 0, b->lane->site->name,
+           CSLOGNO(2401) "paused by %s: notices are accepted, nothing is looked at%s%s", t->user,
+           why ? ": " : "", why ? why : "");
+    done(t, "the site is paused: notices are accepted and wait");
+    return APR_SUCCESS;
+}
+
+static const char *const pause_members[] = {"why:s", NULL};
+const cs_job_kind_t cs_job_pause = {"pause", pause_members, NULL, NULL, pause_site, 0, 1};
+
+static apr_status_t resume_site(cs_job_turn_t *t, cs_result_t *res)
+{
+    cs_batch_t *b = t->b;
+
+    (void)res;
+    if (!cs_lane_paused(b->lane)) {
+        done(t, "the site was not paused");
+        return APR_SUCCESS;
+    }
+    b->lane->paused = 0;
+    cs_lane_fact(CS_FACT_PAUSED, NULL, b->changes);
+    cs_job_journal(t, 0, "done", "resumed");
+    cs_log(CS_LOG_NOTICE, 0, b->lane->site->name, CSLOGNO(2402) "resumed by %s", t->user);
+    done(t, "the site goes on: what has waited is looked at now");
+    return APR_SUCCESS;
+}
+
+const cs_job_kind_t cs_job_resume = {"resume", no_members, NULL, NULL, resume_site, 0, 1};
+
+/* ---- look {id} ---- */
+
+static apr_status_t find_by_alias(cs_job_turn_t *t, const char *id, cs_deal_t **pdeal,
+                                  cs_result_t *res)
+{
+    cs_lane_t *lane = t->b->lane;
+    char *lower = apr_pstrdup(t->b->p, id), *c;
+    apr_status_t rv;
+    int i;
+
+    for (c = lower; *c; ++c) {
+        *c = (char)apr_tolower(*c);
+    }
+    rv = cs_store_deal_find(lane->store, lane->site->name, CS_SYSTEM_PC, lower, pdeal, t->b->p,
+                            res);
+    for (i = 0; rv == APR_SUCCESS && !*pdeal && i < lane->site->ncrms; ++i) {
+        const char *own = cs_row_id(lane->crm_impl[i]->facts->id_form, id, t->b->p);
+        rv = cs_store_deal_find(lane->store, lane->site->name, lane->site->crms[i].cfg.name,
+                                own ? own : lower, pdeal, t->b->p, res);
+    }
+    return rv;
+}
+
+apr_status_t cs_job_find_deal(cs_job_turn_t *t, const char *id, cs_deal_t **pdeal,
+                              cs_result_t *res)
+{
+    const char *site = t->b->lane->site->name;
+
+    *pdeal = NULL;
+    if (*id && strspn(id, "0123456789") == strlen(id) && strlen(id) < 15) {
+        return cs_store_deal_load(t->b->lane->store, site, apr_atoi64(id), pdeal, t->b->p, res);
+    }
+    return find_by_alias(t, id, pdeal, res);
+}
+
+/* A person's wish counts as a notice: what was refused is tried again. */
+static void look_at(cs_job_turn_t *t, const char *name)
+{
+    cs_work_t *work = apr_pcalloc(t->b->p, sizeof(*work));
+
+    work->site = t->b->lane->site->name;
+    work->kind = CS_WORK_LOOK;
+    work->name = name;
+    work->hints = cs_json_own(json_pack("{s:i}", CS_CAUSE_POLL, 1), t->b->p);
+    work->first = work->due = t->b->now;
+    cs_batch_change(t->b, CS_CHANGE_WORK_ADD)->work = work;
+}
+
+static int is_guid(const char *id)
+{
+    return strlen(id) == 36 && strspn(id, "0123456789abcdefABCDEF-") == 36;
+}
+
+static apr_status_t look(cs_job_turn_t *t, cs_result_t *res)
+{
+    const char *id = cs_json_str(t->arguments, "id");
+    cs_deal_t *deal;
+    apr_status_t rv = cs_job_find_deal(t, id, &deal, res);
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    if (deal) {
+        look_at(t, apr_psprintf(t->b->p, "deal:%" APR_INT64_T_FMT, deal->id));
+    }
+    else if (is_guid(id)) {
+        char *lower = apr_pstrdup(t->b->p, id), *c;
+        for (c = lower; *c; ++c) {
+            *c = (char)apr_tolower(*c);
+        }
+        look_at(t, apr_pstrcat(t->b->p, CS_SYSTEM_PC ":", lower, NULL));
+    }
+    else {
+        cs_job_failed(t, "no deal has the number, referral id or record id \"%.80s\"", id);
+        return rv;
+    }
+    done(t, "it is looked at now");
+    return rv;
+}
+
+static const char *const look_members[] = {"id:s", NULL};
+static const char *const look_required[] = {"id", NULL};
+const cs_job_kind_t cs_job_look = {"look", look_members, look_required, NULL, look, 0, 1};
+
+/* ---- cancel {job} ---- */
+
+static void cancel_it(cs_job_turn_t *t, cs_job_t *job)
+{
+    cs_batch_t *b = t->b;
+
+    job->state = CS_JOB_CANCELLED;
+    job->result = cs_json_own(
+        json_pack("{s:s}", "text",
+                  apr_psprintf(b->p, "cancelled by %s; what was done stays done", t->user)),
+        b->p);
+    cs_batch_change(b, CS_CHANGE_JOB)->job = job;
+    cs_job_journal(t, 0, "done",
+                   apr_psprintf(b->p, "job %s (%s) cancelled", job->id, job->kind));
+    done(t, apr_psprintf(b->p, "job %s is cancelled", job->id));
+}
+
+static apr_status_t cancel(cs_job_turn_t *t, cs_result_t *res)
+{
+    const char *id = cs_json_str(t->arguments, "job");
+    cs_job_t *job = NULL;
+    apr_status_t rv = cs_store_job_get(t->b->lane->store, t->b->lane->site->name, id, &job,
+                                       t->b->p, res);
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    if (!job) {
+        cs_job_failed(t, "there is no job \"%.40s\"", id);
+    }
+    else if (job->state != CS_JOB_WAITING && job->state != CS_JOB_RUNNING) {
+        done(t, apr_psprintf(t->b->p, "job %s is over already", job->id));
+    }
+    else {
+        cancel_it(t, job);
+    }
+    return rv;
+}
+
+static const char *const cancel_members[] = {"job:s", NULL};
+static const char *const cancel_required[] = {"job", NULL};
+const cs_job_kind_t cs_job_cancel = {"cancel", cancel_members, cancel_required,
+                                     NULL,     cancel,         0,
+                                     1};
