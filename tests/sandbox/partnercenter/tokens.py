@@ -13,7 +13,8 @@ WEBHOOKS = "https://api.partnercenter.microsoft.com"
 REFERRALS = "https://api.partner.microsoft.com"
 AUDIENCES = (WEBHOOKS, REFERRALS)
 REFRESH_LIFE = 90 * 86400
-ROLES = ("referrals-admin", "referrals-user", "none")
+ROLES = ("referrals-admin", "referrals-user", "admin-agent", "sales-agent", "helpdesk-agent", "billing-admin", "none")
+REFERRAL_ROLES = ("referrals-admin", "referrals-user")
 
 GRANT_ERRORS = {
     "invalid_grant": (400, 50173, "The provided grant has expired due to it being revoked, a fresh auth token is needed."),

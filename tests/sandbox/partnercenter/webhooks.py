@@ -22,6 +22,9 @@ EVENTS = (
     "granular-admin-access-assignment-updated", "granular-admin-access-assignment-deleted",
     "new-commerce-migration-created", "new-commerce-migration-completed", "new-commerce-migration-failed",
     "new-commerce-migration-schedule-failed")
+# Whom the Webhooks API's own pages name; the co-sell connectors' pages have a Referrals admin make the same calls.
+AGENTS = ("admin-agent", "sales-agent", "helpdesk-agent", "billing-admin")
+TEST_EVENTS_A_MINUTE = 2
 STATUS_NAMES = {200: "OK", 201: "Created", 202: "Accepted", 204: "NoContent", 301: "MovedPermanently", 302: "Found",
                 400: "BadRequest", 401: "Unauthorized", 403: "Forbidden", 404: "NotFound", 405: "MethodNotAllowed",
                 413: "RequestEntityTooLarge", 415: "UnsupportedMediaType", 429: "TooManyRequests",
@@ -64,6 +67,17 @@ class Webhooks:
             return Reply(known.status, known.body, known.headers, known.content_type)
         return wrapper
 
+    def roles(self):
+        """Who may use this API."""
+        return (*AGENTS, "referrals-admin") if self.sim.options["ReferralsAdminRegisters"] else AGENTS
+
+    def _cased(self, document):
+        """Members as this API spells them at present."""
+        if not self.sim.options["PascalCase"]:
+            return document
+        return {name[0].upper() + name[1:]: [self._cased(one) for one in value] if name == "results" else value
+                for name, value in document.items()}
+
     # Registration
 
     def store(self, body):
@@ -97,12 +111,10 @@ class Webhooks:
             names.append("SignatureTokenToMsSignatureHeader")
         if everything:
             names.insert(0, "SubscriberId")
-        pascal = self.sim.options["PascalCase"]
-        return {name if pascal else name[0].lower() + name[1:]: self.current[name] for name in names}
+        return self._cased({name[0].lower() + name[1:]: self.current[name] for name in names})
 
     def _answer(self):
-        pascal = self.sim.options["PascalCase"]
-        return Reply.json(200, {"SubscriberId" if pascal else "subscriberId": self.subscriber, **self.shown()})
+        return Reply.json(200, {**self._cased({"subscriberId": self.subscriber}), **self.shown()})
 
     def remove(self, req):
         self.current = None
@@ -141,8 +153,8 @@ class Webhooks:
 
     def test(self, req):
         now = self.sim.now()
-        self._recent = [when for when in self._recent if when > now - 60]
-        if len(self._recent) >= 2:
+        self._recent = [when for when in self._recent if now - 60 < when <= now]
+        if len(self._recent) >= TEST_EVENTS_A_MINUTE:
             return throttled(max(1, int(self._recent[0] + 60 - now) + 1))
         if self.current is None or "test-created" not in self.current["WebhookEvents"]:
             raise refuse_webhook(400, "The webhook is not registered for the event test-created.", "3006")
@@ -150,23 +162,31 @@ class Webhooks:
         key = str(uuid4())
         record = {"correlationId": key, "partnerId": self.subscriber, "status": "Submitted",
                   "callbackUrl": self.current["WebhookUrl"], "results": []}
+        self._purge(now)
         self.validations[key] = (now, record)
         uri = "http://api.partnercenter.microsoft.com/webhooks/v1/registration/validationEvents/" + key
         self.courier.queue("test-created", None, self.current["WebhookUrl"],
                            event_body("test-created", uri, now, "test").encode(), self.courier._header(self.current),
                            done=lambda entry, good, last: self._tried(record, entry, good, last))
-        return Reply.json(200, key if self.sim.options["BareCorrelationId"] else {"correlationId": key})
+        return Reply.json(200, key if self.sim.options["BareCorrelationId"] else self._cased({"correlationId": key}))
+
+    def _purge(self, now):
+        for key in [key for key, (created, _) in self.validations.items() if created < now - KEEP_SECONDS]:
+            del self.validations[key]
 
     def _tried(self, record, entry, good, last):
         attempt = entry.attempts[-1]
-        code = STATUS_NAMES.get(attempt["status"], str(attempt["status"] or ""))
+        code = str(attempt["status"] or "")
+        if not self.sim.options["NumericResponseCode"]:
+            code = STATUS_NAMES.get(attempt["status"], code)
         record["results"].append({"responseCode": code, "responseMessage": attempt["error"] or "",
                                   "systemError": attempt["status"] is None, "dateTimeUtc": attempt["t"].rstrip("Z")})
         if last:
             record["status"] = "completed" if good else "failed"
 
     def test_result(self, req):
-        created, record = self.validations.get(req.params["id"].lower(), (0, None))
-        if record is None or created < self.sim.now() - KEEP_SECONDS:
+        self._purge(self.sim.now())
+        _, record = self.validations.get(req.params["id"].lower(), (0, None))
+        if record is None:
             raise refuse_webhook(404, "The validation event was not found.", "3007")
-        return Reply.json(200, record)
+        return Reply.json(200, self._cased(record))

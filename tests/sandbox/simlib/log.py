@@ -6,7 +6,8 @@ from urllib.parse import parse_qsl
 
 RING = 200_000
 BODY = 4096
-FIELDS = ("n", "t", "method", "path", "query", "status", "ms", "fault", "request_id", "client_request_id", "body")
+FIELDS = ("n", "t", "method", "path", "query", "status", "ms", "fault", "request_id", "client_request_id", "body",
+          "traceparent")
 OPEN_FORM_FIELDS = {"grant_type", "scope", "resource", "client_id"}
 
 
@@ -41,7 +42,7 @@ class RequestLog:
         key = (req.method, req.label, status)
         self.counts[key] = self.counts.get(key, 0) + 1
         self.ring.append((self.last, t, req.method, req.path, req.query_string, status, ms, fault, req.id,
-                          req.client_id, loggable(req) if req.body else None, None))
+                          req.client_id, loggable(req) if req.body else None, req.headers.get("traceparent"), None))
 
     def add_inner(self, t, operations):
         """The operations of the batch just added; each has the batch's number in `batch`."""
@@ -51,7 +52,7 @@ class RequestLog:
             key = (one.method, one.label, one.status)
             self.operations[key] = self.operations.get(key, 0) + 1
             self.ring.append((self.last, t, one.method, one.path, one.query_string, one.status, one.ms, one.fault,
-                              one.id, one.client_id, loggable(one) if one.body else None, batch))
+                              one.id, one.client_id, loggable(one) if one.body else None, None, batch))
 
     def entries(self, since=0, path=None, method=None, limit=None, batch=None):
         """batch: True = only operations inside batches, False = only HTTP requests, a number = those of one."""
@@ -64,7 +65,7 @@ class RequestLog:
                 continue
             if wanted and not wanted.search(entry[3]):
                 continue
-            inside = entry[11]
+            inside = entry[-1]
             if batch is not None and (inside is not None if isinstance(batch, bool) else inside) != batch:
                 continue
             found = dict(zip(FIELDS, entry))
