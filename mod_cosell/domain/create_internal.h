@@ -78,6 +78,13 @@ void cs_create_connected(cs_planning_t *pl, cs_making_t *m);
 
 /* create_words.c: "Waiting for: Account > Country, Solution". In p. */
 const char *cs_create_words(const cs_planning_t *pl, const cs_making_t *m);
+/* "Account > Country", "Solution": the input that is missing, or the look-up that names no row. In
+ * p. */
+const char *cs_create_lack_words(const cs_planning_t *pl, const cs_lack_t *lack);
+/* The look-up through which the value would come names no row; NULL = it does, or there is none. */
+const cs_column_t *cs_create_no_row(const cs_planning_t *pl, const cs_lack_t *lack);
+/* 1 = an earlier one lacks the same row. */
+int cs_create_is_named(const cs_planning_t *pl, const cs_making_t *m, int at);
 /* "Partner Center refused it: why". */
 const char *cs_create_refused_words(const char *why, apr_pool_t *p);
 /* The text with a capital at its beginning. In p. */

@@ -34,7 +34,8 @@ static const char *member_words(const cs_planning_t *pl, const cs_list_t *list, 
     return member;
 }
 
-static const char *list_words(const cs_planning_t *pl, const cs_lack_t *lack)
+/* item 0 = of whatever item. */
+static const char *list_words(const cs_planning_t *pl, const cs_lack_t *lack, int item)
 {
     const cs_list_t *list = lack->list;
     const char *words = cs_text_capital(cs_list_one(list, pl->p), pl->p);
@@ -42,7 +43,7 @@ static const char *list_words(const cs_planning_t *pl, const cs_lack_t *lack)
     if (list->shape == CS_LIST_COLUMN && pl->look->metadata) {
         words = cs_column_words(pl, list->column);
     }
-    else if (lack->item) {
+    else if (lack->item && item) {
         words = cs_text_capital(cs_list_words(list, lack->item, pl->p), pl->p);
     }
     return lack->member ? apr_pstrcat(pl->p, words, " \xe2\x80\xba ",
@@ -50,17 +51,21 @@ static const char *list_words(const cs_planning_t *pl, const cs_lack_t *lack)
                         : words;
 }
 
+static const char *name_words(const cs_planning_t *pl, const cs_lack_t *lack, int item)
+{
+    return lack->list                           ? list_words(pl, lack, item)
+           : lack->column && pl->look->metadata ? cs_column_words(pl, lack->column)
+                                                : lack->line;
+}
+
 static const char *lack_words(const cs_planning_t *pl, const cs_lack_t *lack)
 {
-    const char *words = lack->list                           ? list_words(pl, lack)
-                        : lack->column && pl->look->metadata ? cs_column_words(pl, lack->column)
-                                                             : lack->line;
+    const char *words = name_words(pl, lack, 1);
 
     return lack->why && *lack->why ? apr_psprintf(pl->p, "%s (%s)", words, lack->why) : words;
 }
 
-/* The look-up through which the value would come names no row; NULL = it does, or there is none. */
-static const cs_column_t *empty_lookup(const cs_planning_t *pl, const cs_lack_t *lack)
+const cs_column_t *cs_create_no_row(const cs_planning_t *pl, const cs_lack_t *lack)
 {
     const cs_column_t *column = lack->column;
 
@@ -69,19 +74,26 @@ static const cs_column_t *empty_lookup(const cs_planning_t *pl, const cs_lack_t 
                : NULL;
 }
 
-/* An earlier one lacks the same row. */
-static int is_named(const cs_planning_t *pl, const cs_making_t *m, int at)
+int cs_create_is_named(const cs_planning_t *pl, const cs_making_t *m, int at)
 {
-    const cs_column_t *column = empty_lookup(pl, APR_ARRAY_IDX(m->lacks, at, cs_lack_t *)), *other;
+    const cs_column_t *column = cs_create_no_row(pl, APR_ARRAY_IDX(m->lacks, at, cs_lack_t *)), *other;
     int i;
 
     for (i = 0; column && i < at; i++) {
-        other = empty_lookup(pl, APR_ARRAY_IDX(m->lacks, i, cs_lack_t *));
+        other = cs_create_no_row(pl, APR_ARRAY_IDX(m->lacks, i, cs_lack_t *));
         if (other && !strcmp(other->name, column->name)) {
             return 1;
         }
     }
     return 0;
+}
+
+const char *cs_create_lack_words(const cs_planning_t *pl, const cs_lack_t *lack)
+{
+    const cs_column_t *none = cs_create_no_row(pl, lack);
+
+    return none ? cs_column_label(pl->look->metadata, pl->kind->table, none->name)
+                : name_words(pl, lack, 0);
 }
 
 const char *cs_create_words(const cs_planning_t *pl, const cs_making_t *m)
@@ -91,14 +103,13 @@ const char *cs_create_words(const cs_planning_t *pl, const cs_making_t *m)
 
     for (i = 0; i < m->lacks->nelts; i++) {
         const cs_lack_t *lack = APR_ARRAY_IDX(m->lacks, i, cs_lack_t *);
-        const cs_column_t *none = empty_lookup(pl, lack);
+        const cs_column_t *none = cs_create_no_row(pl, lack);
         const char *words;
 
-        if (is_named(pl, m, i)) {
+        if (cs_create_is_named(pl, m, i)) {
             continue;
         }
-        words = none ? cs_column_label(pl->look->metadata, pl->kind->table, none->name)
-                     : lack_words(pl, lack);
+        words = none ? cs_create_lack_words(pl, lack) : lack_words(pl, lack);
         out = out ? apr_pstrcat(pl->p, out, ", ", words, NULL) : words;
     }
     return apr_pstrcat(pl->p, "Waiting for: ", out, NULL);

@@ -133,11 +133,13 @@ static void stop(cs_plan_t *plan, const cs_look_t *look, cs_plan_e what, cs_deal
     plan->told = look->deal->told;
 }
 
-static void park(cs_plan_t *plan, const cs_look_t *look, const char *why)
+/* cause: "candidates", text: what it is, whichever deal has it. */
+static void park(cs_planning_t *pl, const char *cause, const char *text, const char *why)
 {
-    stop(plan, look, CS_PLAN_PARK, CS_DEAL_PARKED, why);
-    plan->status = "Needs you";
-    plan->problem = why;
+    stop(pl->plan, pl->look, CS_PLAN_PARK, CS_DEAL_PARKED, why);
+    pl->plan->status = "Needs you";
+    pl->plan->problem = why;
+    cs_plan_cause(pl, "parked", cause, text);
 }
 
 /* The row was seen. A new deal may have images without one: of a line that waits, when its create
@@ -207,12 +209,13 @@ static int stop_without_row(cs_planning_t *pl)
         stop(pl->plan, look, CS_PLAN_HOLD, deal->state, "the record was not read");
     }
     else if (!derived) {
-        park(pl->plan, look,
+        park(pl, "missing", "Partner Center names a record that does not exist",
              apr_psprintf(pl->p, "externalReferenceId names the record %s, which does not exist",
                           deal->record_id));
     }
     else if (json_array_size(look->candidates) && !cs_intent_creates(deal)) {
-        park(pl->plan, look, candidates_words(pl));
+        park(pl, "candidates", "Existing records could be the deal's: somebody must choose",
+             candidates_words(pl));
     }
     else if (pl->terminal) {
         stop(pl->plan, look, CS_PLAN_NOTHING, CS_DEAL_IGNORED,
@@ -255,7 +258,7 @@ static int stop_with_row(cs_planning_t *pl)
     const cs_cond_world_t world = {pl->doc, look->record->row, NULL};
 
     if (pl->first && theirs && *theirs && strcasecmp(theirs, look->own->id)) {
-        park(pl->plan, look,
+        park(pl, "linked", "The record is linked to another referral already",
              apr_psprintf(pl->p, "the record %s is already linked to the referral %s",
                           look->record->id, theirs));
         return 1;
@@ -477,6 +480,9 @@ apr_status_t cs_reconcile_plan(cs_plan_t **pplan, const cs_look_t *look, apr_poo
         else {
             cs_plan_create(&pl);
         }
+    }
+    if (!plan->causes && plan->what != CS_PLAN_HOLD) {
+        cs_plan_no_causes(plan, p); /* while it holds without having compared, nobody knows better */
     }
     cs_plan_explain(plan, look, p);
     return APR_SUCCESS;

@@ -134,6 +134,7 @@ typedef struct cs_plan_t {
                                      CS_LINE_STATE; empty when the sides were not compared */
     const char *status, *problem; /* what the seller reads afterwards (deals 6) */
     json_t *told;                 /* deal->told afterwards */
+    json_t *causes; /* deal->causes afterwards; NULL = as they were */
     json_t *explain; /* all of the above as one document, for the status page and deal->explain */
     json_t *intent;  /* to be stored before the first sent step; NULL when none is sent */
     /* The record turned into another (a lead that was qualified): the deal's kind, table and record

@@ -274,6 +274,7 @@ static void make(cs_planning_t *pl, cs_making_t *m)
         keep_told(pl);
         plan->problem = m->why;
         plan->why = m->why;
+        cs_plan_no_causes(plan, pl->p);
     }
     else {
         cs_plan_tell(pl);

@@ -238,6 +238,17 @@ void cs_plan_decide(cs_planning_t *pl);
 void cs_plan_intent(cs_planning_t *pl);
 void cs_plan_explain(cs_plan_t *plan, const cs_look_t *look, apr_pool_t *p);
 
+/* reconcile_causes.c: what stands in the deal's way (cs_plan_t.causes). One more: "<what> <of>", or
+ * what alone. */
+void cs_plan_cause(cs_planning_t *pl, const char *what, const char *of, const char *text);
+/* The same of a line, whose words and text follow each other; of an item it is its list's. */
+void cs_plan_cause_line(cs_planning_t *pl, const cs_line_view_t *view, const char *what,
+                        const char *words, const char *text);
+/* Of what is in the making. */
+void cs_plan_causes_create(cs_planning_t *pl);
+/* Nothing does, so far. */
+void cs_plan_no_causes(cs_plan_t *plan, apr_pool_t *p);
+
 /* reconcile_list.c: lists, item by item. An item is a line named "<list>/<key>" whose values are
  * the canonical item (an object of its mapped members) or null = not in the list. The key is
  * trimmed and folded in the name and as it is written in the item. */

@@ -718,6 +718,7 @@ apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
         settle_stopped(&s);
     }
     deal->explain = cs_json_own(json_deep_copy(plan->explain), p);
+    deal->causes = cs_json_own(json_deep_copy(plan->causes), p);
     deal->mapping = apr_pstrdup(p, cs_mapping_digest(look->mapping));
     if (s.all_done && !waits_uncompared(plan)) {
         deal->intent = plan->lines->nelts && !plan->posted ? still_meant(&s) : NULL;

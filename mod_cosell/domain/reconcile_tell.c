@@ -252,7 +252,19 @@ static const char *state_next(const cs_planning_t *pl)
     return pl->heard && !pl->say ? json_string_value(pl->state->value) : pl->pc_now;
 }
 
-static void read_line(const cs_planning_t *pl, const cs_line_view_t *view, news_t *news)
+/* Of what differs, that which is in the deal's way. */
+static void cause_of_rest(cs_planning_t *pl, const cs_line_view_t *view)
+{
+    if (view->verdict == CS_VERDICT_REFUSED) {
+        cs_plan_cause_line(pl, view, "refused", line_words(pl, view), " cannot travel as it is");
+    }
+    else if (view->verdict == CS_VERDICT_UNREADABLE && is_blind(line_of(pl, view->line), view)) {
+        cs_plan_cause_line(pl, view, "unreadable", line_words(pl, view),
+                           " cannot be read in the CRM");
+    }
+}
+
+static void read_line(cs_planning_t *pl, const cs_line_view_t *view, news_t *news)
 {
     const char *waits = cs_image_waits(pl->look->deal, view->line, view->pc);
     const cs_list_t *list = waits ? cs_list_of_line(pl->kind, view->line) : NULL;
@@ -264,17 +276,24 @@ static void read_line(const cs_planning_t *pl, const cs_line_view_t *view, news_
     if (view->verdict == CS_VERDICT_TO_CRM && waits) {
         /* Tried again, but until that has worked it waits. */
         note(news->waits, apr_psprintf(pl->p, "Waiting for %s: %s", line_words(pl, view), waits));
+        cs_plan_cause_line(pl, view, "waits", line_words(pl, view),
+                           " names what is not in the CRM");
     }
     else if (view->verdict == CS_VERDICT_TO_CRM && was_refused(pl, view)) {
         note(news->lasts, apr_psprintf(pl->p, "%s: was refused by the CRM: %s",
                                        line_words(pl, view), was_refused(pl, view)));
+        cs_plan_cause_line(pl, view, "refused", line_words(pl, view), " is refused by the CRM");
     }
     else if (view->to_pc && was_refused_there(pl, view)) {
         note(news->lasts, apr_psprintf(pl->p, "%s: was refused by Partner Center: %s",
                                        line_words(pl, view), was_refused_there(pl, view)));
+        cs_plan_cause_line(pl, view, "refused-there", line_words(pl, view),
+                           " is refused by Partner Center");
     }
     else if (view->verdict == CS_VERDICT_HELD && view->rest) {
         note(news->conflicts, conflict_words(pl, view));
+        cs_plan_cause_line(pl, view, "conflict", line_words(pl, view),
+                           " was changed on both sides");
     }
     else if (view->verdict == CS_VERDICT_HELD && pl->say && !strcmp(view->line, CS_LINE_STATE)) {
         return; /* is what is said of the whole record */
@@ -282,13 +301,16 @@ static void read_line(const cs_planning_t *pl, const cs_line_view_t *view, news_
     else if (view->verdict == CS_VERDICT_HELD) {
         note(news->waits,
              apr_psprintf(pl->p, "Waiting for %s: %s", line_words(pl, view), view->why));
+        cs_plan_cause_line(pl, view, "waits", line_words(pl, view),
+                           " has no value that can be used");
     }
     else if (strcmp(view->line, CS_LINE_STATE)) {
         note(news->lasts, lasting(pl, view));
+        cause_of_rest(pl, view);
     }
 }
 
-static void read_lines(const cs_planning_t *pl, news_t *news)
+static void read_lines(cs_planning_t *pl, news_t *news)
 {
     int i;
 
@@ -490,17 +512,23 @@ static void decide_status(cs_planning_t *pl)
     const char *next = state_next(pl);
     news_t news;
 
+    cs_plan_no_causes(plan, pl->p);
     if (pl->making && !pl->look->own) {
         create_status(pl);
+        cs_plan_causes_create(pl);
         return;
     }
     if (pl->paused) {
         paused_status(pl);
+        if (pl->look->held) {
+            cs_plan_cause(pl, "held", NULL, "Held: somebody else writes against it");
+        }
         return;
     }
     read_lines(pl, &news);
     awaits = connect_news(pl, &news);
     if (cs_state_is_terminal(next)) {
+        cs_plan_no_causes(plan, pl->p);
         plan->status = "Closed";
         plan->problem =
             pl->say ? apr_psprintf(pl->p, "%s: Partner Center stays %s", pl->say, pl->pc_now)
@@ -508,6 +536,12 @@ static void decide_status(cs_planning_t *pl)
                 ? "Partner Center closed the referral as an error; this record goes on without it"
                 : CLOSED;
         return;
+    }
+    if (pl->making && pl->making->connected) {
+        cs_plan_causes_create(pl);
+    }
+    if (pl->say) {
+        cs_plan_cause(pl, "state", NULL, "The record's state asks for what may not be sent");
     }
     put_first(&news, cs_state_unkept_words(pl));
     plan->problem = all_words(pl, pl->say, &news);

@@ -402,6 +402,7 @@ static void park(const posts_t *t, posting_t *post, const cs_deal_t *stranger)
                                  stranger->record_id ? stranger->record_id : "(none)",
                                  is_another(stranger->crm, deal->crm) ? " of " : "",
                                  is_another(stranger->crm, deal->crm) ? stranger->crm : "");
+    cs_deal_cause(deal, "parked two", "Two records name one referral", t->b->p);
     say(t, post, "held", deal->problem);
     post->item->plan = NULL;
     cs_batch_change(t->b, CS_CHANGE_DEAL)->deal = deal;

@@ -89,6 +89,8 @@ int cs_brake_release_quarrel(cs_batch_t *b, const char *brake);
 void cs_batch_look_at(cs_batch_t *b, const char *name);
 /* The same for a notice of another name, which came in at `first`: it counts as a notice. */
 void cs_batch_pass_on(cs_batch_t *b, const char *name, apr_time_t first);
+/* The deal has this cause alone (cs_deal_t.causes); cause NULL = it has none. In p. */
+void cs_deal_cause(cs_deal_t *deal, const char *cause, const char *text, apr_pool_t *p);
 /* "referral <id>", or of a deal without one "record <id>": for messages. */
 const char *cs_deal_words(const cs_deal_t *deal, apr_pool_t *p);
 /* A journal line of the engine's own about this item. */

@@ -83,6 +83,7 @@ static void leave_alone(cs_batch_t *b, cs_item_t *item, const cs_meeting_t *meet
 
     item->deal->state = state;
     item->deal->problem = meeting->why;
+    cs_deal_cause(item->deal, NULL, NULL, b->p);
     if (!said) {
         cs_item_journal(b, item, action, "refused", meeting->why);
     }

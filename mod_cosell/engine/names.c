@@ -489,6 +489,7 @@ static void ask_person(const names_t *t, naming_t *naming)
         return;
     }
     deal->problem = why;
+    cs_deal_cause(deal, "relink", "Another record names the deal's referral", t->b->p);
     cs_batch_change(t->b, CS_CHANGE_DEAL)->deal = deal;
     journal = apr_pcalloc(t->b->p, sizeof(*journal));
     journal->at = t->b->now;

@@ -8,6 +8,7 @@
 
 #include <apr_strings.h>
 
+#include "../base/json.h"
 #include "../base/log.h"
 #include "batch.h"
 
@@ -33,13 +34,22 @@ static cs_item_t *item_of_deal(const cs_batch_t *b, apr_int64_t id)
 
 /* ---- parking both ---- */
 
-static int park(cs_deal_t *deal, const char *why)
+void cs_deal_cause(cs_deal_t *deal, const char *cause, const char *text, apr_pool_t *p)
+{
+    deal->causes = cs_json_own(json_object(), p);
+    if (cause) {
+        json_object_set_new(deal->causes, cause, json_string(text));
+    }
+}
+
+static int park(cs_batch_t *b, cs_deal_t *deal, const char *why)
 {
     int said = deal->id && deal->state == CS_DEAL_PARKED && deal->problem &&
                !strcmp(deal->problem, why);
 
     deal->state = CS_DEAL_PARKED;
     deal->problem = why;
+    cs_deal_cause(deal, "parked two", "Two referrals name one record", b->p);
     return !said;
 }
 
@@ -53,7 +63,7 @@ static void park_holder(cs_batch_t *b, cs_deal_t *holder, const cs_deal_t *claim
     cs_journal_t *journal;
     cs_change_t *change;
 
-    if (!park(deal, why)) {
+    if (!park(b, deal, why)) {
         return;
     }
     cs_batch_change(b, CS_CHANGE_DEAL)->deal = deal;
@@ -76,7 +86,7 @@ static void park_claimant(cs_batch_t *b, cs_item_t *item, const cs_deal_t *holde
     const char *why = apr_psprintf(b->p, "the record is linked to referral %s already",
                                    holder->referral_id ? holder->referral_id : "(none)");
 
-    if (park(item->deal, why)) {
+    if (park(b, item->deal, why)) {
         cs_item_journal(b, item, "park", "held", why);
     }
     cs_item_finish(item);

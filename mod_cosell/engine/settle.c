@@ -447,6 +447,7 @@ static apr_status_t settle_deal(cs_batch_t *b, cs_item_t *item, cs_result_t *res
         /* By the look of another deal that was settled just before. */
         item->deal->state = CS_DEAL_PARKED;
         item->deal->problem = before.problem;
+        cs_deal_cause(item->deal, "parked two", "Two referrals name one record", b->p);
     }
     item->deal->updated = b->now;
     item->untold = !json_equal(left_out(&before, b->p), left_out(item->deal, b->p));
