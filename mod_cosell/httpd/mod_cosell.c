@@ -94,6 +94,27 @@ static void share_memory(cosell_node_t *node)
     }
     node->shared = kept->memory;
     cs_counters_use(&node->shared->counters);
+    cs_gauges_use(&node->shared->gauges);
+}
+
+/* Sites and upstreams keep what was measured of them over a reload. */
+static void name_gauges(cosell_node_t *node, apr_pool_t *ptemp)
+{
+    int i, j, n = node->sites->nelts;
+    cs_gauge_names_t *names = apr_pcalloc(ptemp, sizeof(*names) * (apr_size_t)(n ? n : 1));
+
+    for (i = 0; i < n; i++) {
+        const cosell_site_t *site = APR_ARRAY_IDX(node->sites, i, cosell_site_t *);
+
+        names[i].site = site->cfg.name;
+        names[i].upstreams[names[i].n++] = "partner-center";
+        names[i].upstreams[names[i].n++] = "login";
+        names[i].upstreams[names[i].n++] = "certificate";
+        for (j = 0; j < site->cfg.ncrms; j++) {
+            names[i].upstreams[names[i].n++] = site->cfg.crms[j].cfg.name;
+        }
+    }
+    cs_gauges_layout(names, n);
 }
 
 static apr_status_t close_pipe(void *baton)
@@ -326,6 +347,7 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     }
     node->one_process = ap_exists_config_define("DEBUG") || ap_exists_config_define("ONE_PROCESS");
     share_memory(node);
+    name_gauges(node, ptemp);
     wrong = make_state_dir(node->cfg.store.state_dir, ptemp);
     if (wrong) {
         ap_log_error(APLOG_MARK, APLOG_ERR, 0, s, CSLOGNO(1015)

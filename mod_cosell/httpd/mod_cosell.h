@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "../base/counter.h"
+#include "../base/gauge.h"
 #include "../base/log.h"
 #include "../base/secret.h"
 #include "../engine/commit.h"
@@ -123,6 +124,7 @@ typedef struct cosell_site_t {
 /* In anonymous shared memory that outlives reloads, so that counters go on. */
 typedef struct cosell_shared_t {
     cs_counters_t counters;
+    cs_gauges_t gauges;
     _Atomic apr_int64_t runner_pid;   /* 0 = none */
     _Atomic apr_int64_t runner_start; /* cs_time_now() */
     _Atomic apr_int64_t runner_beat;  /* cs_time_mono() of the last sign of life */

@@ -100,6 +100,7 @@ static void beat(cosell_shared_t *shared)
     if (shared) {
         atomic_store_explicit(&shared->runner_beat, cs_time_mono(), memory_order_relaxed);
     }
+    cs_runner_beat();
 }
 
 static int alive(void *baton)
