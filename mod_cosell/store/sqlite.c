@@ -736,6 +736,9 @@ static const cs_store_impl_t impl = {
     .journal_list = cs_sqlite_journal_list,
     .work_of_deal = cs_sqlite_work_of_deal,
     .work_named = cs_sqlite_work_named,
+    .job_get = cs_sqlite_job_get,
+    .job_list = cs_sqlite_job_list,
+    .job_rows = cs_sqlite_job_rows,
 };
 
 apr_status_t cs_sqlite_open(cs_store_t **pstore, const cs_store_config_t *cfg, cs_store_mode_e mode,

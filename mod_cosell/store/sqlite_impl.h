@@ -33,7 +33,7 @@
 
 #define CS_SQLITE_WORK_COLUMNS                                                                     \
     "site,kind,name,wanted,done,hint_pc,hints,first,due,attempts,state,upstream,problem_class,"    \
-    "problem,detail,seen"
+    "problem,detail,seen,trace"
 #define CS_SQLITE_DEAL_COLUMNS                                                                     \
     "id,site,state,crm,kind,referral_id,engagement_id,tbl,record_id,title,status,problem,pc_"      \
     "version,pc_status,"                                                                           \
@@ -41,6 +41,8 @@
     "planned,crossed,crossed_since,posted"
 #define CS_SQLITE_JOURNAL_COLUMNS                                                                  \
     "id,deal,at,direction,action,line,old,new,outcome,why,calls,took,correlation,mapping"
+#define CS_SQLITE_JOB_COLUMNS                                                                      \
+    "id,site,name,kind,asker,state,arguments,progress,result,created,updated"
 
 /* Rows that somebody waits for, and the oldest: a timer's row is always there. */
 #define CS_SQLITE_NO_TIMERS                                                                        \
@@ -59,22 +61,24 @@
     X(META_DELETE, "DELETE FROM meta WHERE site=?1 AND name=?2")                                   \
     /* A row that is waiting anyway: only the counter and the hint move, and no index is touched.  \
      */                                                                                            \
-    X(WORK_BUMP, "UPDATE work SET wanted=wanted+1,hint_pc=max(hint_pc,?4)"                         \
+    X(WORK_BUMP, "UPDATE work SET wanted=wanted+1,hint_pc=max(hint_pc,?4),"                        \
+                 "trace=coalesce(?5,trace)"                                                        \
                  " WHERE site=?1 AND kind=?2 AND name=?3 AND wanted>done AND state<>1"             \
                  " AND (upstream IS NULL OR upstream NOT LIKE '" CS_BRAKE "%')")                   \
-    X(WORK_NEW, "INSERT INTO work(site,kind,name,wanted,done,hint_pc,first,due,attempts,state)"    \
-                " VALUES(?1,?2,?3,1,0,?4,?5,?5,0,0) ON CONFLICT DO NOTHING")                       \
+    X(WORK_NEW, "INSERT INTO work(site,kind,name,wanted,done,hint_pc,first,due,attempts,state,"    \
+                "trace) VALUES(?1,?2,?3,1,0,?4,?5,?5,0,0,?6) ON CONFLICT DO NOTHING")              \
     X(WORK_GET,                                                                                    \
       "SELECT " CS_SQLITE_WORK_COLUMNS " FROM work WHERE site=?1 AND kind=?2 AND name=?3")         \
     X(WORK_PUT, "INSERT OR REPLACE INTO work(" CS_SQLITE_WORK_COLUMNS ")"                          \
-                " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16)")                 \
+                " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)")             \
     X(WORK_DELETE, "DELETE FROM work WHERE site=?1 AND kind=?2 AND name=?3")                       \
     X(WORK_DUE,                                                                                    \
       "SELECT " CS_SQLITE_WORK_COLUMNS " FROM work WHERE site=?1 AND state=0 AND due<=?2"          \
       " ORDER BY due LIMIT ?3")                                                                    \
     X(WORK_NEXT, "SELECT due FROM work WHERE site=?1 AND state=0 ORDER BY due LIMIT 1")            \
     X(WORK_REFRESH,                                                                                \
-      "SELECT wanted,first,hint_pc,hints,seen FROM work WHERE site=?1 AND kind=?2 AND name=?3")    \
+      "SELECT wanted,first,hint_pc,hints,seen,trace FROM work WHERE site=?1 AND kind=?2 AND "      \
+      "name=?3")                                                                                   \
     X(WORK_FOLDABLE, "SELECT w.name,a.deal FROM (SELECT name,kind,due FROM work WHERE site=?1 "    \
                      "AND state=0 AND due<=?2"                                                     \
                      " ORDER BY due LIMIT ?3) w CROSS JOIN alias a ON a.site=?1 AND a.name=w.name" \
@@ -117,6 +121,7 @@
     X(LEASE_MINE, "SELECT 1 FROM lease WHERE site=?1 AND owner=?2 AND epoch=?3")                   \
     X(ALIAS_GET, "SELECT deal FROM alias WHERE site=?1 AND name=?2")                               \
     X(ALIAS_ADD, "INSERT INTO alias(site,name,deal) VALUES(?1,?2,?3)")                             \
+    X(ALIAS_DROP, "DELETE FROM alias WHERE site=?1 AND name=?2 AND deal=?3")                       \
     X(DEAL_ADD, "INSERT INTO deal(" CS_SQLITE_DEAL_COLUMNS                                         \
                 ") VALUES(nullif(?1,0),?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,"                   \
                 "?14,?15,?16,?17,?18,?19,?20,?21,?22,?23,?24,?25,?26,?27)")                        \
@@ -176,7 +181,28 @@
     X(SECRET_NEW, "INSERT INTO secret(site,name,version,sealed,updated) VALUES(?1,?2,1,?3,?4) ON " \
                   "CONFLICT DO NOTHING")                                                           \
     X(SECRET_PUT, "UPDATE secret SET version=version+1,sealed=?3,updated=?4 WHERE site=?1 AND "    \
-                  "name=?2 AND version=?5")
+                  "name=?2 AND version=?5")                                                        \
+    X(JOB_ADD,                                                                                     \
+      "INSERT INTO job(site,name,kind,asker,state,arguments,created,updated)"                      \
+      " VALUES(?1,?2,?3,?4,?5,?6,?7,?7) ON CONFLICT(site,name) DO NOTHING")                        \
+    X(JOB_GET,                                                                                     \
+      "SELECT " CS_SQLITE_JOB_COLUMNS ",cursor FROM job WHERE site=?1 AND name=?2")                \
+    X(JOB_LIST,                                                                                    \
+      "SELECT " CS_SQLITE_JOB_COLUMNS " FROM job WHERE site=?1 AND name IS NOT NULL"               \
+      " ORDER BY id DESC LIMIT ?2")                                                                \
+    X(JOB_PUT, "UPDATE job SET state=?3,cursor=?4,progress=?5,result=?6,updated=?7,ended=?8"       \
+               " WHERE site=?1 AND name=?2 AND (ended=0 OR state<>'cancelled' AND "                \
+               "?3<>'cancelled')")                                                                 \
+    X(JOB_ROW_ADD,                                                                                 \
+      "INSERT INTO job_row(job,n,deal,row) SELECT id,1+coalesce((SELECT n FROM job_row WHERE "     \
+      "job=id ORDER BY n DESC LIMIT 1),0),?3,?4 FROM job WHERE site=?1 AND name=?2")               \
+    X(JOB_ROWS, "SELECT n,deal,row FROM job_row WHERE job=(SELECT id FROM job WHERE site=?1 AND "  \
+                "name=?2) AND n>?3 ORDER BY n LIMIT ?4")                                           \
+    X(JOB_OLD, "SELECT id FROM job WHERE ended>0 AND ended<?1 ORDER BY ended LIMIT ?2")            \
+    X(JOB_ROW_PRUNE,                                                                               \
+      "DELETE FROM job_row WHERE job=?1 AND n<=(SELECT n FROM job_row WHERE job=?1 ORDER BY n"     \
+      " LIMIT 1)+?2-1")                                                                            \
+    X(JOB_DELETE, "DELETE FROM job WHERE id=?1")
 
 typedef enum {
 #define CS_SQLITE_ENUM(id, sql) CS_SQL_##id,
@@ -349,7 +375,26 @@ apr_status_t cs_sqlite_work_named(cs_store_t *store, const char *site, const cha
                                   const char *name, cs_work_t **pwork, apr_pool_t *p,
                                   cs_result_t *res);
 
+apr_status_t cs_sqlite_job_get(cs_store_t *store, const char *site, const char *id,
+                               cs_job_t **pjob, apr_pool_t *p, cs_result_t *res);
+apr_status_t cs_sqlite_job_list(cs_store_t *store, const char *site, int max,
+                                apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
+apr_status_t cs_sqlite_job_rows(cs_store_t *store, const char *site, const char *id,
+                                apr_int64_t after, int max, apr_array_header_t **plist,
+                                apr_pool_t *p, cs_result_t *res);
+
 /* ---- shared by them ---- */
+
+/* sqlite_job.c: the job that a notice asks for; one change of kind JOB or JOB_ROW; ended jobs of
+ * before `before`, at most *pbudget rows, which goes down by what went. */
+apr_status_t cs_sqlite_job_add(cs_sqlite_t *sq, const cs_job_t *job, const char *site,
+                               apr_time_t now, apr_pool_t *ptemp);
+apr_status_t cs_sqlite_job_put(cs_sqlite_t *sq, const char *site, const cs_change_t *change,
+                               apr_pool_t *ptemp);
+apr_status_t cs_sqlite_job_row_add(cs_sqlite_t *sq, const char *site, const cs_change_t *change,
+                                   apr_pool_t *ptemp);
+apr_status_t cs_sqlite_job_prune(cs_sqlite_t *sq, apr_time_t before, int *pbudget, int *pleft,
+                                 apr_pool_t *ptemp);
 
 /* CS_ELEASE unless the lease is ours; inside a transaction this is WHERE epoch = mine for all that
  * follows. */

@@ -9,6 +9,8 @@
 #include "sqlite_impl.h"
 
 #define PRUNE_MAX 500
+/* Jobs that ended are kept so long, with their rows. */
+#define KEEP_JOBS apr_time_from_sec(30 * 86400)
 /* Rows of deals that one call looks through. */
 #define SCAN_MAX 1000
 
@@ -646,6 +648,9 @@ apr_status_t cs_sqlite_prune(cs_store_t *store, const cs_lease_t *lease, apr_tim
     }
     if (rv == APR_SUCCESS) {
         rv = prune_one(sq, 1, store->cfg.keep_journal, now, &budget, pleft, ptemp);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_job_prune(sq, now - KEEP_JOBS, &budget, pleft, ptemp);
     }
     return cs_sqlite_end(sq, rv, ptemp, res);
 }

@@ -19,10 +19,18 @@
 #include "sqlite_impl.h"
 
 #define SCHEMA_MAJOR 1
-#define SCHEMA_MINOR 2
+#define SCHEMA_MINOR 3
 #define STR_(x) #x
 #define STR(x) STR_(x)
 #define SCHEMA_VERSION STR(SCHEMA_MAJOR) "." STR(SCHEMA_MINOR)
+
+/* A job is found by the name that whoever asked gave it. It ended when `ended` says. */
+#define JOB_PARTS                                                                                  \
+    "CREATE UNIQUE INDEX job_name ON job(site,name);"                                              \
+    "CREATE INDEX job_list ON job(site);"                                                          \
+    "CREATE INDEX job_ended ON job(ended) WHERE ended>0;"                                          \
+    "CREATE TABLE job_row(job INTEGER NOT NULL,n INTEGER NOT NULL,deal INTEGER NOT NULL,row TEXT " \
+    "NOT NULL,PRIMARY KEY(job,n)) WITHOUT ROWID;"
 
 /* Work is found by its key and by its due time. `hint_pc` is out of the JSON because it moves with
  * every callback. `work_due` leaves out what moves with every notice, so that a notice for a
@@ -44,6 +52,7 @@ static const char schema[] =
                                   "attempts INTEGER NOT NULL,state INTEGER NOT NULL,hints "
                                   "TEXT,upstream TEXT,problem_class TEXT,problem TEXT,"
                                   "detail TEXT,seen INTEGER NOT NULL DEFAULT 0,"
+                                  "trace TEXT,"
                                   "PRIMARY KEY(site,kind,name)) WITHOUT ROWID;"
                                   "CREATE INDEX work_due ON work(site,state,due,first);"
                                   "CREATE TABLE deal(id INTEGER PRIMARY KEY AUTOINCREMENT,site "
@@ -91,8 +100,10 @@ static const char schema[] =
                                   "CREATE TABLE job(id INTEGER PRIMARY KEY AUTOINCREMENT,site TEXT "
                                   "NOT NULL,kind TEXT NOT NULL,state TEXT NOT NULL,"
                                   "arguments TEXT,progress TEXT,result TEXT,created INTEGER NOT "
-                                  "NULL,updated INTEGER NOT NULL);"
+                                  "NULL,updated INTEGER NOT NULL,name TEXT,asker TEXT,cursor "
+                                  "TEXT,ended INTEGER NOT NULL DEFAULT 0);"
                                   "CREATE INDEX job_site ON job(site,state);"
+                                  JOB_PARTS
                                   "CREATE TABLE secret(site TEXT NOT NULL,name TEXT NOT "
                                   "NULL,version INTEGER NOT NULL,sealed BLOB NOT NULL,"
                                   "updated INTEGER NOT NULL,PRIMARY KEY(site,name)) WITHOUT ROWID;"
@@ -118,6 +129,11 @@ static const char *const raise_minor[SCHEMA_MINOR + 1] = {
     "CREATE TABLE watch(site TEXT NOT NULL,crm TEXT NOT NULL,row TEXT NOT NULL,deal INTEGER NOT "
     "NULL,PRIMARY KEY(site,crm,row,deal)) WITHOUT ROWID;"
     "CREATE INDEX watch_deal ON watch(deal);",
+    "ALTER TABLE work ADD COLUMN trace TEXT;"
+    "ALTER TABLE job ADD COLUMN name TEXT;"
+    "ALTER TABLE job ADD COLUMN asker TEXT;"
+    "ALTER TABLE job ADD COLUMN cursor TEXT;"
+    "ALTER TABLE job ADD COLUMN ended INTEGER NOT NULL DEFAULT 0;" JOB_PARTS,
     NULL};
 
 static apr_status_t run_creation(cs_sqlite_t *sq, const char *path)

@@ -53,6 +53,7 @@ apr_status_t cs_sqlite_work_of_row(cs_sqlite_t *sq, sqlite3_stmt *st, cs_work_t 
     work->problem = cs_sqlite_text(st, 13, p);
     work->detail = cs_sqlite_text(st, 14, p);
     work->seen = sqlite3_column_int64(st, 15);
+    work->trace = cs_sqlite_text(st, 16, p);
     return read_hints(sq, st, 5, work, p);
 }
 
@@ -79,11 +80,11 @@ apr_status_t cs_sqlite_work_put(cs_sqlite_t *sq, const cs_work_t *work, apr_pool
     if (json_object_size(others) == 0) {
         others = NULL;
     }
-    return cs_sqlite_exec(sq, CS_SQL_WORK_PUT, "sssiiijiiiissssi", work->site, work->kind,
+    return cs_sqlite_exec(sq, CS_SQL_WORK_PUT, "sssiiijiiiissssis", work->site, work->kind,
                           work->name, work->wanted, work->done, pc, others, ptemp,
                           (apr_int64_t)work->first, (apr_int64_t)work->due,
                           (apr_int64_t)work->attempts, (apr_int64_t)work->state, work->upstream,
-                          work->problem_class, work->problem, work->detail, work->seen);
+                          work->problem_class, work->problem, work->detail, work->seen, work->trace);
 }
 
 apr_status_t cs_sqlite_total_add(cs_sqlite_t *sq, const char *site, apr_int64_t deals,
@@ -129,6 +130,7 @@ static apr_status_t wake_work(cs_sqlite_t *sq, const cs_notice_t *n, const char 
         work->problem_class = work->problem = work->detail = NULL;
     }
     work->wanted++;
+    work->trace = n->trace ? n->trace : work->trace;
     cs_store_hint_merge(work->hints, n->system, n->hint);
     hint_table(work, table, ptemp);
     cs_store_causes_drop(work);
@@ -145,10 +147,10 @@ static apr_status_t want(cs_sqlite_t *sq, const cs_notice_t *n, const char *name
     if (table || (!is_pc && n->hint)) {
         return wake_work(sq, n, name, table, ptemp);
     }
-    rv = cs_sqlite_exec(sq, CS_SQL_WORK_BUMP, "sssi", n->site, n->kind, name, hint);
+    rv = cs_sqlite_exec(sq, CS_SQL_WORK_BUMP, "sssis", n->site, n->kind, name, hint, n->trace);
     if (rv == APR_SUCCESS && !cs_sqlite_changes(sq)) {
-        rv = cs_sqlite_exec(sq, CS_SQL_WORK_NEW, "sssii", n->site, n->kind, name, hint,
-                            (apr_int64_t)n->received);
+        rv = cs_sqlite_exec(sq, CS_SQL_WORK_NEW, "sssiis", n->site, n->kind, name, hint,
+                            (apr_int64_t)n->received, n->trace);
         if (rv == APR_SUCCESS && !cs_sqlite_changes(sq)) {
             rv = wake_work(sq, n, name, NULL, ptemp);
         }
@@ -202,6 +204,9 @@ static apr_status_t accept_one(cs_sqlite_t *sq, const cs_notice_t *n, apr_pool_t
     apr_status_t rv = add_delivery(sq, n, ptemp);
     int i;
 
+    if (rv == APR_SUCCESS && n->job) {
+        rv = cs_sqlite_job_add(sq, n->job, n->site, n->received, ptemp);
+    }
     for (i = 0; rv == APR_SUCCESS && n->kind && n->names && i < n->names->nelts; i++) {
         rv = want(sq, n, APR_ARRAY_IDX(n->names, i, const char *), table_of(n, i), ptemp);
     }
@@ -236,6 +241,10 @@ static apr_status_t check_notices(cs_sqlite_t *sq, const cs_notice_t *const *not
         if (!notices[i]->site || !notices[i]->source) {
             return cs_sqlite_say(sq, APR_EINVAL, "a notice without %s cannot be stored",
                                  notices[i]->site ? "source" : "site");
+        }
+        if (notices[i]->job && (!notices[i]->job->id || !notices[i]->job->kind)) {
+            return cs_sqlite_say(sq, APR_EINVAL, "a job without %s cannot be stored",
+                                 notices[i]->job->id ? "kind" : "id");
         }
     }
     return APR_SUCCESS;
@@ -705,6 +714,7 @@ static apr_status_t refresh_one(cs_sqlite_t *sq, cs_work_t *work, apr_pool_t *p)
     work->wanted = sqlite3_column_int64(st, 0);
     work->first = sqlite3_column_int64(st, 1);
     work->seen = sqlite3_column_int64(st, 4);
+    work->trace = cs_sqlite_text(st, 5, p);
     rv = read_hints(sq, st, 2, work, p);
     cs_sqlite_reset(st);
     return rv;

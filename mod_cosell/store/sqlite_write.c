@@ -87,6 +87,12 @@ static apr_status_t change_alias(write_t *w, const cs_change_t *c)
     return cs_sqlite_exec(w->sq, CS_SQL_ALIAS_ADD, "ssi", w->site, name, c->deal->id);
 }
 
+static apr_status_t drop_alias(write_t *w, const cs_change_t *c)
+{
+    return cs_sqlite_exec(w->sq, CS_SQL_ALIAS_DROP, "ssi", w->site,
+                          apr_pstrcat(w->p, c->system, ":", c->name, NULL), c->deal->id);
+}
+
 /* ---- watched rows ---- */
 
 /* Goes through what the deal watched so far: what it watches no more goes, what stays is taken out
@@ -443,6 +449,12 @@ static apr_status_t apply(write_t *w, const cs_change_t *c)
         return change_next_look(w, c);
     case CS_CHANGE_MERGE:
         return change_merge(w, c);
+    case CS_CHANGE_JOB:
+        return cs_sqlite_job_put(w->sq, w->site, c, w->p);
+    case CS_CHANGE_JOB_ROW:
+        return cs_sqlite_job_row_add(w->sq, w->site, c, w->p);
+    case CS_CHANGE_ALIAS_DROP:
+        return drop_alias(w, c);
     }
     return cs_sqlite_say(w->sq, APR_EINVAL, "there is no change of kind %d", (int)c->kind);
 }

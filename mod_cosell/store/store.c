@@ -403,6 +403,7 @@ void cs_store_fold(cs_work_t *own, const cs_work_t *name, apr_int64_t deal, apr_
     fold_times(own, name, outstanding);
     own->wanted += outstanding;
     own->seen = own->wanted - unseen;
+    own->trace = name->trace ? name->trace : own->trace;
     json_object_foreach(hints, system, value)
     {
         cs_store_hint_merge(own->hints, system, json_integer_value(value));
@@ -583,4 +584,23 @@ apr_status_t cs_store_work_named(cs_store_t *store, const char *site, const char
                                  cs_result_t *res)
 {
     return store->impl->work_named(store, site, kind, name, pwork, p, res);
+}
+
+apr_status_t cs_store_job_get(cs_store_t *store, const char *site, const char *id, cs_job_t **pjob,
+                              apr_pool_t *p, cs_result_t *res)
+{
+    return store->impl->job_get(store, site, id, pjob, p, res);
+}
+
+apr_status_t cs_store_job_list(cs_store_t *store, const char *site, int max,
+                               apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res)
+{
+    return store->impl->job_list(store, site, max, plist, p, res);
+}
+
+apr_status_t cs_store_job_rows(cs_store_t *store, const char *site, const char *id,
+                               apr_int64_t after, int max, apr_array_header_t **plist,
+                               apr_pool_t *p, cs_result_t *res)
+{
+    return store->impl->job_rows(store, site, id, after, max, plist, p, res);
 }

@@ -78,6 +78,13 @@ typedef struct cs_store_impl_t {
     apr_status_t (*work_named)(cs_store_t *store, const char *site, const char *kind,
                                const char *name, cs_work_t **pwork, apr_pool_t *p,
                                cs_result_t *res);
+    apr_status_t (*job_get)(cs_store_t *store, const char *site, const char *id, cs_job_t **pjob,
+                            apr_pool_t *p, cs_result_t *res);
+    apr_status_t (*job_list)(cs_store_t *store, const char *site, int max,
+                             apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
+    apr_status_t (*job_rows)(cs_store_t *store, const char *site, const char *id,
+                             apr_int64_t after, int max, apr_array_header_t **plist, apr_pool_t *p,
+                             cs_result_t *res);
 } cs_store_impl_t;
 
 /* First member of every implementation's handle. */

@@ -343,7 +343,8 @@ static void test_older_schema_is_raised(void **state)
     new_deal(s, "crm", "old", CS_DEAL_LINKED);
     notice(s->store, "deal:1", T0, p);
     cs_store_close(s->store);
-    tamper(db_of(s), "DROP INDEX deal_next; ALTER TABLE work DROP COLUMN seen; ALTER TABLE deal DROP COLUMN planned;"
+    tamper(db_of(s), UNIT_LOWER_TO_1_2
+                     "DROP INDEX deal_next; ALTER TABLE work DROP COLUMN seen; ALTER TABLE deal DROP COLUMN planned;"
                      "ALTER TABLE deal DROP COLUMN crossed; ALTER TABLE deal DROP COLUMN crossed_since;"
                      "ALTER TABLE deal DROP COLUMN posted; DROP TABLE watch;"
                      "UPDATE meta SET text='1.0' WHERE name='schema'");

@@ -544,6 +544,7 @@ static void test_the_schema_before_this_one_is_raised(void **state)
     cs_store_close(s->store);
     assert_int_equal(sqlite3_open(path, &db), SQLITE_OK);
     assert_int_equal(sqlite3_exec(db,
+                                  UNIT_LOWER_TO_1_2
                                   "ALTER TABLE deal DROP COLUMN posted; DROP TABLE watch;"
                                   "UPDATE meta SET text='1.1' WHERE name='schema'",
                                   NULL, NULL, NULL),

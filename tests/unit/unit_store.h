@@ -88,6 +88,16 @@ static inline cs_store_t *new_store(apr_pool_t *p)
     return open_store(make_state(p), CS_STORE_WRITER, p);
 }
 
+/* ---- older databases ---- */
+
+/* What makes a closed database of schema 1.3 one of 1.2. */
+#define UNIT_LOWER_TO_1_2                                                                          \
+    "ALTER TABLE work DROP COLUMN trace;"                                                          \
+    "DROP INDEX job_name; DROP INDEX job_list; DROP INDEX job_ended; DROP TABLE job_row;"          \
+    "ALTER TABLE job DROP COLUMN name; ALTER TABLE job DROP COLUMN asker;"                         \
+    "ALTER TABLE job DROP COLUMN cursor; ALTER TABLE job DROP COLUMN ended;"                       \
+    "UPDATE meta SET text='1.2' WHERE name='schema';"
+
 /* ---- notices ---- */
 
 static inline cs_notice_t *make_notice(apr_pool_t *p, const char *name, apr_time_t received)
