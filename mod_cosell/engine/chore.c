@@ -1,9 +1,7 @@
 /* engine/chore.c: work that is no look at a deal.
  *
- * A person's wish comes in as work of kind "job" whose name says what and who (httpd/control.c);
- * it is durable before it is answered, and done by whoever has the lane. Polls and sweeps have
- * turns of their own after the looks (poll.c). Kinds that this version accepts and does not do stay
- * outstanding and are shown. */
+ * Jobs, polls and sweeps have turns of their own (job.c, poll.c). Kinds that this version accepts
+ * and does not do stay outstanding and are shown. */
 #include <string.h>
 
 #include <apr_strings.h>
@@ -15,39 +13,6 @@
 
 /* Ids that a poll remembers why it was asked for. */
 #define POLL_REASONS 200
-
-/* ---- releasing a brake ---- */
-
-static void journal_release(cs_batch_t *b, const char *outcome, const char *why)
-{
-    cs_journal_t *journal = apr_pcalloc(b->p, sizeof(*journal));
-
-    journal->at = b->now;
-    journal->direction = "";
-    journal->action = "release";
-    journal->outcome = outcome;
-    journal->why = why;
-    cs_batch_change(b, CS_CHANGE_JOURNAL)->journal = journal;
-}
-
-static void release(cs_batch_t *b, const cs_work_t *work)
-{
-    const char *text = work->name + sizeof(CS_JOB_RELEASE) - 1, *end = strchr(text, '\n');
-    const char *brake = apr_pstrmemdup(b->p, text, end ? (apr_size_t)(end - text) : strlen(text));
-    const char *user = end ? end + 1 : "?";
-
-    if (cs_brake_release_quarrel(b, brake) ||
-        cs_brake_release(b->lane, brake, b->now, b->changes, b->p)) {
-        journal_release(b, "done", apr_psprintf(b->p, "brake \"%s\" released by %s", brake, user));
-        cs_log(CS_LOG_NOTICE, 0, b->lane->site->name,
-               CSLOGNO(2095) "brake \"%s\" is released by %s", brake, user);
-    }
-    else {
-        journal_release(b, "refused",
-                        apr_psprintf(b->p, "%s wished to release \"%s\": there is no such brake",
-                                     user, brake));
-    }
-}
 
 /* ---- later ---- */
 
@@ -66,21 +31,6 @@ static void keep_for_later(cs_batch_t *b, cs_work_t *work)
     change->result = why;
     change->at = work->due =
         b->now + (b->lane->site->poll > 0 ? b->lane->site->poll : apr_time_from_sec(300));
-}
-
-static void do_or_keep(cs_batch_t *b, cs_work_t *work)
-{
-    cs_change_t *change;
-
-    if (strcmp(work->kind, CS_WORK_JOB) ||
-        strncmp(work->name, CS_JOB_RELEASE, sizeof(CS_JOB_RELEASE) - 1)) {
-        keep_for_later(b, work);
-        return;
-    }
-    release(b, work);
-    change = cs_batch_change(b, CS_CHANGE_WORK_DONE);
-    change->work = work;
-    change->value = work->wanted;
 }
 
 /* Before anything of this batch is written to a CRM it has said who it is. */
@@ -102,7 +52,7 @@ void cs_batch_chores(cs_batch_t *b, const apr_array_header_t *works)
         cs_work_t *work = APR_ARRAY_IDX(works, i, cs_work_t *);
         if (strcmp(work->kind, CS_WORK_LOOK) && strcmp(work->kind, CS_WORK_POLL) &&
             strcmp(work->kind, CS_WORK_SWEEP)) {
-            do_or_keep(b, work);
+            keep_for_later(b, work);
         }
     }
 }

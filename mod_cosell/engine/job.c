@@ -21,12 +21,6 @@
 #define PAUSED_AGAIN apr_time_from_sec(30)
 #define TEXT_MAX 1000
 
-static const cs_job_kind_t *const kinds[] = {
-    &cs_job_cancel, &cs_job_drop, &cs_job_look, &cs_job_pause, &cs_job_release, &cs_job_resume,
-    &cs_job_retry,
-};
-#define KINDS (sizeof(kinds) / sizeof(kinds[0]))
-
 typedef enum { GOES_ON, WAITS, ENDED } ending_e;
 
 /* `t` is what a kind sees of it. */
@@ -44,20 +38,21 @@ typedef struct turn_t {
 
 const cs_job_kind_t *cs_job_kind_of(const char *name, const char **pnames, apr_pool_t *p)
 {
-    apr_size_t i;
+    const char *names = "";
+    int i;
 
-    for (i = 0; i < KINDS && strcmp(kinds[i]->name, name); ++i) {
-    }
-    if (pnames && i == KINDS) {
-        apr_array_header_t *names = apr_array_make(p, KINDS, sizeof(const char *));
-        for (i = 0; i < KINDS; ++i) {
-            APR_ARRAY_PUSH(names, const char *) = kinds[i]->name;
-            APR_ARRAY_PUSH(names, const char *) = i + 1 < KINDS ? ", " : "";
+    for (i = 0; cs_job_kinds[i]; ++i) {
+        if (!strcmp(cs_job_kinds[i]->name, name)) {
+            return cs_job_kinds[i];
         }
-        *pnames = apr_array_pstrcat(p, names, 0);
-        i = KINDS;
+        if (pnames) {
+            names = apr_pstrcat(p, names, i ? ", " : "", cs_job_kinds[i]->name, NULL);
+        }
     }
-    return i < KINDS ? kinds[i] : NULL;
+    if (pnames) {
+        *pnames = names;
+    }
+    return NULL;
 }
 
 static int is_texts(const json_t *value)
@@ -444,7 +439,7 @@ static apr_status_t try_job(cs_lane_t *lane, cs_work_t *work, int brief, int *pm
     *ptaken = 1;
     turn = new_turn(lane, job, work, p);
     rv = take(turn, res);
-    *pmore |= rv == APR_SUCCESS && turn->ending == GOES_ON;
+    *pmore |= rv == APR_SUCCESS && turn->ending != WAITS;
     return rv;
 }
 

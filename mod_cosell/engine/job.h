@@ -71,6 +71,9 @@ typedef struct cs_job_kind_t {
     int brief;
 } cs_job_kind_t;
 
+/* job_kinds.c: all of them, by name, closed by NULL. */
+extern const cs_job_kind_t *const cs_job_kinds[];
+
 /* NULL = there is none; *pnames (may be NULL) = "cancel, doctor, ...", for messages. */
 const cs_job_kind_t *cs_job_kind_of(const char *name, const char **pnames, apr_pool_t *p);
 /* NULL, or what is wrong with arguments for this kind, and what is allowed. Pure. */

@@ -40,8 +40,6 @@
 #define CS_BRAKE_MISSING CS_BRAKE "missing:"
 /* No fact and no suspension: the deal itself says so. Its number follows. */
 #define CS_BRAKE_QUARREL "quarrel:"
-/* The name of the work that releases a brake: "<this><brake>\n<user>", kind CS_WORK_JOB. */
-#define CS_JOB_RELEASE "release "
 
 /* Indices of upstreams: CRMs in their order, then Partner Center. */
 #define CS_LANE_PC CS_SITE_CRMS_MAX

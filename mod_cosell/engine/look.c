@@ -15,6 +15,7 @@
 #include "../base/json.h"
 #include "../base/log.h"
 #include "apply.h"
+#include "job.h"
 #include "timers.h"
 
 #define CLAIM_MAX 200
@@ -635,10 +636,10 @@ static apr_status_t after_contradiction(cs_batch_t *b, cs_work_t *first, int n, 
     return set_aside(b, first, res);
 }
 
-/* Polls and sweeps have turns of their own: they take no look's place in a batch. *ppolls = a poll
- * has waited as long as these. */
-static apr_array_header_t *without_timers(const apr_array_header_t *works, int max, int *ppolls,
-                                          apr_pool_t *p)
+/* Polls, sweeps and jobs have turns of their own: they take no look's place in a batch. *ppolls = a
+ * poll has waited as long as these. */
+static apr_array_header_t *looks_of(const apr_array_header_t *works, int max, int *ppolls,
+                                    apr_pool_t *p)
 {
     apr_array_header_t *out = apr_array_make(p, max, sizeof(cs_work_t *));
     int i;
@@ -649,46 +650,69 @@ static apr_array_header_t *without_timers(const apr_array_header_t *works, int m
         if (!strcmp(work->kind, CS_WORK_POLL)) {
             *ppolls = 1;
         }
-        else if (strcmp(work->kind, CS_WORK_SWEEP)) {
+        else if (strcmp(work->kind, CS_WORK_SWEEP) && strcmp(work->kind, CS_WORK_JOB)) {
             APR_ARRAY_PUSH(out, cs_work_t *) = work;
         }
     }
     return out;
 }
 
+/* Nothing is claimed; what a person asks for may be what ends that. */
+static apr_status_t jobs_alone(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_result_t *res)
+{
+    apr_status_t rv = cs_jobs_turn(lane, NULL, 1, pmore, p, res);
+
+    return rv == APR_SUCCESS ? cs_jobs_turn(lane, NULL, 0, pmore, p, res) : rv;
+}
+
+static apr_status_t take_looks(cs_batch_t *b, apr_array_header_t *looks, int *pmore,
+                               cs_result_t *res)
+{
+    cs_work_t *first;
+    apr_status_t rv;
+
+    if (!looks->nelts) {
+        return APR_SUCCESS;
+    }
+    first = apr_pmemdup(b->p, APR_ARRAY_IDX(looks, 0, cs_work_t *), sizeof(*first));
+    b->lane->narrow -= b->lane->narrow > 0;
+    rv = look_at_works(b, looks, res);
+    *pmore |= rv == APR_SUCCESS || rv == CS_ESTALE;
+    return rv == CS_ESTALE ? after_contradiction(b, first, looks->nelts, res) : rv;
+}
+
 apr_status_t cs_look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_result_t *res)
 {
     cs_lease_t lease = cs_lane_lease(lane);
     cs_batch_t *b = new_batch(lane, p);
-    apr_array_header_t *works = NULL;
-    int max = lane->narrow > 0 ? 1 : claim_size(lane), polls;
-    cs_work_t *first;
+    apr_array_header_t *works = NULL, *looks = NULL;
+    int max = lane->narrow > 0 ? 1 : claim_size(lane), polls = 0;
     apr_status_t rv;
 
     *pmore = 0;
     rv = prepare(lane, b, res);
-    if (rv != APR_SUCCESS || cs_breaker_stops_lane(lane)) {
-        return rv;
-    }
-    rv = cs_store_claim(lane->store, &lease, b->now, max + cs_timers_of(lane->site, p)->nelts,
-                        &works, p, res);
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    works = without_timers(works, max, &polls, p);
-    if (works->nelts) {
-        first = apr_pmemdup(p, APR_ARRAY_IDX(works, 0, cs_work_t *), sizeof(*first));
-        lane->narrow -= lane->narrow > 0;
-        rv = look_at_works(b, works, res);
-        *pmore = rv == APR_SUCCESS || rv == CS_ESTALE;
-        if (rv == CS_ESTALE) {
-            return after_contradiction(b, first, works->nelts, res);
-        }
+    if (cs_breaker_stops_lane(lane) || cs_lane_paused(lane)) {
+        return jobs_alone(lane, pmore, p, res);
+    }
+    rv = cs_store_claim(lane->store, &lease, b->now, max + cs_timers_of(lane->site, p)->nelts,
+                        &works, p, res);
+    if (rv == APR_SUCCESS) {
+        rv = cs_jobs_turn(lane, works, 1, pmore, p, res);
+    }
+    if (rv == APR_SUCCESS) {
+        looks = looks_of(works, max, &polls, p);
+        rv = take_looks(b, looks, pmore, res);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = cs_jobs_turn(lane, works, 0, pmore, p, res);
     }
     /* Only what is left of a batch is for looks that nobody waits for. A poll finds what somebody
      * waits for: in a flood, too, it has its turn when it is the oldest. */
-    if (rv == APR_SUCCESS && works->nelts < max) {
-        rv = cs_planned_portion(lane, b->now, max - works->nelts, pmore, p, res);
+    if (rv == APR_SUCCESS && looks->nelts < max) {
+        rv = cs_planned_portion(lane, b->now, max - looks->nelts, pmore, p, res);
     }
     else if (rv == APR_SUCCESS && polls) {
         rv = cs_poll_turn(lane, pmore, p, res);

@@ -3,13 +3,16 @@
  *   POST /cosell-admin                     Content-Type: application/json, X-Cosell-Request: 1
  *   {"do": "release", "site": "contoso", "brake": "mapping"}
  *
+ * "do" is a kind of job, the other members are its arguments (engine/job.h); "site" may be left out
+ * for the host's own. The answer names the job, which the status page shows (?job=ID).
+ *
  * "release" lets a paused bulk cause go on: brake is "mapping" (on a site of several CRMs
  * "mapping:<CRM>"), "missing:<CRM>" or "missing:partner-center", with or without the "brake:" that
  * the status page's "suspended" puts before it. For a mapping it holds until the mapping changes,
  * for a missing side for an hour. A deal that is held because it wrote against somebody else is
  * "quarrel:<its number>": it goes on at once, and its writes are counted anew.
  *
- *   202  durable; the runner does it and journals the user: {"accepted": true, ...}
+ *   202  durable; the runner does it and journals the user: {"accepted": true, "job": id, ...}
  *   400  not such a document
  *   403  no user, a foreign Origin, no X-Cosell-Request, another host's site
  *   404  no such brake is on; 405, 413, 415; 503 not durable
@@ -28,7 +31,7 @@
 #include "../base/crypto.h"
 #include "../base/json.h"
 #include "../base/time.h"
-#include "../engine/lane.h"
+#include "../engine/job.h"
 
 APLOG_USE_MODULE(cosell);
 
@@ -165,29 +168,27 @@ static int read_body(request_rec *r, const char **ptext, apr_size_t *plen)
     return OK;
 }
 
-static const char *wrong_member(const json_t *doc, apr_pool_t *p)
+/* What the document asks for, its arguments alone in *parguments. NULL and *pwrong why not. */
+static const cs_job_kind_t *read_wish(json_t *doc, json_t **parguments, const char **pwrong,
+                                      apr_pool_t *p)
 {
-    static const char *const known[] = { "do", "site", "brake" };
-    const char *name;
-    json_t *value;
-    apr_size_t i;
+    const char *verb = cs_json_str(doc, "do"), *names = NULL;
+    const cs_job_kind_t *kind;
 
-    json_object_foreach((json_t *)doc, name, value) {
-        for (i = 0; i < 3 && strcmp(name, known[i]); i++) {
-        }
-        if (i == 3 || !json_is_string(value)) {
-            return apr_psprintf(p, "\"%.40s\": allowed are the texts do, site and brake", name);
-        }
+    if (!verb) {
+        *pwrong = "\"do\" is missing, or no text";
+        return NULL;
     }
-    for (i = 0; i < 3; i++) {
-        if (!cs_json_str(doc, known[i])) {
-            return apr_psprintf(p, "\"%s\" is missing", known[i]);
-        }
+    kind = cs_job_kind_of(verb, &names, p);
+    if (!kind) {
+        *pwrong = apr_psprintf(p, "do=\"%.40s\": allowed are %s", verb, names);
+        return NULL;
     }
-    if (strcmp(cs_json_str(doc, "do"), "release")) {
-        return apr_psprintf(p, "do=\"%.40s\": allowed is release", cs_json_str(doc, "do"));
-    }
-    return NULL;
+    *parguments = cs_json_own(json_copy(doc), p);
+    json_object_del(*parguments, "do");
+    json_object_del(*parguments, "site");
+    *pwrong = cs_job_wrong(kind, *parguments, p);
+    return kind;
 }
 
 static int may_use_all(const request_rec *r)
@@ -195,16 +196,16 @@ static int may_use_all(const request_rec *r)
     return !r->server->is_virtual && r->args && !strcmp(r->args, "scope=all");
 }
 
-/* The site, if this host may speak of it. */
+/* The site, if this host may speak of it; NULL = the host's own. */
 static const cosell_site_t *site_named(const request_rec *r, const char *name)
 {
     const cosell_site_t *own = cosell_conf_of(r->server)->effective;
     int i;
 
-    if (own && !strcmp(own->cfg.name, name)) {
+    if (own && (!name || !strcmp(own->cfg.name, name))) {
         return own;
     }
-    for (i = 0; may_use_all(r) && i < cosell_node->sites->nelts; i++) {
+    for (i = 0; name && may_use_all(r) && i < cosell_node->sites->nelts; i++) {
         const cosell_site_t *site = APR_ARRAY_IDX(cosell_node->sites, i, const cosell_site_t *);
 
         if (!strcmp(site->cfg.name, name)) {
@@ -269,31 +270,15 @@ static apr_status_t is_on(request_rec *r, const cosell_site_t *site, const char 
     return rv;
 }
 
-static apr_status_t submit(request_rec *r, const cosell_site_t *site, const char *brake,
-                           cs_result_t *res)
+/* OK when the brake may be released, or what the refusal returned, with *prefused 1. */
+static int check_brake(request_rec *r, const cosell_site_t *site, json_t *arguments, int *prefused)
 {
-    cs_notice_t notice = { 0 };
-    const char *name = apr_pstrcat(r->pool, CS_JOB_RELEASE, brake, "\n", user_of(r), NULL);
-    const char *unique;
-
-    notice.site = site->cfg.name;
-    notice.source = "admin";
-    notice.event = "release";
-    notice.received = cs_time_now();
-    unique = apr_psprintf(r->pool, "%s %" APR_TIME_T_FMT, name, notice.received);
-    notice.digest = cs_sha256_hex(unique, strlen(unique), r->pool);
-    notice.kind = CS_WORK_JOB;
-    notice.names = apr_array_make(r->pool, 1, sizeof(const char *));
-    APR_ARRAY_PUSH(notice.names, const char *) = name;
-    return cs_committer_submit(cosell_child->committer, &notice, r->pool, res);
-}
-
-static int release(request_rec *r, const cosell_site_t *site, const char *brake)
-{
+    const char *brake = without_prefix(cs_json_str(arguments, "brake")), *others;
     cs_result_t res = { 0 };
-    const char *others;
     int on;
 
+    *prefused = 1;
+    json_object_set_new(arguments, "brake", json_string(brake));
     if (is_on(r, site, brake, &on, &others, &res) != APR_SUCCESS) {
         return refuse(r, HTTP_SERVICE_UNAVAILABLE, "%s",
                       res.detail ? res.detail : "the store cannot be read");
@@ -302,22 +287,111 @@ static int release(request_rec *r, const cosell_site_t *site, const char *brake)
         return refuse(r, HTTP_NOT_FOUND, "the brake \"%.100s\" of site %s is not on; %s%.400s",
                       brake, site->cfg.name, others ? "on: " : "none is", others ? others : "");
     }
-    if (submit(r, site, brake, &res) != APR_SUCCESS) {
+    *prefused = 0;
+    return OK;
+}
+
+/* ---- wishes ---- */
+
+static cs_job_t *new_job(request_rec *r, const cosell_site_t *site, const cs_job_kind_t *kind,
+                         json_t *arguments)
+{
+    cs_job_t *job = apr_pcalloc(r->pool, sizeof(*job));
+    unsigned char random[CS_JOB_ID_LEN / 2];
+    char id[CS_JOB_ID_LEN + 1];
+
+    if (cs_random(random, sizeof(random)) != APR_SUCCESS) {
+        return NULL;
+    }
+    ap_bin2hex(random, sizeof(random), id);
+    job->site = site->cfg.name;
+    job->id = apr_pstrdup(r->pool, id);
+    job->kind = kind->name;
+    job->user = user_of(r);
+    job->arguments = arguments;
+    job->created = job->updated = cs_time_now();
+    return job;
+}
+
+apr_status_t cosell_job_submit(request_rec *r, const cosell_site_t *site,
+                               const cs_job_kind_t *kind, json_t *arguments, const char **pid,
+                               cs_result_t *res)
+{
+    cs_job_t *job = new_job(r, site, kind, arguments);
+    cs_notice_t notice = { 0 };
+    apr_status_t rv;
+
+    if (!job) {
+        return cs_result_set(res, r->pool, APR_EGENERAL, CS_CLASS_RETRY, "random",
+                             "the system gives no random bytes");
+    }
+    notice.site = site->cfg.name;
+    notice.source = "admin";
+    notice.event = kind->name;
+    notice.received = job->created;
+    notice.digest = cs_sha256_hex(job->id, strlen(job->id), r->pool);
+    notice.kind = CS_WORK_JOB;
+    notice.job = job;
+    notice.names = apr_array_make(r->pool, 1, sizeof(const char *));
+    APR_ARRAY_PUSH(notice.names, const char *) = apr_pstrcat(r->pool, CS_JOB_NAME, job->id, NULL);
+    rv = cs_committer_submit(cosell_child->committer, &notice, r->pool, res);
+    if (rv == APR_SUCCESS) {
+        ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r, CSLOGNO(1061) "user %s asks for %s of site "
+                      "%s: job %s", job->user, kind->name, site->cfg.name, job->id);
+        *pid = job->id;
+    }
+    return rv;
+}
+
+static int submit(request_rec *r, const cosell_site_t *site, const cs_job_kind_t *kind,
+                  json_t *arguments)
+{
+    const char *brake = cs_json_str(arguments, "brake"), *id = NULL;
+    cs_result_t res = { 0 };
+
+    if (cosell_job_submit(r, site, kind, arguments, &id, &res) != APR_SUCCESS) {
         return refuse(r, HTTP_SERVICE_UNAVAILABLE, "%s",
                       res.detail ? res.detail : "not durable in time");
     }
-    ap_log_rerror(APLOG_MARK, APLOG_NOTICE, 0, r, CSLOGNO(1061) "user %s releases brake \"%s\" of "
-                  "site %s", user_of(r), brake, site->cfg.name);
-    return respond(r, HTTP_ACCEPTED, json_pack("{s:b,s:s,s:s,s:s}", "accepted", 1, "do", "release",
-                                               "site", site->cfg.name, "brake", brake));
+    return respond(r, HTTP_ACCEPTED,
+                   json_pack("{s:b,s:s,s:s,s:s,s:s*}", "accepted", 1, "do", kind->name, "site",
+                             site->cfg.name, "job", id, "brake", brake));
+}
+
+static int act_on(request_rec *r, json_t *doc)
+{
+    const char *name = cs_json_str(doc, "site"), *wrong = NULL;
+    const cs_job_kind_t *kind;
+    const cosell_site_t *site;
+    json_t *arguments = NULL;
+    int refused = 0, status;
+
+    kind = read_wish(doc, &arguments, &wrong, r->pool);
+    if (wrong) {
+        return refuse(r, HTTP_BAD_REQUEST, "%s", wrong);
+    }
+    if (!name && json_object_get(doc, "site")) {
+        return refuse(r, HTTP_BAD_REQUEST, "site: allowed is a text");
+    }
+    site = site_named(r, name);
+    if (!site) {
+        return refuse(r, HTTP_FORBIDDEN, "site \"%.64s\" is not this host's; the main server may "
+                      "name others with scope=all", name ? name : "");
+    }
+    if (!strcmp(kind->name, "release")) {
+        status = check_brake(r, site, arguments, &refused);
+        if (refused) {
+            return status;
+        }
+    }
+    return submit(r, site, kind, arguments);
 }
 
 static int act(request_rec *r)
 {
-    const cosell_site_t *site;
     cs_result_t res = { 0 };
     json_t *doc = NULL;
-    const char *text, *wrong;
+    const char *text;
     apr_size_t len;
     int status = read_body(r, &text, &len);
 
@@ -329,16 +403,7 @@ static int act(request_rec *r)
         return refuse(r, HTTP_BAD_REQUEST, "%s", res.detail ? res.detail
                                                             : "allowed is a JSON object");
     }
-    wrong = wrong_member(doc, r->pool);
-    if (wrong) {
-        return refuse(r, HTTP_BAD_REQUEST, "%s", wrong);
-    }
-    site = site_named(r, cs_json_str(doc, "site"));
-    if (!site) {
-        return refuse(r, HTTP_FORBIDDEN, "site \"%.64s\" is not this host's; the main server may "
-                      "name others with scope=all", cs_json_str(doc, "site"));
-    }
-    return release(r, site, without_prefix(cs_json_str(doc, "brake")));
+    return act_on(r, doc);
 }
 
 int cosell_admin_handler(request_rec *r)

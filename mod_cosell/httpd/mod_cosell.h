@@ -14,10 +14,10 @@
 #include <stdatomic.h>
 
 #include "../base/counter.h"
-#include "../base/gauge.h"
 #include "../base/log.h"
 #include "../base/secret.h"
 #include "../engine/commit.h"
+#include "../engine/job.h"
 #include "../engine/runner.h"
 #include "../engine/site.h"
 
@@ -124,7 +124,6 @@ typedef struct cosell_site_t {
 /* In anonymous shared memory that outlives reloads, so that counters go on. */
 typedef struct cosell_shared_t {
     cs_counters_t counters;
-    cs_gauges_t gauges;
     _Atomic apr_int64_t runner_pid;   /* 0 = none */
     _Atomic apr_int64_t runner_start; /* cs_time_now() */
     _Atomic apr_int64_t runner_beat;  /* cs_time_mono() of the last sign of life */
@@ -230,6 +229,12 @@ void cosell_crm_child_init(apr_pool_t *pchild, server_rec *s);
 
 /* ---- handlers (webhook.c, crm_hook.c, admin.c, control.c, metrics.c) ---- */
 
+/* control.c: stores the wish of the request's authenticated user for a job, durably; arguments were
+ * judged by cs_job_wrong(). *pid = the job's id, in the request's pool. Not durable: the reason in
+ * res. */
+apr_status_t cosell_job_submit(request_rec *r, const cosell_site_t *site,
+                               const cs_job_kind_t *kind, json_t *arguments, const char **pid,
+                               cs_result_t *res);
 int cosell_webhook_handler(request_rec *r);
 int cosell_crm_handler(request_rec *r);
 int cosell_status_handler(request_rec *r);

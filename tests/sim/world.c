@@ -10,6 +10,10 @@
 #include <unistd.h>
 
 #include "sim.h"
+#include "mod_cosell/engine/job.h"
+
+/* Nothing here asks for the others, which need the remote ends that are modelled. */
+const cs_job_kind_t *const cs_job_kinds[] = {&cs_job_cancel, &cs_job_look, &cs_job_pause, &cs_job_release, &cs_job_resume, NULL};
 
 sim_t *S;
 int verbose;

@@ -329,13 +329,7 @@ static int described_in(const char *crm)
 
 static void release(const char *brake)
 {
-    cs_notice_t *n = make_notice(W->p, apr_pstrcat(W->p, CS_JOB_RELEASE, brake, "\nalice", NULL), cs_time_now());
-
-    n->source = "admin";
-    n->kind = CS_WORK_JOB;
-    n->system = NULL;
-    n->hint = 0;
-    assert_ok(accept_one(W->store, n, W->p, NULL));
+    ask_for("release", apr_pstrcat(W->p, "{\"brake\":\"", brake, "\"}", NULL));
     work();
 }
 

@@ -13,7 +13,7 @@
 #include "mod_cosell/remote/dynamics/dynamics.h"
 #include "mod_cosell/remote/crm.h"
 #include "mod_cosell/base/crypto.h"
-#include "mod_cosell/engine/lane.h"
+#include "mod_cosell/engine/job.h"
 
 #define OWN "7d230000-0000-4000-8000-000000000005"
 #define CRM_NAME "sales"
@@ -968,6 +968,39 @@ static inline int work(void)
         assert_true(++batches < 200);
     }
     return batches;
+}
+
+/* A person (alice) asks for a job: kind CS_WORK_JOB as cosell-admin stores it. arguments is text of an
+ * object. Returns its id; nothing has been worked on yet. */
+static inline const char *ask_for(const char *kind, const char *arguments)
+{
+    static int count;
+    cs_notice_t *n = make_notice(W->p, NULL, cs_time_now());
+    cs_job_t *job = apr_pcalloc(W->p, sizeof(*job));
+
+    job->site = SITE;
+    job->id = apr_psprintf(W->p, "%016x", ++count);
+    job->kind = kind;
+    job->user = "alice";
+    job->arguments = js(W->p, arguments);
+    job->created = job->updated = cs_time_now();
+    n->source = "admin";
+    n->event = kind;
+    n->kind = CS_WORK_JOB;
+    n->system = NULL;
+    n->hint = 0;
+    n->job = job;
+    APR_ARRAY_PUSH(n->names, const char *) = apr_pstrcat(W->p, CS_JOB_NAME, job->id, NULL);
+    assert_ok(accept_one(W->store, n, W->p, NULL));
+    return job->id;
+}
+
+static inline cs_job_t *job_of(const char *id)
+{
+    cs_job_t *job = NULL;
+
+    assert_ok(cs_store_job_get(W->store, SITE, id, &job, W->p, NULL));
+    return job;
 }
 
 static inline void notify(const referral_t *r)

@@ -1,0 +1,12 @@
+/* engine/job_kinds.c: which jobs there are. A file of its own, so that the simulation can have
+ * others. */
+#include "job.h"
+
+const cs_job_kind_t *const cs_job_kinds[] = {
+    &cs_job_cancel,
+    &cs_job_look,
+    &cs_job_pause,
+    &cs_job_release,
+    &cs_job_resume,
+    NULL,
+};

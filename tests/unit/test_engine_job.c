@@ -1,0 +1,160 @@
+/* Jobs: what a person asks for, a turn at a time. */
+#include "unit_engine.h"
+
+static const char *text_of(const char *id)
+{
+    const cs_job_t *job = job_of(id);
+    const char *text = cs_json_str(job->result, job->state == CS_JOB_FAILED ? "error" : "text");
+
+    return text ? text : "";
+}
+
+static int pending(const char *id)
+{
+    cs_work_t *work = NULL;
+
+    assert_ok(cs_store_work_named(W->store, SITE, CS_WORK_JOB, apr_pstrcat(W->p, CS_JOB_NAME, id, NULL), &work, W->p, NULL));
+    return work != NULL;
+}
+
+static void test_wish_is_kept_until_it_is_done(void **state)
+{
+    apr_pool_t *p = *state;
+    const char *id;
+
+    new_world(p);
+    begin_lane();
+    id = ask_for("pause", "{'why':'month end'}");
+    assert_int_equal(job_of(id)->state, CS_JOB_WAITING);
+    assert_true(pending(id));
+    work();
+    assert_int_equal(job_of(id)->state, CS_JOB_DONE);
+    assert_string_equal(job_of(id)->user, "alice");
+    assert_false(pending(id));
+    assert_int_equal(journal_lines("pause"), 1);
+    assert_null(job_of("0123456789abcdef"));
+}
+
+static void test_paused_site_accepts_and_waits(void **state)
+{
+    apr_pool_t *p = *state;
+    referral_t *r;
+
+    new_world(p);
+    begin_lane();
+    ask_for("pause", "{}");
+    work();
+    r = new_referral();
+    notify(r);
+    work();
+    assert_int_equal(count_rows("opportunity"), 0);
+    assert_int_equal(counts_of(W->store, SITE, p).outstanding, 1);
+    begin_lane();
+    work();
+    assert_int_equal(count_rows("opportunity"), 0);
+    ask_for("resume", "{}");
+    work();
+    assert_null(fact(CS_FACT_PAUSED));
+    assert_int_equal(count_rows("opportunity"), 1);
+    assert_int_equal(counts_of(W->store, SITE, p).outstanding, 0);
+}
+
+static void test_look_is_a_notice_of_a_person(void **state)
+{
+    apr_pool_t *p = *state;
+    referral_t *r;
+    const char *id;
+    int looks;
+
+    new_world(p);
+    begin_lane();
+    r = new_referral();
+    ask_for("look", apr_psprintf(p, "{'id':'%s'}", r->id));
+    work();
+    assert_int_equal(count_rows("opportunity"), 1);
+    looks = W->read_calls;
+    ask_for("look", apr_psprintf(p, "{'id':'%d'}", (int)deal_of(r)->id));
+    ask_for("look", apr_psprintf(p, "{'id':'%s'}", deal_of(r)->record_id));
+    work();
+    assert_true(W->read_calls > looks);
+    id = ask_for("look", "{'id':'nobody'}");
+    work();
+    assert_int_equal(job_of(id)->state, CS_JOB_FAILED);
+    assert_non_null(strstr(text_of(id), "nobody"));
+}
+
+static void test_unknown_kind_fails_and_says_so(void **state)
+{
+    apr_pool_t *p = *state;
+    const char *id;
+
+    new_world(p);
+    begin_lane();
+    id = ask_for("brew", "{}");
+    work();
+    assert_int_equal(job_of(id)->state, CS_JOB_FAILED);
+    assert_non_null(strstr(text_of(id), "brew"));
+    assert_false(pending(id));
+}
+
+/* A row whose job is not there any more, or that names none. */
+static void test_rows_without_a_job_go(void **state)
+{
+    apr_pool_t *p = *state;
+    cs_notice_t *n;
+
+    new_world(p);
+    begin_lane();
+    n = make_notice(p, "job:00000000000000ff", cs_time_now());
+    n->kind = CS_WORK_JOB;
+    assert_ok(accept_one(W->store, n, p, NULL));
+    n = make_notice(p, "something else", cs_time_now());
+    n->kind = CS_WORK_JOB;
+    assert_ok(accept_one(W->store, n, p, NULL));
+    work();
+    assert_int_equal(counts_of(W->store, SITE, p).outstanding, 0);
+}
+
+static void test_arguments_are_judged_by_name(void **state)
+{
+    static const struct {
+        const char *kind, *arguments, *wrong;
+    } cases[] = {
+        {"release", "{}", "\"brake\" is missing"},
+        {"release", "{'brake':1}", "brake: allowed is a text"},
+        {"release", "{'brake':'mapping'}", NULL},
+        {"pause", "{'because':'x'}", "\"because\" is no argument of pause; allowed: why"},
+        {"resume", "{'why':'x'}", "\"why\" is no argument of resume; allowed: none"},
+    };
+    apr_pool_t *p = *state;
+    const char *names = NULL;
+    size_t i;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *wrong = cs_job_wrong(cs_job_kind_of(cases[i].kind, NULL, p), js(p, cases[i].arguments), p);
+
+        if (cases[i].wrong) {
+            assert_non_null(wrong);
+            assert_string_equal(wrong, cases[i].wrong);
+        }
+        else {
+            assert_null(wrong);
+        }
+    }
+    assert_null(cs_job_kind_of("brew", &names, p));
+    assert_non_null(strstr(names, "pause, "));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT_TEST(test_wish_is_kept_until_it_is_done),
+        UNIT_TEST(test_paused_site_accepts_and_waits),
+        UNIT_TEST(test_look_is_a_notice_of_a_person),
+        UNIT_TEST(test_unknown_kind_fails_and_says_so),
+        UNIT_TEST(test_rows_without_a_job_go),
+        UNIT_TEST(test_arguments_are_judged_by_name),
+    };
+
+    return clock_setup() ? 2 : UNIT_RUN(tests);
+}
