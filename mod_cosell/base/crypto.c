@@ -437,6 +437,24 @@ apr_status_t cs_cert_digest(unsigned char out[CS_SHA256_LEN], apr_size_t *plen, 
     return ok ? APR_SUCCESS : CS_EPARSE;
 }
 
+apr_status_t cs_cert_until(apr_time_t *puntil, const char *pem, apr_size_t len)
+{
+    struct tm tm;
+    X509 *cert;
+    int ok;
+
+    *puntil = 0;
+    ERR_clear_error();
+    cert = read_certificate(pem, len);
+    ok = cert && ASN1_TIME_to_tm(X509_get0_notAfter(cert), &tm) == 1;
+    if (ok) {
+        *puntil = apr_time_from_sec((apr_time_t)timegm(&tm));
+    }
+    X509_free(cert);
+    ERR_clear_error();
+    return ok ? APR_SUCCESS : CS_EPARSE;
+}
+
 int cs_cert_has_key(const char *pem, apr_size_t len, const char *key_pem, apr_size_t key_len)
 {
     EVP_PKEY *key;

@@ -57,6 +57,8 @@ apr_status_t cs_key_derive(unsigned char key[CS_KEY_LEN], const char *passphrase
  * CS_EPARSE when there is none. */
 apr_status_t cs_cert_digest(unsigned char out[CS_SHA256_LEN], apr_size_t *plen, int sha1,
                             const char *pem, apr_size_t len);
+/* Until when the first certificate in a PEM text is good. CS_EPARSE when there is none. */
+apr_status_t cs_cert_until(apr_time_t *puntil, const char *pem, apr_size_t len);
 /* 1 if the private key (PEM, without a passphrase) belongs to that certificate. */
 int cs_cert_has_key(const char *pem, apr_size_t len, const char *key_pem, apr_size_t key_len);
 /* A signature by an RSA key (PEM, without a passphrase) over SHA-256 in p: PKCS #1 v1.5, or PSS

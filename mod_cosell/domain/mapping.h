@@ -84,6 +84,8 @@ json_t *cs_mapping_shown_rows(const cs_mapping_kind_t *kind, const cs_record_t *
 int cs_mapping_wants_metadata(const cs_mapping_t *mapping);
 /* The tables whose metadata that is: const char *, sorted, distinct. */
 const apr_array_header_t *cs_mapping_tables(const cs_mapping_t *mapping);
+/* What it does in which tables: cs_used_t, each table once, by name; in p. */
+apr_array_header_t *cs_mapping_used(const cs_mapping_t *mapping, apr_pool_t *p);
 /* The kind a record of `kind` turns into ("becomes"), and the column that then names the new row;
  * NULL = it stays what it is. */
 const cs_mapping_kind_t *cs_mapping_becomes(const cs_mapping_kind_t *kind, const char **pvia);

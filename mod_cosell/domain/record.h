@@ -165,6 +165,20 @@ typedef struct cs_watched_t {
     const apr_array_header_t *parents;
 } cs_watched_t;
 
+/* What a mapping does in a table: every one of them is read. Made by the mapping, asked about by a
+ * CRM client (remote/crm.h, examine). */
+typedef struct cs_used_t {
+    const char *table;
+    int create, write, remove; /* rows of it are made, changed, removed */
+    int append;                /* a row of it is made to point to others, */
+    int append_to;             /* and others' rows to one of it */
+    int assign;                /* a row of it is given an owner */
+    int share;                 /* users become members of a row's team */
+    int watched;               /* its changes are polled for */
+    const char *key;   /* the column that names a row's referral: one row for each value; NULL */
+    const char *found; /* external id column by which rows are made and found again; NULL */
+} cs_used_t;
+
 /* Metadata of a CRM: what it says about its tables, as one document. (crm-apis.md A17, B8)
  *
  *   {"language": 1033, "user": "<id>",   the caller's own user

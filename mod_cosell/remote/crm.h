@@ -10,6 +10,7 @@
 #ifndef CS_REMOTE_CRM_H
 #define CS_REMOTE_CRM_H
 
+#include "finding.h"
 #include "http.h"
 #include "token.h"
 #include "../domain/record.h"
@@ -160,6 +161,15 @@ typedef struct cs_crm_usage_t {
     apr_time_t at;
 } cs_crm_usage_t;
 
+/* What is checked of a CRM's prerequisites. */
+typedef struct cs_crm_examination_t {
+    const apr_array_header_t *used; /* in: cs_used_t, what the mapping does; NULL = there is none */
+    const char *organization;       /* in: ours; NULL = not known yet */
+    apr_array_header_t *findings;   /* in, out: cs_finding_t, appended */
+    int signed_in;                  /* out: 0 = it answers nothing, and all else was skipped */
+    int calls;                      /* out */
+} cs_crm_examination_t;
+
 /* What a notification is answered with once it is durable. */
 typedef struct cs_crm_answer_t {
     const char *type; /* Content-Type; NULL = no body */
@@ -209,6 +219,13 @@ typedef struct cs_crm_impl_t {
      * deletes are then not seen. */
     apr_status_t (*changes)(cs_crm_t *crm, cs_crm_changes_t *changes,
                             apr_interval_time_t deadline, apr_pool_t *p);
+    /* Asks for each prerequisite that lies in the CRM: signs in anew, then who we are and which
+     * organisation it is, what we may do, keys, duplicates, tracking, whoever else keeps the same
+     * rows the same. One finding per check: "sign-in", "organization", "api", "roles", "key",
+     * "duplicates", "changes", "flows", "requests", those that mean something here. A check that
+     * could not be made says why; writes nothing. */
+    void (*examine)(cs_crm_t *crm, cs_crm_examination_t *exam, apr_interval_time_t deadline,
+                    apr_pool_t *p);
 } cs_crm_impl_t;
 
 /* NULL for a type that is not built in. */
