@@ -39,7 +39,7 @@ CONNECTIONS = 64
 # two servers without the module differed by 10 to 20 % (distance of the quartiles), with turns of 20 ms by 2 to 3 %, the rest being where
 # a process happens to lie in memory. So the turns are short, and each pair is the mean of several rounds with new processes.
 TURN = 0.02
-ROUNDS = 2
+ROUNDS = 5
 THREADS = 2
 # One child: what is measured is the handlers, not how two children share one disk. Twice as many threads as connections.
 MPM = ["StartServers 1", "ServerLimit 1", "ThreadLimit 128", "ThreadsPerChild 128", "MinSpareThreads 1", "MaxSpareThreads 128",
