@@ -286,6 +286,33 @@ const char *cs_base64url_encode(const void *data, apr_size_t len, apr_pool_t *p)
     return encode(data, len, ALPHANUMERIC "-_", 0, p);
 }
 
+apr_status_t cs_base64url_decode(const unsigned char **pout, apr_size_t *plen, const char *text,
+                                 apr_size_t textlen, apr_size_t max, apr_pool_t *p)
+{
+    apr_size_t i;
+    char *copy;
+
+    *pout = NULL;
+    *plen = 0;
+    while (textlen && text[textlen - 1] == '=') {
+        textlen--;
+    }
+    if (textlen / 4 * 3 > max + 3) {
+        return APR_EINVAL;
+    }
+    copy = apr_palloc(p, textlen + 4);
+    for (i = 0; i < textlen; i++) {
+        if (text[i] == '+' || text[i] == '/') {
+            return APR_EINVAL;
+        }
+        copy[i] = text[i] == '-' ? '+' : text[i] == '_' ? '/' : text[i];
+    }
+    while (i % 4) {
+        copy[i++] = '=';
+    }
+    return cs_base64_decode(pout, plen, copy, i, max, p);
+}
+
 /* The whole of an AES-256-GCM operation but the tag: 1 when good. */
 static int run_gcm(EVP_CIPHER_CTX *ctx, int seal, const unsigned char *key,
                    const unsigned char *nonce, const char *aad, unsigned char *out,
@@ -368,6 +395,125 @@ apr_status_t cs_unseal(const unsigned char **pout, apr_size_t *plen,
         cs_wipe(out, len);
     }
     EVP_CIPHER_CTX_free(ctx);
+    ERR_clear_error();
+    return rv;
+}
+
+/* ---- boxes ---- */
+
+/* What both ends know: the shared point alone is not evenly distributed, and the key belongs to
+ * these two public keys. 1 when good. */
+static int agree(unsigned char key[CS_KEY_LEN], EVP_PKEY *own, EVP_PKEY *other,
+                 const unsigned char *ephemeral, const unsigned char *lasting)
+{
+    unsigned char text[3 * CS_BOX_KEY_LEN];
+    size_t len = CS_BOX_KEY_LEN;
+    EVP_PKEY_CTX *ctx = own && other ? EVP_PKEY_CTX_new(own, NULL) : NULL;
+    int good = ctx && EVP_PKEY_derive_init(ctx) > 0 && EVP_PKEY_derive_set_peer(ctx, other) > 0 &&
+               EVP_PKEY_derive(ctx, text, &len) > 0 && len == CS_BOX_KEY_LEN;
+
+    if (good) {
+        memcpy(text + CS_BOX_KEY_LEN, ephemeral, CS_BOX_KEY_LEN);
+        memcpy(text + 2 * CS_BOX_KEY_LEN, lasting, CS_BOX_KEY_LEN);
+        cs_sha256(key, text, sizeof(text));
+    }
+    cs_wipe(text, sizeof(text));
+    EVP_PKEY_CTX_free(ctx);
+    return good;
+}
+
+static EVP_PKEY *private_of(const unsigned char *key)
+{
+    return EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, key, CS_BOX_KEY_LEN);
+}
+
+static EVP_PKEY *public_of(const unsigned char *key)
+{
+    return EVP_PKEY_new_raw_public_key(EVP_PKEY_X25519, NULL, key, CS_BOX_KEY_LEN);
+}
+
+static int print_public(EVP_PKEY *key, unsigned char *out)
+{
+    size_t len = CS_BOX_KEY_LEN;
+
+    return key && EVP_PKEY_get_raw_public_key(key, out, &len) > 0 && len == CS_BOX_KEY_LEN;
+}
+
+apr_status_t cs_box_make(unsigned char public_key[CS_BOX_KEY_LEN],
+                         unsigned char private_key[CS_BOX_KEY_LEN])
+{
+    apr_status_t rv = cs_random(private_key, CS_BOX_KEY_LEN);
+    EVP_PKEY *key;
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    ERR_clear_error();
+    key = private_of(private_key);
+    rv = print_public(key, public_key) ? APR_SUCCESS : APR_EGENERAL;
+    EVP_PKEY_free(key);
+    ERR_clear_error();
+    return rv;
+}
+
+apr_status_t cs_box_seal(const unsigned char **pout, apr_size_t *plen,
+                         const unsigned char public_key[CS_BOX_KEY_LEN], const char *aad,
+                         const void *plain, apr_size_t len, apr_pool_t *p)
+{
+    unsigned char once[CS_BOX_KEY_LEN], shown[CS_BOX_KEY_LEN], key[CS_KEY_LEN];
+    const unsigned char *sealed = NULL;
+    apr_size_t n = 0;
+    EVP_PKEY *own, *other;
+    unsigned char *out;
+    apr_status_t rv = cs_box_make(shown, once);
+
+    *pout = NULL;
+    *plen = 0;
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    own = private_of(once);
+    other = public_of(public_key);
+    rv = agree(key, own, other, shown, public_key) ? cs_seal(&sealed, &n, key, aad, plain, len, p)
+                                                   : APR_EGENERAL;
+    EVP_PKEY_free(own);
+    EVP_PKEY_free(other);
+    cs_wipe(once, sizeof(once));
+    cs_wipe(key, sizeof(key));
+    ERR_clear_error();
+    if (rv == APR_SUCCESS) {
+        out = apr_palloc(p, CS_BOX_KEY_LEN + n);
+        memcpy(out, shown, CS_BOX_KEY_LEN);
+        memcpy(out + CS_BOX_KEY_LEN, sealed, n);
+        *pout = out;
+        *plen = CS_BOX_KEY_LEN + n;
+    }
+    return rv;
+}
+
+apr_status_t cs_box_open(const unsigned char **pout, apr_size_t *plen,
+                         const unsigned char private_key[CS_BOX_KEY_LEN], const char *aad,
+                         const void *sealed, apr_size_t len, apr_pool_t *p)
+{
+    unsigned char lasting[CS_BOX_KEY_LEN], key[CS_KEY_LEN];
+    EVP_PKEY *own, *other;
+    apr_status_t rv = CS_EPARSE;
+
+    *pout = NULL;
+    *plen = 0;
+    if (!sealed || len < CS_BOX_KEY_LEN) {
+        return rv;
+    }
+    ERR_clear_error();
+    own = private_of(private_key);
+    other = public_of(sealed);
+    if (print_public(own, lasting) && agree(key, own, other, sealed, lasting)) {
+        rv = cs_unseal(pout, plen, key, aad, (const unsigned char *)sealed + CS_BOX_KEY_LEN,
+                       len - CS_BOX_KEY_LEN, p);
+    }
+    EVP_PKEY_free(own);
+    EVP_PKEY_free(other);
+    cs_wipe(key, sizeof(key));
     ERR_clear_error();
     return rv;
 }

@@ -36,6 +36,9 @@ void cs_wipe_at_end(void *buf, apr_size_t len, apr_pool_t *p);
  * otherwise. max = longest allowed result. */
 apr_status_t cs_base64_decode(const unsigned char **pout, apr_size_t *plen, const char *text,
                               apr_size_t textlen, apr_size_t max, apr_pool_t *p);
+/* The same of base64url, padded or not, as a JWT has it. */
+apr_status_t cs_base64url_decode(const unsigned char **pout, apr_size_t *plen, const char *text,
+                                 apr_size_t textlen, apr_size_t max, apr_pool_t *p);
 const char *cs_base64_encode(const void *data, apr_size_t len, apr_pool_t *p);
 const char *cs_base64url_encode(const void *data, apr_size_t len, apr_pool_t *p);
 
@@ -49,6 +52,19 @@ apr_status_t cs_seal(const unsigned char **pout, apr_size_t *plen,
 apr_status_t cs_unseal(const unsigned char **pout, apr_size_t *plen,
                        const unsigned char key[CS_KEY_LEN], const char *aad, const void *sealed,
                        apr_size_t len, apr_pool_t *p);
+/* A sealed box: anybody can put something in, only who has the private key can read it (X25519, the
+ * shared secret hashed with both public keys, AES-256-GCM). For what a process without the sealing
+ * key leaves for the runner. */
+#define CS_BOX_KEY_LEN 32
+apr_status_t cs_box_make(unsigned char public_key[CS_BOX_KEY_LEN],
+                         unsigned char private_key[CS_BOX_KEY_LEN]);
+apr_status_t cs_box_seal(const unsigned char **pout, apr_size_t *plen,
+                         const unsigned char public_key[CS_BOX_KEY_LEN], const char *aad,
+                         const void *plain, apr_size_t len, apr_pool_t *p);
+/* As cs_unseal(). */
+apr_status_t cs_box_open(const unsigned char **pout, apr_size_t *plen,
+                         const unsigned char private_key[CS_BOX_KEY_LEN], const char *aad,
+                         const void *sealed, apr_size_t len, apr_pool_t *p);
 /* Key from a passphrase (scrypt, N=2^15, r=8, p=1; salt given by the caller). */
 apr_status_t cs_key_derive(unsigned char key[CS_KEY_LEN], const char *passphrase, apr_size_t len,
                            const void *salt, apr_size_t saltlen);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "assertion.h"
+#include "oauth.h"
 #include "../base/counter.h"
 #include "../base/crash.h"
 #include "../base/crypto.h"
@@ -11,13 +12,14 @@
 #include "../base/log.h"
 #include "../base/time.h"
 
-#define VAULT_NAME "refresh-token"
 #define LIFE_DEFAULT 3600
 #define LIFE_MAX (2 * 86400)
 #define ASSERTION_TYPE "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 #define BEARER_TYPE "urn:ietf:params:oauth:grant-type:jwt-bearer"
 #define MINUTE apr_time_from_sec(60)
-#define MAX_ANSWER ((apr_size_t)64 * 1024)
+#define ADOPT_TRIES 5
+/* "Client is public so neither client_assertion nor client_secret should be presented". */
+#define CLIENT_IS_PUBLIC 700025
 /* A refresh ahead of time that fails is not repeated at each call. */
 #define REFRESH_PAUSE apr_time_from_sec(30)
 #define TROUBLE_BASE apr_time_from_sec(1)
@@ -47,7 +49,11 @@ struct cs_token_t {
 typedef struct exchange_t {
     const char *refresh; /* the refresh token that is used */
     const char *stored;  /* the vault's, NULL = none of this seed */
+    json_t *about;       /* what the vault holds beside it: whose it is; NULL = nothing */
+    int is_public;       /* the answer says that the secret is not wanted */
+    int bare;            /* it belongs to a public client: no secret goes with it */
     apr_int64_t version;
+    apr_int64_t ends;    /* seconds; 0 = the answer does not say when the refresh token ends */
     const char *assertion; /* NULL = the client has a secret */
     const char *rotated;   /* answered */
     const char *access;
@@ -72,8 +78,11 @@ static apr_status_t read_vault(cs_token_t *token, exchange_t *x, apr_pool_t *pte
     apr_status_t rv;
 
     x->stored = NULL;
+    x->about = NULL;
+    x->bare = 0;
     x->version = 0;
-    rv = vault ? vault->get(vault->baton, VAULT_NAME, &text, &x->version, ptemp, res) : APR_SUCCESS;
+    rv = vault ? vault->get(vault->baton, CS_VAULT_REFRESH, &text, &x->version, ptemp, res)
+               : APR_SUCCESS;
     if (rv != APR_SUCCESS || !text) {
         return rv;
     }
@@ -84,8 +93,10 @@ static apr_status_t read_vault(cs_token_t *token, exchange_t *x, apr_pool_t *pte
     seed = cs_json_str(json, "seed");
     if (seed && (!*seed_digest(token) || !strcmp(seed, seed_digest(token))) &&
         cs_json_str(json, "token")) {
-        x->stored = apr_pstrdup(ptemp, cs_json_str(json, "token"));
-        cs_wipe_at_end((char *)x->stored, strlen(x->stored), ptemp);
+        x->stored = cs_oauth_keep(cs_json_str(json, "token"), ptemp);
+        x->bare = cs_json_bool(json, "public", 0);
+        json_object_del(json, "token");
+        x->about = cs_json_own(json_incref(json), ptemp);
     }
     json_decref(json);
     return APR_SUCCESS;
@@ -103,35 +114,58 @@ static apr_status_t choose_refresh(cs_token_t *token, exchange_t *x, apr_pool_t 
     x->refresh = x->stored ? x->stored : seed ? seed->value : NULL;
     if (!x->refresh) {
         return cs_result_set(res, ptemp, APR_EINVAL, CS_CLASS_SUSPEND, "config:refresh-token",
-                             "there is no refresh token; put one into %s",
-                             seed ? seed->ref : "refresh-token=");
+                             "there is no refresh token%s%s; sign in with cosellctl login",
+                             seed ? " in " : "", seed ? seed->ref : "");
     }
     return APR_SUCCESS;
 }
 
-/* The new token is durable before the access token that came with it is used: a crash in between
- * costs nothing but a request. */
-static apr_status_t store_rotated(cs_token_t *token, exchange_t *x, apr_pool_t *ptemp,
-                                  cs_result_t *res)
+/* The refresh token with what is known about it, as the vault holds it. */
+static const char *vault_text(json_t *about, const char *refresh, const char *seed, apr_int64_t ends,
+                              apr_pool_t *ptemp)
 {
-    const cs_vault_t *vault = token->cfg.vault;
-    apr_status_t rv;
-    json_t *json;
+    json_t *json = about ? json_copy(about) : json_object();
     char *text;
 
-    if (!vault || !x->rotated || (x->stored && !strcmp(x->rotated, x->stored))) {
-        return APR_SUCCESS;
+    json_object_set_new(json, "seed", json_string(seed));
+    json_object_del(json, "ends");
+    if (ends > 0) {
+        json_object_set_new(json, "ends", json_integer(cs_time_now() + apr_time_from_sec(ends)));
     }
-    json = json_pack("{s:s, s:s}", "token", x->rotated, "seed", seed_digest(token));
-    if (!json) {
-        return cs_result_set(res, ptemp, CS_EPARSE, CS_CLASS_RETRY, "oauth:answer",
-                             "the refresh token in the answer is no text");
+    if (json_object_set_new(json, "token", json_string(refresh)) != 0) {
+        json_decref(json);
+        return NULL;
     }
     text = (char *)cs_json_print(json, ptemp);
     json_decref(json);
     cs_wipe_at_end(text, strlen(text), ptemp);
+    return text;
+}
+
+/* The new token is durable before the access token that came with it is used: a crash in between
+ * costs nothing but a request. A first one that the server does not replace is kept as well: from
+ * then on it is known since when it is in use. */
+static apr_status_t store_rotated(cs_token_t *token, exchange_t *x, apr_pool_t *ptemp,
+                                  cs_result_t *res)
+{
+    const cs_vault_t *vault = token->cfg.vault;
+    const char *fresh = x->rotated ? x->rotated : x->stored ? NULL : x->refresh, *text;
+    apr_status_t rv;
+
+    if (!vault || !fresh || (x->stored && !strcmp(fresh, x->stored))) {
+        return APR_SUCCESS;
+    }
+    if (x->bare) {
+        x->about = x->about ? x->about : cs_json_own(json_object(), ptemp);
+        json_object_set_new(x->about, "public", json_true());
+    }
+    text = vault_text(x->about, fresh, seed_digest(token), x->ends, ptemp);
+    if (!text) {
+        return cs_result_set(res, ptemp, CS_EPARSE, CS_CLASS_RETRY, "oauth:answer",
+                             "the refresh token in the answer is no text");
+    }
     CS_CRASH_POINT("token-received");
-    rv = vault->put(vault->baton, VAULT_NAME, text, x->version, ptemp, res);
+    rv = vault->put(vault->baton, CS_VAULT_REFRESH, text, x->version, ptemp, res);
     CS_CRASH_POINT("token-stored");
     if (rv == CS_ESTALE) {
         /* Somebody else stored a newer one, which is as good as ours; the next exchange reads it.
@@ -142,23 +176,30 @@ static apr_status_t store_rotated(cs_token_t *token, exchange_t *x, apr_pool_t *
     return rv;
 }
 
+apr_status_t cs_token_adopt(const cs_vault_t *vault, const cs_secret_t *seed, const char *refresh,
+                            const json_t *about, apr_pool_t *ptemp, cs_result_t *res)
+{
+    const char *old, *text = vault_text((json_t *)about, refresh, seed ? seed->digest : "", 0, ptemp);
+    apr_int64_t version;
+    apr_status_t rv = CS_ESTALE;
+    int tries;
+
+    if (!text) {
+        return cs_result_set(res, ptemp, CS_EPARSE, CS_CLASS_RETRY, "oauth:answer",
+                             "the refresh token in the answer is no text");
+    }
+    /* Whatever was in force, a rotation that came in between included: this one is newer. */
+    for (tries = 0; rv == CS_ESTALE && tries < ADOPT_TRIES; tries++) {
+        cs_result_clear(res);
+        rv = vault->get(vault->baton, CS_VAULT_REFRESH, &old, &version, ptemp, res);
+        if (rv == APR_SUCCESS) {
+            rv = vault->put(vault->baton, CS_VAULT_REFRESH, text, version, ptemp, res);
+        }
+    }
+    return rv;
+}
+
 /* ---- the request ---- */
-
-static int is_v1(const char *url)
-{
-    static const char v1[] = "/oauth2/token";
-    apr_size_t len = strcspn(url, "?#"), n = sizeof(v1) - 1;
-
-    return len >= n && !memcmp(url + len - n, v1, n);
-}
-
-static const char *print_form(const apr_table_t *form, apr_pool_t *ptemp)
-{
-    const char *text = cs_http_form(form, ptemp);
-
-    cs_wipe_at_end((char *)text, strlen(text), ptemp);
-    return text;
-}
 
 /* The assertion says who asks and for whom. */
 static const char *make_bearer_form(const exchange_t *x, apr_pool_t *ptemp)
@@ -167,7 +208,7 @@ static const char *make_bearer_form(const exchange_t *x, apr_pool_t *ptemp)
 
     apr_table_setn(form, "grant_type", BEARER_TYPE);
     apr_table_setn(form, "assertion", x->assertion);
-    return print_form(form, ptemp);
+    return cs_oauth_form(form, ptemp);
 }
 
 static const char *make_form(const cs_token_t *token, const exchange_t *x, apr_pool_t *ptemp)
@@ -181,7 +222,10 @@ static const char *make_form(const cs_token_t *token, const exchange_t *x, apr_p
     }
     apr_table_setn(form, "grant_type", refresh ? "refresh_token" : "client_credentials");
     apr_table_setn(form, "client_id", cfg->client_id);
-    if (x->assertion) {
+    if (x->bare) {
+        /* A sign-in by device code made a public client of it. */
+    }
+    else if (x->assertion) {
         apr_table_setn(form, "client_assertion_type", ASSERTION_TYPE);
         apr_table_setn(form, "client_assertion", x->assertion);
     }
@@ -192,9 +236,9 @@ static const char *make_form(const cs_token_t *token, const exchange_t *x, apr_p
         apr_table_setn(form, "refresh_token", x->refresh);
     }
     if (cfg->bare) {
-        return print_form(form, ptemp);
+        return cs_oauth_form(form, ptemp);
     }
-    if (is_v1(cfg->url)) {
+    if (cs_oauth_is_v1(cfg->url)) {
         apr_table_setn(form, "resource", cfg->audience);
     }
     else {
@@ -202,89 +246,10 @@ static const char *make_form(const cs_token_t *token, const exchange_t *x, apr_p
             form, "scope",
             apr_pstrcat(ptemp, cfg->audience, "/.default", refresh ? " offline_access" : "", NULL));
     }
-    return print_form(form, ptemp);
+    return cs_oauth_form(form, ptemp);
 }
 
 /* ---- the answer ---- */
-
-static int needs_person(const char *error)
-{
-    static const char *const words[] = {
-        "invalid_grant",  "interaction_required", "invalid_client",         "unauthorized_client",
-        "invalid_scope",  "invalid_request",      "invalid_resource",       "consent_required",
-        "login_required", "access_denied",        "unsupported_grant_type", NULL};
-    int i;
-
-    for (i = 0; words[i] && strcmp(words[i], error); i++)
-        ;
-    return words[i] != NULL;
-}
-
-/* Errors that pass, though their status or their word does not say so. */
-static int passes(const char *error, const char *text)
-{
-    return !strcmp(error, "temporarily_unavailable") || !strcmp(error, "unknown_error") ||
-           (text && strcasestr(text, "rate exceeded"));
-}
-
-/* "AADSTS700082: The refresh token has expired" and, where the text lacks it, the number. */
-static const char *error_text(const json_t *json, apr_pool_t *ptemp)
-{
-    const char *text = cs_json_str(json, "error_description");
-    const json_t *code = json_array_get(cs_json_get(json, "error_codes"), 0);
-    const char *error = cs_json_str(json, "error");
-
-    text = text ? text : "";
-    if (json_is_integer(code) && !strstr(text, "AADSTS")) {
-        text = apr_psprintf(ptemp, "AADSTS%" APR_INT64_T_FMT " %s",
-                            (apr_int64_t)json_integer_value(code), text);
-    }
-    return apr_pstrcat(ptemp, error ? error : "no error code", *text ? ": " : "", text, NULL);
-}
-
-static apr_status_t refuse(const cs_http_response_t *response, const cs_http_request_t *request,
-                           const json_t *json, apr_pool_t *ptemp, cs_result_t *res)
-{
-    const char *error = cs_json_str(json, "error");
-    int status = response->status;
-    cs_class_e cls;
-
-    cs_http_classify(res, response, request, ptemp);
-    if (response->failure || response->outcome != CS_HTTP_ANSWERED) {
-        /* A token request changes nothing that matters: it is simply asked again. */
-        if (res->cls == CS_CLASS_UNKNOWN) {
-            res->cls = CS_CLASS_RETRY;
-            res->problem = "transport";
-        }
-        return res->rv;
-    }
-    if (error && res->cls != CS_CLASS_THROTTLED &&
-        passes(error, cs_json_str(json, "error_description"))) {
-        cls = CS_CLASS_RETRY;
-    }
-    else if (error && needs_person(error) && status < 500 && status != 429) {
-        cls = CS_CLASS_SUSPEND;
-    }
-    else if (res->cls == CS_CLASS_THROTTLED || res->cls == CS_CLASS_SUSPEND) {
-        return res->rv;
-    }
-    else {
-        cls = status >= 500 || status == 408 ? CS_CLASS_RETRY : CS_CLASS_SUSPEND;
-    }
-    if (error) {
-        const char *detail = cs_http_describe(response, request, error_text(json, ptemp), ptemp);
-        apr_time_t retry_at = res->retry_at;
-
-        cs_result_set(res, ptemp, CS_EREMOTE, cls, apr_pstrcat(ptemp, "oauth:", error, NULL), "%s",
-                      detail);
-        res->retry_at = retry_at;
-        res->correlation = response->correlation;
-    }
-    else {
-        res->cls = cls;
-    }
-    return res->rv;
-}
 
 /* A token is good for one instance. Elsewhere than configured it is not used at all: there may be
  * the rows of another organisation. */
@@ -323,7 +288,8 @@ static apr_status_t read_answer(const cs_token_config_t *cfg, exchange_t *x,
         cs_json_parse(&json, response->body, response->body_len, NULL, ptemp, &unread);
     }
     if (response->status != 200) {
-        refuse(response, request, json, ptemp, res);
+        cs_oauth_refused(response, request, json, cfg->grant == CS_GRANT_REFRESH_TOKEN, ptemp, res);
+        x->is_public = cs_oauth_is_code(json, CLIENT_IS_PUBLIC);
         json_decref(json);
         return res->rv;
     }
@@ -341,11 +307,10 @@ static apr_status_t read_answer(const cs_token_config_t *cfg, exchange_t *x,
         json_decref(json);
         return res->rv;
     }
-    x->access = apr_pstrdup(ptemp, access);
-    cs_wipe_at_end((char *)x->access, strlen(x->access), ptemp);
+    x->access = cs_oauth_keep(access, ptemp);
     if (rotated && *rotated) {
-        x->rotated = apr_pstrdup(ptemp, rotated);
-        cs_wipe_at_end((char *)x->rotated, strlen(x->rotated), ptemp);
+        x->rotated = cs_oauth_keep(rotated, ptemp);
+        x->ends = cs_json_int(json, "refresh_token_expires_in", 0);
     }
     x->identity = apr_pstrdup(ptemp, cs_json_str(json, "id"));
     x->life = life_of(cfg, json);
@@ -353,24 +318,15 @@ static apr_status_t read_answer(const cs_token_config_t *cfg, exchange_t *x,
     return APR_SUCCESS;
 }
 
-static apr_status_t ask(cs_token_t *token, exchange_t *x, apr_interval_time_t deadline,
-                        apr_pool_t *ptemp, cs_result_t *res)
+static apr_status_t ask_once(cs_token_t *token, exchange_t *x, apr_interval_time_t deadline,
+                             apr_pool_t *ptemp, cs_result_t *res)
 {
-    cs_http_request_t request = {0};
+    cs_http_request_t request;
     cs_http_response_t response;
     apr_status_t rv;
 
-    request.method = "POST";
-    request.url = token->cfg.url;
-    request.headers = apr_table_make(ptemp, 4);
-    apr_table_setn(request.headers, "Accept", "application/json");
-    apr_table_setn(request.headers, "Content-Type", "application/x-www-form-urlencoded");
-    apr_table_setn(request.headers, "client-request-id", cs_uuid4(ptemp));
-    request.body = make_form(token, x, ptemp);
-    request.body_len = strlen(request.body);
-    request.secret_body = 1;
-    request.max_response = MAX_ANSWER;
-    request.label = apr_psprintf(ptemp, "token for %s", token->cfg.audience);
+    cs_oauth_request(&request, token->cfg.url, make_form(token, x, ptemp),
+                     apr_psprintf(ptemp, "token for %s", token->cfg.audience), ptemp);
     rv = cs_http_perform(token->http, token->cfg.upstream, token->limiter, &request, &response, 1,
                          deadline, ptemp);
     if (rv != APR_SUCCESS) {
@@ -379,6 +335,22 @@ static apr_status_t ask(cs_token_t *token, exchange_t *x, apr_interval_time_t de
     }
     cs_count(CS_COUNT_CALLS_TOKEN, (apr_uint64_t)response.calls);
     return read_answer(&token->cfg, x, &response, &request, ptemp, res);
+}
+
+/* Whether Entra takes an application for a public client hangs on how the refresh token came to be,
+ * and on its registration, which may change: it is learnt from the answer. */
+static apr_status_t ask(cs_token_t *token, exchange_t *x, apr_interval_time_t deadline,
+                        apr_pool_t *ptemp, cs_result_t *res)
+{
+    apr_status_t rv = ask_once(token, x, deadline, ptemp, res);
+
+    if (rv != APR_SUCCESS && x->is_public && !x->bare &&
+        token->cfg.grant == CS_GRANT_REFRESH_TOKEN) {
+        x->bare = 1;
+        cs_result_clear(res);
+        rv = ask_once(token, x, deadline, ptemp, res);
+    }
+    return rv;
 }
 
 /* Another node may have rotated the token after we read it: then its successor is used, once. */
@@ -541,6 +513,21 @@ apr_status_t cs_token_get(cs_token_t *token, const char **pbearer, apr_interval_
     }
     *pbearer = token->access;
     return APR_SUCCESS;
+}
+
+apr_status_t cs_token_renew(cs_token_t *token, apr_interval_time_t deadline, apr_pool_t *ptemp,
+                            cs_result_t *res)
+{
+    cs_result_clear(res);
+    return fetch(token, deadline, ptemp, res);
+}
+
+void cs_token_forget(cs_token_t *token)
+{
+    forget(token);
+    token->failures = 0;
+    token->ask_at = 0;
+    token->not_before = 0;
 }
 
 const char *cs_token_identity(const cs_token_t *token)

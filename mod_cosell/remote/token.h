@@ -9,11 +9,14 @@
 #ifndef CS_REMOTE_TOKEN_H
 #define CS_REMOTE_TOKEN_H
 
+#include <jansson.h>
+
 #include "http.h"
 #include "../base/secret.h"
 
-/* Where refresh tokens survive; the engine binds it to the store (sealed, compare-and-swap). Names:
- * "refresh-token". */
+/* Where refresh tokens survive; the engine binds it to the store (sealed, compare-and-swap). The one
+ * in force has this name; a sign-in that is under way "login:<job>". */
+#define CS_VAULT_REFRESH "refresh-token"
 typedef struct cs_vault_t {
     void *baton;
     /* *pvalue NULL when there is none; in p, wiped at its end. *pversion for the swap. */
@@ -41,9 +44,11 @@ typedef struct cs_token_config_t {
     const char *certificate; /* PEM file, read at each sign-in, so that a renewed one just works */
     const cs_secret_t *key;  /* its private key, PEM */
     int rs256;               /* 1 = RS256 and x5t instead of PS256 and x5t#S256 */
-    const cs_secret_t
-        *refresh_seed;       /* REFRESH_TOKEN: first value; the vault's wins until the seed's digest
-                                changes. The vault holds {"token":…,"seed":digest} */
+    /* REFRESH_TOKEN: first value, NULL = there is none but the vault's; the vault's wins until the
+     * seed's digest changes. The vault holds {"token", "seed": digest}, and what is known about it:
+     * "account", "signed_in" and "source" of a sign-in, "public" (no secret goes with it), "ends"
+     * (microseconds). A rotation keeps these. */
+    const cs_secret_t *refresh_seed;
     const cs_vault_t *vault; /* REFRESH_TOKEN only */
     const cs_upstream_t *upstream; /* "login" */
     const char *user;              /* JWT_BEARER: whom the assertion is about, */
@@ -68,6 +73,17 @@ apr_status_t cs_token_create(cs_token_t **ptoken, const cs_token_config_t *cfg, 
  * its key cannot be used), RETRY / THROTTLED otherwise. */
 apr_status_t cs_token_get(cs_token_t *token, const char **pbearer, apr_interval_time_t deadline,
                           apr_pool_t *ptemp, cs_result_t *res);
+/* Redeems the refresh token although an access token may be good still: what is never redeemed dies
+ * of idleness. The access token is replaced. */
+apr_status_t cs_token_renew(cs_token_t *token, apr_interval_time_t deadline, apr_pool_t *ptemp,
+                            cs_result_t *res);
+/* A refresh token of a sign-in becomes the one in force, whatever was. seed: the configured one or
+ * NULL, which it wins over until its digest changes. about: an object of the members named at
+ * refresh_seed, or NULL. Tokens that are in memory are not touched: cs_token_forget(). */
+apr_status_t cs_token_adopt(const cs_vault_t *vault, const cs_secret_t *seed, const char *refresh,
+                            const json_t *about, apr_pool_t *ptemp, cs_result_t *res);
+/* Forgets the access token, and that there was trouble: the next get fetches. */
+void cs_token_forget(cs_token_t *token);
 /* The address of the identity that the token speaks for ("id" of the answer); NULL when there is no
  * token, or its answer had none. Borrowed until the next call. */
 const char *cs_token_identity(const cs_token_t *token);
