@@ -13,9 +13,11 @@
 
 #include "limiter.h"
 #include "../base/counter.h"
+#include "../base/gauge.h"
 #include "../base/crypto.h"
 #include "../base/log.h"
 #include "../base/time.h"
+#include "../base/trace.h"
 
 #ifndef CS_VERSION
 #define CS_VERSION "0.1.0"
@@ -59,6 +61,7 @@ struct cs_http_t {
     atomic_int aborted;
     cs_may_write_fn *may_write;
     void *baton;
+    const char *trace;
 };
 
 /* One call of cs_http_perform. */
@@ -275,15 +278,21 @@ static int add_header(transfer_t *t, const char *name, const char *scheme, const
     return list != NULL;
 }
 
-static int add_headers(transfer_t *t, const cs_http_request_t *request)
+static int add_headers(transfer_t *t, const cs_http_request_t *request, const char *trace)
 {
     const apr_array_header_t *elts;
     const apr_table_entry_t *entry;
     int i, good;
 
     good = add_header(t, "Expect", "", "");
+    if (good && trace) {
+        good = add_header(t, CS_TRACE_HEADER, "", cs_trace_span(trace, t->p));
+    }
     if (good && request->bearer) {
         good = add_header(t, "Authorization", "Bearer ", request->bearer);
+    }
+    if (good && request->basic) {
+        good = add_header(t, "Authorization", "Basic ", request->basic);
     }
     if (!request->headers) {
         return good;
@@ -353,6 +362,10 @@ static CURLcode configure(transfer_t *t, const cs_http_request_t *request, const
     if (nonempty(up->ca)) {
         SET(CURLOPT_CAINFO, up->ca);
         SET(CURLOPT_CAPATH, NULL);
+    }
+    if (nonempty(up->cert)) {
+        SET(CURLOPT_SSLCERT, up->cert);
+        SET(CURLOPT_SSLKEY, nonempty(up->key) ? up->key : up->cert);
     }
     if (request->headers && apr_table_get(request->headers, "Accept-Encoding")) {
         SET(CURLOPT_ACCEPT_ENCODING, "gzip");
@@ -481,7 +494,9 @@ static const char *hint_of(const transfer_t *t, CURLcode code)
     }
     if (code == CURLE_COULDNT_RESOLVE_HOST || code == CURLE_COULDNT_CONNECT ||
         code == CURLE_OPERATION_TIMEDOUT) {
-        return was_sent(t->easy) ? "" : "; if this server needs a proxy, configure it with proxy=";
+        return was_sent(t->easy)       ? ""
+               : nonempty(t->up->hint) ? t->up->hint
+                                       : "; if this server needs a proxy, configure it with proxy=";
     }
     return "";
 }
@@ -549,6 +564,24 @@ static void tell_limiter(run_t *run, cs_http_response_t *response)
     }
 }
 
+static cs_outcome_e outcome_of(const cs_http_response_t *response)
+{
+    int status = response->status;
+
+    switch (response->outcome) {
+    case CS_HTTP_ANSWERED:
+        return status == 429 || status == 509   ? CS_OUTCOME_THROTTLED
+               : status == 409 || status == 412 ? CS_OUTCOME_CONFLICT
+               : status >= 500                  ? CS_OUTCOME_FAILED
+               : status >= 400                  ? CS_OUTCOME_REFUSED
+                                                : CS_OUTCOME_OK;
+    case CS_HTTP_UNKNOWN:
+        return CS_OUTCOME_UNKNOWN;
+    default:
+        return CS_OUTCOME_FAILED;
+    }
+}
+
 static void log_call(const cs_http_t *http, const transfer_t *t)
 {
     const cs_http_response_t *r = t->response;
@@ -601,6 +634,7 @@ static void finish(run_t *run, int at, int code, const char *ended)
     }
     response->correlation = cs_http_correlation(t->request->headers, response->headers, t->p);
     tell_limiter(run, response);
+    cs_call_count(run->http->site, run->up->name, outcome_of(response));
     log_call(run->http, t);
     run->active[at] = NULL;
     run->n_active--;
@@ -663,7 +697,8 @@ static void start(run_t *run, int at)
     t->upload_left = request->body ? request->body_len : 0;
     t->over = NULL;
     t->error[0] = '\0';
-    if (!add_headers(t, request) || configure(t, request, run->up, timeout) != CURLE_OK) {
+    if (!add_headers(t, request, request->trace ? request->trace : run->http->trace) ||
+        configure(t, request, run->up, timeout) != CURLE_OK) {
         fail(response, APR_EINVAL, CS_CLASS_SUSPEND, "config:request",
              apr_psprintf(run->p, "%s: a header, the proxy or an option is not usable",
                           request->label),
@@ -867,4 +902,9 @@ void cs_http_guard(cs_http_t *http, cs_may_write_fn *guard, void *baton)
 {
     http->may_write = guard;
     http->baton = baton;
+}
+
+void cs_http_trace(cs_http_t *http, const char *trace)
+{
+    http->trace = trace;
 }

@@ -22,6 +22,10 @@ typedef struct cs_upstream_t {
     apr_interval_time_t
         timeout; /* total for one request; default 30 s; connect is at most 5 s of it */
     int reserve; /* percent of a daily quota never used; below 0 = the client's own default */
+    /* PEM files of a client certificate, with its chain, and of its key (without a passphrase);
+     * NULL = none is shown, key NULL = the key is in the file of the certificate */
+    const char *cert, *key;
+    const char *hint; /* said when no connection can be made; NULL = that a proxy may be needed */
 } cs_upstream_t;
 
 /* The moving part of one upstream of one lane: token bucket, pause, what the server told. Lives as
@@ -41,6 +45,7 @@ typedef struct cs_http_request_t {
     const char *url;
     apr_table_t *headers; /* may be NULL; no Authorization here */
     const char *bearer;   /* access token, or NULL */
+    const char *basic;    /* base64 of "user:password", or NULL */
     const char *body;     /* NULL = none */
     apr_size_t body_len;
     int secret_body;             /* never logged, not even redacted */
@@ -48,6 +53,7 @@ typedef struct cs_http_request_t {
     apr_interval_time_t timeout; /* 0 = the upstream's */
     const char *label;           /* for logs and the journal: "GET referral c5fb..." */
     int write;                   /* changes something: not started once `may_write` says no */
+    const char *trace; /* what it belongs to (base/trace.h); NULL = what cs_http_trace() said */
 } cs_http_request_t;
 
 typedef enum {
@@ -89,6 +95,11 @@ void cs_http_abort(cs_http_t *http);
 /* 1 while a write may start that takes at most `timeout`: the lease outlives it. */
 typedef int cs_may_write_fn(void *baton, apr_interval_time_t timeout);
 void cs_http_guard(cs_http_t *http, cs_may_write_fn *may_write, void *baton);
+
+/* What requests belong to from now on that say nothing else themselves: each is sent with a
+ * traceparent of this trace and a span of its own. NULL, as at first: they are sent without one.
+ * trace: borrowed until the next call. */
+void cs_http_trace(cs_http_t *http, const char *trace);
 
 /* Performs n requests with the upstream's concurrency and rate; order of starting is array order.
  * Returns when all have an outcome or the deadline (cs_time_mono() scale, 0 = none) has passed;

@@ -238,7 +238,8 @@ static cs_class_e class_of(const cs_http_response_t *response, cs_class_e genera
     case 423:
         return CS_CLASS_CONFLICT;
     default:
-        return kind == CS_PC_READ ? general : class_of_write(response, general, kind);
+        return kind == CS_PC_READ || kind == CS_PC_HOOK ? general
+                                                        : class_of_write(response, general, kind);
     }
 }
 
@@ -259,7 +260,8 @@ static const char *problem_of(const cs_http_response_t *response, const pc_error
     return apr_psprintf(p, "http:%d", response->status);
 }
 
-static const char *advice_of(const cs_http_response_t *response, const char *problem)
+static const char *advice_of(const cs_http_response_t *response, const char *problem,
+                             cs_pc_kind_e kind)
 {
     if (!strcmp(problem, "pc:mfa")) {
         return "; the account must sign in with multi-factor authentication";
@@ -267,7 +269,13 @@ static const char *advice_of(const cs_http_response_t *response, const char *pro
     if (response->status == 401) {
         return "; a fresh token was refused too";
     }
-    return response->status == 403 ? "; the account needs the role Referrals admin" : "";
+    if (response->status == 403) {
+        return kind == CS_PC_HOOK ? "; to register webhooks the account needs the role Referrals "
+                                    "admin, or, where that is refused, Admin agent, Sales agent, "
+                                    "Helpdesk agent or Billing admin"
+                                  : "; the account needs the role Referrals admin";
+    }
+    return "";
 }
 
 /* One line, cut between two characters. */
@@ -321,10 +329,10 @@ void cs_pc_classify(cs_result_t *res, const cs_http_response_t *response,
     problem = cls == CS_CLASS_THROTTLED ? "throttled" : problem_of(response, &error, p);
     retry_at = res->retry_at;
     cs_result_set(res, p, CS_EREMOTE, cls, problem, "%s%s",
-                  cs_http_describe(response, request, words, p), advice_of(response, problem));
+                  cs_http_describe(response, request, words, p), advice_of(response, problem, kind));
     res->retry_at = retry_at;
     res->correlation = response->correlation;
-    if (kind != CS_PC_READ) {
+    if (kind != CS_PC_READ && kind != CS_PC_HOOK) {
         res->said = words;
         res->blames = cls == CS_CLASS_DATA ? error.blames : NULL;
     }

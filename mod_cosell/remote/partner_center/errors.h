@@ -1,5 +1,5 @@
-/* remote/partner_center/errors.h: what an answer of the Referrals API means. Pure but for the clock
- * in retry_at. (partner-center-api.md 4.11; design 6) */
+/* remote/partner_center/errors.h: what an answer of the Referrals API means, and of the Webhooks
+ * API. Pure but for the clock in retry_at. (partner-center-api.md 1.2, 4.11; design 6) */
 #ifndef CS_REMOTE_PARTNER_CENTER_ERRORS_H
 #define CS_REMOTE_PARTNER_CENTER_ERRORS_H
 
@@ -7,7 +7,8 @@
 
 #include "../http.h"
 
-typedef enum { CS_PC_READ, CS_PC_PATCH, CS_PC_POST } cs_pc_kind_e;
+/* CS_PC_HOOK: of the Webhooks API, whose answers mean the same as those to a read. */
+typedef enum { CS_PC_READ, CS_PC_PATCH, CS_PC_POST, CS_PC_HOOK } cs_pc_kind_e;
 
 /* sent: what a write sent (operations or document), NULL = nothing. An answer of 2xx is CS_CLASS_OK
  * here; its body is judged by who reads it. `said` and `blames` are filled for writes only: the
