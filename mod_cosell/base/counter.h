@@ -57,10 +57,17 @@ typedef enum { CS_LAG_TO_CRM = 0, CS_LAG_TO_PC, CS_LAG_MAX } cs_lag_e;
 #define CS_LAG_BOUNDS {0.25, 0.5, 1, 2, 5, 10, 30, 60, 120, 300, 600, 3600}
 #define CS_LAG_BUCKETS 13
 
+/* How long a sender waited for its answer, from when the request's headers were there. */
+typedef enum { CS_ACCEPT_STORED = 0, CS_ACCEPT_UNAVAILABLE, CS_ACCEPT_MAX } cs_accept_e;
+#define CS_ACCEPT_BOUNDS {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5}
+#define CS_ACCEPT_BUCKETS 12
+
 typedef struct cs_counters_t {
     _Atomic apr_uint64_t value[CS_COUNT_MAX];
     _Atomic apr_uint64_t lag[CS_LAG_MAX][CS_LAG_BUCKETS]; /* each bucket for itself */
     _Atomic apr_uint64_t lag_us[CS_LAG_MAX];              /* sum of all, microseconds */
+    _Atomic apr_uint64_t accept[CS_ACCEPT_MAX][CS_ACCEPT_BUCKETS]; /* each bucket for itself */
+    _Atomic apr_uint64_t accept_us[CS_ACCEPT_MAX];
 } cs_counters_t;
 
 /* The process's table; until cs_counters_use() a private one, so that the library counts without
@@ -73,6 +80,11 @@ void cs_lag_observe(cs_lag_e which, apr_interval_time_t took);
 apr_uint64_t cs_lag_get(cs_lag_e which, int bucket);
 apr_uint64_t cs_lag_sum(cs_lag_e which); /* microseconds */
 const char *cs_lag_name(cs_lag_e which); /* "to_crm", "to_partner_center" */
+/* The same of answers. Request threads call it: relaxed atomics and nothing else. */
+void cs_accept_observe(cs_accept_e which, apr_interval_time_t took);
+apr_uint64_t cs_accept_get(cs_accept_e which, int bucket);
+apr_uint64_t cs_accept_sum(cs_accept_e which);   /* microseconds */
+const char *cs_accept_name(cs_accept_e which);   /* "stored", "unavailable" */
 const char *cs_counter_name(cs_counter_e id);
 const char *cs_counter_text(cs_counter_e id);
 

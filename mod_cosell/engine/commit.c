@@ -28,6 +28,7 @@
 
 #include "../base/counter.h"
 #include "../base/crash.h"
+#include "../base/gauge.h"
 #include "../base/log.h"
 #include "../base/pool.h"
 #include "../base/time.h"
@@ -262,6 +263,7 @@ static void note_outcome(cs_committer_t *c, apr_status_t rv, const char *reason)
     pthread_mutex_lock(&c->mutex);
     c->since = 0;
     c->bad = rv != APR_SUCCESS;
+    cs_trouble_note(CS_TROUBLE_ACCEPT, rv);
     apr_cpystrn(c->reason, reason ? reason : "", sizeof(c->reason));
     pthread_mutex_unlock(&c->mutex);
 }

@@ -11,6 +11,7 @@
 
 #include "../base/counter.h"
 #include "../base/crash.h"
+#include "../base/gauge.h"
 #include "../base/json.h"
 #include "../base/log.h"
 #include "poll.h"
@@ -439,6 +440,23 @@ static apr_status_t store(cs_batch_t *b, cs_result_t *res)
     return rv;
 }
 
+/* Whose notices do not come. */
+static void note_found(const cs_batch_t *b, const cs_work_t *work)
+{
+    const cs_timer_t *timer =
+        b->polled ? cs_timer_named(b->lane->site, work->kind, work->name, b->p) : NULL;
+    int site = timer ? cs_gauge_site(b->lane->site->name) : -1;
+    int upstream = timer ? cs_gauge_upstream(site, timer->crm < 0
+                                                       ? CS_UPSTREAM_PC
+                                                       : cs_lane_upstream(b->lane, timer->crm))
+                         : -1;
+
+    if (upstream >= 0) {
+        cs_gauge_add(CS_GAUGE_FOUND, site, upstream, b->polled);
+        cs_gauge_set(CS_GAUGE_FOUND_AT, site, upstream, b->now);
+    }
+}
+
 static apr_status_t set_timers(cs_batch_t *b, cs_result_t *res)
 {
     apr_status_t rv;
@@ -468,6 +486,9 @@ static apr_status_t take_turn(cs_batch_t *b, int *pmore, cs_result_t *res)
     rv = cs_batch_poll(b, work, res);
     if (rv == APR_SUCCESS) {
         rv = store(b, res);
+    }
+    if (rv == APR_SUCCESS) {
+        note_found(b, work);
     }
     *pmore |= rv == APR_SUCCESS;
     return rv;

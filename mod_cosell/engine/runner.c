@@ -13,6 +13,7 @@
 #include <apr_thread_pool.h>
 
 #include "../base/counter.h"
+#include "../base/gauge.h"
 #include "../base/log.h"
 #include "../base/pool.h"
 #include "certs.h"
@@ -327,6 +328,7 @@ static apr_status_t prune(cs_lane_t *lane, apr_pool_t *ptemp)
 /* Only a batch that had work to store proves that it works again. */
 static void log_batch_success(cs_lane_t *lane)
 {
+    cs_trouble_note(CS_TROUBLE_RUNNER, APR_SUCCESS);
     if (cs_log_state_changed(&lane->log_batch, NULL, 0, NULL)) {
         cs_log(CS_LOG_NOTICE, 0, lane->site->name,
                CSLOGNO(2032) "batches are carried through again");
@@ -341,6 +343,7 @@ static void log_batch_failure(cs_lane_t *lane, apr_status_t rv, const cs_result_
         cs_lane_lease_drop(lane);
         return;
     }
+    cs_trouble_note(CS_TROUBLE_RUNNER, rv);
     if (!cs_log_state_changed(&lane->log_batch, res->problem ? res->problem : "store",
                               apr_time_from_sec(3600), NULL)) {
         return;

@@ -578,6 +578,9 @@ int cosell_crm_handler(request_rec *r)
         return cosell_end(r, status, &hook.res);
     }
     cs_count(CS_COUNT_NOTIFIED, 1);
+    cs_gauge_add(CS_GAUGE_HEARD, hook.site->gauge, hook.site->gauge_crms[hook.index], 1);
+    cs_gauge_set(CS_GAUGE_HEARD_AT, hook.site->gauge, hook.site->gauge_crms[hook.index],
+                 cs_time_now());
     ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, CSLOGNO(1074) "accepted %s of %s: %d rows",
                   hook.notice.event, hook.crm->cfg.name, hook.notice.rows->nelts);
     return acknowledge(&hook);

@@ -16,6 +16,9 @@
 #include <unistd.h>
 #include <unixd.h>
 
+#include "../base/time.h"
+#include "../engine/lane.h"
+
 APLOG_USE_MODULE(cosell);
 
 #define RETAINED "mod_cosell-shared"
@@ -97,6 +100,18 @@ static void share_memory(cosell_node_t *node)
     cs_gauges_use(&node->shared->gauges);
 }
 
+/* Request threads count by place, not by name. */
+static void remember_places(cosell_site_t *site)
+{
+    int i;
+
+    site->gauge = cs_gauge_site(site->cfg.name);
+    site->gauge_pc = cs_gauge_upstream(site->gauge, CS_UPSTREAM_PC);
+    for (i = 0; i < site->cfg.ncrms; i++) {
+        site->gauge_crms[i] = cs_gauge_upstream(site->gauge, site->cfg.crms[i].cfg.name);
+    }
+}
+
 /* Sites and upstreams keep what was measured of them over a reload. */
 static void name_gauges(cosell_node_t *node, apr_pool_t *ptemp)
 {
@@ -107,14 +122,16 @@ static void name_gauges(cosell_node_t *node, apr_pool_t *ptemp)
         const cosell_site_t *site = APR_ARRAY_IDX(node->sites, i, cosell_site_t *);
 
         names[i].site = site->cfg.name;
-        names[i].upstreams[names[i].n++] = "partner-center";
+        names[i].upstreams[names[i].n++] = CS_UPSTREAM_PC;
         names[i].upstreams[names[i].n++] = "login";
-        names[i].upstreams[names[i].n++] = "certificate";
         for (j = 0; j < site->cfg.ncrms; j++) {
             names[i].upstreams[names[i].n++] = site->cfg.crms[j].cfg.name;
         }
     }
     cs_gauges_layout(names, n);
+    for (i = 0; i < n; i++) {
+        remember_places(APR_ARRAY_IDX(node->sites, i, cosell_site_t *));
+    }
 }
 
 static apr_status_t close_pipe(void *baton)
@@ -362,6 +379,21 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     return OK;
 }
 
+/* How long the senders of notices waited. */
+static int timed(int (*handler)(request_rec *), request_rec *r)
+{
+    apr_interval_time_t began = cs_time_mono();
+    int status = handler(r);
+
+    if (status == OK && r->status == HTTP_OK) {
+        cs_accept_observe(CS_ACCEPT_STORED, cs_time_mono() - began);
+    }
+    else if (status == OK && r->status == HTTP_SERVICE_UNAVAILABLE) {
+        cs_accept_observe(CS_ACCEPT_UNAVAILABLE, cs_time_mono() - began);
+    }
+    return status;
+}
+
 /* One hook for all: every request for something else asks it, and pays for one. */
 static int handle(request_rec *r)
 {
@@ -369,6 +401,7 @@ static int handle(request_rec *r)
         cosell_webhook_handler, cosell_crm_handler, cosell_status_handler, cosell_admin_handler,
         cosell_metrics_handler
     };
+    static const apr_size_t accepting = 2;
     int status = DECLINED;
     apr_size_t i;
 
@@ -376,14 +409,13 @@ static int handle(request_rec *r)
         return DECLINED;
     }
     for (i = 0; status == DECLINED && i < sizeof(handlers) / sizeof(handlers[0]); i++) {
-        status = handlers[i](r);
+        status = i < accepting ? timed(handlers[i], r) : handlers[i](r);
     }
     return status;
 }
 
 static void register_hooks(apr_pool_t *p)
 {
-    (void)p;
     ap_hook_pre_config(pre_config, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_check_config(cosell_config_check, NULL, NULL, APR_HOOK_MIDDLE);
     /* After all others: the runner inherits what they have made, and mod_ssl has set up OpenSSL. */
@@ -393,6 +425,7 @@ static void register_hooks(apr_pool_t *p)
     ap_hook_child_stopping(cosell_child_stopping, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_child_init(cosell_crm_child_init, NULL, NULL, APR_HOOK_MIDDLE);
     ap_hook_handler(handle, NULL, NULL, APR_HOOK_MIDDLE);
+    cosell_mod_status_register(p);
 }
 
 module AP_MODULE_DECLARE_DATA cosell_module = {

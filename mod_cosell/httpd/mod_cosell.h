@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "../base/counter.h"
+#include "../base/gauge.h"
 #include "../base/log.h"
 #include "../base/secret.h"
 #include "../engine/commit.h"
@@ -116,6 +117,8 @@ const char *cosell_url_wrong(const char *url, int star, apr_pool_t *p);
 typedef struct cosell_site_t {
     cs_site_config_t cfg;
     int index;                     /* in cosell_node_t.sites and cosell_child_t.signers */
+    int gauge, gauge_pc;           /* places among the gauges; -1 = it is not measured */
+    int gauge_crms[CS_SITE_CRMS_MAX];
     server_rec *server;            /* the first host with this site: its log */
     const char *settings;          /* all effective settings as text, to compare hosts */
     cs_trust_t *trust;             /* NULL when cfg.degraded says why */
@@ -124,6 +127,7 @@ typedef struct cosell_site_t {
 /* In anonymous shared memory that outlives reloads, so that counters go on. */
 typedef struct cosell_shared_t {
     cs_counters_t counters;
+    cs_gauges_t gauges;
     _Atomic apr_int64_t runner_pid;   /* 0 = none */
     _Atomic apr_int64_t runner_start; /* cs_time_now() */
     _Atomic apr_int64_t runner_beat;  /* cs_time_mono() of the last sign of life */
@@ -240,6 +244,8 @@ int cosell_crm_handler(request_rec *r);
 int cosell_status_handler(request_rec *r);
 int cosell_admin_handler(request_rec *r);
 int cosell_metrics_handler(request_rec *r);
+/* Section of mod_status, and its optional hook. */
+void cosell_mod_status_register(apr_pool_t *p);
 /* {"to_crm": {"buckets": {"0.25": n, ... "+Inf": n}, "sum": seconds, "count": n}, ...}: cumulative.
  * New reference. */
 json_t *cosell_lag_json(apr_pool_t *p);

@@ -169,6 +169,8 @@ int cosell_webhook_handler(request_rec *r)
     if (status == OK) {
         CS_CRASH_POINT("webhook-committed");
         cs_count(CS_COUNT_ACCEPTED, 1);
+        cs_gauge_add(CS_GAUGE_HEARD, cb.site->gauge, cb.site->gauge_pc, 1);
+        cs_gauge_set(CS_GAUGE_HEARD_AT, cb.site->gauge, cb.site->gauge_pc, cs_time_now());
         ap_log_rerror(APLOG_MARK, APLOG_DEBUG, 0, r, CSLOGNO(1052) "accepted %s %s", cb.event.name,
                       cb.event.referral_id ? cb.event.referral_id : "");
         return cosell_answer(r, HTTP_OK, "");
