@@ -4,6 +4,7 @@
 
 const cs_job_kind_t *const cs_job_kinds[] = {
     &cs_job_cancel,
+    &cs_job_doctor,
     &cs_job_look,
     &cs_job_pause,
     &cs_job_release,

@@ -2,6 +2,7 @@
  * by the multi. */
 #include "http.h"
 
+#include <apr_date.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <curl/curl.h>
@@ -582,6 +583,24 @@ static cs_outcome_e outcome_of(const cs_http_response_t *response)
     }
 }
 
+/* Their clock against ours: an answer is dated somewhere between its request and its arrival. */
+static void tell_clock(run_t *run, const cs_http_response_t *response)
+{
+    const char *text = response->outcome == CS_HTTP_ANSWERED
+                           ? apr_table_get(response->headers, "Date")
+                           : NULL;
+    apr_time_t now = cs_time_now(), date = text ? apr_date_parse_http(text) : APR_DATE_BAD;
+
+    if (date == APR_DATE_BAD) {
+        return;
+    }
+    date += APR_USEC_PER_SEC / 2;
+    run->limiter->dated = now;
+    run->limiter->ahead = date > now                 ? date - now
+                          : date < response->sent_at ? date - response->sent_at
+                                                     : 0;
+}
+
 static void log_call(const cs_http_t *http, const transfer_t *t)
 {
     const cs_http_response_t *r = t->response;
@@ -634,6 +653,7 @@ static void finish(run_t *run, int at, int code, const char *ended)
     }
     response->correlation = cs_http_correlation(t->request->headers, response->headers, t->p);
     tell_limiter(run, response);
+    tell_clock(run, response);
     cs_call_count(run->http->site, run->up->name, outcome_of(response));
     log_call(run->http, t);
     run->active[at] = NULL;

@@ -38,6 +38,10 @@ typedef struct cs_limiter_t {
     apr_time_t pause_until; /* Retry-After: nothing starts before */
     apr_time_t eased_at;    /* when `slow` last changed */
     apr_uint64_t sent, failed, throttled;
+    /* How far its clock was ahead of ours by the Date of its last answer, and when that was by
+     * ours (0 = no answer said). Good to a second and the time of the way. */
+    apr_interval_time_t ahead;
+    apr_time_t dated;
 } cs_limiter_t;
 
 typedef struct cs_http_request_t {

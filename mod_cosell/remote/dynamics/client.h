@@ -130,6 +130,10 @@ apr_status_t cs_dyn_describe(cs_crm_t *crm, const apr_array_header_t *tables, js
                              int *pcalls, apr_interval_time_t deadline, apr_pool_t *p,
                              cs_result_t *res);
 
+/* examine.c */
+void cs_dyn_examine(cs_crm_t *crm, cs_crm_examination_t *exam, apr_interval_time_t deadline,
+                    apr_pool_t *p);
+
 /* notice.c: pure, any thread. */
 apr_status_t cs_dyn_notice(cs_crm_notice_t *notice, const cs_crm_request_t *request,
                            const apr_array_header_t *watched, apr_pool_t *p, cs_result_t *res);

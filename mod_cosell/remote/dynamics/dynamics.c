@@ -254,4 +254,5 @@ const cs_crm_impl_t cs_dynamics_impl = {
     .describe = cs_dyn_describe,
     .notice = cs_dyn_notice,
     .changes = cs_dyn_changes,
+    .examine = cs_dyn_examine,
 };

@@ -3,6 +3,7 @@
 #ifndef CS_REMOTE_PARTNER_CENTER_H
 #define CS_REMOTE_PARTNER_CENTER_H
 
+#include "../finding.h"
 #include "../http.h"
 #include "../token.h"
 #include "../../domain/record.h"
@@ -13,10 +14,15 @@ typedef struct cs_pc_event_t {
     const char *name;        /* EventName as sent, at most 128 bytes; "" when absent */
     int is_referral;         /* one of the four referral events */
     int is_test;             /* test-created */
-    const char *referral_id; /* GUID, lower case: the last path segment of ResourceUri; NULL when it
-                                ends in no GUID */
+    const char *referral_id; /* GUID, lower case: the last path segment of ResourceUri, of a test
+                                event its correlation id; NULL when it ends in no GUID */
     apr_time_t changed;      /* ResourceChangeUtcDate; 0 when absent or unreadable */
 } cs_pc_event_t;
+
+/* Names that a test event's delivery is stored under: its correlation id, and the header that its
+ * signature came in. */
+#define CS_NAME_TEST "test:"
+#define CS_NAME_HEADER "signature:"
 
 /* The authentic body: names without regard to case, unknown members ignored. CS_EPARSE when it is
  * not a JSON object (a BOM included) within bounds. Strings in p. */
@@ -126,5 +132,11 @@ cs_card_t *cs_pc_card_of(json_t *doc, apr_pool_t *p);
 /* Cheapest authenticated call, to see whether a suspended upstream works again: GET ...?$top=1. */
 apr_status_t cs_pc_probe(cs_pc_t *pc, apr_interval_time_t deadline, apr_pool_t *ptemp,
                          cs_result_t *res);
+
+/* Signs in anew and asks for the cheapest thing there is. Appends "token" (can one be had?), "mfa"
+ * (with a second factor?) and "role" (may the account read referrals?). 0 = it answers nothing.
+ * (partner-center-api.md 3) */
+int cs_pc_examine(cs_pc_t *pc, apr_array_header_t *findings, apr_interval_time_t deadline,
+                  apr_pool_t *p);
 
 #endif

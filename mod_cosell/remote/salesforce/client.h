@@ -124,6 +124,9 @@ apr_status_t cs_sf_write(cs_crm_t *crm, cs_crm_write_t *writes, int n, apr_inter
 apr_status_t cs_sf_describe(cs_crm_t *crm, const apr_array_header_t *tables, json_t **pmetadata,
                             int *pcalls, apr_interval_time_t deadline, apr_pool_t *p,
                             cs_result_t *res);
+/* examine.c */
+void cs_sf_examine(cs_crm_t *crm, cs_crm_examination_t *exam, apr_interval_time_t deadline,
+                   apr_pool_t *p);
 /* notice.c: pure, any thread. */
 apr_status_t cs_sf_notice(cs_crm_notice_t *notice, const cs_crm_request_t *request,
                           const apr_array_header_t *watched, apr_pool_t *p, cs_result_t *res);

@@ -244,4 +244,5 @@ const cs_crm_impl_t cs_salesforce_impl = {
     .media_types = media_types,
     .acknowledge = cs_sf_acknowledge,
     .usage = cs_sf_usage,
+    .examine = cs_sf_examine,
 };
