@@ -33,6 +33,13 @@ const cs_mapping_kind_t *cs_mapping_kind(const cs_mapping_t *mapping, const char
     return NULL;
 }
 
+const cs_mapping_kind_t *cs_mapping_kind_at(const cs_mapping_t *mapping, int i)
+{
+    return i >= 0 && i < mapping->kinds->nelts
+               ? APR_ARRAY_IDX(mapping->kinds, i, const cs_mapping_kind_t *)
+               : NULL;
+}
+
 const char *cs_mapping_kind_name(const cs_mapping_kind_t *kind)
 {
     return kind->name;

@@ -41,6 +41,8 @@ const cs_mapping_kind_t *cs_mapping_route(const cs_mapping_t *mapping, const cs_
                                           const cs_card_t *microsoft, const char *organization,
                                           int *plead, apr_pool_t *ptemp);
 const cs_mapping_kind_t *cs_mapping_kind(const cs_mapping_t *mapping, const char *name);
+/* In the mapping's order; NULL = there are no more. */
+const cs_mapping_kind_t *cs_mapping_kind_at(const cs_mapping_t *mapping, int i);
 const char *cs_mapping_kind_name(const cs_mapping_kind_t *kind);
 const char *cs_mapping_kind_table(const cs_mapping_kind_t *kind);
 

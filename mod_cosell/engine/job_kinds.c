@@ -4,10 +4,14 @@
 
 const cs_job_kind_t *const cs_job_kinds[] = {
     &cs_job_cancel,
-    &cs_job_doctor,
+    &cs_job_create,
+    &cs_job_ignore,
+    &cs_job_link,
     &cs_job_look,
     &cs_job_pause,
     &cs_job_release,
+    &cs_job_resolve,
     &cs_job_resume,
+    &cs_job_unlink,
     NULL,
 };

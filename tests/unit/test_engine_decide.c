@@ -1,0 +1,221 @@
+/* What a person decides about a deal: link, create, ignore, unlink, resolve. */
+#include "unit_engine.h"
+
+#define ROW1 "aaaaaaaa-0000-4000-8000-000000000001"
+#define ROW2 "aaaaaaaa-0000-4000-8000-000000000002"
+
+static const char *ask_about(const referral_t *r, const char *kind, const char *more)
+{
+    const char *id = ask_for(kind, apr_psprintf(W->p, "{'deal':'%s'%s}", r->id, more));
+
+    work();
+    return id;
+}
+
+static void assert_done(const char *id)
+{
+    const cs_job_t *job = job_of(id);
+
+    if (job->state != CS_JOB_DONE) {
+        fail_msg("%s", cs_json_print(job->result, W->p));
+    }
+}
+
+static void assert_failed(const char *id, const char *why)
+{
+    const cs_job_t *job = job_of(id);
+
+    assert_int_equal(job->state, CS_JOB_FAILED);
+    if (!strstr(cs_json_str(job->result, "error"), why)) {
+        fail_msg("%s", cs_json_str(job->result, "error"));
+    }
+}
+
+/* Partner Center names a record that is not there: parked. */
+static referral_t *parked_referral(void)
+{
+    referral_t *r = new_referral();
+
+    set_member(r, "/externalReferenceId", "'" ROW1 "'");
+    notify(r);
+    work();
+    assert_int_equal(deal_of(r)->state, CS_DEAL_PARKED);
+    return r;
+}
+
+static void test_parked_deal_is_linked_by_a_person(void **state)
+{
+    apr_pool_t *p = *state;
+    referral_t *r;
+
+    new_world(p);
+    begin_lane();
+    r = parked_referral();
+    put_row("opportunity", ROW2, "{'name':'Here before'}");
+    assert_done(ask_about(r, "link", ",'record':'" ROW2 "'"));
+    assert_int_equal(deal_of(r)->state, CS_DEAL_LINKED);
+    assert_string_equal(deal_of(r)->record_id, ROW2);
+    assert_int_equal(deal_of_row(ROW2)->id, deal_of(r)->id);
+    assert_int_equal(count_rows("opportunity"), 1);
+    assert_int_equal(journal_lines("link"), 1);
+    assert_failed(ask_about(r, "link", ",'record':'" ROW2 "'"), "unlink it first");
+}
+
+static void test_link_wants_a_record_that_is_there_and_free(void **state)
+{
+    apr_pool_t *p = *state;
+    referral_t *r, *other;
+
+    new_world(p);
+    begin_lane();
+    other = new_referral();
+    notify(other);
+    work();
+    r = parked_referral();
+    assert_failed(ask_about(r, "link", ",'record':'" ROW2 "'"), "no record that the mapping knows");
+    assert_failed(ask_about(r, "link", apr_psprintf(p, ",'record':'%s'", deal_of(other)->record_id)), "unlink that first");
+    assert_int_equal(deal_of(r)->state, CS_DEAL_PARKED);
+    assert_done(ask_about(other, "unlink", ""));
+    assert_done(ask_about(r, "link", apr_psprintf(p, ",'record':'%s'", deal_of(other)->record_id)));
+    assert_int_equal(deal_of_row(deal_of(r)->record_id)->id, deal_of(r)->id);
+}
+
+static void test_parked_deal_gets_a_record_of_its_own(void **state)
+{
+    apr_pool_t *p = *state;
+    referral_t *r;
+
+    new_world(p);
+    begin_lane();
+    r = parked_referral();
+    assert_done(ask_about(r, "create", ""));
+    assert_int_equal(deal_of(r)->state, CS_DEAL_LINKED);
+    assert_int_equal(count_rows("opportunity"), 1);
+    assert_non_null(row_by_id("opportunity", deal_of(r)->record_id));
+    notify(r);
+    work();
+    assert_int_equal(count_rows("opportunity"), 1);
+    assert_int_equal(deal_of(r)->state, CS_DEAL_LINKED);
+}
+
+static void test_ignored_deal_rests_until_it_is_brought_back(void **state)
+{
+    apr_pool_t *p = *state;
+    referral_t *r;
+
+    new_world(p);
+    begin_lane();
+    r = parked_referral();
+    assert_failed(ask_about(r, "unlink", ""), "parked");
+    assert_done(ask_about(r, "ignore", ""));
+    assert_int_equal(deal_of(r)->state, CS_DEAL_UNLINKED);
+    assert_non_null(strstr(deal_of(r)->problem, "ignored by alice"));
+    notify(r);
+    work();
+    assert_int_equal(deal_of(r)->state, CS_DEAL_UNLINKED);
+    assert_int_equal(count_rows("opportunity"), 0);
+    assert_done(ask_about(r, "create", ""));
+    assert_int_equal(deal_of(r)->state, CS_DEAL_LINKED);
+}
+
+static void test_unlinked_deal_is_left_alone(void **state)
+{
+    apr_pool_t *p = *state;
+    referral_t *r;
+    int written;
+
+    new_world(p);
+    begin_lane();
+    r = new_referral();
+    notify(r);
+    work();
+    assert_failed(ask_about(r, "ignore", ""), "unlink it");
+    assert_done(ask_about(r, "unlink", ""));
+    written = W->rows_written;
+    set_member(r, "/name", "'Moved on'");
+    notify(r);
+    work();
+    assert_int_equal(W->rows_written, written);
+    assert_int_equal(deal_of(r)->state, CS_DEAL_UNLINKED);
+}
+
+static row_t *record_of_deal(const referral_t *r)
+{
+    return row_by_id("opportunity", deal_of(r)->record_id);
+}
+
+static const char *image_rest(const referral_t *r, const char *line)
+{
+    return cs_json_str(json_object_get(deal_of(r)->images, line), "rest");
+}
+
+/* Both sides change the notes at once. */
+static referral_t *contradiction(apr_pool_t *p)
+{
+    referral_t *r;
+
+    new_world(p);
+    W->site.crms[0].mapping = make_mapping(p, "1", "", ",'notes':{'pc':'/details/notes','crm':'description','type':'text','max':2000}");
+    begin_lane();
+    r = new_referral();
+    set_member(r, "/details/notes", "'At first'");
+    notify(r);
+    work();
+    set_member(r, "/details/notes", "'Theirs'");
+    edit_row(record_of_deal(r), "{'description':'Ours'}");
+    notify(r);
+    work();
+    assert_non_null(image_rest(r, "notes"));
+    assert_string_equal(image_rest(r, "notes"), "held");
+    return r;
+}
+
+static const char *notes_of(const referral_t *r)
+{
+    return cs_json_str(cs_json_get(r->doc, "details"), "notes");
+}
+
+static void test_conflict_is_decided_for_partner_center(void **state)
+{
+    referral_t *r = contradiction(*state);
+
+    assert_failed(ask_about(r, "resolve", ",'line':'value','side':'crm'"), "these do: notes");
+    assert_done(ask_about(r, "resolve", ",'line':'notes','side':'partner-center'"));
+    assert_string_equal(cs_json_str(record_of_deal(r)->row, "description"), "Theirs");
+    assert_string_equal(notes_of(r), "Theirs");
+    assert_null(image_rest(r, "notes"));
+}
+
+static void test_conflict_is_decided_for_the_crm(void **state)
+{
+    referral_t *r = contradiction(*state);
+
+    assert_done(ask_about(r, "resolve", ",'line':'notes','side':'crm'"));
+    assert_string_equal(cs_json_str(record_of_deal(r)->row, "description"), "Ours");
+    assert_string_equal(notes_of(r), "Ours");
+    assert_null(image_rest(r, "notes"));
+}
+
+static void test_sides_have_two_names(void **state)
+{
+    apr_pool_t *p = *state;
+    const char *wrong = cs_job_wrong(&cs_job_resolve, js(p, "{'deal':'1','line':'name','side':'left'}"), p);
+
+    assert_string_equal(wrong, "side=\"left\": allowed are partner-center and crm");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT_TEST(test_parked_deal_is_linked_by_a_person),
+        UNIT_TEST(test_link_wants_a_record_that_is_there_and_free),
+        UNIT_TEST(test_parked_deal_gets_a_record_of_its_own),
+        UNIT_TEST(test_ignored_deal_rests_until_it_is_brought_back),
+        UNIT_TEST(test_unlinked_deal_is_left_alone),
+        UNIT_TEST(test_conflict_is_decided_for_partner_center),
+        UNIT_TEST(test_conflict_is_decided_for_the_crm),
+        UNIT_TEST(test_sides_have_two_names),
+    };
+
+    return clock_setup() ? 2 : UNIT_RUN(tests);
+}
