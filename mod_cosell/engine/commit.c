@@ -47,7 +47,8 @@
 typedef struct item_t {
     struct item_t *next;
     cs_notice_t notice;
-    apr_array_header_t names;
+    apr_array_header_t names, tables;
+    cs_job_t job;
     apr_size_t cost;
     sem_t told;
     atomic_int over;
@@ -105,12 +106,25 @@ static int names_of(const cs_notice_t *n)
     return n->names ? n->names->nelts : 0;
 }
 
+static int tables_of(const cs_notice_t *n)
+{
+    return n->tables ? n->tables->nelts : 0;
+}
+
 static apr_size_t text_size(const cs_notice_t *n)
 {
     apr_size_t size = size_of(n->site) + size_of(n->source) + size_of(n->event) +
                       size_of(n->digest) + size_of(n->problem) + size_of(n->body) +
-                      size_of(n->kind) + size_of(n->system);
+                      size_of(n->kind) + size_of(n->system) + size_of(n->trace);
     int i;
+
+    if (n->job) {
+        size += size_of(n->job->site) + size_of(n->job->id) + size_of(n->job->kind) +
+                size_of(n->job->user);
+    }
+    for (i = 0; i < tables_of(n); i++) {
+        size += size_of(APR_ARRAY_IDX(n->tables, i, const char *));
+    }
 
     for (i = 0; i < names_of(n); i++) {
         size += size_of(APR_ARRAY_IDX(n->names, i, const char *));
@@ -118,9 +132,35 @@ static apr_size_t text_size(const cs_notice_t *n)
     return size;
 }
 
-static void copy_notice(item_t *item, const cs_notice_t *n, const char **names, char *text)
+static void keep_list(apr_array_header_t *to, const apr_array_header_t *from, const char **list,
+                      char **ptext)
 {
     int i;
+
+    to->elt_size = sizeof(const char *);
+    to->nelts = to->nalloc = from->nelts;
+    to->elts = (char *)list;
+    for (i = 0; i < from->nelts; i++) {
+        list[i] = keep(ptext, APR_ARRAY_IDX(from, i, const char *));
+    }
+}
+
+/* What a person asks for: it is new, and has nothing but its arguments yet. */
+static void copy_job(item_t *item, const cs_job_t *job, char **ptext)
+{
+    item->job = *job;
+    item->job.site = keep(ptext, job->site);
+    item->job.id = keep(ptext, job->id);
+    item->job.kind = keep(ptext, job->kind);
+    item->job.user = keep(ptext, job->user);
+    item->job.arguments = json_deep_copy(job->arguments);
+    item->job.cursor = item->job.progress = item->job.result = NULL;
+    item->notice.job = &item->job;
+}
+
+/* Whoever waits for it may give up first: nothing of it is borrowed. */
+static void copy_notice(item_t *item, const cs_notice_t *n, const char **lists, char *text)
+{
 
     item->notice = *n;
     item->notice.site = keep(&text, n->site);
@@ -131,21 +171,27 @@ static void copy_notice(item_t *item, const cs_notice_t *n, const char **names, 
     item->notice.body = keep(&text, n->body);
     item->notice.kind = keep(&text, n->kind);
     item->notice.system = keep(&text, n->system);
-    for (i = 0; i < names_of(n); i++) {
-        names[i] = keep(&text, APR_ARRAY_IDX(n->names, i, const char *));
-    }
-    item->names.elt_size = sizeof(const char *);
-    item->names.nelts = item->names.nalloc = names_of(n);
-    item->names.elts = (char *)names;
+    item->notice.trace = keep(&text, n->trace);
     item->notice.names = &item->names;
+    item->names.elt_size = sizeof(const char *);
+    if (n->names) {
+        keep_list(&item->names, n->names, lists, &text);
+    }
+    if (n->tables) {
+        keep_list(&item->tables, n->tables, lists + names_of(n), &text);
+        item->notice.tables = &item->tables;
+    }
+    if (n->job) {
+        copy_job(item, n->job, &text);
+    }
 }
 
 /* One block: the item, its names, its strings. */
 static item_t *make_item(const cs_notice_t *n)
 {
     apr_size_t texts = text_size(n);
-    apr_size_t names = sizeof(const char *) * (apr_size_t)names_of(n);
-    item_t *item = malloc(sizeof(*item) + names + texts);
+    apr_size_t lists = sizeof(const char *) * (apr_size_t)(names_of(n) + tables_of(n));
+    item_t *item = malloc(sizeof(*item) + lists + texts);
     char *rest;
 
     if (!item) {
@@ -153,7 +199,7 @@ static item_t *make_item(const cs_notice_t *n)
     }
     rest = (char *)(item + 1);
     memset(item, 0, sizeof(*item));
-    copy_notice(item, n, (const char **)(void *)rest, rest + names);
+    copy_notice(item, n, (const char **)(void *)rest, rest + lists);
     item->cost = sizeof(*item) + texts + NAME_COST * (apr_size_t)names_of(n);
     sem_init(&item->told, 0, 0);
     atomic_init(&item->refs, 2);
@@ -164,6 +210,7 @@ static void let_go(item_t *item)
 {
     if (atomic_fetch_sub_explicit(&item->refs, 1, memory_order_acq_rel) == 1) {
         sem_destroy(&item->told);
+        json_decref(item->job.arguments);
         free(item);
     }
 }

@@ -25,6 +25,7 @@
 
 #include "../base/crypto.h"
 #include "../base/time.h"
+#include "../base/trace.h"
 #include "../engine/lane.h"
 
 APLOG_USE_MODULE(cosell);
@@ -417,6 +418,7 @@ static void fill_notice(cs_notice_t *notice, hook_t *hook, const apr_array_heade
     notice->system = hook->crm->cfg.name;
     notice->hint = hint_of(said, watched);
     notice->kind = said->rows->nelts ? CS_WORK_LOOK : NULL;
+    notice->trace = cs_trace_parse(apr_table_get(hook->r->headers_in, CS_TRACE_HEADER), p);
     notice->names = apr_array_make(p, said->rows->nelts + 1, sizeof(const char *));
     notice->tables = apr_array_make(p, said->rows->nelts + 1, sizeof(const char *));
     for (i = 0; i < said->rows->nelts; i++) {

@@ -14,6 +14,7 @@
 #include "../base/crash.h"
 #include "../base/crypto.h"
 #include "../base/time.h"
+#include "../base/trace.h"
 
 APLOG_USE_MODULE(cosell);
 
@@ -67,6 +68,16 @@ static int check_signature(callback_t *cb)
     }
 }
 
+/* No work: who asked for the event finds it in its delivery's row by these names. */
+static void name_test_event(cs_notice_t *notice, const callback_t *cb)
+{
+    APR_ARRAY_PUSH(notice->names, const char *) =
+        apr_pstrcat(cb->r->pool, CS_NAME_TEST, cb->event.referral_id, NULL);
+    APR_ARRAY_PUSH(notice->names, const char *) =
+        apr_table_get(cb->r->headers_in, "x-ms-signature") ? CS_NAME_HEADER "x-ms-signature"
+                                                           : CS_NAME_HEADER "Authorization";
+}
+
 /* What the event asks for: to look at a referral, a poll of the list when it names none, or
  * nothing. */
 static void fill_notice(cs_notice_t *notice, callback_t *cb)
@@ -80,7 +91,11 @@ static void fill_notice(cs_notice_t *notice, callback_t *cb)
     notice->received = cs_time_now();
     notice->digest = cs_sha256_hex(cb->body, cb->len, p);
     notice->system = CS_SYSTEM_PC;
-    notice->names = apr_array_make(p, 1, sizeof(const char *));
+    notice->names = apr_array_make(p, 2, sizeof(const char *));
+    notice->trace = cs_trace_parse(apr_table_get(cb->r->headers_in, CS_TRACE_HEADER), p);
+    if (cb->event.is_test && cb->event.referral_id) {
+        name_test_event(notice, cb);
+    }
     if (!cb->event.is_referral) {
         return;
     }

@@ -735,6 +735,7 @@ static const cs_store_impl_t impl = {
     .deal_list = cs_sqlite_deal_list,
     .journal_list = cs_sqlite_journal_list,
     .work_of_deal = cs_sqlite_work_of_deal,
+    .deliveries = cs_sqlite_deliveries,
     .work_named = cs_sqlite_work_named,
     .job_get = cs_sqlite_job_get,
     .job_list = cs_sqlite_job_list,

@@ -45,9 +45,10 @@
     "id,site,name,kind,asker,state,arguments,progress,result,created,updated"
 
 /* Rows that somebody waits for, and the oldest: a timer's row is always there. */
+#define CS_SQLITE_TIMERS "('" CS_WORK_POLL "','" CS_WORK_SWEEP "','" CS_WORK_WATCH "')"
 #define CS_SQLITE_NO_TIMERS                                                                        \
-    "count(*) FILTER (WHERE state<>0 OR kind NOT IN ('" CS_WORK_POLL "','" CS_WORK_SWEEP "')),"    \
-    "min(first) FILTER (WHERE kind NOT IN ('" CS_WORK_POLL "','" CS_WORK_SWEEP "'))"
+    "count(*) FILTER (WHERE state<>0 OR kind NOT IN " CS_SQLITE_TIMERS "),"                        \
+    "min(first) FILTER (WHERE kind NOT IN " CS_SQLITE_TIMERS ")"
 
 /* X(id, SQL): prepared when first used, kept as long as the handle is open. */
 #define CS_SQLITE_STATEMENTS(X)                                                                    \
@@ -107,6 +108,10 @@
     X(DELIVERY_FOLDED, "UPDATE delivery SET folded=1 WHERE id=?1")                                 \
     X(DELIVERY_DELETE, "DELETE FROM delivery WHERE id=?1")                                         \
     X(DELIVERY_LAST, "SELECT max(id) FROM delivery")                                               \
+    X(DELIVERY_RECENT, "SELECT id,source,event,names,received FROM delivery WHERE"                 \
+                       " id>(SELECT coalesce(max(id),0) FROM delivery)-?5 AND site=?1 AND"         \
+                       " source=?2 AND (?3 IS NULL OR event=?3) AND received>=?4"                  \
+                       " ORDER BY id DESC LIMIT ?6")                                               \
     X(DELIVERY_OLD, "SELECT id,site,received,repeats FROM delivery ORDER BY id LIMIT ?1")          \
     X(TOTAL_ADD, "INSERT INTO total(site,deals,journal,deliveries) VALUES(?1,?2,?3,?4) ON "        \
                  "CONFLICT DO UPDATE SET"                                                          \
@@ -371,6 +376,9 @@ apr_status_t cs_sqlite_journal_list(cs_store_t *store, const char *site, apr_int
                                     apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
 apr_status_t cs_sqlite_work_of_deal(cs_store_t *store, const char *site, apr_int64_t deal,
                                     cs_work_t **pwork, apr_pool_t *p, cs_result_t *res);
+apr_status_t cs_sqlite_deliveries(cs_store_t *store, const char *site, const char *source,
+                                  const char *event, apr_time_t since, int max,
+                                  apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
 apr_status_t cs_sqlite_work_named(cs_store_t *store, const char *site, const char *kind,
                                   const char *name, cs_work_t **pwork, apr_pool_t *p,
                                   cs_result_t *res);

@@ -400,6 +400,39 @@ apr_status_t cs_sqlite_suspended(cs_store_t *store, const char *site, apr_array_
     return cs_sqlite_done(sq, rv, p, res);
 }
 
+static apr_status_t row_of_delivery(cs_sqlite_t *sq, sqlite3_stmt *st, apr_array_header_t *list,
+                                    apr_pool_t *p)
+{
+    cs_delivery_t *d = apr_pcalloc(p, sizeof(*d));
+
+    (void)sq;
+    d->id = sqlite3_column_int64(st, 0);
+    d->source = cs_sqlite_text(st, 1, p);
+    d->event = cs_sqlite_text(st, 2, p);
+    d->names = cs_sqlite_text(st, 3, p);
+    d->received = sqlite3_column_int64(st, 4);
+    APR_ARRAY_PUSH(list, cs_delivery_t *) = d;
+    return APR_SUCCESS;
+}
+
+apr_status_t cs_sqlite_deliveries(cs_store_t *store, const char *site, const char *source,
+                                  const char *event, apr_time_t since, int max,
+                                  apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res)
+{
+    cs_sqlite_t *sq = (cs_sqlite_t *)store;
+    sqlite3_stmt *st = NULL;
+    apr_status_t rv = cs_sqlite_read(sq, 0, p);
+
+    *plist = apr_array_make(p, 4, sizeof(cs_delivery_t *));
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_query(sq, &st, CS_SQL_DELIVERY_RECENT, "sssiii", site, source, event,
+                             (apr_int64_t)since, (apr_int64_t)CS_DELIVERY_WINDOW,
+                             (apr_int64_t)max);
+        rv = collect(sq, rv, st, row_of_delivery, *plist, p);
+    }
+    return cs_sqlite_done(sq, rv, p, res);
+}
+
 apr_status_t cs_sqlite_work_named(cs_store_t *store, const char *site, const char *kind,
                                   const char *name, cs_work_t **pwork, apr_pool_t *p,
                                   cs_result_t *res)

@@ -586,6 +586,13 @@ apr_status_t cs_store_work_named(cs_store_t *store, const char *site, const char
     return store->impl->work_named(store, site, kind, name, pwork, p, res);
 }
 
+apr_status_t cs_store_deliveries(cs_store_t *store, const char *site, const char *source,
+                                 const char *event, apr_time_t since, int max,
+                                 apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res)
+{
+    return store->impl->deliveries(store, site, source, event, since, max, plist, p, res);
+}
+
 apr_status_t cs_store_job_get(cs_store_t *store, const char *site, const char *id, cs_job_t **pjob,
                               apr_pool_t *p, cs_result_t *res)
 {

@@ -351,8 +351,8 @@ apr_status_t cs_store_prune(cs_store_t *store, const cs_lease_t *lease, apr_time
 typedef struct cs_store_counts_t {
     apr_int64_t deals, journal;
     apr_int64_t deliveries;                   /* notices kept, folded repeats included */
-    apr_int64_t outstanding, dead, suspended; /* work rows; outstanding = ready, but for polls and
-                                                 sweeps: they are timers */
+    apr_int64_t outstanding, dead, suspended; /* work rows; outstanding = ready, but for polls,
+                                                 sweeps and the like: they are timers */
     apr_time_t oldest;                        /* first of the oldest outstanding row; 0 = none */
     apr_int64_t bytes, wal_bytes;             /* file sizes */
 } cs_store_counts_t;
@@ -419,6 +419,20 @@ apr_status_t cs_store_dead(cs_store_t *store, const char *site, const char *caus
 /* The outstanding or dead work row of one deal, or NULL. */
 apr_status_t cs_store_work_of_deal(cs_store_t *store, const char *site, apr_int64_t deal,
                                    cs_work_t **pwork, apr_pool_t *p, cs_result_t *res);
+/* A notice as it was accepted; repeats are folded into the first of them. */
+typedef struct cs_delivery_t {
+    apr_int64_t id;
+    const char *source, *event;
+    const char *names; /* each on a line; NULL = none */
+    apr_time_t received;
+} cs_delivery_t;
+/* How many of the newest notices, of all sites, are looked through. */
+#define CS_DELIVERY_WINDOW 5000
+/* Those of a source that came in at `since` or later, newest first, at most max: cs_delivery_t * in
+ * p. event NULL = of any. */
+apr_status_t cs_store_deliveries(cs_store_t *store, const char *site, const char *source,
+                                 const char *event, apr_time_t since, int max,
+                                 apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
 /* The work row of this name, whatever its state, or NULL. */
 apr_status_t cs_store_work_named(cs_store_t *store, const char *site, const char *kind,
                                  const char *name, cs_work_t **pwork, apr_pool_t *p,

@@ -75,6 +75,9 @@ typedef struct cs_store_impl_t {
                                  apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
     apr_status_t (*work_of_deal)(cs_store_t *store, const char *site, apr_int64_t deal,
                                  cs_work_t **pwork, apr_pool_t *p, cs_result_t *res);
+    apr_status_t (*deliveries)(cs_store_t *store, const char *site, const char *source,
+                               const char *event, apr_time_t since, int max,
+                               apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
     apr_status_t (*work_named)(cs_store_t *store, const char *site, const char *kind,
                                const char *name, cs_work_t **pwork, apr_pool_t *p,
                                cs_result_t *res);
