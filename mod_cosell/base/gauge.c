@@ -82,8 +82,7 @@ static void reset_values(_Atomic apr_int64_t *values)
     int i;
 
     for (i = 0; i < CS_GAUGE_MAX; i++) {
-        atomic_store_explicit(&values[i],
-                              gauges[i].form == CS_GAUGE_TOTAL ? 0 : CS_GAUGE_UNKNOWN,
+        atomic_store_explicit(&values[i], gauges[i].form == CS_GAUGE_TOTAL ? 0 : CS_GAUGE_UNKNOWN,
                               memory_order_relaxed);
     }
 }
@@ -548,9 +547,8 @@ static int copy_rows(const cs_gauges_t *g, row_t *rows)
         get_words(&rows[i], from->words[i], ROW_WORDS);
     }
     atomic_thread_fence(memory_order_acquire);
-    return before % 2 == 0 && atomic_load_explicit(&from->seq, memory_order_relaxed) == before
-               ? n
-               : -1;
+    return before % 2 == 0 && atomic_load_explicit(&from->seq, memory_order_relaxed) == before ? n
+                                                                                               : -1;
 }
 
 static void push_own(apr_array_header_t *list, const char *what, const char *text, const char *todo,
@@ -578,16 +576,19 @@ static void push_missing(const cs_gauges_t *g, apr_array_header_t *list, apr_poo
 
     if (beat && silent > SILENT) {
         push_own(list, "runner",
-                 apr_psprintf(p, "the runner has given no sign of life for %d s: notices are "
-                                 "accepted and nothing is looked at", (int)apr_time_sec(silent)),
+                 apr_psprintf(p,
+                              "the runner has given no sign of life for %d s: notices are "
+                              "accepted and nothing is looked at",
+                              (int)apr_time_sec(silent)),
                  "look for the lines of the runner in the error log; it is started again by itself "
                  "within a minute unless the server is stopping",
                  silent, p);
     }
     else if (beat && blind > BLIND) {
         push_own(list, "watch",
-                 apr_psprintf(p, "the runner works, and could not look at its state for %d s: the "
-                                 "store could not be opened, or its disk does not answer",
+                 apr_psprintf(p,
+                              "the runner works, and could not look at its state for %d s: the "
+                              "store could not be opened, or its disk does not answer",
                               (int)apr_time_sec(blind)),
                  "look for the lines of the runner in the error log, and at the disk of "
                  "CosellStateDir",
@@ -612,6 +613,64 @@ apr_array_header_t *cs_alerts_list(const char *site, apr_pool_t *p)
         }
     }
     return list;
+}
+
+/* ---- the memo ---- */
+
+apr_status_t cs_memo_put(const char *text)
+{
+    cs_gauges_t *g = table();
+    int other = atomic_load_explicit(&g->memo, memory_order_relaxed) == 1 ? 2 : 1;
+    cs_memo_t *to = &g->memos[other - 1];
+    apr_size_t len = strlen(text), i;
+    apr_uint64_t word;
+    apr_uint32_t begun;
+
+    if (len >= CS_MEMO_MAX) {
+        return APR_EINVAL;
+    }
+    begun = begin(&to->seq);
+    for (i = 0; i < len; i += 8) {
+        word = 0;
+        memcpy(&word, text + i, len - i < 8 ? len - i : 8);
+        atomic_store_explicit(&to->words[i / 8], word, memory_order_relaxed);
+    }
+    atomic_store_explicit(&to->len, (apr_uint32_t)len, memory_order_relaxed);
+    end(&to->seq, begun);
+    atomic_store_explicit(&g->memo, other, memory_order_release);
+    return APR_SUCCESS;
+}
+
+static int memo_copy(const cs_memo_t *from, char *to, apr_size_t *plen)
+{
+    apr_uint32_t before = atomic_load_explicit(&from->seq, memory_order_acquire);
+    apr_size_t len = atomic_load_explicit(&from->len, memory_order_relaxed);
+
+    len = len < CS_MEMO_MAX ? len : CS_MEMO_MAX - 1;
+    get_words(to, from->words, (len + 7) / 8);
+    atomic_thread_fence(memory_order_acquire);
+    *plen = len;
+    return before % 2 == 0 && atomic_load_explicit(&from->seq, memory_order_relaxed) == before;
+}
+
+const char *cs_memo_get(apr_pool_t *p)
+{
+    cs_gauges_t *g = table();
+    char *text = apr_palloc(p, CS_MEMO_MAX);
+    apr_size_t len = 0;
+    int i, which;
+
+    for (i = 0; i < READ_TRIES; i++) {
+        which = atomic_load_explicit(&g->memo, memory_order_acquire);
+        if (!which) {
+            return NULL;
+        }
+        if (memo_copy(&g->memos[which - 1], text, &len)) {
+            text[len] = '\0';
+            return text;
+        }
+    }
+    return NULL;
 }
 
 /* ---- history ---- */
@@ -711,9 +770,8 @@ static void make_points(cs_gauges_t *g, apr_int64_t passed, apr_int64_t backlog)
 
     for (which = 0; which < CS_HISTORY_MAX; which++) {
         now = grown((cs_history_e)which);
-        share[which] =
-            (double)(now - atomic_load_explicit(&g->base[which], memory_order_relaxed)) /
-            (double)passed;
+        share[which] = (double)(now - atomic_load_explicit(&g->base[which], memory_order_relaxed)) /
+                       (double)passed;
         atomic_store_explicit(&g->base[which], now, memory_order_relaxed);
     }
     take_lags(lags, g);

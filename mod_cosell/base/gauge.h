@@ -38,8 +38,7 @@ typedef enum { CS_GAUGE_NUMBER = 0, CS_GAUGE_AGE, CS_GAUGE_TIME, CS_GAUGE_TOTAL 
     X(STORE_BYTES, SERVER, NUMBER, "store_bytes", "size of the store's file")                      \
     X(STORE_WAL_BYTES, SERVER, NUMBER, "store_wal_bytes",                                          \
       "size of the store's log; above 100 MB a reader has been left open for long")                \
-    X(STORE_FREE_BYTES, SERVER, NUMBER, "store_free_bytes",                                        \
-      "free space where CosellStateDir is")                                                        \
+    X(STORE_FREE_BYTES, SERVER, NUMBER, "store_free_bytes", "free space where CosellStateDir is")  \
     X(NOTIFY_CALLS, SERVER, TOTAL, "notify_calls_total",                                           \
       "commands run and documents sent for CosellNotify")                                          \
     X(NOTIFY_FAILED, SERVER, TOTAL, "notify_failed_total",                                         \
@@ -52,7 +51,8 @@ typedef enum { CS_GAUGE_NUMBER = 0, CS_GAUGE_AGE, CS_GAUGE_TIME, CS_GAUGE_TOTAL 
     X(SUSPENDED_LOOKS, SITE, NUMBER, "suspended_looks",                                            \
       "looks that wait for a suspended upstream or for a brake")                                   \
     X(BLOCKED, SITE, NUMBER, "blocked_deals",                                                      \
-      "deals that wait for a value, by the causes that are kept; one deal may count several times")\
+      "deals that wait for a value, by the causes that are kept; one deal may count several "      \
+      "times")                                                                                     \
     X(CAUSES, SITE, NUMBER, "causes", "different causes that deals or dead looks wait for")        \
     X(HELD, SITE, NUMBER, "held_brakes",                                                           \
       "brakes that hold a bulk change until a person releases them")                               \
@@ -74,7 +74,8 @@ typedef enum { CS_GAUGE_NUMBER = 0, CS_GAUGE_AGE, CS_GAUGE_TIME, CS_GAUGE_TOTAL 
     X(BREAKER, UPSTREAM, NUMBER, "breaker_open",                                                   \
       "1 while nothing is sent to the upstream because it does not work")                          \
     X(QUOTA_USED, UPSTREAM, NUMBER, "quota_used_requests", "requests of the day that are used")    \
-    X(QUOTA_MOST, UPSTREAM, NUMBER, "quota_limit_requests", "requests of the day that are allowed")\
+    X(QUOTA_MOST, UPSTREAM, NUMBER, "quota_limit_requests",                                        \
+      "requests of the day that are allowed")                                                      \
     X(QUOTA_KEPT, UPSTREAM, NUMBER, "quota_reserved_requests",                                     \
       "requests of the day that are kept for others")                                              \
     X(HEARD_AT, UPSTREAM, TIME, "last_notice_timestamp_seconds",                                   \
@@ -160,7 +161,7 @@ apr_status_t cs_trouble_get(cs_trouble_e who, apr_time_t *pat);
 void cs_runner_beat(void);
 /* 1 = it has given a sign of life within the last seconds. */
 int cs_runner_is_alive(void);
-/* The watch has looked (engine/watcher.h). */
+/* The watch has looked (engine/runner_watch.h). */
 void cs_watch_beat(void);
 
 /* ---- alerts: what needs a person, most urgent first ---- */
@@ -217,6 +218,14 @@ int cs_history_read(cs_history_e which, double *values, apr_time_t *pend);
  * made of what the counters of counter.h grew by since the last one. backlog: at this moment. */
 void cs_history_tick(apr_time_t now, apr_int64_t backlog);
 
+/* ---- what one runner leaves to the next, when the disk may be full ---- */
+
+#define CS_MEMO_MAX (96 * 1024)
+/* One writer. APR_EINVAL when it is too long: the former one stays. */
+apr_status_t cs_memo_put(const char *text);
+/* In p; NULL = there is none since the server was started. */
+const char *cs_memo_get(apr_pool_t *p);
+
 /* ---- the memory ---- */
 
 /* Names and texts are words, so that who reads while somebody writes reads atomically and finds out
@@ -247,6 +256,12 @@ typedef struct cs_alert_table_t {
     _Atomic apr_uint64_t words[CS_ALERTS_MAX][CS_ALERT_WORDS];
 } cs_alert_table_t;
 
+typedef struct cs_memo_t {
+    _Atomic apr_uint32_t seq;
+    _Atomic apr_uint32_t len;
+    _Atomic apr_uint64_t words[CS_MEMO_MAX / 8];
+} cs_memo_t;
+
 #define CS_HISTORY_SLOTS 192 /* more than are read, so that none is overwritten meanwhile */
 
 typedef struct cs_gauges_t {
@@ -258,8 +273,10 @@ typedef struct cs_gauges_t {
     cs_gauge_site_t sites[CS_GAUGE_SITES];
     _Atomic int table; /* the one to be read */
     cs_alert_table_t tables[2];
-    _Atomic apr_int64_t minutes; /* points made */
-    _Atomic apr_int64_t minute;  /* of the last one, since 1970 */
+    _Atomic int memo; /* 0 = none, else the one to be read, from 1 */
+    cs_memo_t memos[2];
+    _Atomic apr_int64_t minutes;               /* points made */
+    _Atomic apr_int64_t minute;                /* of the last one, since 1970 */
     _Atomic apr_uint64_t base[CS_HISTORY_MAX]; /* counters at its end */
     _Atomic apr_uint64_t lags[32];
     _Atomic double points[CS_HISTORY_MAX][CS_HISTORY_SLOTS];
