@@ -51,6 +51,27 @@ def label(text, language, translations=None):
     return {"LocalizedLabels": every, "UserLocalizedLabel": mine}
 
 
+# What a role may allow in a table; rows of the organisation itself have no owner to give them away.
+PRIVILEGES = ("Create", "Read", "Write", "Delete", "Append", "AppendTo", "Assign", "Share")
+DEPTHS = ("Basic", "Local", "Deep", "Global")
+
+
+def privileges(table):
+    return [{"CanBeBasic": table.owned, "CanBeLocal": table.owned, "CanBeDeep": table.owned, "CanBeGlobal": True,
+             "CanBeEntityReference": False, "CanBeParentEntityReference": False, "Name": "prv" + kind + table.schema_name,
+             "PrivilegeId": identity("privilege", kind, table.name), "PrivilegeType": kind}
+            for kind in PRIVILEGES if table.owned or kind not in ("Assign", "Share")]
+
+
+def role_privileges(org):
+    """What the roles of every user here allow: all, but what POST /_sandbox/privileges took away."""
+    return [{"Depth": org.depths.get(table.name, {}).get(one["PrivilegeType"].lower(), "Global"),
+             "PrivilegeId": one["PrivilegeId"], "BusinessUnitId": org.unit, "PrivilegeName": one["Name"],
+             "RecordFilterId": "00000000-0000-0000-0000-000000000000"}
+            for table in org.schema.tables.values() for one in privileges(table)
+            if one["PrivilegeType"].lower() not in org.denied.get(table.name, ())]
+
+
 def describe_table(table, language):
     return {
         "MetadataId": identity(table.name),
@@ -67,6 +88,7 @@ def describe_table(table, language):
         "IsCustomEntity": table.custom,
         "AutoCreateAccessTeams": table.name in ("opportunity", "account", "lead"),
         "OwnershipType": "UserOwned" if table.owned else "OrganizationOwned",
+        "Privileges": privileges(table),
         "DisplayName": label(table.schema_name, language),
         "DisplayCollectionName": label(table.set_name, language),
     }

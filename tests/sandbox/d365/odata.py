@@ -24,7 +24,7 @@ TOKEN = re.compile(
 TEXT_FUNCTIONS = ("contains", "startswith", "endswith")
 COMPARE = ("eq", "ne", "gt", "ge", "lt", "le")
 QUERY_FUNCTION = "Microsoft.Dynamics.CRM."
-OPTIONS = {"$select", "$expand", "$filter", "$orderby", "$top", "$count", "$skiptoken", "$skip", "$deltatoken", "$id"}
+OPTIONS = {"$select", "$expand", "$filter", "$orderby", "$top", "$count", "$skiptoken", "$skip", "$deltatoken", "$id", "$apply"}
 OTHER_LANGUAGES = {"fetchxml", "savedquery", "userquery"}
 
 

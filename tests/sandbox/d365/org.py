@@ -35,6 +35,7 @@ OPTIONS = {
     "ContactDuplicates": False,
     "UserLanguage": 1033,
     "UrlLimit": 32768,
+    "AggregateLimit": 50000,
     "WebhookDelay": 0.0,
     "WebhookReorder": 0.0,
     "WebhookPause": False,
@@ -74,6 +75,7 @@ class Org:
         self.person = None
         self.base_currency = None
         self.denied = {}
+        self.depths = {}
         self.trash = {}
         self.listener = None
         self.quiet = False

@@ -1,4 +1,5 @@
 """The Web API: a request in, status, headers and body out. No sockets, no tokens, no faults."""
+import json
 import re
 from urllib.parse import quote, unquote
 
@@ -19,6 +20,7 @@ ACTION = "Microsoft.Dynamics.CRM."
 ROOT = re.compile(r"/api/data/v(9\.[0-9]|8\.[0-2])(?:/|\Z)")
 SEGMENT = re.compile(r"([$\w.]+)(?:\((.*)\))?\Z", re.S)
 MAX_PAGE = 5000
+APPLY = re.compile(r"(?:filter\((.*)\)/)?groupby\(\((\w+)\),\s*aggregate\(\$count as (\w+)\)\)\Z")
 
 
 class Service(Addresses):
@@ -226,6 +228,8 @@ class Service(Addresses):
                              or 'istracking="True"' in options.get("$skiptoken", "")):
             return self.tracking.list(call, table)
         when = self.list_moment()
+        if "$apply" in options:
+            return self.aggregate(call, table, when)
         view = self.views.get(table, options.get("$select"), options.get("$expand"))
         order = odata.parse_orderby(options["$orderby"], table, self.org.schema) \
             if options.get("$orderby") else []
@@ -243,6 +247,33 @@ class Service(Addresses):
         found = found[:page if top is None else min(top, MAX_PAGE)]
         return self.list_answer(call, view, found, reader, total,
                                 self.next_link(call, table, order, keys, found, number) if more else None)
+
+    def aggregate(self, call, table, when):
+        """[filter(..)/]groupby((column),aggregate($count as name)): how often each value stands in the table."""
+        found = APPLY.match(call.options["$apply"])
+        col = table.wire.get(found.group(2)) if found else None
+        if col is None or set(call.options) - {"$apply"}:
+            raise bad_query("The query parameter $apply with the value '%s' is not supported here." % call.options["$apply"])
+        inner = {"$filter": found.group(1)} if found.group(1) else {}
+        outer, call.options = call.options, inner
+        try:
+            rows = self.select_rows(call, table, when)
+        finally:
+            call.options = outer
+        limit = int(self.org.options["AggregateLimit"])
+        if len(rows) > limit:
+            raise ApiError(400, "0x8004E023", "The maximum record limit of %d is exceeded. Reduce the number of records."
+                           % limit)
+        groups = {}
+        for row in rows:
+            value = row.vals.get(col.name)
+            folded = odata.fold(value) if isinstance(value, str) else value
+            first = groups.setdefault(folded, [value, 0])
+            first[1] += 1
+        parts = ['{"%s":%s,"%s":%d}' % (col.wire, "null" if value is None else values.render(col, value), found.group(3), n)
+                 for value, n in groups.values()]
+        return Answer(200, '{"@odata.context":"%s/$metadata#%s","value":[%s]}'
+                      % (call.root, table.set_name, ",".join(parts[:MAX_PAGE])))
 
     @staticmethod
     def number(text, name):
@@ -407,6 +438,8 @@ class Service(Addresses):
         parts = [unquote(p) for p in parts]
         name = parts[0]
         call.label += "/" + name
+        if name in (ACTION + "RetrieveUserPrivileges", ACTION + "RetrieveUserPrivileges()") and len(parts) == 1:
+            return self.user_privileges(call, table, key)
         if name.startswith(ACTION):
             action = self.actions.bound.get((table.name, name[len(ACTION):]))
             if action is None or len(parts) > 1:
@@ -427,6 +460,17 @@ class Service(Addresses):
         if spec is not None:
             return self.collection(call, table, row, spec, many.group(2), parts[1:])
         raise no_segment(name)
+
+    def user_privileges(self, call, table, key):
+        """A function bound to a user: the privileges of its roles and of its teams' roles."""
+        if table.name != "systemuser":
+            raise no_segment(ACTION + "RetrieveUserPrivileges")
+        if call.method != "GET":
+            raise self.bad_verb(call)
+        self.must(table, key)
+        return Answer(200, json.dumps({
+            "@odata.context": "%s/$metadata#Microsoft.Dynamics.CRM.RetrieveUserPrivilegesResponse" % call.root,
+            "RolePrivileges": metadata.role_privileges(self.org)}))
 
     def must(self, table, key):
         row = self.find(table, key)

@@ -286,6 +286,19 @@ def settings(schema):
     webhooks(schema)
 
 
+def flows(schema):
+    """Processes: old workflows and the cloud flows of solutions."""
+    t = schema.add(Table("workflow", "workflows", "workflowid", "name", otc=4703))
+    t.add(text("name", 100))
+    t.add(choice("category", [(0, "Workflow"), (1, "Dialog"), (2, "Business Rule"), (3, "Action"),
+                              (4, "Business Process Flow"), (5, "Modern Flow"), (6, "Desktop Flow")], default=5))
+    t.add(choice("type", [(1, "Definition"), (2, "Activation"), (3, "Template")], default=1))
+    t.add(text("primaryentity", 128))
+    state_columns(t, [(0, "Draft"), (1, "Activated"), (2, "Suspended")],
+                  [(1, "Draft", 0), (2, "Activated", 1), (3, "CompanyDLPViolation", 2)])
+    system_columns(t)
+
+
 def webhooks(schema):
     t = schema.add(Table("serviceendpoint", "serviceendpoints", "serviceendpointid", "name", otc=4618, owned=False))
     t.add(text("name", 256))
@@ -358,7 +371,7 @@ def connector(schema):
 def sales():
     """The schema of an organisation with Dynamics 365 Sales and the co-sell columns."""
     schema = Schema()
-    for make in (opportunity, account, contact, lead, opportunityclose, organisation, settings, connector):
+    for make in (opportunity, account, contact, lead, opportunityclose, organisation, settings, flows, connector):
         make(schema)
     schema.link()
     return schema

@@ -1,5 +1,6 @@
 """Running SOQL over the rows of the organisation."""
 import calendar
+import operator as operators
 import re
 import time
 
@@ -11,6 +12,8 @@ from .soql import Query, malformed
 DAY = 86400
 QUOTED = TEXTS | {"id", "reference"}
 MOST_OFFSET = 2000
+ORDER = {"=": operators.eq, "!=": operators.ne, "<": operators.lt, ">": operators.gt, "<=": operators.le,
+         ">=": operators.ge}
 
 
 def no_such(name, table):
@@ -260,6 +263,25 @@ class Run:
                 raise ApiError(400, "NUMBER_OUTSIDE_VALID_RANGE", "Maximum SOQL offset allowed is 2000")
             found = found[query.offset:]
         return table, found if query.limit is None else found[:query.limit]
+
+    def groups(self, query):
+        """Rows of type AggregateResult: a value, and how many rows have it."""
+        table = self.table(query.table_name)
+        hops, field = self.resolve(table, query.group)
+        if field.type in ("textarea", "multipicklist") or not query.counted:
+            raise malformed("\n%s\n^\nERROR at Row:1:Column:1\nfield '%s' can not be grouped in a query call"
+                            % (query.group, query.group))
+        value, counted = self.getter(hops, field), self.getter(*self.resolve(table, query.counted))
+        found = {}
+        for vals in self.matching(table, query.where):
+            group = found.setdefault(values.fold(value(vals)), [value(vals), 0])
+            group[1] += counted(vals) is not None
+        if query.having:
+            sign, bound = query.having
+            found = {key: group for key, group in found.items() if ORDER[sign](group[1], bound)}
+        rows = [{"attributes": {"type": "AggregateResult"}, field.name: group[0], query.alias: group[1]}
+                for group in found.values()]
+        return rows if query.limit is None else rows[:query.limit]
 
     def sort(self, found, table, name, down, last):
         hops, field = self.resolve(table, name)

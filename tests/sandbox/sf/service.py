@@ -178,18 +178,26 @@ class Service:
         return found
 
     def describe_all(self, root):
-        found = [summary(t, root) for t in self.org.tables.values() if self.org.seen(t.name)]
+        found = [self.summary(t, root) for t in self.org.tables.values() if self.org.seen(t.name)]
         return Answer(200, {"encoding": "UTF-8", "maxBatchSize": 200, "sobjects": found})
 
+    def summary(self, table, root):
+        """As the caller's profile has it."""
+        out, denied = summary(table, root), self.org.denied.get(table.name, ())
+        for verb, member in (("create", "createable"), ("write", "updateable"), ("delete", "deletable")):
+            if verb in denied or table.read_only:
+                out[member] = False
+        return out
+
     def basic(self, table, root):
-        return Answer(200, {"objectDescribe": summary(table, root), "recentItems": []})
+        return Answer(200, {"objectDescribe": self.summary(table, root), "recentItems": []})
 
     def describe(self, call, root, table):
         headers = {"Last-Modified": http_date_of(table.changed)}
         since = call.headers.get("If-Modified-Since")
         if since is not None and (http_date(since) or 0) >= int(table.changed):
             return Answer(304, headers=headers)
-        out = summary(table, root)
+        out = self.summary(table, root)
         out["urls"].update({name: "%s/%s" % (urls(root, table.name)["sobject"], name) for name in ROW_URLS})
         out["fields"] = [f.describe() for f in self.org.fields(table)]
         out["childRelationships"] = self.child_relations(table)
@@ -437,6 +445,9 @@ class Service:
             raise ApiError(400, "MALFORMED_QUERY", "SOQL statements cannot be longer than 100000 characters.")
         query = Parser(text).parse()
         run = self.runner(root, binned)
+        if query.group or query.having:
+            found = run.groups(query)
+            return Answer(200, {"totalSize": len(found), "done": True, "records": found})
         table, found = run.run(query)
         if query.count:
             return Answer(200, {"totalSize": len(found), "done": True, "records": []})

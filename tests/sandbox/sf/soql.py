@@ -55,6 +55,8 @@ class Query:
         self.select, self.table_name, self.where, self.order = [], None, None, []
         self.limit = self.offset = None
         self.count = False
+        # SELECT field, COUNT(path) alias ... GROUP BY field HAVING COUNT(path) > n
+        self.group = self.counted = self.alias = self.having = None
 
 
 class Parser:
@@ -129,16 +131,44 @@ class Parser:
             else:
                 name = self.name()
                 if self.word() == "(":
-                    self.fail("functions other than COUNT() are not offered here")
-                query.select.append(name)
+                    self.counting(query, name)
+                else:
+                    query.select.append(name)
             if not self.accept(","):
                 return
+
+    def counting(self, query, name):
+        if name.lower() != "count" or query.counted:
+            self.fail("functions other than one COUNT() are not offered here")
+        query.counted, query.alias = self.counted_path(), "expr0"
+        if self.peek()[0] == "name" and self.word() not in CLAUSES:
+            query.alias = self.name()
+
+    def counted_path(self):
+        self.expect("(")
+        path = self.name()
+        self.expect(")")
+        return path
+
+    def grouping(self, query):
+        if self.accept("group"):
+            self.expect("by")
+            query.group = self.name()
+        if self.accept("having"):
+            self.expect("count")
+            path = self.counted_path()
+            kind, sign, _ = self.next()
+            if query.group is None or sign not in ("=", "!=", "<", ">", "<=", ">=") or path != query.counted:
+                self.at -= 1
+                self.fail("HAVING COUNT(<what is counted>) <operator> <number> is offered here")
+            query.having = (sign, self.whole())
 
     def clauses(self, query):
         if self.accept("where"):
             query.where = self.condition()
-        if self.word() == "group" or self.word() == "having":
-            self.fail("grouping is not offered here")
+        self.grouping(query)
+        if query.counted and (query.group is None or query.select != [query.group]):
+            self.fail("COUNT beside the one field that is grouped by is offered here")
         if self.accept("order"):
             self.expect("by")
             self.orders(query)
