@@ -11,7 +11,7 @@ BUILD_PACKAGES = gcc make pkg-config apache2-bin apache2-dev libapr1-dev libapru
 DEMO_PACKAGES = $(BUILD_PACKAGES) python3 python3-aiohttp python3-uvloop python3-cryptography python3-requests
 TEST_PACKAGES = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-pytest-xdist python3-jsonschema libasan8 libubsan1
 BENCH_PACKAGES = $(DEMO_PACKAGES) wrk
-LINT_PACKAGES = $(TEST_PACKAGES) cppcheck binutils
+LINT_PACKAGES = $(TEST_PACKAGES) cppcheck binutils groff-base mandoc
 
 APXS = apxs
 # Expanded when a compiler runs, so that `make packages-...` works before the packages are there.
@@ -30,6 +30,7 @@ SAN = -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-fra
 LIB_SRC := $(sort $(foreach r,base domain remote store engine,$(shell find mod_cosell/$(r) -name '*.c' 2>/dev/null)))
 SIM_SRC := $(sort $(wildcard tests/sim/*.c))
 MOD_SRC := $(sort $(wildcard mod_cosell/httpd/*.c))
+CTL_SRC := $(sort $(wildcard mod_cosell/ctl/*.c))
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNITS := $(UNIT_SRC:tests/unit/%.c=%)
 PRELOADS := $(patsubst tests/preload/%.c,$(B)/preload/%.so,$(wildcard tests/preload/*.c))
@@ -37,7 +38,7 @@ PRELOADS := $(patsubst tests/preload/%.c,$(B)/preload/%.so,$(wildcard tests/prel
 .PHONY: all install clean demo test lint sim property both bench crash soak reload valgrind sanitize fuzz sandbox unit unit-asan test-build preload \
         packages-build packages-demo packages-test packages-bench packages-lint
 
-all: $(B)/mod_cosell.so
+all: $(B)/mod_cosell.so $(B)/cosellctl $(B)/cosellctl.bash
 
 # One rule set per variant: shipped (ship), test build (test), test build with sanitizers (asan).
 define VARIANT
@@ -56,11 +57,19 @@ $(B)/$(3)mod_cosell.so: $(MOD_SRC:%.c=$(B)/obj-$(1)/%.o) $(B)/$(3)libcosell.a mo
 	@$$(CC) -shared -pthread $(2) -Wl,--version-script=mod_cosell/httpd/module.map -Wl,-z,relro,-z,now $$(LDFLAGS) -o $$@ \
 	    $$(filter %.o,$$^) $(B)/$(3)libcosell.a $$(LIBS)
 
--include $(LIB_SRC:%.c=$(B)/obj-$(1)/%.d) $(MOD_SRC:%.c=$(B)/obj-$(1)/%.d)
+$(B)/$(3)cosellctl: $(CTL_SRC:%.c=$(B)/obj-$(1)/%.o) $(B)/$(3)libcosell.a
+	@echo "  LD [$(1)] $$@"
+	@$$(CC) -pthread $(2) -Wl,-z,relro,-z,now -Wl,--as-needed $$(LDFLAGS) -o $$@ \
+	    $$(filter %.o,$$^) $(B)/$(3)libcosell.a $$(LIBS) $$(APR_LIBS)
+
+-include $(LIB_SRC:%.c=$(B)/obj-$(1)/%.d) $(MOD_SRC:%.c=$(B)/obj-$(1)/%.d) $(CTL_SRC:%.c=$(B)/obj-$(1)/%.d)
 endef
 $(eval $(call VARIANT,ship,,))
 $(eval $(call VARIANT,test,-DCS_TEST,test/))
 $(eval $(call VARIANT,asan,-DCS_TEST $(SAN),asan/))
+
+$(B)/cosellctl.bash: $(B)/cosellctl
+	@$(B)/cosellctl completion bash > $@.tmp && mv $@.tmp $@
 
 $(B)/unit/%: tests/unit/%.c $(B)/test/libcosell.a
 	@mkdir -p $(@D)
@@ -101,7 +110,7 @@ $(B)/sim/sim: $(SIM_SRC) $(wildcard tests/sim/*.h) $(B)/test/libcosell.a
 preload: $(PRELOADS)
 unit: $(UNITS:%=$(B)/unit/%)
 unit-asan: $(UNITS:%=$(B)/unit-asan/%)
-test-build: $(B)/sim/sim $(B)/test/mod_cosell.so $(B)/mod_cosell.so preload unit-asan $(B)/bench/mod_bare.so
+test-build: $(B)/sim/sim $(B)/test/mod_cosell.so all preload unit-asan $(B)/bench/mod_bare.so
 
 # Installs nothing when everything is there. Never a package that starts a service.
 packages-build packages-demo packages-test packages-bench packages-lint: packages-%:
@@ -153,7 +162,7 @@ sandbox: packages-demo
 	@tests/sandbox/start
 
 lint: packages-lint
-	@$(MAKE) --no-print-directory -j$$(nproc) $(B)/mod_cosell.so $(B)/test/mod_cosell.so
+	@$(MAKE) --no-print-directory -j$$(nproc) all $(B)/test/mod_cosell.so
 	@tests/lint/run
 
 valgrind: packages-test
@@ -169,6 +178,10 @@ fuzz: packages-lint
 
 MODDIR = $(DESTDIR)$(shell $(APXS) -q LIBEXECDIR)
 SHAREDIR = $(DESTDIR)/usr/share/cosell
+PREFIX = /usr
+BINDIR = $(DESTDIR)$(PREFIX)/bin
+MANDIR = $(DESTDIR)$(PREFIX)/share/man
+COMPLETIONDIR = $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 ETC = $(DESTDIR)/etc/apache2
 install: all
 	install -D -m 0644 $(B)/mod_cosell.so $(MODDIR)/mod_cosell.so
@@ -176,6 +189,10 @@ install: all
 	install -D -m 0644 conf/mapping.schema.json $(SHAREDIR)/mapping.schema.json
 	install -D -m 0644 conf/cosell.conf $(SHAREDIR)/cosell.conf
 	for f in conf/example-*.conf; do install -D -m 0644 $$f $(SHAREDIR)/$$(basename $$f) || exit 1; done
+	for f in conf/monitoring/*; do [ ! -f $$f ] || install -D -m 0644 $$f $(SHAREDIR)/monitoring/$$(basename $$f) || exit 1; done
+	install -D -m 0755 $(B)/cosellctl $(BINDIR)/cosellctl
+	install -D -m 0644 mod_cosell/ctl/cosellctl.1 $(MANDIR)/man1/cosellctl.1
+	install -D -m 0644 $(B)/cosellctl.bash $(COMPLETIONDIR)/cosellctl
 	if [ -d $(ETC)/mods-available ] || [ -f /etc/debian_version ]; then \
 	    install -D -m 0644 conf/cosell.load $(ETC)/mods-available/cosell.load; \
 	    [ -f $(ETC)/mods-available/cosell.conf ] || install -D -m 0644 conf/cosell.conf $(ETC)/mods-available/cosell.conf; \

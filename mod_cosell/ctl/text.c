@@ -1,0 +1,247 @@
+/* Text for terminals: UTF-8, its width, and the values of deals as people write them. */
+#include "ctl.h"
+
+#include <apr_strings.h>
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+#include <wchar.h>
+
+#include "../base/json.h"
+#include "../base/time.h"
+
+#define BROKEN 0xfffd
+
+/* Bytes that continue a character, or -1. */
+static int following(unsigned char c)
+{
+    return c < 0x80                ? 0
+           : c >= 0xc2 && c < 0xe0 ? 1
+           : c >= 0xe0 && c < 0xf0 ? 2
+           : c >= 0xf0 && c < 0xf5 ? 3
+                                   : -1;
+}
+
+unsigned ctl_char(const char *text, int *plen)
+{
+    static const unsigned least[] = {0, 0x80, 0x800, 0x10000};
+    const unsigned char *s = (const unsigned char *)text;
+    int n = following(*s), i;
+    unsigned c;
+
+    *plen = 1;
+    if (n <= 0) {
+        return n ? BROKEN : *s;
+    }
+    c = *s & (0x3fu >> n);
+    for (i = 1; i <= n; i++) {
+        if ((s[i] & 0xc0) != 0x80) {
+            return BROKEN;
+        }
+        c = c << 6 | (s[i] & 0x3fu);
+    }
+    if (c < least[n] || c > 0x10ffff || (c >= 0xd800 && c < 0xe000)) {
+        return BROKEN;
+    }
+    *plen = n + 1;
+    return c;
+}
+
+/* The widths of UTF-8 whatever the user's locale is; without that locale every letter is one. */
+static int char_width(unsigned c)
+{
+    static locale_t utf8;
+    static int asked;
+    locale_t old;
+    int width;
+
+    if (!asked) {
+        asked = 1;
+        utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    }
+    if (c < 0x7f || !utf8) {
+        return 1;
+    }
+    old = uselocale(utf8);
+    width = wcwidth((wchar_t)c);
+    uselocale(old);
+    return width < 0 ? 1 : width;
+}
+
+int ctl_width(const char *text)
+{
+    int width = 0, len;
+
+    for (; *text; text += len) {
+        width += char_width(ctl_char(text, &len));
+    }
+    return width;
+}
+
+/* Letters that turn the direction of writing, hide or end lines lie about what stands beside
+ * them. */
+static int is_control(unsigned c)
+{
+    return c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0x200e && c <= 0x200f) ||
+           (c >= 0x2028 && c <= 0x202e) || (c >= 0x2066 && c <= 0x2069);
+}
+
+const char *ctl_clean(const char *text, apr_pool_t *p)
+{
+    char *out, *to;
+    int len;
+
+    if (!text) {
+        return "";
+    }
+    out = to = apr_palloc(p, 3 * strlen(text) + 1);
+    for (; *text; text += len) {
+        unsigned c = ctl_char(text, &len);
+
+        if (c == BROKEN && len == 1) {
+            memcpy(to, "\xef\xbf\xbd", 3);
+            to += 3;
+        }
+        else if (is_control(c)) {
+            *to++ = c == '\n' || c == '\t' || c == '\r' ? ' ' : '?';
+        }
+        else {
+            memcpy(to, text, (apr_size_t)len);
+            to += len;
+        }
+    }
+    *to = '\0';
+    return out;
+}
+
+const char *ctl_cut(const char *text, int width, apr_pool_t *p)
+{
+    const char *at = text;
+    int used = 0, len;
+
+    if (ctl_width(text) <= width) {
+        return text;
+    }
+    while (*at) {
+        int w = char_width(ctl_char(at, &len));
+
+        if (used + w > width - 1) {
+            break;
+        }
+        used += w;
+        at += len;
+    }
+    return apr_pstrcat(p, apr_pstrmemdup(p, text, (apr_size_t)(at - text)), "…", NULL);
+}
+
+const char *ctl_pad(const char *text, int width, apr_pool_t *p)
+{
+    int more = width - ctl_width(text);
+
+    return more > 0 ? apr_psprintf(p, "%s%*s", text, more, "") : text;
+}
+
+/* Where the line that begins at `at` ends: the last blank that fits, or the last letter. */
+static const char *line_end(const char *at, int width)
+{
+    const char *blank = NULL;
+    int used = 0, len;
+
+    while (*at) {
+        unsigned c = ctl_char(at, &len);
+
+        if (c == ' ') {
+            blank = at;
+        }
+        used += char_width(c);
+        if (used > width) {
+            return blank ? blank : at;
+        }
+        at += len;
+    }
+    return at;
+}
+
+apr_array_header_t *ctl_wrap(const char *text, int width, apr_pool_t *p)
+{
+    apr_array_header_t *lines = apr_array_make(p, 4, sizeof(const char *));
+
+    width = width > 0 && width < 20 ? 20 : width;
+    do {
+        const char *end = width > 0 ? line_end(text, width) : text + strlen(text);
+
+        APR_ARRAY_PUSH(lines, const char *) = apr_pstrmemdup(p, text, (apr_size_t)(end - text));
+        for (text = end; *text == ' '; text++) {
+        }
+    } while (*text);
+    return lines;
+}
+
+const char *ctl_when(const json_t *time, apr_pool_t *p)
+{
+    const char *text = json_string_value(time);
+    char *out;
+
+    if (!text || strlen(text) < 19 || text[10] != 'T') {
+        return text ? ctl_clean(text, p) : "-";
+    }
+    out = apr_pstrndup(p, text, 19);
+    out[10] = ' ';
+    return ctl_clean(out, p);
+}
+
+const char *ctl_since(const json_t *time, apr_time_t now, apr_pool_t *p)
+{
+    const char *text = json_string_value(time);
+    apr_int64_t s;
+    apr_time_t t;
+
+    if (!text || cs_time_parse(&t, text) != APR_SUCCESS) {
+        return NULL;
+    }
+    s = apr_time_sec(now - t);
+    s = s < 0 ? 0 : s;
+    if (s < 120) {
+        return apr_psprintf(p, "%d s", (int)s);
+    }
+    if (s < 2 * 3600) {
+        return apr_psprintf(p, "%d min", (int)(s / 60));
+    }
+    if (s < 2 * 86400) {
+        return apr_psprintf(p, "%d h", (int)(s / 3600));
+    }
+    return apr_psprintf(p, "%" APR_INT64_T_FMT " d", s / 86400);
+}
+
+const char *ctl_count(apr_int64_t n, const char *one, const char *many, apr_pool_t *p)
+{
+    return apr_psprintf(p, "%" APR_INT64_T_FMT " %s", n, n == 1 ? one : many);
+}
+
+const char *ctl_value(const json_t *value, apr_pool_t *p)
+{
+    const char *amount = cs_json_str(value, "amount");
+
+    if (!value) {
+        return "";
+    }
+    if (json_is_null(value) || (json_is_string(value) && !*json_string_value(value))) {
+        return "(empty)";
+    }
+    if (json_is_string(value)) {
+        return ctl_clean(json_string_value(value), p);
+    }
+    if (json_is_boolean(value)) {
+        return json_is_true(value) ? "yes" : "no";
+    }
+    if (amount) {
+        const char *currency = cs_json_str(value, "currency");
+
+        return ctl_clean(
+            apr_pstrcat(p, amount, currency ? " " : "", currency ? currency : "", NULL), p);
+    }
+    if (json_is_object(value) && json_object_size(value) == 1) {
+        return ctl_value(json_object_iter_value(json_object_iter((json_t *)value)), p);
+    }
+    return ctl_clean(cs_json_print(value, p), p);
+}
