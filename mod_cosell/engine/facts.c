@@ -163,6 +163,11 @@ apr_status_t cs_lane_facts_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t 
     return rv;
 }
 
+const char *cs_chosen_fact(apr_int64_t deal, apr_pool_t *p)
+{
+    return apr_psprintf(p, CS_FACT_CHOSEN "%" APR_INT64_T_FMT, deal);
+}
+
 void cs_lane_facts_forget(cs_lane_t *lane)
 {
     int i;

@@ -96,7 +96,7 @@ apr_status_t cs_job_find_deal(cs_job_turn_t *t, const char *id, cs_deal_t **pdea
 extern const cs_job_kind_t cs_job_cancel, cs_job_drop, cs_job_look, cs_job_pause, cs_job_release,
     cs_job_resume, cs_job_retry;
 /* job_deal.c: what a person decides about a deal. */
-extern const cs_job_kind_t cs_job_create, cs_job_ignore, cs_job_link, cs_job_resolve,
+extern const cs_job_kind_t cs_job_choose, cs_job_create, cs_job_ignore, cs_job_link, cs_job_resolve,
     cs_job_unlink;
 
 /* 1 while a person has paused the site: looks and polls wait, notices are accepted. (fact

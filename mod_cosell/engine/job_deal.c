@@ -1,5 +1,5 @@
-/* engine/job_deal.c: what a person decides about one deal: link, create, ignore, unlink, resolve.
- * (deals 1; design 7.6)
+/* engine/job_deal.c: what a person decides about one deal: link, choose, create, ignore, unlink,
+ * resolve. * (deals 1; design 7.6)
  *
  * A decision changes the deal's row and asks for a look; nothing is written outside by it. */
 #include <string.h>
@@ -11,6 +11,7 @@
 #include "job.h"
 
 #define PATIENCE apr_time_from_sec(30)
+#define CHOICES_MAX 20
 
 /* ---- what all have ---- */
 
@@ -168,16 +169,15 @@ static void drop_former(cs_job_turn_t *t, cs_deal_t *deal, const char *record)
     }
 }
 
-static apr_status_t link_deal(cs_job_turn_t *t, cs_result_t *res)
+static apr_status_t link_to(cs_job_turn_t *t, cs_deal_t *deal, const char *record,
+                            cs_result_t *res)
 {
-    const char *record = cs_json_str(t->arguments, "record");
     found_t found;
-    cs_deal_t *deal;
-    apr_status_t rv = load(t, &deal, res);
+    apr_status_t rv;
     int may = 0;
 
-    if (rv != APR_SUCCESS || !deal || !may_point(t, deal) || !find_row(t, record, &found)) {
-        return rv;
+    if (!may_point(t, deal) || !find_row(t, record, &found)) {
+        return APR_SUCCESS;
     }
     drop_former(t, deal, found.id);
     rv = take_alias(t, deal, &found, &may, res);
@@ -190,9 +190,65 @@ static apr_status_t link_deal(cs_job_turn_t *t, cs_result_t *res)
     return rv;
 }
 
+static apr_status_t link_deal(cs_job_turn_t *t, cs_result_t *res)
+{
+    cs_deal_t *deal;
+    apr_status_t rv = load(t, &deal, res);
+
+    return rv == APR_SUCCESS && deal ? link_to(t, deal, cs_json_str(t->arguments, "record"), res)
+                                     : rv;
+}
+
 static const char *const link_members[] = {"deal:s", "record:s", NULL};
 static const char *const link_required[] = {"deal", "record", NULL};
 const cs_job_kind_t cs_job_link = {"link", link_members, link_required, NULL, link_deal, 1, 0};
+
+/* ---- choose {deal, row} ---- */
+
+static apr_status_t remember_choice(cs_job_turn_t *t, cs_deal_t *deal, const char *row,
+                                    cs_result_t *res)
+{
+    const char *name = cs_chosen_fact(deal->id, t->b->p), *text = NULL;
+    json_t *rows = NULL;
+    apr_status_t rv = cs_store_meta_get(t->b->lane->store, t->b->lane->site->name, name, &text,
+                                        t->b->p, res);
+
+    if (rv != APR_SUCCESS) {
+        return rv;
+    }
+    if (text) {
+        cs_json_parse(&rows, text, strlen(text), NULL, t->b->p, NULL);
+    }
+    rows = cs_json_own(json_is_array(rows) ? rows : json_array(), t->b->p);
+    json_array_append_new(rows, json_string(row));
+    while (json_array_size(rows) > CHOICES_MAX) {
+        json_array_remove(rows, 0);
+    }
+    cs_lane_fact(name, cs_json_print(rows, t->b->p), t->b->changes);
+    add_look(t, deal);
+    decided(t, deal, apr_psprintf(t->b->p, "%s chosen where several rows match", row));
+    return rv;
+}
+
+/* Of a parked deal its record is meant; else the row of one of its look-ups, by being among the
+ * candidates. */
+static apr_status_t choose_row(cs_job_turn_t *t, cs_result_t *res)
+{
+    const char *row = cs_json_str(t->arguments, "row");
+    cs_deal_t *deal;
+    apr_status_t rv = load(t, &deal, res);
+
+    if (rv != APR_SUCCESS || !deal) {
+        return rv;
+    }
+    return deal->state == CS_DEAL_PARKED ? link_to(t, deal, row, res)
+                                         : remember_choice(t, deal, row, res);
+}
+
+static const char *const choose_members[] = {"deal:s", "row:s", NULL};
+static const char *const choose_required[] = {"deal", "row", NULL};
+const cs_job_kind_t cs_job_choose = {"choose", choose_members, choose_required, NULL, choose_row, 1,
+                                     0};
 
 /* ---- create {deal} ---- */
 

@@ -25,6 +25,8 @@
 #define CS_FACT_QUOTA "quota:" /* JSON {"used", "most", "kept", "at"}: its requests of the day */
 #define CS_FACT_BEGUN "begun" /* microseconds: when this store began to know the site */
 #define CS_FACT_BREAKER "breaker:" /* JSON, of any upstream: why nothing is sent to it */
+/* JSON array of row ids, of a deal whose number follows: which of several rows a person meant. */
+#define CS_FACT_CHOSEN "chosen:"
 #define CS_FACT_PAUSED "paused" /* JSON {"by", "at", "why"}: a person stopped looks and polls */
 /* JSON {"account": text or absent, "signed_in": microseconds of the sign-in (absent = the token came
  * from a file: not known), "rotated": of the last rotation, "source": "login" or "file"}: of the
@@ -211,6 +213,8 @@ const char *cs_lane_upstream(const cs_lane_t *lane, int index);
 int cs_lane_upstream_index(const cs_lane_t *lane, const char *name);
 /* A cheap authenticated call. A CRM that answers as another organisation is SUSPEND. */
 apr_status_t cs_lane_ask(cs_lane_t *lane, int upstream, apr_pool_t *ptemp, cs_result_t *res);
+/* CS_FACT_CHOSEN of this deal. */
+const char *cs_chosen_fact(apr_int64_t deal, apr_pool_t *p);
 /* Remembers the own organisation; text in memory of the lane's own. */
 const char *cs_lane_learn(cs_lane_t *lane, const char *organization);
 /* Earliest probe, 0 = none. */

@@ -379,6 +379,45 @@ static const json_t *where_of(cs_symbols_t *t, const cs_symbol_t *s)
     return all;
 }
 
+/* The candidate that a person has chosen for the deal that asks; NULL = none. */
+static const char *chosen_of(cs_batch_t *b, const cs_symbol_t *s, const json_t *candidates)
+{
+    const cs_deal_t *deal = s->item->deal;
+    const char *text = NULL, *id = NULL;
+    json_t *chosen = NULL, *row;
+    apr_size_t i, j;
+
+    if (!deal || !deal->id ||
+        cs_store_meta_get(b->lane->store, b->lane->site->name, cs_chosen_fact(deal->id, b->p),
+                          &text, b->p, NULL) != APR_SUCCESS ||
+        !text || cs_json_parse(&chosen, text, strlen(text), NULL, b->p, NULL) != APR_SUCCESS) {
+        return NULL;
+    }
+    cs_json_own(chosen, b->p);
+    json_array_foreach((json_t *)candidates, i, row) {
+        for (j = 0; !id && j < json_array_size(chosen); ++j) {
+            const char *wish = json_string_value(json_array_get(chosen, j));
+            id = wish && cs_row_id_same(b->lane->crm_impl[s->item->crm]->facts->id_form, wish,
+                                        cs_json_str(row, "id"))
+                     ? cs_json_str(row, "id")
+                     : NULL;
+        }
+    }
+    return id;
+}
+
+static void take_several(cs_batch_t *b, cs_symbol_t *s, const json_t *candidates)
+{
+    const char *chosen = chosen_of(b, s, candidates);
+
+    if (chosen) {
+        cs_symbol_found(b, s, chosen);
+    }
+    else {
+        cs_symbol_hold(s, several_words(s->lookup, candidates, b->p));
+    }
+}
+
 static void take_find(cs_batch_t *b, cs_symbol_t *s, const cs_crm_find_t *find)
 {
     cs_item_account(b, s->item, find->calls, find->took, find->correlation);
@@ -390,7 +429,7 @@ static void take_find(cs_batch_t *b, cs_symbol_t *s, const cs_crm_find_t *find)
         cs_symbol_found(b, s, find->id);
     }
     else if (find->found > 1) {
-        cs_symbol_hold(s, several_words(s->lookup, find->candidates, b->p));
+        take_several(b, s, find->candidates);
     }
     else {
         nothing_found(s);

@@ -196,6 +196,40 @@ static void test_conflict_is_decided_for_the_crm(void **state)
     assert_null(image_rest(r, "notes"));
 }
 
+/* Two accounts fit: the deal waits for a person, who names one. */
+static void test_one_of_several_rows_is_chosen(void **state)
+{
+    apr_pool_t *p = *state;
+    referral_t *r;
+    const char *name;
+
+    new_world(p);
+    begin_lane();
+    r = new_referral();
+    name = cs_json_str(cs_json_get(r->doc, "customerProfile"), "name");
+    put_row("account", ROW1, apr_psprintf(p, "{'name':'%s'}", name));
+    put_row("account", ROW2, apr_psprintf(p, "{'name':'%s'}", name));
+    notify(r);
+    work();
+    assert_non_null(deal_of(r)->problem);
+    assert_non_null(strstr(deal_of(r)->problem, "2 accounts match"));
+    assert_done(ask_about(r, "choose", ",'row':'" ROW2 "'"));
+    assert_null(deal_of(r)->problem);
+    assert_string_equal(cs_json_str(cs_json_get(cs_json_get(record_of_deal(r)->row, "parentaccountid"), "$ref"), "id"), ROW2);
+}
+
+static void test_one_of_several_records_is_chosen(void **state)
+{
+    referral_t *r;
+
+    new_world(*state);
+    begin_lane();
+    r = parked_referral();
+    put_row("opportunity", ROW2, "{'name':'Here before'}");
+    assert_done(ask_about(r, "choose", ",'row':'" ROW2 "'"));
+    assert_string_equal(deal_of(r)->record_id, ROW2);
+}
+
 static void test_sides_have_two_names(void **state)
 {
     apr_pool_t *p = *state;
@@ -214,6 +248,8 @@ int main(void)
         UNIT_TEST(test_unlinked_deal_is_left_alone),
         UNIT_TEST(test_conflict_is_decided_for_partner_center),
         UNIT_TEST(test_conflict_is_decided_for_the_crm),
+        UNIT_TEST(test_one_of_several_rows_is_chosen),
+        UNIT_TEST(test_one_of_several_records_is_chosen),
         UNIT_TEST(test_sides_have_two_names),
     };
 
