@@ -4,6 +4,18 @@
 
 #include "alert.h"
 
+void cs_alert_copy(char *to, const char *from, apr_size_t size)
+{
+    apr_size_t len = strlen(from), cut = len < size ? len : size - 1;
+
+    /* A byte that goes on with a character cannot begin what is left out. */
+    while (cut < len && cut > 0 && ((unsigned char)from[cut] & 0xC0) == 0x80) {
+        cut--;
+    }
+    memcpy(to, from, cut);
+    to[cut] = '\0';
+}
+
 static cs_board_entry_t *entry_of(cs_board_t *board, const cs_alert_t *alert)
 {
     int i;
@@ -27,16 +39,16 @@ static cs_board_entry_t *entry_make(cs_board_t *board, const cs_alert_t *alert)
     }
     entry = &board->entries[board->n++];
     memset(entry, 0, sizeof(*entry));
-    apr_cpystrn(entry->site, alert->site, sizeof(entry->site));
-    apr_cpystrn(entry->what, alert->what, sizeof(entry->what));
+    cs_alert_copy(entry->site, alert->site, sizeof(entry->site));
+    cs_alert_copy(entry->what, alert->what, sizeof(entry->what));
     return entry;
 }
 
 static void entry_fill(cs_board_entry_t *entry, const cs_alert_t *alert)
 {
     entry->level = alert->level;
-    apr_cpystrn(entry->text, alert->text ? alert->text : "", sizeof(entry->text));
-    apr_cpystrn(entry->todo, alert->todo ? alert->todo : "", sizeof(entry->todo));
+    cs_alert_copy(entry->text, alert->text ? alert->text : "", sizeof(entry->text));
+    cs_alert_copy(entry->todo, alert->todo ? alert->todo : "", sizeof(entry->todo));
 }
 
 static void take(cs_board_t *board, const cs_concern_t *finding, apr_time_t now,
