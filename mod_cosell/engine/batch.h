@@ -6,6 +6,9 @@
 #include "../domain/reconcile.h"
 #include "lane.h"
 
+/* Member of work's hints beside those of store.h: a resync asks for it, and its brake counts it. */
+#define CS_CAUSE_RESYNC CS_CAUSE "resync"
+
 /* One deal of the batch. */
 typedef struct cs_item_t {
     cs_work_t *work;     /* the claimed row; after meeting the deal's own row */
@@ -20,6 +23,12 @@ typedef struct cs_item_t {
     int notified;        /* the look covers a notice that no look has worked on yet */
     int by_mapping;      /* no notice asks for it, and it is the deal's first under its mapping */
     int again;           /* it is a planned look at what waits or was refused, and nothing more */
+    int by_job;          /* a job asks for it, and no notice does */
+
+    /* cs_card_t *: all cards of the engagement as a list showed them a while ago: they are not read
+     * again, and the look covers no notice; NULL = they are read. */
+    const apr_array_header_t *ahead;
+    cs_card_t *ahead_own; /* the own card alone is known so: the engagement is listed */
 
     cs_card_t *asked_card; /* what GET of `asked` showed */
     cs_card_t *own, *microsoft;
@@ -72,7 +81,22 @@ typedef struct cs_batch_t {
     apr_array_header_t *changes; /* cs_change_t for the next cs_store_write */
     int created, updated, closed, nothing, failed;
     int polled; /* looks that a poll asked for */
+    const char *job; /* id of the job that these looks are of; NULL = they are not */
+    int dry;         /* they end with their plans: nothing is stored or written */
+    int guessed;     /* whose organisation is ours, while they are dry */
+    const char *stopped; /* a brake stopped the job before anything was done: why */
 } cs_batch_t;
+
+/* look.c: a batch without items, and an item of it about a deal or a name. */
+cs_batch_t *cs_batch_new(cs_lane_t *lane, apr_pool_t *p);
+cs_item_t *cs_item_new(cs_batch_t *b, cs_work_t *work);
+/* Stages 4 and 5 of all items: read, met, planned. With b->dry what meeting would store is left
+ * out; b->changes has what the lane itself learnt. b->stopped: nothing more is to be done. */
+apr_status_t cs_batch_see(cs_batch_t *b, cs_result_t *res);
+/* Stage 6, after the brakes. What follows is cs_batch_settle(). */
+apr_status_t cs_batch_act(cs_batch_t *b, cs_result_t *res);
+/* Before anything is asked of a CRM it has said who it is. */
+void cs_batch_pin_crms(cs_batch_t *b);
 
 /* Ends the item with a result that belongs to upstream. */
 void cs_item_fail(cs_item_t *item, const char *upstream, const cs_result_t *result);
@@ -153,6 +177,8 @@ void cs_batch_match(cs_batch_t *b);
  * beyond max(20, 5 %) of the site's deals; so are sides that suddenly read as missing, and a deal
  * that writes against somebody else. */
 apr_status_t cs_batch_brake(cs_batch_t *b, cs_result_t *res);
+/* brake.c: the same for what a job's looks would make, before their deals are stored. */
+apr_status_t cs_batch_brake_meetings(cs_batch_t *b, cs_result_t *res);
 /* breaker.c: what the batch says about its upstreams, into the changes. */
 void cs_batch_breakers(cs_batch_t *b);
 /* apply.c: the steps of all planned items. A step about a row of a list that is not done names its

@@ -1,7 +1,7 @@
 /* engine/brake.c: a cause that would change many deals at once is paused before it does. (design
  * 6)
  *
- * Bulk causes are a changed mapping, and a side that suddenly reads as missing. A deal's first look
+ * Bulk causes are a changed mapping, a resync, and a side that suddenly reads as missing. A deal's first look
  * under a mapping is by that mapping unless a notice asks for it. All plans of a batch are made
  * first; then those that only such a cause makes are counted, together with what the cause has
  * changed before; beyond max(20, 5 % of the site's deals) none of them is written. Their work waits
@@ -24,6 +24,7 @@
 #define HOUR apr_time_from_sec(3600)
 #define CROSSED_MAX 12
 #define LINES_NAMED 3
+#define BRAKE_JOB CS_BRAKE CS_BRAKE_RESYNC
 
 /* ---- what the store says ---- */
 
@@ -167,6 +168,9 @@ apr_status_t cs_brake_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *res)
         }
     }
     if (rv == APR_SUCCESS) {
+        rv = load_brake(lane, &lane->brake_job, BRAKE_JOB, ptemp, res);
+    }
+    if (rv == APR_SUCCESS) {
         drop_renamed(lane, changes, ptemp);
         take_new_mappings(lane, changes, ptemp);
     }
@@ -206,8 +210,40 @@ int cs_brake_release(cs_lane_t *lane, const char *brake, apr_time_t now,
             found = 1;
         }
     }
+    if (!strcmp(name, BRAKE_JOB) && *lane->brake_job.cause) {
+        release_one(lane, &lane->brake_job, name, now, changes, p);
+        found = 1;
+    }
     cs_lane_resume(lane, name, changes, p);
     return found;
+}
+
+void cs_brake_begin_job(cs_lane_t *lane, const char *job, apr_array_header_t *changes,
+                        apr_pool_t *p)
+{
+    if (begin_cause(&lane->brake_job, job)) {
+        lane->brake_job.released = 0;
+        store_brake(&lane->brake_job, BRAKE_JOB, changes, p);
+        if (cs_lane_suspension(lane, BRAKE_JOB)) {
+            cs_lane_resume(lane, BRAKE_JOB, changes, p);
+        }
+    }
+}
+
+void cs_brake_end_job(cs_lane_t *lane, const char *job, apr_array_header_t *changes, apr_pool_t *p)
+{
+    if (!strcmp(lane->brake_job.cause, job)) {
+        memset(&lane->brake_job, 0, sizeof(lane->brake_job));
+        cs_lane_fact(BRAKE_JOB, NULL, changes);
+        if (cs_lane_suspension(lane, BRAKE_JOB)) {
+            cs_lane_resume(lane, BRAKE_JOB, changes, p);
+        }
+    }
+}
+
+int cs_brake_holds_job(cs_lane_t *lane)
+{
+    return cs_lane_suspension(lane, BRAKE_JOB) != NULL;
 }
 
 /* ---- counting ---- */
@@ -233,6 +269,21 @@ static int sends(const cs_item_t *item)
 static int is_by_mapping(const cs_item_t *item, int crm)
 {
     return !item->over && item->work && item->crm == crm && item->by_mapping && sends(item);
+}
+
+/* What the mapping would change anyway its own brake counts. */
+static int is_by_job(const cs_item_t *item, int upstream)
+{
+    (void)upstream;
+    return !item->over && item->work && item->by_job && !item->by_mapping && sends(item);
+}
+
+/* Its record would be made, or linked. */
+static int is_new_to_job(const cs_item_t *item, int upstream)
+{
+    (void)upstream;
+    return !item->over && item->work && item->meets && item->deal &&
+           !item->deal->id && item->deal->state == CS_DEAL_NEW;
 }
 
 /* The record of a linked deal, or a deal's own referral. */
@@ -305,7 +356,7 @@ static const char *line_words(const char *line)
                                           : line;
 }
 
-static const char *lines_words(const cs_batch_t *b, int crm)
+static const char *lines_words(const cs_batch_t *b, belongs_fn *belongs, int crm)
 {
     apr_array_header_t *names = apr_array_make(b->p, 8, sizeof(named_t));
     const char *text = "";
@@ -313,7 +364,7 @@ static const char *lines_words(const cs_batch_t *b, int crm)
 
     for (i = 0; i < b->items->nelts; ++i) {
         const cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
-        if (is_by_mapping(item, crm)) {
+        if (belongs(item, crm)) {
             name_lines(names, item);
         }
     }
@@ -372,7 +423,7 @@ static int may_change(cs_batch_t *b, cs_lane_brake_t *brake, const char *fact, c
 {
     apr_interval_time_t ago = b->now - brake->released;
     int released = brake->released &&
-                   (is_of_mapping(name) || (ago >= 0 && ago < HOUR));
+                   (is_of_mapping(name) || !strcmp(name, BRAKE_JOB) || (ago >= 0 && ago < HOUR));
 
     if (!released && (brake->changed + n > limit || cs_lane_suspension(b->lane, name))) {
         return 0;
@@ -405,7 +456,7 @@ static void brake_mapping(cs_batch_t *b, int crm, apr_int64_t deals)
                   " were changed and nothing more is until the mapping is corrected and reloaded, "
                   "or cosell-admin releases the brake \"%s\"",
                   site->cfg.name, cs_mapping_revision(site->mapping), brake->changed + n, deals,
-                  lines_words(b, crm), brake->changed, name + sizeof(CS_BRAKE) - 1);
+                  lines_words(b, is_by_mapping, crm), brake->changed, name + sizeof(CS_BRAKE) - 1);
     pause_items(b, is_by_mapping, crm, name, &why);
 }
 
@@ -432,6 +483,68 @@ static void brake_missing(cs_batch_t *b, int upstream, apr_int64_t deals)
                   cs_lane_upstream(b->lane, upstream), brake->changed,
                   name + sizeof(CS_BRAKE) - 1);
     pause_items(b, is_missing, upstream, name, &why);
+}
+
+/* ---- a job ---- */
+
+/* The looks of the job's own turn stop as a whole, so that it goes on where it was; those that are
+ * repeated after it wait. */
+static void pause_job(cs_batch_t *b, belongs_fn *belongs, const cs_result_t *why)
+{
+    if (!b->job) {
+        pause_items(b, belongs, 0, BRAKE_JOB, why);
+        return;
+    }
+    if (!cs_lane_suspension(b->lane, BRAKE_JOB)) {
+        cs_lane_suspend(b->lane, BRAKE_JOB, why, b->changes, b->p);
+        journal_pause(b, BRAKE_JOB, why->detail);
+    }
+    b->stopped = why->detail;
+}
+
+static void brake_job(cs_batch_t *b, apr_int64_t deals)
+{
+    cs_lane_brake_t *brake = &b->lane->brake_job;
+    int n = count_items(b, is_by_job, 0);
+    cs_result_t *why;
+
+    if (!n || may_change(b, brake, BRAKE_JOB, BRAKE_JOB, n, limit_of(deals))) {
+        return;
+    }
+    why = apr_pcalloc(b->p, sizeof(*why));
+    cs_result_set(why, b->p, CS_EREMOTE, CS_CLASS_SUSPEND, BRAKE_JOB,
+                  "the resync would change at least %" APR_INT64_T_FMT " of %" APR_INT64_T_FMT
+                  " deals%s; %" APR_INT64_T_FMT " were changed and nothing more is until "
+                  "cosell-admin releases the brake \"" CS_BRAKE_RESYNC "\", or the job is cancelled",
+                  brake->changed + n, deals, lines_words(b, is_by_job, 0), brake->changed);
+    pause_job(b, is_by_job, why);
+}
+
+/* Nothing of it is stored then: no deal is left behind for somebody else to go on with. */
+apr_status_t cs_batch_brake_meetings(cs_batch_t *b, cs_result_t *res)
+{
+    const cs_lane_brake_t *brake = &b->lane->brake_job;
+    int n = count_items(b, is_new_to_job, 0);
+    cs_store_counts_t counts;
+    cs_result_t *why;
+    apr_status_t rv;
+
+    if (!n || brake->released) {
+        return APR_SUCCESS;
+    }
+    rv = cs_store_counts(b->lane->store, b->lane->site->name, &counts, b->p, res);
+    if (rv != APR_SUCCESS || brake->changed + n <= limit_of(counts.deals)) {
+        return rv;
+    }
+    apr_array_clear(b->changes);
+    why = apr_pcalloc(b->p, sizeof(*why));
+    cs_result_set(why, b->p, CS_EREMOTE, CS_CLASS_SUSPEND, BRAKE_JOB,
+                  "the resync would make records of at least %d referrals that no deal knows, and "
+                  "%" APR_INT64_T_FMT " deals are known; none is made until cosell-admin releases "
+                  "the brake \"" CS_BRAKE_RESYNC "\", or the job is cancelled",
+                  n, counts.deals);
+    pause_job(b, is_new_to_job, why);
+    return rv;
 }
 
 /* ---- one deal against somebody else ---- */
@@ -562,7 +675,7 @@ int cs_brake_release_quarrel(cs_batch_t *b, const char *brake)
 
 static int has_bulk_cause(const cs_batch_t *b)
 {
-    int i, n = count_items(b, is_missing, CS_LANE_PC) +
+    int i, n = count_items(b, is_missing, CS_LANE_PC) + count_items(b, is_by_job, 0) +
                (cs_lane_suspension(b->lane, missing_name(b->lane, CS_LANE_PC, b->p)) != NULL);
 
     for (i = 0; i < b->lane->site->ncrms; ++i) {
@@ -584,6 +697,7 @@ static apr_status_t brake_bulk(cs_batch_t *b, cs_result_t *res)
     }
     if (rv == APR_SUCCESS) {
         brake_missing(b, CS_LANE_PC, counts.deals);
+        brake_job(b, counts.deals);
     }
     return rv;
 }

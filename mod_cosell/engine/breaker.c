@@ -194,7 +194,7 @@ static met_e met(const cs_lane_t *lane, const cs_item_t *item, int upstream)
                    : MET_ANSWER;
     }
     if (upstream == CS_LANE_PC) {
-        return item->asked_card || item->listed ? MET_ANSWER : MET_NOTHING;
+        return (item->asked_card || item->listed) && !item->ahead ? MET_ANSWER : MET_NOTHING;
     }
     return item->crm == upstream && (item->record_read || was_written(item)) ? MET_ANSWER
                                                                              : MET_NOTHING;

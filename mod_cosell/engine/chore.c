@@ -33,8 +33,7 @@ static void keep_for_later(cs_batch_t *b, cs_work_t *work)
         b->now + (b->lane->site->poll > 0 ? b->lane->site->poll : apr_time_from_sec(300));
 }
 
-/* Before anything of this batch is written to a CRM it has said who it is. */
-static void pin_crms(cs_batch_t *b)
+void cs_batch_pin_crms(cs_batch_t *b)
 {
     int crm;
 
@@ -47,11 +46,11 @@ void cs_batch_chores(cs_batch_t *b, const apr_array_header_t *works)
 {
     int i;
 
-    pin_crms(b);
+    cs_batch_pin_crms(b);
     for (i = 0; i < works->nelts; ++i) {
         cs_work_t *work = APR_ARRAY_IDX(works, i, cs_work_t *);
         if (strcmp(work->kind, CS_WORK_LOOK) && strcmp(work->kind, CS_WORK_POLL) &&
-            strcmp(work->kind, CS_WORK_SWEEP)) {
+            strcmp(work->kind, CS_WORK_SWEEP) && strcmp(work->kind, CS_WORK_WATCH)) {
             keep_for_later(b, work);
         }
     }

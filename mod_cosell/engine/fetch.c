@@ -34,18 +34,27 @@ static void take_read(cs_batch_t *b, cs_item_t *item, const cs_pc_read_t *read)
 
 typedef const char *id_fn(const cs_item_t *item);
 
+/* Its own card needs not be asked for. */
+static int is_ahead(const cs_item_t *item)
+{
+    return item->ahead || item->ahead_own;
+}
+
 static const char *id_of_unknown(const cs_item_t *item)
 {
-    return item->deal ? NULL : item->asked;
+    return item->deal || is_ahead(item) ? NULL : item->asked;
 }
 
 static const char *id_of_known(const cs_item_t *item)
 {
-    return item->deal ? item->deal->referral_id : NULL;
+    return item->deal && !is_ahead(item) ? item->deal->referral_id : NULL;
 }
 
 static const char *engagement_of(const cs_item_t *item)
 {
+    if (item->ahead) {
+        return NULL;
+    }
     if (item->asked_card) {
         return item->asked_card->engagement_id;
     }
@@ -85,6 +94,13 @@ static void get_cards(cs_batch_t *b, id_fn *id_of)
         take_read(b, items[i], &reads[i]);
         items[i]->asked_card = reads[i].card;
     }
+}
+
+/* What a list showed a while ago is known before anything is asked for. */
+static void take_ahead(cs_item_t *item)
+{
+    item->asked_card = item->ahead_own;
+    item->listed = item->ahead ? (apr_array_header_t *)item->ahead : item->listed;
 }
 
 /* Several names of one engagement cost one list. */
@@ -148,7 +164,13 @@ static void learn_organization(cs_batch_t *b)
         const cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
         const cs_card_t *card = item->over || item->related_only ? NULL : item->asked_card;
         if (card && card->organization_id && !is_microsoft(card)) {
-            cs_change_t *change = cs_batch_change(b, CS_CHANGE_META);
+            cs_change_t *change;
+            if (b->dry) {
+                b->lane->organization = card->organization_id;
+                b->guessed = 1;
+                return;
+            }
+            change = cs_batch_change(b, CS_CHANGE_META);
             change->name = "organization";
             change->text = cs_lane_learn(b->lane, card->organization_id);
             cs_log(CS_LOG_NOTICE, 0, b->lane->site->name,
@@ -256,7 +278,11 @@ static void judge_freshness(cs_item_t *item, apr_int64_t claimed)
         note_unseen(item, hint_of(item, CS_SYSTEM_PC), item->own->updated, CS_UPSTREAM_PC);
         note_unseen(item, hint_of(item, CS_SYSTEM_RELATED), newest_card(item), CS_UPSTREAM_PC);
     }
-    if (!item->deal && !list_confirms(item)) {
+    if (is_ahead(item)) {
+        /* It was read before what is outstanding came in, for all that is known. */
+        item->covered = 0;
+    }
+    else if (!item->deal && !list_confirms(item)) {
         item->covered = claimed;
     }
 }
@@ -268,6 +294,11 @@ apr_status_t cs_batch_fetch(cs_batch_t *b, cs_result_t *res)
     apr_status_t rv;
     int i;
 
+    for (i = 0; i < b->items->nelts; ++i) {
+        if (is_ahead(APR_ARRAY_IDX(b->items, i, cs_item_t *))) {
+            take_ahead(APR_ARRAY_IDX(b->items, i, cs_item_t *));
+        }
+    }
     get_cards(b, id_of_unknown);
     for (i = 0; i < b->items->nelts; ++i) {
         cs_work_t *work = APR_ARRAY_IDX(b->items, i, cs_item_t *)->work;
@@ -290,6 +321,9 @@ apr_status_t cs_batch_fetch(cs_batch_t *b, cs_result_t *res)
         if (!item->over) {
             sort_cards(b, item);
             judge_freshness(item, claimed[i]);
+        }
+        else if (is_ahead(item)) {
+            item->covered = 0;
         }
         else if (!item->deal) {
             /* It was read before the notices were counted again. */

@@ -14,6 +14,7 @@
 #include "../base/log.h"
 #include "../base/time.h"
 #include "runner.h"
+#include "../remote/partner_center/webhooks.h"
 
 #define CS_UPSTREAM_PC "partner-center"
 
@@ -33,13 +34,17 @@
  * refresh token in force */
 #define CS_FACT_TOKEN "token"
 /* JSON {"url", "events": what we registered last; "found": {"url", "events"} or null as last read,
- * "read": microseconds, "drift": text for people, absent while it is as we registered it; "saved":
- * the registration that ours replaced, "delivered": microseconds of the last callback} */
+ * "read": microseconds, "drift": text for people, absent while it is as we registered it; "trouble":
+ * why it could not be read since, absent; "saved": the registration that ours replaced, as it may be
+ * shown, "delivered": microseconds of the last callback}. Other people's URLs are without what may
+ * be a secret. */
 #define CS_FACT_WEBHOOK "webhook"
 /* A brake's fact has the brake's name, followed for a mapping's by the CRM's; so has that brake
  * itself on a site that has several CRMs. */
 #define CS_BRAKE_MAPPING CS_BRAKE "mapping"
 #define CS_BRAKE_MISSING CS_BRAKE "missing:"
+/* Its fact has the job's id as its cause. */
+#define CS_BRAKE_RESYNC "resync"
 /* No fact and no suspension: the deal itself says so. Its number follows. */
 #define CS_BRAKE_QUARREL "quarrel:"
 
@@ -134,6 +139,7 @@ typedef struct cs_lane_t {
     cs_limiter_t pc_limiter, login_limiter;
     cs_limiter_t crm_limiter[CS_SITE_CRMS_MAX];
     cs_pc_t *pc;
+    cs_pc_hooks_t *hooks;
     const cs_crm_impl_t *crm_impl[CS_SITE_CRMS_MAX];
     cs_crm_t *crm[CS_SITE_CRMS_MAX];
     cs_vault_t vault;
@@ -147,6 +153,8 @@ typedef struct cs_lane_t {
     apr_array_header_t *relapses;  /* cs_lane_relapse_t, at most one per upstream */
     apr_array_header_t *brakes;    /* const char *: names of brakes, each once */
     int paused;                    /* by a person: looks and polls wait */
+    apr_time_t watch_at;           /* when the registration is read next; 0 = not known yet */
+    apr_time_t watch_set;          /* when that was said */
     int timers_set;                /* the rows of polls and sweeps are there */
     int narrow;                    /* batches to come that are of one look each */
     char stuck[160];               /* the work whose transaction the store would not take alone */
@@ -157,6 +165,8 @@ typedef struct cs_lane_t {
     cs_lane_planned_t planned[CS_SITE_CRMS_MAX];
     cs_lane_brake_t brake_mapping[CS_SITE_CRMS_MAX];
     cs_lane_brake_t brake_missing[CS_LANE_UPSTREAMS];
+    cs_lane_brake_t brake_job;
+    struct cs_ahead_t *ahead; /* cards read ahead for a resync (ahead.h); NULL = none */
     cs_lane_breaker_t breaker[CS_LANE_UPSTREAMS];
     cs_lane_metadata_t metadata[CS_SITE_CRMS_MAX];
     apr_pool_t *cache_pool;        /* resolved look-ups: symbol -> row id */
@@ -284,6 +294,14 @@ int cs_brake_holds_mapping(const cs_lane_t *lane, int crm);
  * 0 when there is no such brake. */
 int cs_brake_release(cs_lane_t *lane, const char *brake, apr_time_t now,
                      apr_array_header_t *changes, apr_pool_t *p);
+
+/* What the job changes is counted from now on; another job's count and pause are over. */
+void cs_brake_begin_job(cs_lane_t *lane, const char *job, apr_array_header_t *changes,
+                        apr_pool_t *p);
+/* The job is over, or nobody wants it any more: it is not paused either. */
+void cs_brake_end_job(cs_lane_t *lane, const char *job, apr_array_header_t *changes, apr_pool_t *p);
+/* 1 while the job is paused for changing too much. */
+int cs_brake_holds_job(cs_lane_t *lane);
 
 /* The deal is held for writing against somebody else. */
 int cs_deal_quarrels(const cs_deal_t *deal, apr_time_t now);

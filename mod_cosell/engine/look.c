@@ -149,7 +149,7 @@ static int related_only(const cs_work_t *work)
            !json_object_get(work->hints, CS_SYSTEM_PC);
 }
 
-static cs_item_t *new_item(cs_batch_t *b, cs_work_t *work)
+cs_item_t *cs_item_new(cs_batch_t *b, cs_work_t *work)
 {
     cs_item_t *item = apr_pcalloc(b->p, sizeof(*item));
 
@@ -240,7 +240,7 @@ static apr_status_t make_items(cs_batch_t *b, const apr_array_header_t *works, c
 
     for (i = 0; rv == APR_SUCCESS && i < works->nelts; ++i) {
         cs_work_t *work = APR_ARRAY_IDX(works, i, cs_work_t *);
-        cs_item_t *item = new_item(b, work);
+        cs_item_t *item = cs_item_new(b, work);
         if (strcmp(work->kind, CS_WORK_LOOK)) {
             continue;
         }
@@ -410,6 +410,7 @@ static void find_cause(const cs_batch_t *b, cs_item_t *item)
     asked = json_object_get(item->work->hints, CS_CAUSE_MAPPING) != NULL;
     item->notified = cs_work_notified(item->work);
     item->by_mapping = !item->notified && is_under_another(b, item, asked);
+    item->by_job = !item->notified && json_object_get(item->work->hints, CS_CAUSE_RESYNC);
     item->again = !asked && json_object_get(item->work->hints, CS_CAUSE_AGAIN);
 }
 
@@ -494,22 +495,12 @@ static apr_status_t store_intents(cs_batch_t *b, cs_result_t *res)
 
 /* ---- the batch ---- */
 
-static apr_status_t look_at_items(cs_batch_t *b, cs_result_t *res)
+/* Once everybody has a deal: the CRM's rows, and the plans. */
+static apr_status_t read_and_plan(cs_batch_t *b, cs_result_t *res)
 {
     apr_status_t rv;
     int i;
 
-    rv = cs_batch_name_rows(b, res);
-    if (rv == APR_SUCCESS) {
-        wait_before_fetch(b);
-        rv = cs_batch_fetch(b, res);
-    }
-    if (rv == APR_SUCCESS) {
-        rv = cs_batch_meet(b, res);
-    }
-    if (rv != APR_SUCCESS) {
-        return rv;
-    }
     for (i = 0; i < b->items->nelts; ++i) {
         find_kind(b, APR_ARRAY_IDX(b->items, i, cs_item_t *));
         find_cause(b, APR_ARRAY_IDX(b->items, i, cs_item_t *));
@@ -519,22 +510,64 @@ static apr_status_t look_at_items(cs_batch_t *b, cs_result_t *res)
     if (rv != APR_SUCCESS) {
         return rv;
     }
+    if (b->dry) {
+        apr_array_clear(b->changes); /* what reading would have stored of deals */
+    }
     refresh_metadata(b);
     plan_items(b);
-    cs_batch_put_off_young(b);
-    rv = cs_batch_brake(b, res);
-    if (rv == APR_SUCCESS) {
-        rv = store_intents(b, res);
+    if (!b->dry) {
+        cs_batch_put_off_young(b);
     }
+    return rv;
+}
+
+apr_status_t cs_batch_see(cs_batch_t *b, cs_result_t *res)
+{
+    apr_status_t rv;
+
+    wait_before_fetch(b);
+    rv = cs_batch_fetch(b, res);
+    if (rv == APR_SUCCESS) {
+        rv = cs_batch_meet(b, res);
+    }
+    if (rv == APR_SUCCESS && !b->stopped) {
+        rv = read_and_plan(b, res);
+    }
+    if (b->guessed) {
+        b->lane->organization = NULL;
+    }
+    return rv;
+}
+
+apr_status_t cs_batch_act(cs_batch_t *b, cs_result_t *res)
+{
+    apr_status_t rv = cs_batch_brake(b, res);
+
+    if (rv != APR_SUCCESS || b->stopped) {
+        return rv;
+    }
+    rv = store_intents(b, res);
     if (rv == APR_SUCCESS) {
         rv = cs_batch_apply_pc(b, res);
     }
     if (rv == APR_SUCCESS) {
         cs_batch_apply(b);
         cs_batch_apply_pc_after(b);
-        rv = cs_batch_settle(b, res);
     }
     return rv;
+}
+
+static apr_status_t look_at_items(cs_batch_t *b, cs_result_t *res)
+{
+    apr_status_t rv = cs_batch_name_rows(b, res);
+
+    if (rv == APR_SUCCESS) {
+        rv = cs_batch_see(b, res);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = cs_batch_act(b, res);
+    }
+    return rv == APR_SUCCESS ? cs_batch_settle(b, res) : rv;
 }
 
 static void log_batch(const cs_batch_t *b, apr_interval_time_t began)
@@ -548,7 +581,7 @@ static void log_batch(const cs_batch_t *b, apr_interval_time_t began)
            b->closed, b->nothing, b->failed);
 }
 
-static cs_batch_t *new_batch(cs_lane_t *lane, apr_pool_t *p)
+cs_batch_t *cs_batch_new(cs_lane_t *lane, apr_pool_t *p)
 {
     cs_batch_t *b = apr_pcalloc(p, sizeof(*b));
 
@@ -684,7 +717,7 @@ static apr_status_t take_looks(cs_batch_t *b, apr_array_header_t *looks, int *pm
 apr_status_t cs_look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_result_t *res)
 {
     cs_lease_t lease = cs_lane_lease(lane);
-    cs_batch_t *b = new_batch(lane, p);
+    cs_batch_t *b = cs_batch_new(lane, p);
     apr_array_header_t *works = NULL, *looks = NULL;
     int max = lane->narrow > 0 ? 1 : claim_size(lane), polls = 0;
     apr_status_t rv;

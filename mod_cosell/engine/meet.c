@@ -459,7 +459,13 @@ apr_status_t cs_batch_meet(cs_batch_t *b, cs_result_t *res)
         cs_batch_match(b);
         rv = settle_all(b, merged_into, res);
     }
-    if (rv == APR_SUCCESS && b->changes->nelts) {
+    if (rv == APR_SUCCESS && b->job && !b->dry) {
+        rv = cs_batch_brake_meetings(b, res);
+    }
+    if (rv != APR_SUCCESS || b->stopped || b->dry) {
+        return rv;
+    }
+    if (b->changes->nelts) {
         lease = cs_lane_lease(b->lane);
         rv = cs_store_write(b->lane->store, &lease, b->changes, b->p, res);
         apr_array_clear(b->changes);
