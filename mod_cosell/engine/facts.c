@@ -159,6 +159,9 @@ apr_status_t cs_lane_facts_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t 
     if (rv == APR_SUCCESS) {
         rv = load_pause(lane, ptemp, res);
     }
+    if (rv == APR_SUCCESS) {
+        rv = cs_keep_alive_load(lane, ptemp, res);
+    }
     lane->facts_loaded = rv == APR_SUCCESS;
     return rv;
 }

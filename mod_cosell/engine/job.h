@@ -99,6 +99,14 @@ extern const cs_job_kind_t cs_job_cancel, cs_job_drop, cs_job_look, cs_job_pause
 extern const cs_job_kind_t cs_job_choose, cs_job_create, cs_job_ignore, cs_job_link, cs_job_resolve,
     cs_job_unlink;
 
+/* job_login.c: signing in to Partner Center. What a sign-in under way has to keep is sealed in the
+ * vault under CS_LOGIN_NAME and the job's id; what the browser brings back lies boxed (cs_box_seal())
+ * among the store's secrets under CS_LOGIN_ANSWER and the id, until the job takes it. Its state is
+ * "<id>.<random>". Cursor: {"state": SHA-256 of it in hex, "box": the public key in base64, ...}. */
+#define CS_LOGIN_NAME "login:"
+#define CS_LOGIN_ANSWER "login-answer:"
+extern const cs_job_kind_t cs_job_login;
+
 /* 1 while a person has paused the site: looks and polls wait, notices are accepted. (fact
  * CS_FACT_PAUSED) */
 int cs_lane_paused(const cs_lane_t *lane);

@@ -8,6 +8,7 @@ const cs_job_kind_t *const cs_job_kinds[] = {
     &cs_job_create,
     &cs_job_ignore,
     &cs_job_link,
+    &cs_job_login,
     &cs_job_look,
     &cs_job_pause,
     &cs_job_release,

@@ -30,8 +30,9 @@
 #define CS_FACT_CHOSEN "chosen:"
 #define CS_FACT_PAUSED "paused" /* JSON {"by", "at", "why"}: a person stopped looks and polls */
 /* JSON {"account": text or absent, "signed_in": microseconds of the sign-in (absent = the token came
- * from a file: not known), "rotated": of the last rotation, "source": "login" or "file"}: of the
- * refresh token in force */
+ * from a file: not known), "rotated": of the last rotation, "source": "login" or "file", "ends":
+ * microseconds, where the answer said so (Entra does not: 90 days after `rotated`)}: of the
+ * refresh token in force; absent while none was redeemed */
 #define CS_FACT_TOKEN "token"
 /* JSON {"url", "events": what we registered last; "found": {"url", "events"} or null as last read,
  * "read": microseconds, "drift": text for people, absent while it is as we registered it; "trouble":
@@ -153,6 +154,9 @@ typedef struct cs_lane_t {
     apr_array_header_t *relapses;  /* cs_lane_relapse_t, at most one per upstream */
     apr_array_header_t *brakes;    /* const char *: names of brakes, each once */
     int paused;                    /* by a person: looks and polls wait */
+    int token_asked;               /* whether there is a refresh token at all */
+    apr_time_t token_rotated;      /* when the one in force came; 0 = not known */
+    apr_time_t keepalive_at;       /* not redeemed for its own sake before */
     apr_time_t watch_at;           /* when the registration is read next; 0 = not known yet */
     apr_time_t watch_set;          /* when that was said */
     int timers_set;                /* the rows of polls and sweeps are there */
@@ -231,6 +235,17 @@ const char *cs_lane_learn(cs_lane_t *lane, const char *organization);
 apr_time_t cs_lane_next_probe(const cs_lane_t *lane);
 /* Asks each suspended upstream whose probe is due; resumes or postpones it in the store. */
 apr_status_t cs_lane_probe(cs_lane_t *lane, apr_time_t now, apr_pool_t *ptemp);
+
+/* ---- keep_alive.c: the refresh token, when nothing else redeems it ---- */
+
+apr_status_t cs_keep_alive_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t *res);
+/* 1 when there is something to be done: it was not redeemed for nearly a week, or it was not yet
+ * looked whether there is one. */
+int cs_keep_alive_due(const cs_lane_t *lane, apr_time_t now);
+/* Does that. Without a token Partner Center is suspended until somebody signs in. */
+apr_status_t cs_keep_alive(cs_lane_t *lane, apr_time_t now, apr_pool_t *ptemp, cs_result_t *res);
+/* The vault holds another refresh token: value as there. The fact CS_FACT_TOKEN says so. */
+void cs_keep_alive_note(cs_lane_t *lane, const char *value, apr_pool_t *ptemp);
 
 /* ---- site.c ---- */
 

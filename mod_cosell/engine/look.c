@@ -603,6 +603,9 @@ static apr_status_t prepare(cs_lane_t *lane, cs_batch_t *b, cs_result_t *res)
     if (rv == APR_SUCCESS) {
         rv = cs_breaker_probe(lane, b->p);
     }
+    if (rv == APR_SUCCESS && cs_keep_alive_due(lane, b->now)) {
+        rv = cs_keep_alive(lane, b->now, b->p, res);
+    }
     return rv;
 }
 

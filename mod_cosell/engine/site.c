@@ -35,9 +35,10 @@ static apr_status_t vault_get(void *baton, const char *name, const char **pvalue
                    p);
     if (rv != APR_SUCCESS) {
         cs_log(CS_LOG_WARNING, 0, lane->site->name,
-               CSLOGNO(2001) "cannot unseal the stored secret \"%s\": the key changed; the "
-                             "configured seed is used instead",
-               name);
+               CSLOGNO(2001) "cannot unseal the stored secret \"%s\": the key changed; %s", name,
+               !strcmp(name, CS_VAULT_REFRESH) && lane->site->pc.refresh_token
+                   ? "the configured seed is used instead"
+                   : "sign in again");
         return APR_SUCCESS;
     }
     *pvalue = (const char *)plain;
@@ -58,8 +59,12 @@ static apr_status_t vault_put(void *baton, const char *name, const char *value, 
         return cs_result_set(res, ptemp, rv, CS_CLASS_RETRY, "crypto",
                              "could not seal the secret \"%s\"", name);
     }
-    return cs_store_secret_put(lane->store, lane->site->name, name, sealed, len, version, ptemp,
-                               res);
+    rv = cs_store_secret_put(lane->store, lane->site->name, name, sealed, len, version, ptemp,
+                             res);
+    if (rv == APR_SUCCESS && !strcmp(name, CS_VAULT_REFRESH)) {
+        cs_keep_alive_note(lane, value, ptemp);
+    }
+    return rv;
 }
 
 /* ---- making and ending ---- */

@@ -483,7 +483,7 @@ static const option_t pc_options[] = {
     { "tenant", take_id, offsetof(cosell_pc_t, tenant), REQUIRED },
     { "client-id", take_guid, offsetof(cosell_pc_t, client_id), REQUIRED },
     { "client-secret", take_secret, offsetof(cosell_pc_t, client_secret), REQUIRED | SECRET },
-    { "refresh-token", take_secret, offsetof(cosell_pc_t, refresh_token), REQUIRED | SECRET },
+    { "refresh-token", take_secret, offsetof(cosell_pc_t, refresh_token), SECRET },
     { "organization", take_id, offsetof(cosell_pc_t, organization), OPTIONAL },
     { "token-url", take_url, offsetof(cosell_pc_t, token_url), OPTIONAL },
     { "webhooks-url", take_url, offsetof(cosell_pc_t, webhooks_url), OPTIONAL },
@@ -806,7 +806,7 @@ const command_rec cosell_commands[] = {
     HOST("CosellEngine", set_engine, "CosellEngine on|off"),
     HOST("CosellSite", set_site, "CosellSite name"),
     HOST("CosellPartnerCenter", set_partner_center,
-         "CosellPartnerCenter tenant=ID client-id=ID client-secret=REF refresh-token=REF "
+         "CosellPartnerCenter tenant=ID client-id=ID client-secret=REF [refresh-token=REF] "
          "[organization=ID] [token-url=URL] [webhooks-url=URL] [referrals-url=URL]"),
     HOST("CosellCrm", set_crm,
          "CosellCrm name dynamics365 URL mapping=FILE tenant=ID client-id=ID client-secret=REF | "

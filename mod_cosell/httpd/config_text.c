@@ -43,7 +43,8 @@ const char *cosell_settings_text(const cs_site_config_t *cfg, apr_pool_t *p)
     text = apr_psprintf(p, "CosellPartnerCenter tenant=%s client-id=%s client-secret=%s "
                         "refresh-token=%s organization=%s token-url=%s webhooks-url=%s "
                         "referrals-url=%s\n%s%s%s", cfg->pc.tenant, cfg->pc.client_id,
-                        cfg->pc.client_secret->ref, cfg->pc.refresh_token->ref,
+                        cfg->pc.client_secret->ref,
+                        cfg->pc.refresh_token ? cfg->pc.refresh_token->ref : "",
                         text_of(cfg->pc.organization), cfg->pc.token_url, cfg->pc.webhooks_url,
                         cfg->pc.referrals_url, upstream_text(cfg->pc.upstream, p),
                         upstream_text(cfg->pc.login, p), upstream_text(cfg->certificate, p));

@@ -399,7 +399,7 @@ static int handle(request_rec *r)
 {
     static int (*const handlers[])(request_rec *) = {
         cosell_webhook_handler, cosell_crm_handler, cosell_status_handler, cosell_admin_handler,
-        cosell_metrics_handler
+        cosell_metrics_handler, cosell_login_handler
     };
     static const apr_size_t accepting = 2;
     int status = DECLINED;

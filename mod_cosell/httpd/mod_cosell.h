@@ -38,7 +38,8 @@ extern module AP_MODULE_DECLARE_DATA cosell_module;
 typedef struct cosell_pc_t {
     const char *where;
     const char *tenant, *client_id, *organization;
-    cs_secret_t *client_secret, *refresh_token;
+    cs_secret_t *client_secret;
+    cs_secret_t *refresh_token; /* NULL = somebody signs in */
     const char *token_url, *webhooks_url, *referrals_url;
 } cosell_pc_t;
 
@@ -244,6 +245,7 @@ int cosell_crm_handler(request_rec *r);
 int cosell_status_handler(request_rec *r);
 int cosell_admin_handler(request_rec *r);
 int cosell_metrics_handler(request_rec *r);
+int cosell_login_handler(request_rec *r); /* login.c */
 /* Section of mod_status, and its optional hook. */
 void cosell_mod_status_register(apr_pool_t *p);
 /* {"to_crm": {"buckets": {"0.25": n, ... "+Inf": n}, "sum": seconds, "count": n}, ...}: cumulative.

@@ -530,6 +530,11 @@ void cs_token_forget(cs_token_t *token)
     token->not_before = 0;
 }
 
+const cs_token_config_t *cs_token_config(const cs_token_t *token)
+{
+    return &token->cfg;
+}
+
 const char *cs_token_identity(const cs_token_t *token)
 {
     return token->identity;

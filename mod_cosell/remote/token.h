@@ -84,6 +84,8 @@ apr_status_t cs_token_adopt(const cs_vault_t *vault, const cs_secret_t *seed, co
                             const json_t *about, apr_pool_t *ptemp, cs_result_t *res);
 /* Forgets the access token, and that there was trouble: the next get fetches. */
 void cs_token_forget(cs_token_t *token);
+/* As it was made with. */
+const cs_token_config_t *cs_token_config(const cs_token_t *token);
 /* The address of the identity that the token speaks for ("id" of the answer); NULL when there is no
  * token, or its answer had none. Borrowed until the next call. */
 const char *cs_token_identity(const cs_token_t *token);

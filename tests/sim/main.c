@@ -25,6 +25,7 @@
 #define TAIL_BYTES 8000
 
 cs_site_config_t site_config;
+static cs_secret_t pc_seed; /* nobody has to sign in */
 cs_node_config_t node_config;
 
 static cs_upstream_t pc_upstream = { .name = CS_UPSTREAM_PC }, crm_upstream = { .name = CRM };
@@ -50,6 +51,7 @@ static void configure(apr_pool_t *p)
     site_config.name = SITE;
     site_config.vhost = "simulated:443";
     site_config.file = "simulated";
+    site_config.pc.refresh_token = &pc_seed;
     site_config.pc.upstream = &pc_upstream;
     site_config.pc.login = &pc_upstream;
     site_config.ncrms = 1;

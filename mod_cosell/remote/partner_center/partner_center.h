@@ -5,6 +5,7 @@
 
 #include "../finding.h"
 #include "../http.h"
+#include "../login.h"
 #include "../token.h"
 #include "../../domain/record.h"
 
@@ -33,7 +34,8 @@ apr_status_t cs_pc_event_decode(cs_pc_event_t *event, const char *body, apr_size
 
 typedef struct cs_pc_config_t {
     const char *tenant, *client_id;
-    cs_secret_t *client_secret, *refresh_token;
+    cs_secret_t *client_secret;
+    cs_secret_t *refresh_token; /* NULL = somebody signs in (engine/job_login.c) */
     const char *organization; /* NULL = learnt */
     const char
         *token_url; /* default https://login.microsoftonline.com/<tenant>/oauth2/v2.0/token */
@@ -125,6 +127,17 @@ typedef struct cs_pc_page_t {
 } cs_pc_page_t;
 apr_status_t cs_pc_list_changed(cs_pc_t *pc, cs_pc_page_t *page, apr_interval_time_t deadline,
                                 apr_pool_t *p);
+
+/* ---- sign_in.c: whose work all this is ---- */
+
+/* How somebody signs in for this client; transport and limiter are the caller's to set. */
+void cs_pc_login(const cs_pc_t *pc, cs_login_config_t *cfg);
+/* Redeems the refresh token whether or not an access token is needed, so that it does not die of
+ * idleness. */
+apr_status_t cs_pc_keep_alive(cs_pc_t *pc, apr_interval_time_t deadline, apr_pool_t *ptemp,
+                              cs_result_t *res);
+/* Another refresh token is in force: the next call fetches with it. */
+void cs_pc_signed_in(cs_pc_t *pc);
 
 /* A card from a referral document; takes a new reference. NULL when it has no GUID id. */
 cs_card_t *cs_pc_card_of(json_t *doc, apr_pool_t *p);
