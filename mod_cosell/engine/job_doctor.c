@@ -155,7 +155,7 @@ static apr_status_t ask_partner_center(cs_job_turn_t *t, cs_result_t *res)
     }
     else {
         cs_finding_add(findings, "partner-center.webhook", CS_FOUND_SKIP, NULL,
-                       "not checked: Partner Center does not answer");
+                       "not checked: the account cannot be used");
     }
     cs_doctor_signature(lane, t->b->now, findings);
     keep_all(t, findings, NULL);

@@ -469,7 +469,7 @@ static void find_tracking(run_t *r)
                            "Power Apps > Tables > the table > Properties > Advanced options: Track "
                            "changes",
                            "%s does not track changes: it is polled by its time of modification, "
-                           "and deleted rows are seen late",
+                           "and deleted rows are not seen",
                            s->used->table);
         }
     }

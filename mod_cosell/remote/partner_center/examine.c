@@ -157,5 +157,5 @@ int cs_pc_examine(cs_pc_t *pc, apr_array_header_t *findings, apr_interval_time_t
     cs_count(CS_COUNT_CALLS_PARTNER_CENTER, (apr_uint64_t)response.calls);
     cs_pc_classify(&res, &response, &request, CS_PC_READ, NULL, p);
     judge(findings, &response, claim, &res);
-    return response.status != 0;
+    return res.cls == CS_CLASS_OK;
 }

@@ -147,7 +147,7 @@ apr_status_t cs_pc_probe(cs_pc_t *pc, apr_interval_time_t deadline, apr_pool_t *
                          cs_result_t *res);
 
 /* Signs in anew and asks for the cheapest thing there is. Appends "token" (can one be had?), "mfa"
- * (with a second factor?) and "role" (may the account read referrals?). 0 = it answers nothing.
+ * (with a second factor?) and "role" (may the account read referrals?). 1 = it may.
  * (partner-center-api.md 3) */
 int cs_pc_examine(cs_pc_t *pc, apr_array_header_t *findings, apr_interval_time_t deadline,
                   apr_pool_t *p);
