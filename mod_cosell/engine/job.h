@@ -98,6 +98,8 @@ extern const cs_job_kind_t cs_job_cancel, cs_job_drop, cs_job_look, cs_job_pause
 /* job_deal.c: what a person decides about a deal. */
 extern const cs_job_kind_t cs_job_choose, cs_job_create, cs_job_ignore, cs_job_link, cs_job_resolve,
     cs_job_unlink;
+/* job_doctor.c */
+extern const cs_job_kind_t cs_job_doctor;
 
 /* job_login.c: signing in to Partner Center. What a sign-in under way has to keep is sealed in the
  * vault under CS_LOGIN_NAME and the job's id; what the browser brings back lies boxed (cs_box_seal())

@@ -6,6 +6,7 @@ const cs_job_kind_t *const cs_job_kinds[] = {
     &cs_job_cancel,
     &cs_job_choose,
     &cs_job_create,
+    &cs_job_doctor,
     &cs_job_ignore,
     &cs_job_link,
     &cs_job_login,
