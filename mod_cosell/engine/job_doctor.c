@@ -244,7 +244,7 @@ static void end(cs_job_turn_t *t)
         (int)json_array_size(list), count(list, CS_FOUND_OK), warn, fail,
         count(list, CS_FOUND_SKIP));
 
-    cs_log(fail ? CS_LOG_WARNING : CS_LOG_INFO, 0, t->b->lane->site->name,
+    cs_log(CS_LOG_INFO, 0, t->b->lane->site->name,
            CSLOGNO(2360) "doctor, asked for by %s: %s", t->user, text);
     cs_job_done(t, json_pack("{s:s, s:O}", "text", text, "checks", list));
 }
