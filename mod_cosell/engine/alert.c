@@ -418,11 +418,11 @@ static void judge_lag(judge_t *j, const cs_alert_site_t *s)
 }
 
 /* "expires 2026-11-26": the day is over at its end, UTC. */
-static void judge_expiring(judge_t *j, const cs_alert_site_t *s)
+apr_int64_t cs_alert_expiring(const cs_alert_site_t *s, apr_time_t now)
 {
     const apr_size_t len = sizeof(CS_CAUSE_EXPIRES) - 1;
-    apr_time_t at, now = j->facts->now;
     apr_int64_t n = 0;
+    apr_time_t at;
     int i;
 
     for (i = 0; s->causes && i < s->causes->nelts; i++) {
@@ -433,6 +433,13 @@ static void judge_expiring(judge_t *j, const cs_alert_site_t *s)
             n += cause->n;
         }
     }
+    return n;
+}
+
+static void judge_expiring(judge_t *j, const cs_alert_site_t *s)
+{
+    apr_int64_t n = cs_alert_expiring(s, j->facts->now);
+
     if (n > 0) {
         find(j, s->site, "expiring", CS_ALERT_WARNING,
              apr_psprintf(j->p, "%s within three days and nobody has answered",

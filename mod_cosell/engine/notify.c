@@ -346,7 +346,7 @@ char *const *cs_notify_environment(const json_t *document, const char *path, apr
 
 /* ---- over a restart ---- */
 
-static json_t *state_json(const cs_notify_state_t *state, int texts, apr_pool_t *p)
+static json_t *state_json(const cs_notify_state_t *state, int texts)
 {
     json_t *told = json_array(), *calls = json_array();
     int i;
@@ -354,7 +354,7 @@ static json_t *state_json(const cs_notify_state_t *state, int texts, apr_pool_t 
     for (i = 0; i < state->n; i++) {
         const cs_told_t *t = &state->told[i];
         json_array_append_new(told,
-                              json_pack("{s:s, s:o, s:i, s:I, s:I, s:o}", "site", t->site, "what",
+                              json_pack("{s:s, s:o*, s:i, s:I, s:I, s:o*}", "site", t->site, "what",
                                         json_string(t->what), "level", (int)t->level, "since",
                                         (json_int_t)t->since, "at", (json_int_t)t->at, "text",
                                         texts ? json_string(t->text) : json_string("")));
@@ -375,7 +375,7 @@ const char *cs_notify_save(const cs_notify_state_t *states,
     for (texts = 1; !text || (texts >= 0 && strlen(text) >= CS_MEMO_MAX); texts--) {
         json_t *all = cs_json_own(json_object(), p);
         for (i = 0; i < n; i++) {
-            json_object_set_new(all, targets[i]->name, state_json(&states[i], texts, p));
+            json_object_set_new(all, targets[i]->name, state_json(&states[i], texts));
         }
         text = cs_json_print(all, p);
     }

@@ -18,6 +18,7 @@
 #include "../base/pool.h"
 #include "certs.h"
 #include "lane.h"
+#include "runner_watch.h"
 
 #define TICK apr_time_from_sec(1)
 #define LOCK_PATIENCE apr_time_from_sec(10)
@@ -37,6 +38,7 @@ struct cs_runner_t {
     apr_array_header_t *names;  /* const char *, parallel */
     apr_thread_pool_t *threads; /* NULL with 0 workers */
     cs_certs_t *certs;
+    cs_watch_t *watch;
     int lock_fd;
     int self_pipe[2]; /* stop and "a lane became free" */
     _Atomic int stop;
@@ -234,6 +236,9 @@ apr_status_t cs_runner_create(cs_runner_t **prunner, const cs_node_config_t *cfg
     }
     if (rv == APR_SUCCESS) {
         rv = cs_certs_start(&r->certs, cfg, pool, res);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = cs_watch_start(&r->watch, cfg, pool, res);
     }
     *prunner = rv == APR_SUCCESS ? r : NULL;
     return rv;
@@ -600,6 +605,11 @@ apr_status_t cs_runner_destroy(cs_runner_t *r, apr_interval_time_t budget)
     if (busy) {
         cs_log(CS_LOG_WARNING, 0, NULL,
                CSLOGNO(2029) "%d workers did not end in time and are left behind", busy);
+        return APR_TIMEUP;
+    }
+    if (!cs_watch_stop(r->watch, end - cs_time_mono())) {
+        cs_log(CS_LOG_WARNING, 0, NULL,
+               CSLOGNO(2375) "the watch did not end in time and is left behind");
         return APR_TIMEUP;
     }
     if (r->threads) {

@@ -7,6 +7,7 @@
 #ifndef CS_ENGINE_RUNNER_H
 #define CS_ENGINE_RUNNER_H
 
+#include "notify.h"
 #include "site.h"
 
 typedef struct cs_node_config_t {
@@ -14,6 +15,7 @@ typedef struct cs_node_config_t {
     int workers; /* CosellWorkers; 0 = accept only: no lane is claimed, certificates are still
                     fetched */
     apr_array_header_t *sites; /* cs_site_config_t * */
+    apr_array_header_t *notify; /* cs_notify_target_t *, at most CS_NOTIFY_TARGETS; NULL = none */
     cs_secret_t *passphrase; /* CosellCryptoPassphrase; NULL = <state>/secret.key, made when absent
                                 (O_EXCL, 0600) */
     int wake_fd;             /* read end of the wake pipe, non-blocking; -1 = none */

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "../base/command.h"
 #include "../base/crypto.h"
 #include "../base/time.h"
 
@@ -796,6 +797,86 @@ static const char *set_passphrase(cmd_parms *cmd, void *dconf, int argc, char *c
     return wrong ? refuse(cmd, "%s", wrong) : NULL;
 }
 
+typedef struct notify_options_t {
+    const char *level;
+    apr_interval_time_t every;
+} notify_options_t;
+
+static const char *take_level(cmd_parms *cmd, void *field, const char *value)
+{
+    (void)cmd;
+    if (strcasecmp(value, "error") && strcasecmp(value, "warning")) {
+        return "allowed are error (errors alone) and warning (errors and warnings)";
+    }
+    *(const char **)field = value;
+    return NULL;
+}
+
+static const char *take_every(cmd_parms *cmd, void *field, const char *value)
+{
+    (void)cmd;
+    if (!strcasecmp(value, "off")) {
+        *(apr_interval_time_t *)field = 0;
+        return NULL;
+    }
+    return span(field, value, apr_time_from_sec(3600), 30 * DAY)
+               ? NULL
+               : "allowed are 1h to 30d, and off";
+}
+
+static const option_t notify_options[] = {
+    { "level", take_level, offsetof(notify_options_t, level), OPTIONAL },
+    { "every", take_every, offsetof(notify_options_t, every), OPTIONAL },
+    { NULL, NULL, 0, 0 }
+};
+
+/* NULL, or what is wrong with it. */
+static const char *take_target(cs_notify_target_t *target, const char *word, apr_pool_t *p)
+{
+    if (!strncasecmp(word, "exec:", 5)) {
+        const char *command = word + 5 + strspn(word + 5, " \t");
+
+        target->command = command;
+        if (*command != '/') {
+            return "the command needs an absolute path: exec:/path/to/program arguments";
+        }
+        return cs_command_split(command, p) ? NULL : "allowed are at most 31 arguments";
+    }
+    if (!strncasecmp(word, "url:", 4)) {
+        target->url = word + 4;
+        return cosell_url_wrong(target->url, 0, p);
+    }
+    return "allowed are exec:/path/to/program arguments, and url:https://host/path";
+}
+
+static const char *set_notify(cmd_parms *cmd, void *dconf, int argc, char *const argv[])
+{
+    cosell_conf_t *conf = cosell_conf_of(cmd->server);
+    cosell_notify_t *notify = apr_pcalloc(cmd->pool, sizeof(*notify));
+    notify_options_t options = { NULL, CS_NOTIFY_EVERY };
+    const char *wrong;
+
+    (void)dconf;
+    CHECK_PLACE(1, 3);
+    notify->where = where_of(cmd);
+    notify->target.name = argv[0];
+    wrong = take_target(&notify->target, argv[0], cmd->pool);
+    if (wrong) {
+        return refuse(cmd, "\"%s\": %s", argv[0], wrong);
+    }
+    wrong = take_options(cmd, notify_options, &options, argc - 1, argv + 1);
+    if (wrong) {
+        return refuse(cmd, "%s", wrong);
+    }
+    notify->target.errors_only = options.level && !strcasecmp(options.level, "error");
+    notify->target.every = options.every;
+    if (!conf->notify) {
+        conf->notify = apr_array_make(cmd->pool, 2, sizeof(cosell_notify_t *));
+    }
+    APR_ARRAY_PUSH(conf->notify, cosell_notify_t *) = notify;
+    return NULL;
+}
+
 /* Every directive takes a list of words and counts them itself, so that a wrong number of them
  * is no error of httpd's at reload. The second pointer marks those of the main server. */
 #define HOST(name, set, syntax) AP_INIT_TAKE_ARGV(name, set, NULL, RSRC_CONF, syntax)
@@ -825,5 +906,7 @@ const command_rec cosell_commands[] = {
     SERVER("CosellRetention", set_retention, "CosellRetention [journal=TIME] [delivery=TIME]"),
     SERVER("CosellCryptoPassphrase", set_passphrase,
            "CosellCryptoPassphrase file:/path|exec:command"),
+    SERVER("CosellNotify", set_notify,
+           "CosellNotify exec:/path|url:URL [level=error|warning] [every=TIME|off]"),
     { NULL, { NULL }, NULL, 0, RAW_ARGS, NULL }
 };

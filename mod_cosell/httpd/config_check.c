@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "../base/command.h"
 #include "../base/crypto.h"
 
 APLOG_USE_MODULE(cosell);
@@ -649,6 +650,57 @@ static cosell_node_t *make_node(const cosell_conf_t *conf, server_rec *s, apr_po
     return node;
 }
 
+/* The server's user must be able to run it; whether it may, only the real start shows. */
+static void check_command(check_t *ck, const cosell_notify_t *notify)
+{
+    char *const *argv = cs_command_split(notify->target.command, ck->ptemp);
+    struct stat st;
+
+    if (ck->reloading || !argv) {
+        return;
+    }
+    if (stat(argv[0], &st) != 0) {
+        if (only_for_root(APR_FROM_OS_ERROR(errno))) {
+            warn(ck, notify->where, "CosellNotify \"%s\": not accessible to this user and "
+                 "therefore not checked", notify->target.name);
+            return;
+        }
+        mistake(ck, notify->where, "CosellNotify \"%s\": %s: %s", notify->target.name, argv[0],
+                strerror(errno));
+    }
+    else if (!S_ISREG(st.st_mode) || !(st.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH))) {
+        mistake(ck, notify->where, "CosellNotify \"%s\": %s is not an executable file",
+                notify->target.name, argv[0]);
+    }
+}
+
+static void make_notify(check_t *ck, cosell_node_t *node)
+{
+    const apr_array_header_t *list = ck->conf->notify;
+    int i;
+
+    node->cfg.notify = apr_array_make(ck->p, 2, sizeof(cs_notify_target_t *));
+    for (i = 0; list && i < list->nelts; i++) {
+        cosell_notify_t *notify = APR_ARRAY_IDX(list, i, cosell_notify_t *);
+        cs_notify_target_t *target = apr_pmemdup(ck->p, &notify->target, sizeof(*target));
+        cs_upstream_t *up = make_upstream(ck, "notify", 0, 1, 10);
+
+        if (i >= CS_NOTIFY_TARGETS) {
+            mistake(ck, notify->where, "CosellNotify: allowed are at most %d of them",
+                    CS_NOTIFY_TARGETS);
+            break;
+        }
+        if (target->url) {
+            add_origin(ck, up, target->url);
+        }
+        else {
+            check_command(ck, notify);
+        }
+        target->upstream = up;
+        APR_ARRAY_PUSH(node->cfg.notify, cs_notify_target_t *) = target;
+    }
+}
+
 /* The directory itself is made at the start, its parent is not. */
 static void check_state_dir(check_t *ck, const char *path)
 {
@@ -711,6 +763,7 @@ int cosell_config_check(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, 
     }
     if (hosts) {
         check_state_dir(&ck, node->cfg.store.state_dir);
+        make_notify(&ck, node);
         check_secret(&ck, ck.conf->passphrase_where, "CosellCryptoPassphrase ",
                      node->cfg.passphrase);
         cosell_node = node;

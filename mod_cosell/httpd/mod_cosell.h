@@ -68,6 +68,11 @@ typedef struct cosell_upstream_t {
     apr_interval_time_t timeout;
 } cosell_upstream_t;
 
+typedef struct cosell_notify_t {
+    const char *where;
+    cs_notify_target_t target; /* upstream is made by config_check.c */
+} cosell_notify_t;
+
 /* X(type, member, value while unset): the one list of what a host is told. Merging takes the
  * host's own value where it is set, so lists replace. */
 #define COSELL_CONF_MEMBERS(X) \
@@ -88,6 +93,7 @@ typedef struct cosell_upstream_t {
     X(apr_interval_time_t, keep_delivery, -1) \
     X(cs_secret_t *, passphrase, NULL) \
     X(const char *, passphrase_where, NULL) \
+    X(apr_array_header_t *, notify, NULL) \
     X(const char *, broken, NULL)
 
 struct cosell_site_t;
