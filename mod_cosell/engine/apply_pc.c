@@ -214,6 +214,7 @@ static void read_back(patches_t *t, int n)
     for (i = 0; i < n; ++i) {
         if (t->writes[i].result.cls == CS_CLASS_OK && !t->writes[i].card) {
             reads[m].id = t->writes[i].id;
+            reads[m].trace = t->writes[i].trace;
             which[m++] = i;
         }
     }
@@ -272,6 +273,7 @@ static int play_round(patches_t *t)
         memset(&t->writes[i], 0, sizeof(t->writes[i]));
         t->writes[i].id = turn->step->id;
         t->writes[i].guard = turn->guard;
+        t->writes[i].trace = turn->item->trace;
         t->writes[i].body = turn->step->columns;
         t->whose[i] = turn;
     }

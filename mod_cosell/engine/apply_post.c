@@ -557,6 +557,7 @@ static apr_status_t search(posts_t *t, const char *which, int beginning, cs_resu
         posting_t *post = &t->posts[i];
         if (!strcmp(post->which, which) && (!own || is_of_the_beginning(t, post) == beginning)) {
             reads[n].id = own ? reference_of(post) : post->item->deal->engagement_id;
+            reads[n].trace = post->item->trace;
             since = since_of(t, post) < since ? since_of(t, post) : since;
             whose[n++] = post;
         }
@@ -613,6 +614,7 @@ static apr_status_t post_some(posts_t *t, posting_t **whose, int n, cs_result_t 
     for (i = 0; i < n; ++i) {
         writes[i].body = whose[i]->step->columns;
         writes[i].request = whose[i]->request;
+        writes[i].trace = whose[i]->item->trace;
     }
     cs_pc_post(t->b->lane->pc, writes, n, cs_time_mono() + STAGE, t->b->p);
     CS_CRASH_POINT("post-sent");

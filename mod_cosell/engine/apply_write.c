@@ -316,6 +316,20 @@ static void end_refusal(cs_batch_t *b, cs_turn_t *turn)
     }
 }
 
+static void write_now(cs_batch_t *b, cs_turn_t *const *turns, cs_crm_write_t *writes, int n,
+                      int crm)
+{
+    const char *trace = NULL;
+    int i;
+
+    for (i = 0; i < n; ++i) {
+        trace = cs_trace_shared(b, trace, turns[i]->item);
+    }
+    cs_batch_trace_is(b, trace);
+    b->lane->crm_impl[crm]->write(b->lane->crm[crm], writes, n, cs_time_mono() + STAGE, b->p);
+    cs_batch_trace(b);
+}
+
 /* The next send of every step that is being halved, together. */
 static int halve(cs_batch_t *b, cs_turn_t **turns, cs_crm_write_t *writes, int n, int crm)
 {
@@ -332,7 +346,7 @@ static int halve(cs_batch_t *b, cs_turn_t **turns, cs_crm_write_t *writes, int n
     if (!left) {
         return 0;
     }
-    b->lane->crm_impl[crm]->write(b->lane->crm[crm], writes, left, cs_time_mono() + STAGE, b->p);
+    write_now(b, turns, writes, left, crm);
     CS_CRASH_POINT("apply-halved");
     for (i = 0; i < left; ++i) {
         account(b, turns[i], &writes[i]);
@@ -375,7 +389,7 @@ void cs_turns_write(cs_batch_t *b, apr_array_header_t *turns, int crm)
     if (!n) {
         return;
     }
-    b->lane->crm_impl[crm]->write(b->lane->crm[crm], writes, n, cs_time_mono() + STAGE, b->p);
+    write_now(b, mine, writes, n, crm);
     CS_CRASH_POINT("apply-written");
     if (lists) {
         CS_CRASH_POINT("apply-list-written");

@@ -71,6 +71,7 @@ typedef struct cs_item_t {
     int calls;
     apr_interval_time_t took;
     const char *correlation;
+    const char *trace; /* what its look belongs to (base/trace.h); NULL = nothing */
 } cs_item_t;
 
 typedef struct cs_batch_t {
@@ -81,6 +82,7 @@ typedef struct cs_batch_t {
     apr_array_header_t *changes; /* cs_change_t for the next cs_store_write */
     int created, updated, closed, nothing, failed;
     int polled; /* looks that a poll asked for */
+    const char *trace; /* of what is asked for several looks at once; NULL until that is so */
     const char *job; /* id of the job that these looks are of; NULL = they are not */
     int dry;         /* they end with their plans: nothing is stored or written */
     int guessed;     /* whose organisation is ours, while they are dry */
@@ -109,10 +111,20 @@ void cs_item_account(cs_batch_t *b, cs_item_t *item, int calls, apr_interval_tim
 cs_change_t *cs_batch_change(cs_batch_t *b, cs_change_e kind);
 /* brake.c: "quarrel:<deal>": the deal goes on at once. 0 = it is not held. */
 int cs_brake_release_quarrel(cs_batch_t *b, const char *brake);
-/* Asks for a look at a name ("deal:5", "pc:<id>") that no notice asked for. */
-void cs_batch_look_at(cs_batch_t *b, const char *name);
+/* Asks for a look at a name ("deal:5", "pc:<id>") that no notice asked for. trace: of what led to
+ * it, or NULL. */
+void cs_batch_look_at(cs_batch_t *b, const char *name, const char *trace);
 /* The same for a notice of another name, which came in at `first`: it counts as a notice. */
-void cs_batch_pass_on(cs_batch_t *b, const char *name, apr_time_t first);
+void cs_batch_pass_on(cs_batch_t *b, const char *name, apr_time_t first, const char *trace);
+/* trace.c: the trace that came with the item's work, or one of its own. */
+void cs_item_trace(cs_batch_t *b, cs_item_t *item);
+/* What is asked for this item, too, belongs to: so_far (NULL = nothing yet), or the batch's own. */
+const char *cs_trace_shared(cs_batch_t *b, const char *so_far, const cs_item_t *item);
+/* What is asked for from now on belongs to what all items of the batch share; or to this. */
+void cs_batch_trace(cs_batch_t *b);
+void cs_batch_trace_is(cs_batch_t *b, const char *trace);
+/* The ids of a journal line: those of the requests, and the trace. */
+const char *cs_item_correlation(cs_batch_t *b, const cs_item_t *item, const char *ids);
 /* The deal has this cause alone (cs_deal_t.causes); cause NULL = it has none. In p. */
 void cs_deal_cause(cs_deal_t *deal, const char *cause, const char *text, apr_pool_t *p);
 /* "referral <id>", or of a deal without one "record <id>": for messages. */

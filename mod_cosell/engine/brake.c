@@ -669,7 +669,7 @@ int cs_brake_release_quarrel(cs_batch_t *b, const char *brake)
     }
     deal->crossed = 0;
     cs_batch_change(b, CS_CHANGE_DEAL)->deal = deal;
-    cs_batch_pass_on(b, apr_psprintf(b->p, "deal:%" APR_INT64_T_FMT, id), b->now);
+    cs_batch_pass_on(b, apr_psprintf(b->p, "deal:%" APR_INT64_T_FMT, id), b->now, NULL);
     return 1;
 }
 

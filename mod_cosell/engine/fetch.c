@@ -72,6 +72,7 @@ static cs_pc_read_t *reads_of(cs_batch_t *b, id_fn *id_of, cs_item_t ***pitems, 
         const char *id = item->over ? NULL : id_of(item);
         if (id) {
             reads[n].id = id;
+            reads[n].trace = item->trace;
             items[n++] = item;
         }
     }
@@ -116,6 +117,7 @@ static void list_engagements(cs_batch_t *b)
     for (i = 0; i < n; ++i) {
         int *first = apr_hash_get(seen, wanted[i].id, APR_HASH_KEY_STRING);
         which[i] = first ? *first : m;
+        reads[which[i]].trace = cs_trace_shared(b, reads[which[i]].trace, items[i]);
         if (!first) {
             reads[m++].id = wanted[i].id;
             apr_hash_set(seen, wanted[i].id, APR_HASH_KEY_STRING, &which[i]);
@@ -382,6 +384,7 @@ static apr_status_t read_from(cs_batch_t *b, int crm, cs_result_t *res)
 {
     cs_crm_read_t *reads = apr_pcalloc(b->p, sizeof(*reads) * (apr_size_t)(b->items->nelts + 1));
     cs_item_t **items = apr_pcalloc(b->p, sizeof(*items) * (apr_size_t)(b->items->nelts + 1));
+    const char *trace = NULL;
     apr_status_t rv = APR_SUCCESS;
     int i, n = 0;
 
@@ -389,12 +392,15 @@ static apr_status_t read_from(cs_batch_t *b, int crm, cs_result_t *res)
         cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
         if (wants_record(item, crm) && fill_read(b, item, &reads[n])) {
             items[n++] = item;
+            trace = cs_trace_shared(b, trace, item);
         }
     }
     if (!n) {
         return rv;
     }
+    cs_batch_trace_is(b, trace);
     b->lane->crm_impl[crm]->read(b->lane->crm[crm], reads, n, stage_deadline(), b->p);
+    cs_batch_trace(b);
     for (i = 0; rv == APR_SUCCESS && i < n; ++i) {
         rv = take_record(b, items[i], &reads[i], res);
     }

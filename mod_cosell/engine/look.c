@@ -16,6 +16,7 @@
 #include "../base/log.h"
 #include "apply.h"
 #include "job.h"
+#include "registration.h"
 #include "timers.h"
 
 #define CLAIM_MAX 200
@@ -61,7 +62,7 @@ cs_change_t *cs_batch_change(cs_batch_t *b, cs_change_e kind)
     return change;
 }
 
-static cs_work_t *look_at(cs_batch_t *b, const char *name)
+static cs_work_t *look_at(cs_batch_t *b, const char *name, const char *trace)
 {
     cs_change_t *change = cs_batch_change(b, CS_CHANGE_WORK_ADD);
     cs_work_t *work = apr_pcalloc(b->p, sizeof(*work));
@@ -71,18 +72,19 @@ static cs_work_t *look_at(cs_batch_t *b, const char *name)
     work->name = name;
     work->hints = cs_json_own(json_object(), b->p);
     work->first = work->due = b->now;
+    work->trace = trace;
     change->work = work;
     return work;
 }
 
-void cs_batch_look_at(cs_batch_t *b, const char *name)
+void cs_batch_look_at(cs_batch_t *b, const char *name, const char *trace)
 {
-    look_at(b, name);
+    look_at(b, name, trace);
 }
 
-void cs_batch_pass_on(cs_batch_t *b, const char *name, apr_time_t first)
+void cs_batch_pass_on(cs_batch_t *b, const char *name, apr_time_t first, const char *trace)
 {
-    cs_work_t *work = look_at(b, name);
+    cs_work_t *work = look_at(b, name, trace);
 
     json_object_set_new(work->hints, CS_CAUSE_POLL, json_integer(1));
     work->first = first ? first : b->now;
@@ -156,6 +158,7 @@ cs_item_t *cs_item_new(cs_batch_t *b, cs_work_t *work)
     item->work = work;
     item->crm = -1;
     item->related_only = related_only(work);
+    cs_item_trace(b, item);
     item->journal = apr_array_make(b->p, 4, sizeof(cs_journal_t *));
     return item;
 }
@@ -616,8 +619,10 @@ static apr_status_t look_at_works(cs_batch_t *b, const apr_array_header_t *works
 
     if (rv == APR_SUCCESS) {
         cs_batch_chores(b, works);
+        cs_batch_trace(b);
         rv = look_at_items(b, res);
     }
+    cs_batch_trace_is(b, NULL);
     if (rv == APR_SUCCESS) {
         log_batch(b, began);
     }
@@ -672,8 +677,8 @@ static apr_status_t after_contradiction(cs_batch_t *b, cs_work_t *first, int n, 
     return set_aside(b, first, res);
 }
 
-/* Polls, sweeps and jobs have turns of their own: they take no look's place in a batch. *ppolls = a
- * poll has waited as long as these. */
+/* Polls and their like, and jobs, have turns of their own: they take no look's place in a batch.
+ * *ppolls = a poll has waited as long as these. */
 static apr_array_header_t *looks_of(const apr_array_header_t *works, int max, int *ppolls,
                                     apr_pool_t *p)
 {
@@ -686,7 +691,8 @@ static apr_array_header_t *looks_of(const apr_array_header_t *works, int max, in
         if (!strcmp(work->kind, CS_WORK_POLL)) {
             *ppolls = 1;
         }
-        else if (strcmp(work->kind, CS_WORK_SWEEP) && strcmp(work->kind, CS_WORK_JOB)) {
+        else if (strcmp(work->kind, CS_WORK_SWEEP) && strcmp(work->kind, CS_WORK_JOB) &&
+                 strcmp(work->kind, CS_WORK_WATCH)) {
             APR_ARRAY_PUSH(out, cs_work_t *) = work;
         }
     }
@@ -717,7 +723,7 @@ static apr_status_t take_looks(cs_batch_t *b, apr_array_header_t *looks, int *pm
     return rv == CS_ESTALE ? after_contradiction(b, first, looks->nelts, res) : rv;
 }
 
-apr_status_t cs_look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_result_t *res)
+static apr_status_t look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_result_t *res)
 {
     cs_lease_t lease = cs_lane_lease(lane);
     cs_batch_t *b = cs_batch_new(lane, p);
@@ -754,4 +760,12 @@ apr_status_t cs_look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_result
         rv = cs_poll_turn(lane, pmore, p, res);
     }
     return rv == APR_SUCCESS ? cs_quota_store(lane, p, res) : rv;
+}
+
+/* The registration is watched whatever else waits. */
+apr_status_t cs_look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_result_t *res)
+{
+    apr_status_t rv = look_batch(lane, pmore, p, res);
+
+    return rv == APR_SUCCESS ? cs_registration_watch(lane, p, res) : rv;
 }

@@ -230,7 +230,7 @@ static void wake_siblings(cs_batch_t *b, cs_item_t *item)
     }
     for (i = 0; i < item->siblings->nelts; ++i) {
         const cs_card_t *card = APR_ARRAY_IDX(item->siblings, i, cs_card_t *);
-        cs_batch_look_at(b, apr_pstrcat(b->p, "pc:", card->id, NULL));
+        cs_batch_look_at(b, apr_pstrcat(b->p, "pc:", card->id, NULL), item->trace);
     }
 }
 

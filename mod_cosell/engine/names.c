@@ -50,7 +50,7 @@ static const char *deal_name(const names_t *t, apr_int64_t id)
 
 static void pass_on(const names_t *t, const naming_t *naming, const char *name)
 {
-    cs_batch_pass_on(t->b, name, naming->item->work->first);
+    cs_batch_pass_on(t->b, name, naming->item->work->first, naming->item->trace);
 }
 
 static apr_status_t commit(const names_t *t, cs_result_t *res)

@@ -284,7 +284,8 @@ apr_status_t cs_meet_unparked(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
     rv = other_of(b, item, &referral, &other, res);
     if (rv == APR_SUCCESS && referral) {
         if (other) {
-            cs_batch_look_at(b, apr_psprintf(b->p, "deal:%" APR_INT64_T_FMT, other->id));
+            cs_batch_look_at(b, apr_psprintf(b->p, "deal:%" APR_INT64_T_FMT, other->id),
+                             item->trace);
         }
     }
     return rv;

@@ -550,7 +550,8 @@ void cs_item_journal_store(cs_batch_t *b, cs_item_t *item)
         change->deal = item->copy_of ? item->copy_of : item->deal;
         journal->calls = journal->calls ? journal->calls : item->calls;
         journal->took = journal->took ? journal->took : item->took;
-        journal->correlation = journal->correlation ? journal->correlation : item->correlation;
+        journal->correlation = cs_item_correlation(
+            b, item, journal->correlation ? journal->correlation : item->correlation);
     }
     apr_array_clear(item->journal);
 }
@@ -594,7 +595,8 @@ static void settle_copy(cs_batch_t *b, cs_item_t *item)
 static void look_again_at_once(cs_batch_t *b, const cs_item_t *item)
 {
     if ((item->moved || item->posted) && item->deal->id) {
-        cs_batch_look_at(b, apr_psprintf(b->p, "deal:%" APR_INT64_T_FMT, item->deal->id));
+        cs_batch_look_at(b, apr_psprintf(b->p, "deal:%" APR_INT64_T_FMT, item->deal->id),
+                         item->trace);
     }
 }
 

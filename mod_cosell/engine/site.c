@@ -83,6 +83,10 @@ static apr_status_t connect_upstreams(cs_lane_t *lane, cs_result_t *res)
     cs_http_guard(lane->http, cs_lane_may_write, lane);
     rv = cs_pc_create(&lane->pc, &site->pc, &lane->vault, lane->http, &lane->pc_limiter,
                       &lane->login_limiter, lane->pool);
+    if (rv == APR_SUCCESS) {
+        rv = cs_pc_hooks_create(&lane->hooks, &site->pc, &lane->vault, lane->http,
+                                &lane->pc_limiter, &lane->login_limiter, lane->pool);
+    }
     for (i = 0; rv == APR_SUCCESS && i < site->ncrms; ++i) {
         lane->crm_impl[i] = cs_crm_impl_of(site->crms[i].cfg.type);
         rv = lane->crm_impl[i] ? lane->crm_impl[i]->create(&lane->crm[i], &site->crms[i].cfg,

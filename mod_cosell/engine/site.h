@@ -22,6 +22,9 @@ typedef struct cs_site_crm_t {
     const cs_mapping_t *mapping; /* NULL when it could not be loaded */
 } cs_site_crm_t;
 
+/* How often the registration of the webhook is read: a take-over is named within a minute. */
+#define CS_SITE_WATCH apr_time_from_sec(45)
+
 typedef struct cs_site_config_t {
     const char *name;         /* CosellSite */
     const char *vhost, *file; /* for messages: "name:port", "file:line" */
@@ -33,6 +36,7 @@ typedef struct cs_site_config_t {
                                 * NULL = they could not, and no certificate is fetched */
     const cs_upstream_t *certificate; /* upstream of certificate fetches */
     apr_interval_time_t poll, sweep;
+    apr_interval_time_t watch; /* of the webhook's registration: CS_SITE_WATCH; 0 = never */
     const char *degraded; /* why this site answers 503; NULL = it does not */
 } cs_site_config_t;
 

@@ -557,6 +557,7 @@ static cosell_site_t *make_site(check_t *ck)
                                                            : ck->s->addrs->host_port);
     cfg->file = ck->conf->site_where;
     cfg->poll = ck->conf->poll >= 0 ? ck->conf->poll : apr_time_from_sec(300);
+    cfg->watch = cfg->poll > 0 ? CS_SITE_WATCH : 0;
     cfg->sweep = ck->conf->sweep >= 0 ? ck->conf->sweep : apr_time_from_sec(12 * 3600);
     make_partner_center(ck, cfg, login);
     for (i = 0; i < ck->conf->crms->nelts; i++) {

@@ -334,6 +334,7 @@ static apr_status_t change_add(write_t *w, const cs_change_t *c)
         return rv;
     }
     merge_added(row, c->work, due);
+    row->trace = c->work->trace ? c->work->trace : row->trace;
     return cs_sqlite_work_put(w->sq, row, w->p);
 }
 

@@ -373,7 +373,7 @@ static void test_addresses(void **state)
     char *text = apr_pcalloc(p, CS_PC_HOOK_URL_MAX + 2);
     memset(text, 'a', CS_PC_HOOK_URL_MAX + 1);
     memcpy(text, "https://h/", 10);
-    assert_non_null(strstr(cs_pc_hook_url_wrong(text, p), "2000"));
+    assert_non_null(strstr(cs_pc_hook_url_wrong(text, p), "1000"));
 }
 
 static void test_how_addresses_are_shown(void **state)

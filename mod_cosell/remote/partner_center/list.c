@@ -171,6 +171,7 @@ static int list_round(cs_pc_t *pc, listing_t *lists, int n, apr_interval_time_t 
             cs_pc_request(&requests[m], "GET", list_url(pc, &lists[i], p),
                           apr_pstrcat(p, "GET referrals of engagement ", lists[i].read->id, NULL),
                           NULL, p);
+            requests[m].trace = lists[i].read->trace;
             of[m++] = i;
         }
     }

@@ -56,6 +56,7 @@ apr_status_t cs_pc_create(cs_pc_t **ppc, const cs_pc_config_t *cfg, const cs_vau
 
 typedef struct cs_pc_read_t {
     const char *id;  /* in: referral id, or engagement id */
+    const char *trace; /* in: what it belongs to, NULL = what the transport was told; not of find */
     cs_card_t *card; /* out of get: NULL unless result is ok */
     apr_array_header_t
         *cards;         /* out of list: cs_card_t *; NULL unless result is ok; may be empty */
@@ -81,6 +82,7 @@ typedef struct cs_pc_write_t {
     const char *id;      /* in: the referral to patch; NULL = POST */
     const char *guard;   /* in, patch: eTag with its quotes, sent as If-Match; never NULL */
     const json_t *body;  /* in: array of operations, or the document */
+    const char *trace;   /* in: as in a read */
     const char *request; /* in: client-request-id, so that a stored intent can be found in their
                             logs; NULL = a fresh one */
     cs_card_t *card;     /* out: the referral afterwards; NULL when the answer shows none */

@@ -282,6 +282,7 @@ apr_status_t cs_pc_get(cs_pc_t *pc, cs_pc_read_t *reads, int n, apr_interval_tim
         if (cs_pc_check_id(reads[i].id, &reads[i].result, p)) {
             cs_pc_request(&requests[m], "GET", apr_pstrcat(p, pc->base, "/", reads[i].id, NULL),
                           apr_pstrcat(p, "GET referral ", reads[i].id, NULL), NULL, p);
+            requests[m].trace = reads[i].trace;
             results[m] = &reads[i].result;
             of[m++] = &reads[i];
         }

@@ -6,8 +6,8 @@
  *
  * Results are of design 6: SUSPEND for what needs a person (403 with the roles that are needed,
  * "pc:mfa", no token), THROTTLED, RETRY, REFUSED with Partner Center's words for what it does not
- * take, CONFLICT when the other way of writing was not accepted either, UNKNOWN when a write was not
- * answered: all of them may be repeated with the same request id.
+ * take, CONFLICT when the other way of writing was not accepted either, UNKNOWN when a write was
+ * not answered: it may be repeated with the same request id.
  */
 #ifndef CS_REMOTE_PARTNER_CENTER_WEBHOOKS_H
 #define CS_REMOTE_PARTNER_CENTER_WEBHOOKS_H
@@ -19,7 +19,7 @@
 extern const char *const cs_pc_referral_events[];
 
 /* The longest URL that is registered. */
-#define CS_PC_HOOK_URL_MAX 2000
+#define CS_PC_HOOK_URL_MAX 1000
 #define CS_PC_HOOK_EVENTS_MAX 100
 
 typedef struct cs_pc_hooks_t cs_pc_hooks_t;
@@ -58,8 +58,8 @@ typedef struct cs_pc_tested_t {
     const char *status; /* "Submitted", "completed", "failed" ...; "" = not said */
     const char *url;    /* where it was sent; NULL = not said */
     int attempts;
-    const char *answer; /* of the last attempt, for people: "NotFound", "no connection"; NULL = there
-                           was none */
+    const char *answer; /* of the last attempt, for people: "NotFound", "no connection"; NULL =
+                           there was none */
     int good;           /* 1 = the last attempt was answered well */
 } cs_pc_tested_t;
 /* *ptested NULL = it is not known there (any more). */

@@ -116,6 +116,7 @@ static void make_request(const cs_pc_t *pc, cs_http_request_t *request, const cs
     request->body = cs_json_print(cs_json_own(plain(write->body), p), p);
     request->body_len = strlen(request->body);
     request->write = 1;
+    request->trace = write->trace;
 }
 
 /* ---- what comes back ---- */
