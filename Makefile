@@ -74,12 +74,17 @@ $(B)/cosellctl.bash: $(B)/cosellctl
 $(B)/unit/%: tests/unit/%.c $(B)/test/libcosell.a
 	@mkdir -p $(@D)
 	@echo "  CC $@"
-	@$(CC) $(CSTD) $(CFLAGS) $(WARN) $(WERROR) -DCS_TEST $(APR_FLAGS) -I. -MMD -MP -o $@ $< $(B)/test/libcosell.a $(LIBS) $(APR_LIBS) -lcmocka
+	@$(CC) $(CSTD) $(CFLAGS) $(WARN) $(WERROR) -DCS_TEST $(APR_FLAGS) -I. -MMD -MP -o $@ $< $(filter %.o,$^) $(B)/test/libcosell.a $(LIBS) $(APR_LIBS) -lcmocka
 
 $(B)/unit-asan/%: tests/unit/%.c $(B)/asan/libcosell.a
 	@mkdir -p $(@D)
 	@echo "  CC $@"
-	@$(CC) $(CSTD) $(CFLAGS) $(WARN) $(WERROR) -DCS_TEST $(SAN) $(APR_FLAGS) -I. -MMD -MP -o $@ $< $(B)/asan/libcosell.a $(LIBS) $(APR_LIBS) -lcmocka
+	@$(CC) $(CSTD) $(CFLAGS) $(WARN) $(WERROR) -DCS_TEST $(SAN) $(APR_FLAGS) -I. -MMD -MP -o $@ $< $(filter %.o,$^) $(B)/asan/libcosell.a $(LIBS) $(APR_LIBS) -lcmocka
+
+# cosellctl is no part of the library.
+CTL_PARTS = $(filter-out %/main.o,$(CTL_SRC:%.c=$(B)/obj-$(1)/%.o))
+$(B)/unit/test_ctl: $(call CTL_PARTS,test)
+$(B)/unit-asan/test_ctl: $(call CTL_PARTS,asan)
 
 -include $(UNITS:%=$(B)/unit/%.d) $(UNITS:%=$(B)/unit-asan/%.d)
 
