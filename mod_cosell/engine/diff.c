@@ -188,6 +188,10 @@ static const char *rest_words(const cs_item_t *item, apr_pool_t *p)
 
 const char *cs_item_words(const cs_item_t *item, apr_pool_t *p)
 {
+    if (item->over && !item->quiet) {
+        return apr_pstrcat(p, item->upstream ? item->upstream : "", item->upstream ? ": " : "",
+                           item->result.detail ? item->result.detail : "no reason given", NULL);
+    }
     if (item->plan && item->plan->stale) {
         return "a side answered with something older than what was settled: read again later";
     }
@@ -199,10 +203,6 @@ const char *cs_item_words(const cs_item_t *item, apr_pool_t *p)
     }
     if (item->plan) {
         return item->plan->why;
-    }
-    if (item->over && !item->quiet) {
-        return apr_pstrcat(p, item->upstream ? item->upstream : "", item->upstream ? ": " : "",
-                           item->result.detail ? item->result.detail : "no reason given", NULL);
     }
     return rest_words(item, p);
 }

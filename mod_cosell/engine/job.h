@@ -95,6 +95,8 @@ apr_status_t cs_job_find_deal(cs_job_turn_t *t, const char *id, cs_deal_t **pdea
 /* job_brief.c: release, pause, resume, cancel, look; job_dead.c: retry, drop. */
 extern const cs_job_kind_t cs_job_cancel, cs_job_drop, cs_job_look, cs_job_pause, cs_job_release,
     cs_job_resume, cs_job_retry;
+/* job_resync.c, job_show.c */
+extern const cs_job_kind_t cs_job_resync, cs_job_show;
 /* job_deal.c: what a person decides about a deal. */
 extern const cs_job_kind_t cs_job_choose, cs_job_create, cs_job_ignore, cs_job_link, cs_job_resolve,
     cs_job_unlink;

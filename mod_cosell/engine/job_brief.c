@@ -7,6 +7,7 @@
 
 #include "../base/json.h"
 #include "../base/log.h"
+#include "ahead.h"
 #include "job.h"
 
 static const char *const no_members[] = {NULL};
@@ -107,6 +108,10 @@ static apr_status_t find_by_alias(cs_job_turn_t *t, const char *id, cs_deal_t **
     }
     rv = cs_store_deal_find(lane->store, lane->site->name, CS_SYSTEM_PC, lower, pdeal, t->b->p,
                             res);
+    if (rv == APR_SUCCESS && !*pdeal) {
+        rv = cs_store_deal_find(lane->store, lane->site->name, "pc-engagement", lower, pdeal,
+                                t->b->p, res);
+    }
     for (i = 0; rv == APR_SUCCESS && !*pdeal && i < lane->site->ncrms; ++i) {
         const char *own = cs_row_id(lane->crm_impl[i]->facts->id_form, id, t->b->p);
         rv = cs_store_deal_find(lane->store, lane->site->name, lane->site->crms[i].cfg.name,
@@ -188,6 +193,8 @@ static void cancel_it(cs_job_turn_t *t, cs_job_t *job)
                   apr_psprintf(b->p, "cancelled by %s; what was done stays done", t->user)),
         b->p);
     cs_batch_change(b, CS_CHANGE_JOB)->job = job;
+    cs_brake_end_job(b->lane, job->id, b->changes, b->p);
+    cs_ahead_drop(b->lane);
     cs_job_journal(t, 0, "done",
                    apr_psprintf(b->p, "job %s (%s) cancelled", job->id, job->kind));
     done(t, apr_psprintf(b->p, "job %s is cancelled", job->id));

@@ -15,6 +15,8 @@ const cs_job_kind_t *const cs_job_kinds[] = {
     &cs_job_release,
     &cs_job_resolve,
     &cs_job_resume,
+    &cs_job_resync,
+    &cs_job_show,
     &cs_job_unlink,
     NULL,
 };

@@ -89,7 +89,7 @@ typedef struct world_t {
     void (*changes)(cs_crm_changes_t *changes, apr_pool_t *p);
     const char *organization; /* what the CRM says it is */
     int changed_lists, change_pages;
-    void (*meanwhile)(void); /* happens once while a card is read */
+    void (*meanwhile)(void); /* happens once while a card, or else a record, is read */
     int crm_blind;       /* every row reads as deleted */
     const char *at;      /* the CRM that is spoken of */
     const char *down;    /* it does not answer; NULL = all do */
@@ -465,6 +465,12 @@ apr_status_t cs_pc_probe(cs_pc_t *pc, apr_interval_time_t deadline, apr_pool_t *
     return pc_fails(res, ptemp) ? res->rv : APR_SUCCESS;
 }
 
+int cs_pc_examine(cs_pc_t *pc, apr_array_header_t *findings, apr_interval_time_t deadline, apr_pool_t *p)
+{
+    (void)pc, (void)findings, (void)deadline, (void)p;
+    return 1;
+}
+
 void cs_pc_login(const cs_pc_t *pc, cs_login_config_t *cfg)
 {
     (void)pc;
@@ -668,6 +674,7 @@ static apr_status_t fake_read(cs_crm_t *crm, cs_crm_read_t *reads, int n, apr_in
         reads[i].record = record_of(row, reads[i].columns, p);
         row->young -= row->young > 0;
     }
+    happen();
     return APR_SUCCESS;
 }
 
