@@ -14,6 +14,7 @@
 #include "../base/crash.h"
 #include "../base/json.h"
 #include "../base/log.h"
+#include "ahead.h"
 #include "apply.h"
 #include "job.h"
 #include "registration.h"
@@ -600,6 +601,7 @@ static apr_status_t prepare(cs_lane_t *lane, cs_batch_t *b, cs_result_t *res)
 {
     apr_status_t rv = cs_lane_facts_load(lane, b->p, res);
 
+    cs_ahead_expire(lane);
     if (rv == APR_SUCCESS) {
         rv = cs_lane_probe(lane, b->now, b->p);
     }
