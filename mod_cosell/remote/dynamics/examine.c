@@ -199,12 +199,18 @@ static depth_e depth_of(const run_t *r, const char *privilege)
     for (i = 0; i < json_array_size(list); i++) {
         const json_t *one = json_array_get(list, i);
         const char *id = cs_json_str(one, "PrivilegeId"), *depth = cs_json_str(one, "Depth");
-        depth_e is;
+        depth_e is = DEPTH_ALL;
 
         if (!id || strcasecmp(id, privilege)) {
             continue;
         }
-        for (is = DEPTH_ALL; depth && is > DEPTH_USER && strcasecmp(words[is], depth); is--)
+        /* A word, or the number behind it; of what is neither nothing is made. */
+        if (!depth) {
+            apr_int64_t number = cs_json_int(one, "Depth", -1);
+
+            is = number >= 0 && number < 3 ? (depth_e)(DEPTH_USER + number) : DEPTH_ALL;
+        }
+        for (; depth && is > DEPTH_USER && strcasecmp(words[is], depth); is--)
             ;
         best = is > best ? is : best;
     }
