@@ -1,8 +1,8 @@
 /* engine/job_doctor.c: every prerequisite, asked for now: a step a turn, so that live work goes on
  * in between. (design 7.6)
  *
- * The cursor holds the step, when it began and what was found. Upstreams are asked whatever the lane
- * thinks of them: what they answer is what a person wants to know. */
+ * The cursor holds the step, when it began and what was found. Upstreams are asked whatever the
+ * lane thinks of them: what they answer is what a person wants to know. */
 #include <string.h>
 
 #include <apr_strings.h>
@@ -90,7 +90,8 @@ static const char *hook_fix(const cs_result_t *res)
     const char *way = cs_finding_way_fix(res);
 
     return way ? way
-               : "give the application the permission Microsoft Partner Center > user_impersonation "
+               : "give the application the permission Microsoft Partner Center > "
+                 "user_impersonation "
                  "and the account a role that may register webhooks, then: cosellctl webhook show";
 }
 
@@ -109,7 +110,8 @@ static void ask_webhook(cs_job_turn_t *t, const json_t *known, apr_interval_time
     }
     else if (cs_pc_hooks_read(hooks, &hook, deadline, t->b->p, &res) != APR_SUCCESS) {
         cs_finding_add(findings, "partner-center.webhook", CS_FOUND_FAIL, hook_fix(&res),
-                       "the registration cannot be read: %s", res.detail ? res.detail : "no detail");
+                       "the registration cannot be read: %s",
+                       res.detail ? res.detail : "no detail");
     }
     else {
         cs_doctor_webhook(known, hook ? hook->url : NULL, hook ? hook->events : NULL, findings);
@@ -239,13 +241,13 @@ static void end(cs_job_turn_t *t)
 {
     json_t *list = kept(t);
     int fail = count(list, CS_FOUND_FAIL), warn = count(list, CS_FOUND_WARN);
-    const char *text = apr_psprintf(
-        t->b->p, "%d checks: %d ok, %d to be warned of, %d failed, %d not made",
-        (int)json_array_size(list), count(list, CS_FOUND_OK), warn, fail,
-        count(list, CS_FOUND_SKIP));
+    const char *text =
+        apr_psprintf(t->b->p, "%d checks: %d ok, %d to be warned of, %d failed, %d not made",
+                     (int)json_array_size(list), count(list, CS_FOUND_OK), warn, fail,
+                     count(list, CS_FOUND_SKIP));
 
-    cs_log(CS_LOG_INFO, 0, t->b->lane->site->name,
-           CSLOGNO(2360) "doctor, asked for by %s: %s", t->user, text);
+    cs_log(CS_LOG_INFO, 0, t->b->lane->site->name, CSLOGNO(2360) "doctor, asked for by %s: %s",
+           t->user, text);
     cs_job_done(t, json_pack("{s:s, s:O}", "text", text, "checks", list));
 }
 

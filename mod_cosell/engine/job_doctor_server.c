@@ -64,8 +64,8 @@ static void find_state_dir(const cs_lane_t *lane, apr_array_header_t *findings)
                        dir);
     }
     if (st.st_uid != geteuid()) {
-        cs_finding_sum(&sum, p, CS_FOUND_FAIL, apr_psprintf(p, "chown -R %ld %s",
-                                                            (long)geteuid(), dir),
+        cs_finding_sum(&sum, p, CS_FOUND_FAIL,
+                       apr_psprintf(p, "chown -R %ld %s", (long)geteuid(), dir),
                        "%s belongs to the user %ld, the server runs as %ld", dir, (long)st.st_uid,
                        (long)geteuid());
     }
@@ -88,8 +88,8 @@ void cs_doctor_judge_space(cs_finding_sum_t *sum, const char *dir, double free_b
     if (free_bytes < LITTLE || (share < 5 && free_bytes < 10 * LITTLE)) {
         cs_finding_sum(sum, p, free_bytes < NOTHING ? CS_FOUND_FAIL : CS_FOUND_WARN,
                        "make room on that file system, or keep less: CosellRetention",
-                       "%.0f MB (%.1f %%) are free on the file system of %s",
-                       free_bytes / MEGABYTE, share, dir);
+                       "%.0f MB (%.1f %%) are free on the file system of %s", free_bytes / MEGABYTE,
+                       share, dir);
     }
 }
 
@@ -137,8 +137,9 @@ static void find_store(cs_lane_t *lane, apr_array_header_t *findings)
 
     if (try_write(lane, &took, &res, p) != APR_SUCCESS) {
         cs_finding_sum(&sum, p, CS_FOUND_FAIL,
-                       apr_psprintf(p, "look at the disk of %s (df, dmesg) and at the rights of "
-                                       "what is in it",
+                       apr_psprintf(p,
+                                    "look at the disk of %s (df, dmesg) and at the rights of "
+                                    "what is in it",
                                     dir),
                        "the store takes no write: %s", res.detail ? res.detail : "no detail");
     }
@@ -148,8 +149,9 @@ static void find_store(cs_lane_t *lane, apr_array_header_t *findings)
                        "a write to the store took %.1f s", (double)took / APR_USEC_PER_SEC);
     }
     find_space(dir, &sum, p);
-    cs_finding_add_sum(findings, "server.store", &sum,
-                       apr_psprintf(p, "a write was on the disk after %.1f ms", (double)took / 1000));
+    cs_finding_add_sum(
+        findings, "server.store", &sum,
+        apr_psprintf(p, "a write was on the disk after %.1f ms", (double)took / 1000));
 }
 
 /* ---- SELinux ---- */
@@ -172,8 +174,8 @@ void cs_doctor_selinux(const char *root, apr_array_header_t *findings)
 {
     static const char boolean[] = "httpd_can_network_connect";
     char enforce = first_of(root, "enforce", findings->pool);
-    char allowed = first_of(root, apr_pstrcat(findings->pool, "booleans/", boolean, NULL),
-                            findings->pool);
+    char allowed =
+        first_of(root, apr_pstrcat(findings->pool, "booleans/", boolean, NULL), findings->pool);
 
     if (!enforce) {
         cs_finding_add(findings, "server.selinux", CS_FOUND_SKIP, NULL,
@@ -190,9 +192,10 @@ void cs_doctor_selinux(const char *root, apr_array_header_t *findings)
     }
     else {
         cs_finding_add(findings, "server.selinux", allowed ? CS_FOUND_OK : CS_FOUND_SKIP, NULL,
-                       allowed ? "SELinux lets httpd connect (%s is on)"
-                               : "SELinux is enforcing, and whether it lets httpd connect cannot be "
-                                 "read (%s)",
+                       allowed
+                           ? "SELinux lets httpd connect (%s is on)"
+                           : "SELinux is enforcing, and whether it lets httpd connect cannot be "
+                             "read (%s)",
                        boolean);
     }
 }

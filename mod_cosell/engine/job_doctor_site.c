@@ -110,14 +110,13 @@ void cs_doctor_signature(const cs_lane_t *lane, apr_time_t now, apr_array_header
     for (i = 0; i < urls->nelts; ++i) {
         judge_signer(lane, APR_ARRAY_IDX(urls, i, const char *), now, &sum, findings->pool);
     }
-    cs_finding_add_sum(findings, key, &sum,
-                       urls->nelts ? apr_psprintf(findings->pool,
-                                                  "%d signing certificate%s here and trusted%s",
-                                                  urls->nelts, urls->nelts == 1 ? " is" : "s are",
-                                                  lane->site->trust.intermediates_file
-                                                      ? ""
-                                                      : ", without intermediates=")
-                                   : "certificates are fetched when events name them");
+    cs_finding_add_sum(
+        findings, key, &sum,
+        urls->nelts
+            ? apr_psprintf(findings->pool, "%d signing certificate%s here and trusted%s",
+                           urls->nelts, urls->nelts == 1 ? " is" : "s are",
+                           lane->site->trust.intermediates_file ? "" : ", without intermediates=")
+            : "certificates are fetched when events name them");
 }
 
 void cs_doctor_certificate(const cs_site_crm_t *crm, apr_time_t now, apr_array_header_t *findings)
@@ -176,7 +175,7 @@ void cs_doctor_account(const json_t *fact, apr_time_t now, apr_array_header_t *f
                        "whose refresh token it is is not known: it has not been used yet");
         return;
     }
-    text = account ? apr_psprintf(p, "signed in as %.200s", account)
+    text = account                             ? apr_psprintf(p, "signed in as %.200s", account)
            : source && !strcmp(source, "file") ? "the refresh token came from a file"
                                                : "the account is not known";
     if (signed_in) {

@@ -125,7 +125,8 @@ const char *cs_finding_entra_fix(const char *problem, const char *what, apr_pool
                "centre (App registrations)";
     }
     if (is(problem, "oauth:invalid_scope") || is(problem, "oauth:invalid_resource")) {
-        return "compare the addresses in the configuration with those of the service, and grant the "
+        return "compare the addresses in the configuration with those of the service, and grant "
+               "the "
                "application its API permissions in the Entra admin centre";
     }
     if (is(problem, "config:certificate")) {

@@ -108,9 +108,12 @@ static void test_space(void **state)
     static const struct {
         double left, all;
         cs_found_e found;
-    } cases[] = {{100 * GB, 200 * GB, CS_FOUND_OK}, {20 * GB, 2000 * GB, CS_FOUND_OK},
-                 {4 * GB, 100 * GB, CS_FOUND_WARN}, {0.9 * GB, 2 * GB, CS_FOUND_WARN},
-                 {6 * GB, 100 * GB, CS_FOUND_OK},   {0.01 * GB, 100 * GB, CS_FOUND_FAIL},
+    } cases[] = {{100 * GB, 200 * GB, CS_FOUND_OK},
+                 {20 * GB, 2000 * GB, CS_FOUND_OK},
+                 {4 * GB, 100 * GB, CS_FOUND_WARN},
+                 {0.9 * GB, 2 * GB, CS_FOUND_WARN},
+                 {6 * GB, 100 * GB, CS_FOUND_OK},
+                 {0.01 * GB, 100 * GB, CS_FOUND_FAIL},
                  {0, 0, CS_FOUND_FAIL}};
     size_t i;
 
@@ -147,8 +150,8 @@ static void put(const char *path, const char *text)
     fclose(f);
 }
 
-static void selinux_is(const char *root, const char *enforce, const char *allowed,
-                       cs_found_e found, const char *text, apr_pool_t *p)
+static void selinux_is(const char *root, const char *enforce, const char *allowed, cs_found_e found,
+                       const char *text, apr_pool_t *p)
 {
     apr_array_header_t *findings = cs_findings_make(p);
     const char *boolean = apr_pstrcat(p, root, "/booleans/httpd_can_network_connect", NULL);
@@ -244,8 +247,9 @@ static void test_misfits(void **state)
         APR_ARRAY_PUSH(misfits, const char *) = "y";
     }
     cs_doctor_columns("worse", misfits, 7, findings);
-    says(findings, "worse.columns", CS_FOUND_FAIL, "10 things do not fit: no column x; y; y; y; y; "
-                                                   "y; and 4 more");
+    says(findings, "worse.columns", CS_FOUND_FAIL,
+         "10 things do not fit: no column x; y; y; y; y; "
+         "y; and 4 more");
 }
 
 /* ---- what a mapping uses ---- */
@@ -333,7 +337,7 @@ static apr_array_header_t *examine(rig_t *r, int *psigned, apr_pool_t *p)
 }
 
 #define FORBIDDEN                                                                                  \
-    "403 Forbidden\r\nContent-Type: application/json\r\n\r\n{\"error\":{\"code\":\"0x80040220\","   \
+    "403 Forbidden\r\nContent-Type: application/json\r\n\r\n{\"error\":{\"code\":\"0x80040220\","  \
     "\"message\":\"missing prvReadWorkflow\"}}"
 
 static void test_checks_that_are_refused_are_skipped(void **state)

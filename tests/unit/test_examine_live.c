@@ -107,8 +107,8 @@ static rig_t *rig_pc(apr_pool_t *p)
     r->pc_cfg.referrals_url = pc.base;
     r->pc_cfg.upstream = &r->up;
     r->pc_cfg.login = &r->login;
-    assert_ok(cs_pc_create(&r->pc, &r->pc_cfg, &r->vault, r->http, &r->limiter, &r->login_limiter,
-                           p));
+    assert_ok(
+        cs_pc_create(&r->pc, &r->pc_cfg, &r->vault, r->http, &r->limiter, &r->login_limiter, p));
     return r;
 }
 
@@ -159,8 +159,8 @@ static const char *ills(const rig_t *r)
         assert_true(*f->text && !strpbrk(f->text, "\r\n"));
         assert_true(f->state == CS_FOUND_OK || f->state == CS_FOUND_SKIP || (f->fix && *f->fix));
         if (f->state == CS_FOUND_WARN || f->state == CS_FOUND_FAIL) {
-            out = apr_psprintf(r->p, "%s%s: %s %s / %s\n", out, f->check,
-                               cs_found_name(f->state), f->text, f->fix);
+            out = apr_psprintf(r->p, "%s%s: %s %s / %s\n", out, f->check, cs_found_name(f->state),
+                               f->text, f->fix);
         }
     }
     return out;
@@ -189,7 +189,7 @@ static void fine(const rig_t *r)
 }
 
 #define KEY(status)                                                                                \
-    "{\"table\":\"opportunity\",\"name\":\"t_key\",\"columns\":[\"msft_referralidentifier\"],"      \
+    "{\"table\":\"opportunity\",\"name\":\"t_key\",\"columns\":[\"msft_referralidentifier\"],"     \
     "\"status\":\"" status "\"}"
 #define UNIQUE(more)                                                                               \
     "{\"table\":\"Opportunity\",\"name\":\"Referral_Identifier__c\",\"type\":\"string\","          \
@@ -246,7 +246,8 @@ static void test_privileges(void **state)
     control(&d365, "POST", "privileges",
             "{\"table\":\"opportunity\",\"deny\":[],\"depth\":{\"read\":\"Basic\"}}", r->p);
     examine(r);
-    only(r, "roles", CS_FOUND_WARN, "prvReadOpportunity (opportunity) is of the level user", "role");
+    only(r, "roles", CS_FOUND_WARN, "prvReadOpportunity (opportunity) is of the level user",
+         "role");
     control(&d365, "POST", "privileges", "{\"table\":\"opportunity\",\"deny\":[]}", r->p);
 }
 
@@ -316,12 +317,13 @@ static void test_flows_of_the_connector(void **state)
         "{\"name\":\"Tell Partner Center people a joke\",\"statecode\":1}"};
 
     for (i = 0; i < 3; i++) {
-        ids[i] = apr_pstrdup(r->p, cs_json_str(control(&d365, "POST", "workflows", flows[i], r->p),
-                                               "workflowid"));
+        ids[i] = apr_pstrdup(
+            r->p, cs_json_str(control(&d365, "POST", "workflows", flows[i], r->p), "workflowid"));
     }
     examine(r);
-    only(r, "flows", CS_FOUND_FAIL, "1 flow of Microsoft's own connector is still on: \"Partner "
-                                    "Center to Dynamics 365",
+    only(r, "flows", CS_FOUND_FAIL,
+         "1 flow of Microsoft's own connector is still on: \"Partner "
+         "Center to Dynamics 365",
          "turn them off");
     assert_null(strstr(finding(r, "flows")->text, "joke"));
     for (i = 0; i < 3; i++) {

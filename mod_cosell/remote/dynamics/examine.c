@@ -83,9 +83,9 @@ static const char *why(const answer_t *answer)
 
 static const char *sign_in_fix(const run_t *r, const cs_result_t *res)
 {
-    const char *what = apr_psprintf(r->p, "%s of CosellCrm %s",
-                                    r->crm->cfg.certificate ? "certificate=" : "client-secret=",
-                                    r->crm->cfg.name);
+    const char *what =
+        apr_psprintf(r->p, "%s of CosellCrm %s",
+                     r->crm->cfg.certificate ? "certificate=" : "client-secret=", r->crm->cfg.name);
     const char *fix = cs_finding_entra_fix(res->problem, what, r->p);
 
     if (!fix && res->problem && strstr(res->problem, "80072560")) {
@@ -220,8 +220,8 @@ static depth_e depth_of(const run_t *r, const char *privilege)
 static void want(run_t *r, cs_finding_sum_t *sum, const subject_t *s, const char *type,
                  depth_e least)
 {
-    static const char *const levels[] = {"", "user", "business unit", "parent: child business units",
-                                         "organisation"};
+    static const char *const levels[] = {"", "user", "business unit",
+                                         "parent: child business units", "organisation"};
     const json_t *list = cs_json_get(s->definition.json, "Privileges");
     const char *fix = "Power Platform admin centre > Environments > this one > Settings > Users + "
                       "permissions > Application users: give the user a security role with these "

@@ -84,8 +84,9 @@ static void find_mfa(apr_array_header_t *findings, const cs_http_response_t *res
         cs_finding_add(findings, "mfa", CS_FOUND_OK, NULL, "signed in with a second factor");
     }
     else {
-        cs_finding_add(findings, "mfa", CS_FOUND_SKIP, NULL,
-                       "neither Partner Center nor the token says whether a second factor was used");
+        cs_finding_add(
+            findings, "mfa", CS_FOUND_SKIP, NULL,
+            "neither Partner Center nor the token says whether a second factor was used");
     }
 }
 

@@ -54,8 +54,9 @@ static const char *sign_in_fix(const run_t *r, const cs_result_t *res)
                                   "approved; add its profile or permission set) and upload the "
                                   "certificate that belongs to key=",
                                   app, r->crm->cfg.user)
-                   : apr_psprintf(r->p, "%s > Manage > Client Credentials Flow: name an active "
-                                        "\"run as\" user",
+                   : apr_psprintf(r->p,
+                                  "%s > Manage > Client Credentials Flow: name an active "
+                                  "\"run as\" user",
                                   app);
     }
     if (is(res->problem, "config:client-secret") || is(res->problem, "config:certificate") ||
@@ -113,19 +114,19 @@ static void find_requests(run_t *r)
                        "the organisation does not say how many requests are left");
         return;
     }
-    cs_finding_add(r->exam->findings, "requests",
-                   left <= u->kept                 ? CS_FOUND_FAIL
-                   : left * 100 < u->most * LOW    ? CS_FOUND_WARN
-                                                   : CS_FOUND_OK,
-                   left * 100 >= u->most * LOW && left > u->kept
-                       ? NULL
-                       : "Setup > Company Information > API Requests shows who uses them; buy more, "
-                         "or slow the others down; reserve= of CosellUpstream is what is kept for "
-                         "them",
-                   "%" APR_INT64_T_FMT " of %" APR_INT64_T_FMT
-                   " requests of the last 24 hours are left; %" APR_INT64_T_FMT
-                   " are kept for others",
-                   left, u->most, u->kept);
+    cs_finding_add(
+        r->exam->findings, "requests",
+        left <= u->kept              ? CS_FOUND_FAIL
+        : left * 100 < u->most * LOW ? CS_FOUND_WARN
+                                     : CS_FOUND_OK,
+        left * 100 >= u->most * LOW && left > u->kept
+            ? NULL
+            : "Setup > Company Information > API Requests shows who uses them; buy more, "
+              "or slow the others down; reserve= of CosellUpstream is what is kept for "
+              "them",
+        "%" APR_INT64_T_FMT " of %" APR_INT64_T_FMT
+        " requests of the last 24 hours are left; %" APR_INT64_T_FMT " are kept for others",
+        left, u->most, u->kept);
 }
 
 static void take_limits(run_t *r, const json_t *limits)
@@ -154,10 +155,11 @@ static int find_caller(run_t *r)
     r->exam->calls += call.calls;
     if (call.status == 404 || call.status == 410) {
         cs_finding_add(r->exam->findings, "sign-in", CS_FOUND_OK, NULL, "the app gets a session");
-        cs_finding_add(r->exam->findings, "api", CS_FOUND_FAIL,
-                       "give the organisation's My Domain in CosellCrm; if it is that, this version "
-                       "of the module is too old for the organisation",
-                       "there is no REST API v60.0 at %s: %s", r->crm->cfg.url, why(&call));
+        cs_finding_add(
+            r->exam->findings, "api", CS_FOUND_FAIL,
+            "give the organisation's My Domain in CosellCrm; if it is that, this version "
+            "of the module is too old for the organisation",
+            "there is no REST API v60.0 at %s: %s", r->crm->cfg.url, why(&call));
         cs_findings_skip(r->exam->findings, checks, "the API is not there");
         return 0;
     }
@@ -251,8 +253,9 @@ static void find_roles(run_t *r)
                        r->n ? why(r->subjects[0].described) : "the mapping uses no table");
         return;
     }
-    cs_finding_add_sum(r->exam->findings, "roles", &sum,
-                       apr_psprintf(r->p, "%s may do in all tables what the mapping does", r->name));
+    cs_finding_add_sum(
+        r->exam->findings, "roles", &sum,
+        apr_psprintf(r->p, "%s may do in all tables what the mapping does", r->name));
 }
 
 /* ---- external ids and duplicates ---- */
@@ -360,17 +363,18 @@ static void judge_doubles(run_t *r, cs_finding_sum_t *sum, const subject_t *s)
     for (i = 0; i < json_array_size(rows) && i < NAMED; i++) {
         const char *value = cs_json_str(json_array_get(rows, i), s->used->key);
 
-        named = apr_psprintf(r->p, "%s%s%.60s (%" APR_INT64_T_FMT " rows)", named,
-                             *named ? ", " : "", value ? value : "?",
-                             cs_json_int(json_array_get(rows, i), "doubles", 0));
+        named =
+            apr_psprintf(r->p, "%s%s%.60s (%" APR_INT64_T_FMT " rows)", named, *named ? ", " : "",
+                         value ? value : "?", cs_json_int(json_array_get(rows, i), "doubles", 0));
     }
     if (found) {
-        cs_finding_sum(sum, r->p, CS_FOUND_FAIL,
-                       "keep the row that the referral belongs to and empty the field in the others "
-                       "(a cloned record takes the id along); then make the field unique",
-                       "%d%s value%s of %s.%s stand%s in several rows: %s%s", found,
-                       found == 100 ? " or more" : "", found == 1 ? "" : "s", s->used->table,
-                       s->used->key, found == 1 ? "s" : "", named, found > NAMED ? ", ..." : "");
+        cs_finding_sum(
+            sum, r->p, CS_FOUND_FAIL,
+            "keep the row that the referral belongs to and empty the field in the others "
+            "(a cloned record takes the id along); then make the field unique",
+            "%d%s value%s of %s.%s stand%s in several rows: %s%s", found,
+            found == 100 ? " or more" : "", found == 1 ? "" : "s", s->used->table, s->used->key,
+            found == 1 ? "s" : "", named, found > NAMED ? ", ..." : "");
     }
 }
 
@@ -412,9 +416,9 @@ static void describe(run_t *r)
     for (i = 0; i < r->n; i++) {
         calls[i].kind = CS_SF_READ;
         calls[i].method = "GET";
-        calls[i].path = apr_pstrcat(r->p, "sobjects/", r->subjects[i].used->table, "/describe", NULL);
-        calls[i].label =
-            apr_pstrcat(r->p, "GET description of ", r->subjects[i].used->table, NULL);
+        calls[i].path =
+            apr_pstrcat(r->p, "sobjects/", r->subjects[i].used->table, "/describe", NULL);
+        calls[i].label = apr_pstrcat(r->p, "GET description of ", r->subjects[i].used->table, NULL);
         r->subjects[i].described = &calls[i];
     }
     for (i = 0; i < r->n; i = end) {
