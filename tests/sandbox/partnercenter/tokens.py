@@ -1,13 +1,13 @@
-"""The token endpoint of Entra ID (v1 and v2) and what the APIs ask of an access token."""
+"""The token endpoint of Entra ID (v1 and v2) and what the APIs ask of an access token. Signing in is in signin.py."""
 
 import base64
 import hashlib
 import json
 import secrets
-from urllib.parse import urlencode
 from uuid import uuid4
 
 from simlib import HttpError, Reply, iso
+from .signin import DEVICE_GRANT, SignIn
 
 WEBHOOKS = "https://api.partnercenter.microsoft.com"
 REFERRALS = "https://api.partner.microsoft.com"
@@ -57,7 +57,7 @@ class Tokens:
         self.seeded = list(refresh_tokens)
         self.refresh = {}
         self.access = {}
-        self.codes = {}
+        self.people = {}  # refresh token -> who signed in for it, None = whom the knobs say
         self.latest = None
         self.redeemed = 0
         self.knobs = {"expires_in": 3599, "fail": None, "mfa": True, "role": "referrals-admin",
@@ -67,8 +67,7 @@ class Tokens:
         sim.tokens_changed = self.configure
         sim.add_route("POST", "/{tenant}/oauth2/token", self.v1, auth=False)
         sim.add_route("POST", "/{tenant}/oauth2/v2.0/token", self.v2, auth=False)
-        sim.add_route("GET", "/{tenant}/oauth2/authorize", self.authorize, auth=False)
-        sim.add_route("GET", "/{tenant}/oauth2/v2.0/authorize", self.authorize, auth=False)
+        self.sign_in = SignIn(self)
         sim.add_control("GET", "tokens", lambda req: self.state())
 
     # Control
@@ -103,22 +102,24 @@ class Tokens:
         return {**self.knobs, "refresh_tokens": len(self.refresh), "access_tokens": len(self.access),
                 "redeemed": self.redeemed, "latest_refresh_token_sha256": digest}
 
-    def _admit(self, token):
+    def _admit(self, token, person=None):
         self.refresh[token] = self.sim.now() + REFRESH_LIFE
+        self.people[token] = person
         self.latest = token
         if len(self.refresh) > 20000:
-            del self.refresh[next(iter(self.refresh))]
+            first = next(iter(self.refresh))
+            del self.refresh[first]
+            self.people.pop(first, None)
 
     # Requests
 
     def v1(self, req):
         form = self._form(req)
-        grant = self._grant(form)
+        grant, person, scopes = self._grant(form)
         resource = form.get("resource", "").rstrip("/")
         if resource not in AUDIENCES:
-            raise aad_error(self.sim, 400, "invalid_resource", 500011,
-                            "The resource principal named %s was not found in the tenant." % resource)
-        claims, token = self._issue(resource, grant)
+            raise self.error(400, "invalid_resource", 500011, "The resource principal named %s was not found in the tenant." % resource)
+        claims, token = self._issue(resource, grant, person)
         now = int(self.sim.now())
         life = int(self.knobs["expires_in"])
         body = {"token_type": "Bearer", "scope": "user_impersonation", "expires_in": str(life),
@@ -127,45 +128,41 @@ class Tokens:
         if claims.app_only:
             del body["scope"]
         else:
-            body["refresh_token"] = self._rotate(form)
-            if "openid" in form.get("scope", "").split():
-                body["id_token"] = self._jwt({"aud": form["client_id"], "tid": self.tenant, "ver": "1.0"})
+            body["refresh_token"] = self._rotate(form, person)
+            if "openid" in scopes:
+                user = self._of(person, "user")
+                body["id_token"] = self._jwt({"aud": form["client_id"], "tid": self.tenant, "ver": "1.0", "upn": user, "unique_name": user})
         return Reply.json(200, body, {"Cache-Control": "no-store", "Pragma": "no-cache"})
 
     def v2(self, req):
         form = self._form(req)
-        grant = self._grant(form)
-        scopes = form.get("scope", "").split()
+        grant, person, scopes = self._grant(form)
         audience = self._audience(scopes, grant)
-        claims, token = self._issue(audience, grant)
+        claims, token = self._issue(audience, grant, person)
         life = int(self.knobs["expires_in"])
         body = {"token_type": "Bearer", "expires_in": life, "ext_expires_in": life, "access_token": token}
         if not claims.app_only:
             body["scope"] = audience + "/user_impersonation " + audience + "/.default"
-            fresh = self._rotate(form)
+            fresh = self._rotate(form, person)
             if "offline_access" in scopes:
                 body["refresh_token"] = fresh
             if "openid" in scopes:
-                body["id_token"] = self._jwt({"aud": form["client_id"], "tid": self.tenant, "ver": "2.0"})
+                body["id_token"] = self._jwt({"aud": form["client_id"], "tid": self.tenant, "ver": "2.0",
+                                              "preferred_username": self._of(person, "user")})
         return Reply.json(200, body, {"Cache-Control": "no-store", "Pragma": "no-cache"})
 
-    def authorize(self, req):
-        """Signs in at once, as a browser with a session would, and sends the code to the redirect URI."""
-        query = req.query
-        if query.get("client_id") not in self.clients or not query.get("redirect_uri"):
-            return Reply(400, "AADSTS700016: application or redirect URI not known", content_type="text/plain")
-        code = secrets.token_urlsafe(32)
-        self.codes[code] = (query["redirect_uri"], query.get("code_challenge"), self.sim.now() + 600)
-        answer = {"code": code}
-        if "state" in query:
-            answer["state"] = query["state"]
-        joint = "&" if "?" in query["redirect_uri"] else "?"
-        return Reply(302, headers={"Location": query["redirect_uri"] + joint + urlencode(answer)})
+    def _of(self, person, name):
+        return (person or {}).get(name, self.knobs[name])
+
+    def error(self, status, error, number, text):
+        return aad_error(self.sim, status, error, number, text)
+
+    def check_tenant(self, req):
+        if req.params["tenant"].lower() not in (self.tenant.lower(), "common", "organizations"):
+            raise self.error(400, "invalid_request", 90002, "Tenant '%s' not found." % req.params["tenant"])
 
     def _form(self, req):
-        if req.params["tenant"].lower() not in (self.tenant.lower(), "common", "organizations"):
-            raise aad_error(self.sim, 400, "invalid_request", 90002,
-                            "Tenant '%s' not found." % req.params["tenant"])
+        self.check_tenant(req)
         if "application/x-www-form-urlencoded" not in req.headers.get("Content-Type", ""):
             raise aad_error(self.sim, 400, "invalid_request", 900144,
                             "The request body must contain the following parameter: 'grant_type'.")
@@ -181,25 +178,39 @@ class Tokens:
         return form
 
     def _grant(self, form):
+        """(grant, who signed in or None, scopes that are asked for)."""
         fail = self.knobs["fail"]
         if fail is not None:
             status, number, text = GRANT_ERRORS[fail]
-            raise aad_error(self.sim, status, fail, number, text)
+            raise self.error(status, fail, number, text)
         client = form.get("client_id", "").lower()
         if client not in self.clients:
-            raise aad_error(self.sim, 400, "unauthorized_client", 700016,
-                            "Application with identifier '%s' was not found in the directory." % client)
-        if not secrets.compare_digest(form.get("client_secret", "").encode(), self.clients[client].encode()):
-            raise aad_error(self.sim, 401, "invalid_client", 7000215, "Invalid client secret provided.")
-        grant = form.get("grant_type")
+            raise self.error(400, "unauthorized_client", 700016, "Application with identifier '%s' was not found in the directory." % client)
+        self._check_secret(form, client)
+        grant, person, scope = form.get("grant_type"), None, form.get("scope", "")
         if grant == "refresh_token":
-            self._redeem(form)
+            person = self._redeem(form)
         elif grant == "authorization_code":
-            self._redeem_code(form)
+            person = self.sign_in.redeem_code(form)
+        elif grant in (DEVICE_GRANT, "device_code"):
+            person, asked = self.sign_in.redeem_device(form)
+            scope = scope or asked
         elif grant != "client_credentials":
-            raise aad_error(self.sim, 400, "unsupported_grant_type", 70003,
-                            "The app requested an unsupported grant type '%s'." % grant)
-        return grant
+            raise self.error(400, "unsupported_grant_type", 70003, "The app requested an unsupported grant type '%s'." % grant)
+        return grant, person, scope.split()
+
+    def _check_secret(self, form, client):
+        wanted = self.sign_in.secret_wanted(form)
+        if wanted is False and "client_secret" in form:
+            raise self.error(401, "invalid_client", 700025,
+                             "Client is public so neither 'client_assertion' nor 'client_secret' should be presented.")
+        if "client_secret" not in form and form.get("grant_type") in (DEVICE_GRANT, "device_code") and wanted:
+            raise self.error(401, "invalid_client", 7000218,
+                             "The request body must contain the following parameter: 'client_assertion' or 'client_secret'.")
+        if "client_secret" not in form and not wanted:
+            return
+        if not secrets.compare_digest(form.get("client_secret", "").encode(), self.clients[client].encode()):
+            raise self.error(401, "invalid_client", 7000215, "Invalid client secret provided.")
 
     def _redeem(self, form):
         token, now = form.get("refresh_token", ""), self.sim.now()
@@ -211,17 +222,7 @@ class Tokens:
             raise aad_error(self.sim, 400, "invalid_grant", 700082,
                             "The refresh token has expired due to inactivity.")
         self.refresh[token] = now + REFRESH_LIFE
-
-    def _redeem_code(self, form):
-        redirect, challenge, expires = self.codes.pop(form.get("code", ""), (None, None, 0))
-        if redirect is None or expires < self.sim.now() or redirect != form.get("redirect_uri"):
-            raise aad_error(self.sim, 400, "invalid_grant", 70008,
-                            "The provided authorization code or refresh token has expired due to inactivity.")
-        if challenge is not None:
-            digest = hashlib.sha256(form.get("code_verifier", "").encode()).digest()
-            if base64.urlsafe_b64encode(digest).rstrip(b"=").decode() != challenge:
-                raise aad_error(self.sim, 400, "invalid_grant", 501481,
-                                "The Code_Verifier does not match the code_challenge.")
+        return self.people.get(token)
 
     def _audience(self, scopes, grant):
         for scope in scopes:
@@ -235,23 +236,23 @@ class Tokens:
         raise aad_error(self.sim, 400, "invalid_scope", 70011, "The provided value for scope '%s' is not valid."
                         % " ".join(scopes))
 
-    def _rotate(self, form):
+    def _rotate(self, form, person):
         """A new refresh token. Entra leaves the old one valid until it expires; the option revokes it at once."""
         fresh = "0.A" + secrets.token_urlsafe(240)
         if self.sim.options["RevokeOldRefreshTokens"]:
             self.refresh.pop(form.get("refresh_token"), None)
-        self._admit(fresh)
+        self._admit(fresh, person)
         return fresh
 
-    def _issue(self, audience, grant):
+    def _issue(self, audience, grant, person):
         now = self.sim.now()
         app_only = grant == "client_credentials"
-        claims = Claims(audience, now + int(self.knobs["expires_in"]), self.knobs["mfa"], app_only, self.knobs["role"])
+        claims = Claims(audience, now + int(self.knobs["expires_in"]), self._of(person, "mfa"), app_only, self._of(person, "role"))
         content = {"aud": audience, "iss": "https://sts.windows.net/%s/" % self.tenant, "iat": int(now),
                    "nbf": int(now) - 300, "exp": int(claims.expires), "tid": self.tenant, "ver": "1.0"}
         if not app_only:
             content.update(amr=["pwd", "mfa"] if claims.mfa else ["pwd"], scp="user_impersonation",
-                           upn=self.knobs["user"])
+                           upn=self._of(person, "user"))
         token = self._jwt(content)
         self.redeemed += 1
         if len(self.access) >= 1000:
