@@ -102,6 +102,10 @@ extern const cs_job_kind_t cs_job_choose, cs_job_create, cs_job_ignore, cs_job_l
     cs_job_unlink;
 /* job_doctor.c */
 extern const cs_job_kind_t cs_job_doctor;
+/* job_webhook.c: {action: show, events, register (url, events, overwrite), restore (overwrite) or
+ * test}. Result: "text"; "old" and "new" {"url", "events"} or null, as they may be shown; of
+ * "events" their names; of "test" "event", "header" and "took". */
+extern const cs_job_kind_t cs_job_webhook;
 
 /* job_login.c: signing in to Partner Center. What a sign-in under way has to keep is sealed in the
  * vault under CS_LOGIN_NAME and the job's id; what the browser brings back lies boxed (cs_box_seal())

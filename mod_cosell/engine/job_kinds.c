@@ -18,5 +18,6 @@ const cs_job_kind_t *const cs_job_kinds[] = {
     &cs_job_resync,
     &cs_job_show,
     &cs_job_unlink,
+    &cs_job_webhook,
     NULL,
 };

@@ -13,8 +13,7 @@ static const cs_json_limits_t fact_limits = {256 * 1024, 10000, 8};
 
 /* ---- the fact ---- */
 
-apr_status_t cs_registration_fact(cs_lane_t *lane, json_t **pfact, apr_pool_t *p,
-                                  cs_result_t *res)
+apr_status_t cs_registration_fact(cs_lane_t *lane, json_t **pfact, apr_pool_t *p, cs_result_t *res)
 {
     json_t *fact = NULL;
     const char *text;
@@ -25,8 +24,7 @@ apr_status_t cs_registration_fact(cs_lane_t *lane, json_t **pfact, apr_pool_t *p
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    if (text &&
-        cs_json_parse(&fact, text, strlen(text), &fact_limits, p, NULL) != APR_SUCCESS) {
+    if (text && cs_json_parse(&fact, text, strlen(text), &fact_limits, p, NULL) != APR_SUCCESS) {
         fact = NULL;
     }
     if (!json_is_object(fact)) {
@@ -101,8 +99,8 @@ static void tell_drift(cs_lane_t *lane, const char *drift, apr_time_t now,
     journal->outcome = drift ? "failed" : "done";
     journal->why = drift ? apr_pstrcat(p, "the webhook's registration was changed: ", drift, NULL)
                          : "the webhook's registration is as it should be again";
-    cs_log(drift ? CS_LOG_ERR : CS_LOG_NOTICE, 0, lane->site->name,
-           CSLOGNO(2320) "%s", journal->why);
+    cs_log(drift ? CS_LOG_ERR : CS_LOG_NOTICE, 0, lane->site->name, CSLOGNO(2320) "%s",
+           journal->why);
 }
 
 static void store_fact(const json_t *fact, apr_array_header_t *changes, apr_pool_t *p)
@@ -132,8 +130,8 @@ void cs_registration_note(cs_lane_t *lane, json_t *fact, const cs_pc_hook_t *fou
 static apr_status_t note_delivered(cs_lane_t *lane, json_t *fact, apr_pool_t *p, cs_result_t *res)
 {
     apr_array_header_t *list;
-    apr_status_t rv = cs_store_deliveries(lane->store, lane->site->name, CS_SYSTEM_PC, NULL, 0, 1,
-                                          &list, p, res);
+    apr_status_t rv =
+        cs_store_deliveries(lane->store, lane->site->name, CS_SYSTEM_PC, NULL, 0, 1, &list, p, res);
 
     if (rv == APR_SUCCESS && list->nelts) {
         json_object_set_new(fact, "delivered",

@@ -16,8 +16,7 @@
 #define CS_REGISTRATION "registration"
 
 /* The site's fact, an object of p; empty when there is none. */
-apr_status_t cs_registration_fact(cs_lane_t *lane, json_t **pfact, apr_pool_t *p,
-                                  cs_result_t *res);
+apr_status_t cs_registration_fact(cs_lane_t *lane, json_t **pfact, apr_pool_t *p, cs_result_t *res);
 /* {"url", "events"} as it may be shown; null for NULL. A new reference. */
 json_t *cs_registration_json(const cs_pc_hook_t *hook, apr_pool_t *p);
 /* What was read just now (NULL = nothing is registered): "found", "read" and "drift" of the fact,

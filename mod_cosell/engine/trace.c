@@ -55,9 +55,8 @@ void cs_batch_trace_is(cs_batch_t *b, const char *trace)
 
 const char *cs_item_correlation(cs_batch_t *b, const cs_item_t *item, const char *ids)
 {
-    const char *trace = item->trace
-                            ? apr_pstrcat(b->p, "trace=", cs_trace_id(item->trace, b->p), NULL)
-                            : NULL;
+    const char *trace =
+        item->trace ? apr_pstrcat(b->p, "trace=", cs_trace_id(item->trace, b->p), NULL) : NULL;
 
     return ids && trace ? apr_pstrcat(b->p, ids, "; ", trace, NULL) : ids ? ids : trace;
 }

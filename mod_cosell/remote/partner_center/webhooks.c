@@ -16,8 +16,8 @@
 #define WORDS_MOST 300
 
 const char *const cs_pc_referral_events[] = {"referral-created", "referral-updated",
-                                             "related-referral-created",
-                                             "related-referral-updated", NULL};
+                                             "related-referral-created", "related-referral-updated",
+                                             NULL};
 
 static const cs_json_limits_t limits = {256 * 1024, 10000, 16};
 
@@ -50,8 +50,8 @@ static const char *base_of(const char *url, apr_pool_t *p)
         len--;
     }
     url = apr_pstrmemdup(p, url, len);
-    return apr_pstrcat(p, url, len > n && !strcmp(url + len - n, PATH) ? "" : PATH,
-                       "/registration", NULL);
+    return apr_pstrcat(p, url, len > n && !strcmp(url + len - n, PATH) ? "" : PATH, "/registration",
+                       NULL);
 }
 
 apr_status_t cs_pc_hooks_create(cs_pc_hooks_t **phooks, const cs_pc_config_t *cfg,
@@ -115,9 +115,8 @@ static void begin(call_t *call, const cs_pc_hooks_t *hooks, const char *method, 
 
 static void unreadable(const call_t *call, const char *why, apr_pool_t *p, cs_result_t *res)
 {
-    cs_result_set(res, p, CS_EPARSE,
-                  call->request.write ? CS_CLASS_UNKNOWN : CS_CLASS_RETRY, "pc:answer", "%s",
-                  cs_http_describe(&call->response, &call->request, why, p));
+    cs_result_set(res, p, CS_EPARSE, call->request.write ? CS_CLASS_UNKNOWN : CS_CLASS_RETRY,
+                  "pc:answer", "%s", cs_http_describe(&call->response, &call->request, why, p));
     res->correlation = call->response.correlation;
 }
 
@@ -259,9 +258,8 @@ apr_status_t cs_pc_hooks_read(cs_pc_hooks_t *hooks, cs_pc_hook_t **phook,
 static const char *document_of(const cs_pc_hook_t *hook, apr_pool_t *p)
 {
     json_t *events = json_array();
-    json_t *doc = cs_json_own(json_pack("{s:s, s:o}", "WebhookUrl", hook->url, "WebhookEvents",
-                                        events),
-                              p);
+    json_t *doc =
+        cs_json_own(json_pack("{s:s, s:o}", "WebhookUrl", hook->url, "WebhookEvents", events), p);
     int i;
 
     for (i = 0; i < hook->events->nelts; i++) {
@@ -326,8 +324,8 @@ apr_status_t cs_pc_hooks_test(cs_pc_hooks_t *hooks, const char *request, const c
     begin(&call, hooks, "POST", "/validationEvents", "POST webhook test event", request, p);
     rv = perform(hooks, &call, deadline, p, res);
     if (res->cls == CS_CLASS_THROTTLED && call.response.status == 429) {
-        res->detail = apr_pstrcat(p, res->detail,
-                                  "; Partner Center sends two test events a minute", NULL);
+        res->detail =
+            apr_pstrcat(p, res->detail, "; Partner Center sends two test events a minute", NULL);
     }
     if (rv != APR_SUCCESS) {
         return rv;
@@ -455,9 +453,9 @@ const char *cs_pc_hook_url_shown(const char *url, apr_pool_t *p)
     }
     path = strcspn(rest, "?#;");
     path = path > 300 ? 300 : path;
-    return plain(apr_pstrcat(p, origin, apr_pstrmemdup(p, rest, path), rest[path] ? "..." : "",
-                             NULL),
-                 600, p);
+    return plain(
+        apr_pstrcat(p, origin, apr_pstrmemdup(p, rest, path), rest[path] ? "..." : "", NULL), 600,
+        p);
 }
 
 int cs_pc_hook_url_same(const char *a, const char *b, apr_pool_t *p)
