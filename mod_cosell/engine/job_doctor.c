@@ -9,8 +9,8 @@
 
 #include "../base/json.h"
 #include "../base/log.h"
-#include "../remote/partner_center/webhooks.h"
 #include "doctor.h"
+#include "registration.h"
 
 /* All of it ends within two minutes: this is left for the upstreams. */
 #define PATIENCE apr_time_from_sec(100)
@@ -95,26 +95,23 @@ static const char *hook_fix(const cs_result_t *res)
                  "and the account a role that may register webhooks, then: cosellctl webhook show";
 }
 
-static void ask_webhook(cs_job_turn_t *t, const json_t *known, apr_interval_time_t deadline,
+/* What was read is as good as what the watch reads. */
+static void ask_webhook(cs_job_turn_t *t, json_t *known, apr_interval_time_t deadline,
                         apr_array_header_t *findings)
 {
     cs_lane_t *lane = t->b->lane;
-    cs_pc_hooks_t *hooks;
     cs_pc_hook_t *hook = NULL;
     cs_result_t res = {0};
 
-    if (cs_pc_hooks_create(&hooks, &lane->site->pc, &lane->vault, lane->http, &lane->pc_limiter,
-                           &lane->login_limiter, t->b->p) != APR_SUCCESS) {
-        cs_finding_add(findings, "partner-center.webhook", CS_FOUND_SKIP, NULL,
-                       "not checked: webhooks-url= is not usable");
-    }
-    else if (cs_pc_hooks_read(hooks, &hook, deadline, t->b->p, &res) != APR_SUCCESS) {
+    if (cs_pc_hooks_read(lane->hooks, &hook, deadline, t->b->p, &res) != APR_SUCCESS) {
         cs_finding_add(findings, "partner-center.webhook", CS_FOUND_FAIL, hook_fix(&res),
                        "the registration cannot be read: %s",
                        res.detail ? res.detail : "no detail");
+        return;
     }
-    else {
-        cs_doctor_webhook(known, hook ? hook->url : NULL, hook ? hook->events : NULL, findings);
+    cs_doctor_webhook(known, hook ? hook->url : NULL, hook ? hook->events : NULL, findings);
+    if (json_object_size(known)) {
+        cs_registration_note(lane, known, hook, t->b->now, t->b->changes, t->b->p);
     }
 }
 
@@ -146,7 +143,7 @@ static apr_status_t ask_partner_center(cs_job_turn_t *t, cs_result_t *res)
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    hook = fact(t, CS_FACT_WEBHOOK, res, &rv);
+    rv = cs_registration_fact(lane, &hook, t->b->p, res);
     if (rv != APR_SUCCESS) {
         return rv;
     }

@@ -191,13 +191,24 @@ void cs_doctor_account(const json_t *fact, apr_time_t now, apr_array_header_t *f
                    "%s", text);
 }
 
-static const char *missing_events(const apr_array_header_t *events, apr_pool_t *p)
+/* Of the events that tell of referrals; *pasked = we had registered one of them. */
+static const char *missing_events(const json_t *fact, const apr_array_header_t *events, int *pasked,
+                                  apr_pool_t *p)
 {
+    const json_t *ours = cs_json_get(fact, "events");
     const char *const *name, *out = "";
+    size_t i;
 
+    *pasked = !json_array_size(ours);
     for (name = cs_pc_referral_events; *name; ++name) {
-        if (!events || !cs_pc_hook_has(events, *name)) {
-            out = apr_pstrcat(p, out, *out ? ", " : "", *name, NULL);
+        if (events && cs_pc_hook_has(events, *name)) {
+            continue;
+        }
+        out = apr_pstrcat(p, out, *out ? ", " : "", *name, NULL);
+        for (i = 0; i < json_array_size(ours); ++i) {
+            const char *one = json_string_value(json_array_get(ours, i));
+
+            *pasked |= one && !strcasecmp(one, *name);
         }
     }
     return *out ? out : NULL;
@@ -209,6 +220,7 @@ void cs_doctor_webhook(const json_t *fact, const char *url, const apr_array_head
     static const char key[] = "partner-center.webhook";
     const char *ours = cs_json_str(fact, "url"), *missing;
     apr_pool_t *p = findings->pool;
+    int asked;
     const char *shown = url ? cs_pc_hook_url_shown(url, p) : NULL;
 
     if (!url) {
@@ -224,17 +236,21 @@ void cs_doctor_webhook(const json_t *fact, const char *url, const apr_array_head
                        "%s is registered, and not by us", shown);
         return;
     }
-    if (!cs_pc_hook_url_same(cs_pc_hook_url_shown(ours, p), shown, p)) {
+    if (!cs_pc_hook_url_same(ours, url, p)) {
         cs_finding_add(findings, key, CS_FOUND_FAIL,
                        "find out who took it over, then: cosellctl webhook register --overwrite",
                        "the registration was taken over: events go to %s, ours was %s", shown,
                        cs_pc_hook_url_shown(ours, p));
         return;
     }
-    missing = missing_events(events, p);
+    missing = missing_events(fact, events, &asked, p);
     if (missing) {
-        cs_finding_add(findings, key, CS_FOUND_FAIL, "cosellctl webhook register --overwrite",
-                       "events are missing from our registration: %s", missing);
+        cs_finding_add(findings, key, asked ? CS_FOUND_FAIL : CS_FOUND_WARN,
+                       "cosellctl webhook register --overwrite",
+                       asked ? "events were taken out of our registration: %s"
+                             : "we registered without these events, which are seen by polling "
+                               "only: %s",
+                       missing);
         return;
     }
     cs_finding_add(findings, key, CS_FOUND_OK, NULL, "registered to %s for %d events", shown,

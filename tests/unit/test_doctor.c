@@ -219,7 +219,7 @@ static void webhook(const char *fact, const char *url, const char *events, cs_fo
 
 static void test_registrations(void **state)
 {
-    static const char ours[] = "{\"url\":\"https://h.example/hook?k=...\"}";
+    static const char ours[] = "{\"url\":\"https://h.example/hook?k=secret\"}";
     static const char all[] =
         "referral-created referral-updated related-referral-created related-referral-updated";
 
@@ -228,7 +228,10 @@ static void test_registrations(void **state)
     webhook(NULL, "https://h.example/hook?k=secret", all, CS_FOUND_WARN, "not by us", *state);
     webhook(ours, "https://evil.example/hook?k=secret", all, CS_FOUND_FAIL, "taken over", *state);
     webhook(ours, "https://h.example/hook?k=secret", "referral-created", CS_FOUND_FAIL,
-            "missing from our registration: referral-updated", *state);
+            "out of our registration: referral-updated", *state);
+    webhook("{\"url\":\"https://h.example/hook\",\"events\":[\"referral-created\"]}",
+            "https://h.example/hook", "referral-created", CS_FOUND_WARN,
+            "without these events, which are seen by polling only: referral-updated", *state);
     webhook(ours, "https://H.example:443/hook?k=secret", all, CS_FOUND_OK, "4 events", *state);
 }
 
