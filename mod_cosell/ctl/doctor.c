@@ -106,6 +106,7 @@ int ctl_run_doctor(ctl_t *c)
                   overview.code ? overview.why : "the runner is not alive");
         return CTL_AWAY;
     }
+    ctl_progress_mute();
     rc = ctl_job_run(c, ctl_wish(c, "doctor"), 0, &job);
     if (rc) {
         return rc;

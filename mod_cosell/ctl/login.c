@@ -36,13 +36,35 @@ static void show_address(ctl_t *c, const json_t *progress)
     ctl_flush();
 }
 
+/* cosell-login beside cosell-admin, as every example has it. */
+static const char *login_of(const ctl_t *c)
+{
+    const char *slash = strrchr(c->url, '/');
+    const char *host = strstr(c->url, "://") + 3;
+
+    return slash < host
+               ? apr_pstrcat(c->p, c->url, "/cosell-login", NULL)
+               : apr_pstrcat(c->p, apr_pstrmemdup(c->p, c->url, (apr_size_t)(slash - c->url)),
+                             "/cosell-login", NULL);
+}
+
 int ctl_run_login(ctl_t *c)
 {
+    const char *redirect = ctl_opt(c, "redirect-uri");
     json_t *wish = ctl_wish(c, "login");
     ctl_job_t job;
 
-    ctl_wish_text(wish, "method", ctl_opt(c, "device") ? "device" : "code");
-    ctl_wish_text(wish, "redirect_uri", ctl_opt(c, "redirect-uri"));
+    if (ctl_opt(c, "device")) {
+        ctl_wish_text(wish, "method", "device");
+    }
+    else {
+        ctl_wish_text(wish, "method", "code");
+        ctl_wish_text(wish, "redirect_uri", redirect ? redirect : login_of(c));
+    }
+    if (redirect && ctl_opt(c, "device")) {
+        ctl_error("login: --redirect-uri is for signing in without --device");
+        return CTL_USAGE;
+    }
     ctl_job_watch(show_address);
     return ctl_job_run(c, wish, 1, &job);
 }

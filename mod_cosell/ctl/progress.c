@@ -16,6 +16,7 @@ static size_t said;                  /* lines of "say" that were printed */
 static const char *said_last;        /* the last of them, malloc'd by nobody: in c->p */
 static apr_interval_time_t plain_at; /* the last plain line */
 static char plain_text[256];
+static int mute;
 
 void ctl_progress_clear(void)
 {
@@ -33,6 +34,11 @@ void ctl_progress_end(void)
     said_last = NULL;
     plain_at = 0;
     plain_text[0] = '\0';
+}
+
+void ctl_progress_mute(void)
+{
+    mute = 1;
 }
 
 static const char *duration(double s, apr_pool_t *p)
@@ -130,7 +136,9 @@ void ctl_progress_show(ctl_t *c, const json_t *progress)
         return;
     }
     apr_pool_create(&ptemp, c->p);
-    show_say(c, cs_json_get(progress, "say"));
+    if (!mute) {
+        show_say(c, cs_json_get(progress, "say"));
+    }
     text = ctl_bar_text(progress, c->bar ? (c->width > 1 ? c->width - 1 : 79) : 0, ptemp);
     if (c->bar && *text) {
         ctl_flush();

@@ -61,15 +61,20 @@ static void print_row(ctl_t *c, const json_t *outer)
     }
 }
 
-static void print_counts(ctl_t *c, const json_t *result)
+/* The sum, and how often which line would be written. */
+static void print_sum(ctl_t *c, const json_t *result)
 {
-    const char *changed = cs_json_get(result, "would_change") ? "would_change" : "changed";
+    const char *name, *out = "";
+    json_t *n;
 
-    ctl_out("looked at %s: %" APR_INT64_T_FMT " %s, %" APR_INT64_T_FMT
-            " nothing to do, %" APR_INT64_T_FMT " failed\n",
-            ctl_count(cs_json_int(result, "looked", 0), "deal", "deals", c->p),
-            cs_json_int(result, changed, 0), *changed == 'w' ? "would change" : "changed",
-            cs_json_int(result, "nothing", 0), cs_json_int(result, "failed", 0));
+    ctl_out("%s\n", ctl_clean(cs_json_str(result, "text"), c->p));
+    json_object_foreach(cs_json_get(result, "lines"), name, n) {
+        out = apr_psprintf(c->p, "%s%s%s %" APR_INT64_T_FMT, out, *out ? ", " : "",
+                           ctl_clean(name, c->p), (apr_int64_t)json_integer_value(n));
+    }
+    if (*out) {
+        ctl_out("lines: %s\n", out);
+    }
 }
 
 int ctl_run_resync(ctl_t *c)
@@ -103,7 +108,7 @@ int ctl_run_resync(ctl_t *c)
         print_row(c, row);
     }
     if (!rc) {
-        print_counts(c, result);
+        print_sum(c, result);
     }
     return rc;
 }

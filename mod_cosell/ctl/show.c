@@ -207,6 +207,7 @@ static void print_card(const show_t *s, const char *name, const json_t *card)
 static void print_reads(const show_t *s)
 {
     const json_t *record = cs_json_get(s->result, "record");
+    const json_t *problem = cs_json_get(s->result, "problem");
 
     if (!s->result) {
         return;
@@ -218,9 +219,12 @@ static void print_reads(const show_t *s)
     }
     print_card(s, "Microsoft's", cs_json_get(s->result, "microsoft"));
     line(s, "record",
-         json_is_object(record)
-             ? apr_psprintf(s->p, "%d columns read", (int)json_object_size(record))
-             : "none");
+         json_is_object(record) ? apr_psprintf(s->p, "%s, %d columns, changed %s UTC",
+                                               ctl_clean(cs_json_str(record, "table"), s->p),
+                                               (int)json_object_size(cs_json_get(record, "row")),
+                                               ctl_when(cs_json_get(record, "modified"), s->p))
+                                : "none");
+    line(s, "failed", join(s, text_of(s, problem, "upstream"), ": ", text_of(s, problem, "text")));
     line(s, "requests",
          apr_psprintf(s->p, "%" APR_INT64_T_FMT, cs_json_int(s->result, "calls", 0)));
 }
@@ -271,6 +275,7 @@ static void print_plan(const show_t *s)
         return;
     }
     head(s, s->result ? "What a look would do now" : "What the last look did");
+    line(s, "in short", text_of(s, s->result, "text"));
     line(s, what ? what : "?", why ? why : "-");
     line(s, "mapping", text_of(s, s->plan, "mapping"));
     json_array_foreach(cs_json_get(s->plan, "steps"), i, step) {
@@ -301,74 +306,77 @@ static void print_history(const show_t *s, int lines)
 
 /* ---- the verb ---- */
 
-/* A notice about it is here, and no look yet. */
-static int show_waiting(show_t *s)
+/* No deal yet: a notice about it may be here, and its referral may be there. */
+static void print_unmet(const show_t *s)
 {
     const json_t *work = cs_json_get(s->page, "waiting");
+    const char *name = text_of(s, work, "name");
 
-    ctl_out("%s waits for its first look\n", ctl_clean(cs_json_str(work, "name"), s->p));
+    ctl_out("%s %s\n", name ? name : ctl_clean(ctl_arg(s->c, 0), s->p),
+            name ? "waits for its first look" : "is no deal yet");
     print_work(s, work, cs_json_get(work, "suspended"));
-    return CTL_DONE;
 }
 
-static int print_all(show_t *s, int lines)
+static void print_all(const show_t *s, int lines)
 {
-    if (!json_is_object(cs_json_get(s->page, "deal"))) {
-        return show_waiting(s);
+    if (json_is_object(s->deal)) {
+        print_standing(s);
     }
-    print_standing(s);
+    else {
+        print_unmet(s);
+    }
     print_reads(s);
     print_sides(s);
     print_plan(s);
     print_history(s, lines);
-    return CTL_DONE;
 }
 
-static int read_both(show_t *s)
+static int read_both(show_t *s, ctl_job_t *job)
 {
     json_t *wish = ctl_wish(s->c, "show");
-    ctl_job_t job;
     int rc;
 
     ctl_wish_text(wish, "id", ctl_arg(s->c, 0));
-    rc = ctl_job_run(s->c, wish, 0, &job);
+    rc = ctl_job_run(s->c, wish, 0, job);
     if (rc == CTL_DONE) {
-        s->result = cs_json_get(job.job, "result");
-        s->deal = cs_json_get(s->result, "deal");
-        s->deal = json_is_object(s->deal) ? s->deal : cs_json_get(s->page, "deal");
+        s->result = cs_json_get(job->job, "result");
         s->plan = cs_json_get(s->result, "plan");
     }
     return rc;
 }
 
-/* With people what is stored is shown even when nothing can be read. */
+/* What the page says of the deal is as it is now: a look may have settled it meanwhile. With people
+ * what is stored is shown even when nothing can be read. */
 int ctl_run_show(ctl_t *c)
 {
     const char *text = ctl_opt(c, "lines");
-    int lines = text ? atoi(text) : 10, rc, code = CTL_DONE;
+    int lines = text ? atoi(text) : 10, offline = ctl_opt(c, "offline") != NULL, code = CTL_DONE;
     show_t s = {.c = c, .p = c->p};
-    ctl_answer_t answer;
+    ctl_answer_t page;
+    ctl_job_t job;
 
     if (text && (lines < 1 || strspn(text, "0123456789") != strlen(text))) {
         ctl_error("--lines %s: allowed is a number from 1 on", ctl_clean(text, c->p));
         return CTL_USAGE;
     }
-    rc = ctl_get(c, ctl_parameter("", "deal", ctl_arg(c, 0), c->p), &answer, c->p);
-    if (rc) {
-        return rc;
+    ctl_ask(c, ctl_parameter("", "deal", ctl_arg(c, 0), c->p), NULL, &page, c->p);
+    if (page.code && (page.code != CTL_NOT_FOUND || offline)) {
+        ctl_error("%s", page.why);
+        return page.code;
     }
-    s.page = answer.doc;
-    s.deal = cs_json_get(answer.doc, "deal");
+    s.page = page.doc;
+    s.deal = cs_json_get(page.doc, "deal");
     s.plan = cs_json_get(s.deal, "explain");
-    if (json_is_object(s.deal) && !ctl_opt(c, "offline")) {
-        code = read_both(&s);
-        if (code == CTL_INTERRUPTED || c->json) {
-            return code;
-        }
-    }
-    if (c->json) {
-        ctl_print_json(&answer);
+    if (offline && c->json) {
+        ctl_print_json(&page);
         return CTL_DONE;
+    }
+    code = offline ? CTL_DONE : read_both(&s, &job);
+    if (page.code && code == CTL_FAILED) {
+        return CTL_NOT_FOUND;
+    }
+    if (code == CTL_INTERRUPTED || c->json || (code && page.code)) {
+        return code;
     }
     if (code) {
         ctl_note("what is stored of it:\n");

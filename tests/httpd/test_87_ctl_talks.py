@@ -142,6 +142,8 @@ def ctl(fake):
      {"do": "webhook", "action": "register", "url": "https://a/hook", "events": ["a", "b"], "overwrite": True}),
     ("webhook test", {"do": "webhook", "action": "test"}),
     ("login --device", {"do": "login", "method": "device"}),
+    ("login --device --redirect-uri https://a/in", None),
+    ("webhook restore --overwrite", {"do": "webhook", "action": "restore", "overwrite": True}),
     ("login --redirect-uri https://a/in", {"do": "login", "method": "code", "redirect_uri": "https://a/in"}),
 ])
 def test_what_is_asked_for(fake, ctl, line, wish):
@@ -150,6 +152,12 @@ def test_what_is_asked_for(fake, ctl, line, wish):
     assert fake.wishes == ([wish] if wish else [])
     if wish and wish["do"] != "resync":
         assert "it is so" in said.out
+
+
+def test_the_sign_in_ends_beside_the_handler(fake, ctl):
+    fake.jobs = [done()]
+    ctl("login")
+    assert fake.wishes == [{"do": "login", "method": "code", "redirect_uri": fake.url.replace("cosell-admin", "cosell-login")}]
 
 
 def test_the_handlers_headers(fake, ctl):
@@ -173,18 +181,18 @@ def working(n, of, say=()):
 
 def test_progress_without_a_terminal_is_lines(fake, ctl):
     fake.jobs = [job("waiting", "resync"), working(10, 100, ["first"]), working(50, 100, ["first", "second"]), working(100, 100, ["first", "second"]),
-                 job("done", "resync", result={"text": "x", "looked": 100, "changed": 1, "nothing": 99, "failed": 0})]
+                 job("done", "resync", result={"text": "100 deals looked at: changed 1"})]
     said = ctl("resync", "--all")
     assert "\r" not in said.err and "\033" not in said.err + said.out
     assert said.err.count("first") == 1 and said.err.count("second") == 1 and "10/100" in said.err
-    assert "100 deals: 1 changed, 99 nothing to do, 0 failed" in said.out
+    assert "100 deals looked at: changed 1" in said.out
 
 
 def test_a_diff_of_each_deal(fake, ctl):
     rows = [{"n": 1, "deal": 4, "row": {"deal": 4, "referral": "r-4", "title": "Fabrikam", "changes": [
         {"line": "value", "direction": "to_crm", "from": {"amount": "1.00", "currency": "USD"}, "to": {"amount": "2.00", "currency": "USD"}, "why": "moved"}]}},
         {"n": 2, "deal": 5, "row": {"deal": 5, "referral": "r-5", "title": "Northwind", "changes": [], "error": "http:503"}}]
-    result = {"text": "x", "looked": 2, "would_change": 1, "nothing": 0, "failed": 1}
+    result = {"text": "2 deals looked at", "looked": 2, "would_change": 1, "nothing": 0, "failed": 1, "lines": {"value": 1}}
 
     def page(after):
         left = [row for row in rows if row["n"] > after]
@@ -192,7 +200,7 @@ def test_a_diff_of_each_deal(fake, ctl):
     fake.jobs = [page]
     said = ctl("resync", "--all", "--dry-run")
     for text in ("deal 4  Fabrikam  r-4", "value in the CRM  (moved)", "- 1.00 USD", "+ 2.00 USD", "deal 5  Northwind", "http:503",
-                 "2 deals: 1 would change, 0 nothing to do, 1 failed"):
+                 "2 deals looked at\nlines: value 1"):
         assert text in said.out, said
     document = ctl("resync", "--all", "--dry-run", "--json").json
     assert [row["n"] for row in document["rows"]] == [1, 2] and document["job"]["result"]["looked"] == 2
@@ -243,7 +251,7 @@ def test_a_restart_in_the_middle_is_waited_for(ctl):
         assert lines[-1], lines
     second = Fake(port)
     try:
-        second.jobs = [working(5, 10), job("done", "resync", result={"text": "x", "looked": 10, "changed": 0, "nothing": 10, "failed": 0})]
+        second.jobs = [working(5, 10), job("done", "resync", result={"text": "10 deals looked at"})]
         out, err = process.communicate(timeout=20)
     finally:
         second.close()
@@ -367,10 +375,14 @@ def test_show(fake, ctl):
     fake.jobs = [job("failed", "show", result={"error": "sales answers 503"})]
     said = ctl("show", "r-4", status=1)
     assert "sales answers 503" in said.err and "Deal 4" in said.out
+    fake.jobs = [job("done", "show", result={"text": "it would be made", "deal": None, "partner_center": {"status": "New"}, "record": None, "plan": None, "calls": 1})]
     fake.pages["deal"] = {"waiting": {"name": "pc:r-9", "state": "ready", "due": "2026-11-23T05:00:00.000Z", "attempts": 0, "suspended": None}}
     assert "waits for its first look" in ctl("show", "r-9").out
     fake.pages["deal"] = {"error": "no deal has this number"}
-    assert "no deal" in ctl("show", "r-9", status=5).err
+    assert "is no deal yet" in ctl("show", "r-9").out
+    assert "no deal" in ctl("show", "r-9", "--offline", status=5).err
+    fake.jobs = [job("failed", "show", result={"error": "nobody knows it"})]
+    assert "nobody knows it" in ctl("show", "r-9", status=5).err
 
 
 def test_status_with_warnings_first(fake, ctl):
@@ -485,7 +497,7 @@ def on_terminal(ctl, *arguments, columns=60, **env):
 
 def test_a_bar_on_a_terminal(fake, ctl):
     fake.jobs = [working(10, 100), working(50, 100, ["half of it"]), working(90, 100, ["half of it"]),
-                 job("done", "resync", result={"text": "x", "looked": 100, "changed": 0, "nothing": 100, "failed": 0})]
+                 job("done", "resync", result={"text": "100 deals looked at"})]
     said, status = on_terminal(ctl, "resync", "--all")
     assert status == 0 and "10% 10/100, 50/s" in said and "\r\033[K" in said and said.count("half of it") == 1
     for line in said.replace("\033[K", "").replace("\r", "\n").split("\n"):
