@@ -141,11 +141,11 @@ property: packages-test
 	@$(MAKE) --no-print-directory -j$$(nproc) $(B)/unit/test_reconcile_properties $(B)/unit/test_both_properties
 	@rc=0; for test in reconcile both; do tests/property/run $(B)/unit/test_$${test}_properties $(or $(CASES),1000000) $(SEED) || rc=1; done; exit $$rc
 
-# Two minutes of people on both sides for each CRM, with notices lost and reads behind: BOTH_SECONDS, SEED, CRM.
+# Two minutes of people on both sides for each CRM, with notices lost and reads behind, and every death while a referral is made: BOTH_SECONDS, SEED, CRM.
 both: packages-test
 	@$(MAKE) --no-print-directory -j$$(nproc) $(B)/test/mod_cosell.so
-	@BOTH_SECONDS=$(or $(BOTH_SECONDS),120) $(if $(SEED),SEED=$(SEED)) $(if $(CRM),CRM=$(CRM)) PYTHONDONTWRITEBYTECODE=1 \
-	    /usr/bin/python3 -m pytest -q -s -p no:cacheprovider tests/httpd/test_67_both_ways.py
+	@BOTH_SECONDS=$(or $(BOTH_SECONDS),120) EVERY=1 $(if $(SEED),SEED=$(SEED)) $(if $(CRM),CRM=$(CRM)) PYTHONDONTWRITEBYTECODE=1 \
+	    /usr/bin/python3 -m pytest -q -s -p no:cacheprovider tests/httpd/test_67_both_ways.py tests/httpd/test_68_create.py
 
 crash: packages-test
 	@$(MAKE) --no-print-directory -j$$(nproc) test-build

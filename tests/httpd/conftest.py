@@ -2,6 +2,7 @@
 
 import os
 import sys
+import zlib
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.realpath(__file__)))
@@ -27,12 +28,25 @@ def kind_of(item):
     return (getattr(item, "callspec", None) and item.callspec.params.get("kind")) or ""
 
 
+def thin_out(config, items):
+    """A file with THIN = {"salesforce": 3} runs every third of its tests for that CRM, the same each time; all of them with EVERY=1."""
+    left_out = []
+    for item in items:
+        share = getattr(item.module, "THIN", {}).get(kind_of(item), 1)
+        if share > 1 and not os.environ.get("EVERY") and zlib.crc32(item.nodeid.encode()) % share:
+            left_out.append(item)
+    if left_out:
+        items[:] = [item for item in items if item not in left_out]
+        config.hook.pytest_deselected(items=left_out)
+
+
 @pytest.hookimpl(hookwrapper=True, tryfirst=True)
-def pytest_collection_modifyitems(items):
+def pytest_collection_modifyitems(config, items):
     """A file's tests share a server, one for each CRM: these may run side by side, and one after the other a CRM's come together.
 
     pytest's own order changes from CRM to CRM where a test has parameters of its own, which would start a server each time.
     """
+    thin_out(config, items)
     files, kinds, ranks = {}, {}, {}  # by id(): the hash of an item changes with its name, which xdist adds the group to
     for place, item in enumerate(items):
         file, kind = item.nodeid.split("::")[0], kind_of(item)
