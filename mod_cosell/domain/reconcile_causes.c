@@ -8,6 +8,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "../base/time.h"
 #include "create_internal.h"
 
 #define TEXT_UNITS 200
@@ -36,6 +37,20 @@ void cs_plan_cause_line(cs_planning_t *pl, const cs_line_view_t *view, const cha
     cs_plan_cause(pl, what, list ? list->name : view->line,
                   apr_pstrcat(pl->p, list ? cs_text_capital(list->name, pl->p) : words, text,
                               NULL));
+}
+
+/* The day is part of the key, so that those of a day are counted together and whoever looks at the
+ * clock knows which are urgent. */
+void cs_plan_cause_expires(cs_planning_t *pl)
+{
+    const char *expires = cs_json_str(pl->doc, "expirationDateTime");
+    apr_time_t at = 0;
+
+    if (expires && cs_time_parse(&at, expires) == APR_SUCCESS) {
+        cs_plan_cause(pl, "expires", cs_time_format_date(at, pl->p),
+                      apr_pstrcat(pl->p, "Nobody has answered; it expires ",
+                                  cs_time_format_day(at, pl->p), NULL));
+    }
 }
 
 /* ---- a referral in the making ---- */

@@ -244,6 +244,8 @@ void cs_plan_cause(cs_planning_t *pl, const char *what, const char *of, const ch
 /* The same of a line, whose words and text follow each other; of an item it is its list's. */
 void cs_plan_cause_line(cs_planning_t *pl, const cs_line_view_t *view, const char *what,
                         const char *words, const char *text);
+/* Of a referral that nobody has answered. */
+void cs_plan_cause_expires(cs_planning_t *pl);
 /* Of what is in the making. */
 void cs_plan_causes_create(cs_planning_t *pl);
 /* Nothing does, so far. */

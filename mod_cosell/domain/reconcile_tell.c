@@ -543,6 +543,9 @@ static void decide_status(cs_planning_t *pl)
     if (pl->say) {
         cs_plan_cause(pl, "state", NULL, "The record's state asks for what may not be sent");
     }
+    if (!strncmp(next, "New", 3)) {
+        cs_plan_cause_expires(pl);
+    }
     put_first(&news, cs_state_unkept_words(pl));
     plan->problem = all_words(pl, pl->say, &news);
     if (news.conflicts->nelts || pl->say) {
