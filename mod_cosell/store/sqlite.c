@@ -295,6 +295,29 @@ apr_status_t cs_sqlite_json(cs_sqlite_t *sq, sqlite3_stmt *st, int i, json_t **p
     return APR_SUCCESS;
 }
 
+#ifdef CS_TEST
+void cs_sqlite_counters(cs_store_t *store, cs_sqlite_counted_fn *fn, void *baton)
+{
+    static const char *const names[] = {
+#define CS_SQLITE_NAME(id, sql) #id,
+        CS_SQLITE_STATEMENTS(CS_SQLITE_NAME)
+#undef CS_SQLITE_NAME
+    };
+    cs_sqlite_t *sq = (cs_sqlite_t *)store;
+    int i, scanned, steps;
+
+    for (i = 0; i < CS_SQL_COUNT; i++) {
+        if (sq->stmt[i]) {
+            scanned = sqlite3_stmt_status(sq->stmt[i], SQLITE_STMTSTATUS_FULLSCAN_STEP, 1);
+            steps = sqlite3_stmt_status(sq->stmt[i], SQLITE_STMTSTATUS_VM_STEP, 1);
+            if (steps) {
+                fn(baton, names[i], scanned, steps);
+            }
+        }
+    }
+}
+#endif
+
 /* ---- opening and closing ---- */
 
 static void finalize_all(cs_sqlite_t *sq)
@@ -740,6 +763,11 @@ static const cs_store_impl_t impl = {
     .job_get = cs_sqlite_job_get,
     .job_list = cs_sqlite_job_list,
     .job_rows = cs_sqlite_job_rows,
+    .journal_page = cs_sqlite_journal_page,
+    .deal_page = cs_sqlite_deal_page,
+    .deal_totals = cs_sqlite_deal_totals,
+    .causes = cs_sqlite_causes,
+    .dead = cs_sqlite_dead,
 };
 
 apr_status_t cs_sqlite_open(cs_store_t **pstore, const cs_store_config_t *cfg, cs_store_mode_e mode,

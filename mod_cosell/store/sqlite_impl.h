@@ -1,10 +1,16 @@
 /* store/sqlite_impl.h: the SQLite store's own parts; included by store/sqlite*.c only.
  *
  *   sqlite.c         a handle: opening, statements, transactions, errors
- *   sqlite_file.c    the files: is this still the database we opened, may it live here, may its log
- * be used sqlite_lock.c    the queue of all writers before store.lock sqlite_schema.c  tables,
- * creation, versions sqlite_work.c    work rows, accepting, leases, claiming sqlite_write.c   the
- * guarded transaction sqlite_read.c    everything that only looks, secrets, pruning
+ *   sqlite_file.c    the files: still the database we opened, may it live here, may its log be used
+ *   sqlite_lock.c    the queue of all writers before store.lock
+ *   sqlite_schema.c  tables, creation, versions
+ *   sqlite_work.c    work rows, accepting, leases, claiming
+ *   sqlite_write.c   the guarded transaction
+ *   sqlite_words.c   by what deals are found
+ *   sqlite_causes.c  what stands in the way of deals, and of how many
+ *   sqlite_job.c     what a person asked for
+ *   sqlite_page.c    deals and journal page by page
+ *   sqlite_read.c    everything else that only looks, secrets, pruning
  *
  * A call is one of two:
  *     rv = cs_sqlite_begin(sq, p);  ... statements while rv is APR_SUCCESS ...;  return
@@ -37,18 +43,25 @@
 #define CS_SQLITE_DEAL_COLUMNS                                                                     \
     "id,site,state,crm,kind,referral_id,engagement_id,tbl,record_id,title,status,problem,pc_"      \
     "version,pc_status,"                                                                           \
-    "crm_version,mapping,images,intent,told,explain,next_look,created,updated,"                   \
+    "crm_version,mapping,images,intent,told,explain,next_look,created,updated,"                    \
     "planned,crossed,crossed_since,posted"
+/* The same without documents, which may be long. */
+#define CS_SQLITE_DEAL_SHORT                                                                       \
+    "id,site,state,crm,kind,referral_id,engagement_id,tbl,record_id,title,status,problem,pc_"      \
+    "version,pc_status,crm_version,mapping,NULL,NULL,NULL,NULL,next_look,created,updated,planned," \
+    "crossed,crossed_since,NULL"
 #define CS_SQLITE_JOURNAL_COLUMNS                                                                  \
     "id,deal,at,direction,action,line,old,new,outcome,why,calls,took,correlation,mapping"
 #define CS_SQLITE_JOB_COLUMNS                                                                      \
     "id,site,name,kind,asker,state,arguments,progress,result,created,updated"
 
-/* Rows that somebody waits for, and the oldest: a timer's row is always there. */
+/* Their rows are always there. */
 #define CS_SQLITE_TIMERS "('" CS_WORK_POLL "','" CS_WORK_SWEEP "','" CS_WORK_WATCH "')"
-#define CS_SQLITE_NO_TIMERS                                                                        \
-    "count(*) FILTER (WHERE state<>0 OR kind NOT IN " CS_SQLITE_TIMERS "),"                        \
-    "min(first) FILTER (WHERE kind NOT IN " CS_SQLITE_TIMERS ")"
+
+/* A row of work that only waits. */
+#define CS_SQLITE_WAITING                                                                          \
+    " WHERE site=?1 AND kind=?2 AND name=?3 AND wanted>done AND state<>1"                          \
+    " AND (upstream IS NULL OR upstream NOT LIKE '" CS_BRAKE "%')"
 
 /* X(id, SQL): prepared when first used, kept as long as the handle is open. */
 #define CS_SQLITE_STATEMENTS(X)                                                                    \
@@ -62,12 +75,16 @@
     X(META_DELETE, "DELETE FROM meta WHERE site=?1 AND name=?2")                                   \
     /* A row that is waiting anyway: only the counter and the hint move, and no index is touched.  \
      */                                                                                            \
-    X(WORK_BUMP, "UPDATE work SET wanted=wanted+1,hint_pc=max(hint_pc,?4),"                        \
-                 "trace=coalesce(?5,trace)"                                                        \
-                 " WHERE site=?1 AND kind=?2 AND name=?3 AND wanted>done AND state<>1"             \
-                 " AND (upstream IS NULL OR upstream NOT LIKE '" CS_BRAKE "%')")                   \
-    X(WORK_NEW, "INSERT INTO work(site,kind,name,wanted,done,hint_pc,first,due,attempts,state,"    \
-                "trace) VALUES(?1,?2,?3,1,0,?4,?5,?5,0,0,?6) ON CONFLICT DO NOTHING")              \
+    X(WORK_BUMP, "UPDATE work SET wanted=wanted+1,hint_pc=max(hint_pc,?4)" CS_SQLITE_WAITING)      \
+    X(WORK_BUMP_TRACED,                                                                            \
+      "UPDATE work SET wanted=wanted+1,hint_pc=max(hint_pc,?4),trace=?5" CS_SQLITE_WAITING)        \
+    /* OR IGNORE, not ON CONFLICT: what then cannot fail halfway needs no copy of the pages that it\
+     * and its triggers write, which was a quarter of its time. What it leaves out for another     \
+     * reason, the row that is put in its place meets, too. */                                     \
+    X(WORK_NEW, "INSERT OR IGNORE INTO work(site,kind,name,wanted,done,hint_pc,first,due,attempts,"\
+                "state) VALUES(?1,?2,?3,1,0,?4,?5,?5,0,0)")                                        \
+    X(WORK_NEW_TRACED, "INSERT OR IGNORE INTO work(site,kind,name,wanted,done,hint_pc,first,due,"  \
+                       "attempts,state,trace) VALUES(?1,?2,?3,1,0,?4,?5,?5,0,0,?6)")               \
     X(WORK_GET,                                                                                    \
       "SELECT " CS_SQLITE_WORK_COLUMNS " FROM work WHERE site=?1 AND kind=?2 AND name=?3")         \
     X(WORK_PUT, "INSERT OR REPLACE INTO work(" CS_SQLITE_WORK_COLUMNS ")"                          \
@@ -88,16 +105,11 @@
       "UPDATE work SET state=0,upstream=NULL,due=?3 WHERE site=?1 AND state=2 AND upstream=?2")    \
     X(WORK_LIST, "SELECT " CS_SQLITE_WORK_COLUMNS                                                  \
                  " FROM work WHERE site=?1 AND state=?2 ORDER BY due LIMIT ?3")                    \
-    X(WORK_LIST_ANY,                                                                               \
-      "SELECT * FROM ("                                                                            \
-      "SELECT * FROM (SELECT " CS_SQLITE_WORK_COLUMNS " FROM work WHERE site=?1 AND state=0"       \
-      " ORDER BY due LIMIT ?2) UNION ALL "                                                         \
-      "SELECT * FROM (SELECT " CS_SQLITE_WORK_COLUMNS " FROM work WHERE site=?1 AND state=1"       \
-      " ORDER BY due LIMIT ?2) UNION ALL "                                                         \
-      "SELECT * FROM (SELECT " CS_SQLITE_WORK_COLUMNS " FROM work WHERE site=?1 AND state=2"       \
-      " ORDER BY due LIMIT ?2)) ORDER BY due LIMIT ?2")                                            \
-    X(WORK_COUNT, "SELECT state," CS_SQLITE_NO_TIMERS " FROM work WHERE site=?1 GROUP BY state")   \
-    X(WORK_COUNT_ALL, "SELECT state," CS_SQLITE_NO_TIMERS " FROM work GROUP BY state")             \
+    /* Rows that somebody waits for, and the oldest. */                                            \
+    X(WORK_WAITING, "SELECT count(*),min(first) FROM work WHERE site=?1 AND state=0 AND "          \
+                    "kind NOT IN " CS_SQLITE_TIMERS)                                               \
+    X(WORK_SUSPENDED, "SELECT count(*) FROM work WHERE site=?1 AND state=2")                       \
+    X(WORK_SITE, "SELECT site FROM work WHERE site>?1 ORDER BY site LIMIT 1")                      \
     X(DELIVERY_ADD,                                                                                \
       "INSERT INTO delivery(site,source,event,received,digest,kind,names,problem,body)"            \
       " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9)")                                                       \
@@ -112,12 +124,13 @@
                        " id>(SELECT coalesce(max(id),0) FROM delivery)-?5 AND site=?1 AND"         \
                        " source=?2 AND (?3 IS NULL OR event=?3) AND received>=?4"                  \
                        " ORDER BY id DESC LIMIT ?6")                                               \
-    X(DELIVERY_OLD, "SELECT id,site,received,repeats FROM delivery ORDER BY id LIMIT ?1")          \
+    X(DELIVERY_OLD, "SELECT id,site,received,repeats FROM delivery WHERE id>0"                     \
+                    " ORDER BY id LIMIT ?1")                                                       \
     X(TOTAL_ADD, "INSERT INTO total(site,deals,journal,deliveries) VALUES(?1,?2,?3,?4) ON "        \
                  "CONFLICT DO UPDATE SET"                                                          \
                  " deals=deals+?2,journal=journal+?3,deliveries=deliveries+?4")                    \
     X(TOTAL_GET, "SELECT deals,journal,deliveries FROM total WHERE site=?1")                       \
-    X(TOTAL_ALL, "SELECT sum(deals),sum(journal),sum(deliveries) FROM total")                      \
+    X(TOTAL_ALL, "SELECT sum(deals),sum(journal),sum(deliveries) FROM total WHERE site>=''")       \
     X(LEASE_GET, "SELECT owner,epoch,until FROM lease WHERE site=?1")                              \
     X(LEASE_PUT,                                                                                   \
       "INSERT INTO lease(site,owner,epoch,until) VALUES(?1,?2,?3,?4) ON CONFLICT DO UPDATE SET"    \
@@ -167,11 +180,7 @@
       "INSERT INTO "                                                                               \
       "journal(site,deal,at,direction,action,line,old,new,outcome,why,calls,took,correlation,"     \
       "mapping) VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14)")                           \
-    X(JOURNAL_DEAL, "SELECT " CS_SQLITE_JOURNAL_COLUMNS " FROM journal WHERE deal=?2 AND site=?1"  \
-                    " ORDER BY id DESC LIMIT ?3")                                                  \
-    X(JOURNAL_SITE,                                                                                \
-      "SELECT " CS_SQLITE_JOURNAL_COLUMNS " FROM journal WHERE site=?1 ORDER BY id DESC LIMIT ?2") \
-    X(JOURNAL_OLD, "SELECT id,site,at,0 FROM journal ORDER BY id LIMIT ?1")                        \
+    X(JOURNAL_OLD, "SELECT id,site,at,0 FROM journal WHERE id>0 ORDER BY id LIMIT ?1")             \
     X(JOURNAL_DELETE, "DELETE FROM journal WHERE id=?1")                                           \
     X(SUSPEND_PUT, "INSERT INTO suspended(site,upstream,class,problem,detail,since,probe) "        \
                    "VALUES(?1,?2,?3,?4,?5,?6,?7)"                                                  \
@@ -179,14 +188,59 @@
                    "class=excluded.class,problem=excluded.problem,detail=excluded.detail,"         \
                    "probe=excluded.probe")                                                         \
     X(SUSPEND_DELETE, "DELETE FROM suspended WHERE site=?1 AND upstream=?2")                       \
-    X(SUSPEND_LIST,                                                                                \
-      "SELECT site,upstream,problem,detail,since,probe FROM suspended WHERE ?1 IS NULL OR site=?1" \
-      " ORDER BY site,upstream")                                                                   \
+    X(SUSPEND_LIST, "SELECT site,upstream,problem,detail,since,probe FROM suspended WHERE "        \
+                    "site=?1 ORDER BY site,upstream")                                              \
+    X(SUSPEND_ALL, "SELECT site,upstream,problem,detail,since,probe FROM suspended WHERE "         \
+                   "site>='' ORDER BY site,upstream")                                              \
     X(SECRET_GET, "SELECT version,sealed FROM secret WHERE site=?1 AND name=?2")                   \
     X(SECRET_NEW, "INSERT INTO secret(site,name,version,sealed,updated) VALUES(?1,?2,1,?3,?4) ON " \
                   "CONFLICT DO NOTHING")                                                           \
     X(SECRET_PUT, "UPDATE secret SET version=version+1,sealed=?3,updated=?4 WHERE site=?1 AND "    \
                   "name=?2 AND version=?5")                                                        \
+    X(TALLY_GET, "SELECT what,n FROM tally WHERE site=?1")                                         \
+    X(TALLY_ONE, "SELECT n FROM tally WHERE site=?1 AND what=?2")                                  \
+    X(CAUSE_PUT, "INSERT INTO cause(site,cause,text,n,since,dead) VALUES(?1,?2,?3,0,?4,?5) ON "    \
+                 "CONFLICT(site,cause) DO UPDATE SET text=excluded.text WHERE text<>excluded.text")\
+    X(CAUSE_LIST, "SELECT cause,text,n,since,dead FROM cause WHERE site=?1 AND n>0"                \
+                  " ORDER BY n DESC LIMIT ?2")                                                     \
+    X(CAUSE_OF_DEAL, "SELECT cause FROM deal_cause WHERE deal=?1")                                 \
+    X(CAUSE_ADD, "INSERT INTO deal_cause(site,cause,deal) VALUES(?1,?2,?3)")                       \
+    X(CAUSE_DROP, "DELETE FROM deal_cause WHERE site=?1 AND cause=?2 AND deal=?3")                 \
+    X(CAUSE_HAS, "SELECT 1 FROM deal_cause WHERE site=?1 AND cause=?2 AND deal=?3")                \
+    X(CAUSE_DEALS, "SELECT deal FROM deal_cause WHERE site=?1 AND cause=?2 AND deal<?3"            \
+                   " ORDER BY deal DESC LIMIT ?4")                                                 \
+    X(DEAD_GET, "SELECT cause FROM dead WHERE site=?1 AND name=?2 AND kind=?3")                    \
+    X(DEAD_DROP, "DELETE FROM dead WHERE site=?1 AND name=?2 AND kind=?3")                         \
+    X(DEAD_ADD, "INSERT INTO dead(site,name,kind,cause,since) VALUES(?1,?2,?3,?4,?5)")             \
+    X(DEAD_LIST,                                                                                   \
+      "SELECT kind,name FROM dead WHERE site=?1 AND name>?2 ORDER BY name,kind LIMIT ?3")          \
+    X(DEAD_CAUSE, "SELECT kind,name FROM dead WHERE site=?1 AND cause=?2 AND name>?3"              \
+                  " ORDER BY name,kind LIMIT ?4")                                                  \
+    X(DEAD_ALL, "SELECT site,name,kind FROM dead WHERE (site,name,kind)>(?1,?2,?3)"                \
+                " ORDER BY site,name,kind LIMIT ?4")                                               \
+    X(UNWORDED_LIST, "SELECT deal FROM unworded WHERE deal>0 ORDER BY deal DESC LIMIT ?1")         \
+    X(UNWORDED_DROP, "DELETE FROM unworded WHERE deal=?1")                                         \
+    X(WORDS_OF_DEAL, "SELECT word FROM word WHERE deal=?1")                                        \
+    X(WORD_ADD, "INSERT INTO word(site,word,deal) VALUES(?1,?2,?3)")                               \
+    X(WORD_DROP, "DELETE FROM word WHERE site=?1 AND word=?2 AND deal=?3")                         \
+    X(WORD_SAME, "SELECT deal,word FROM word WHERE site=?1 AND word=?2 AND deal<?3"                \
+                 " ORDER BY deal DESC LIMIT ?4")                                                   \
+    X(WORD_NEXT, "SELECT word FROM word WHERE site=?1 AND word>?2 AND word<?3"                     \
+                 " ORDER BY word LIMIT 1")                                                         \
+    X(DEAL_NAMES, "SELECT site,title,referral_id,engagement_id,record_id FROM deal WHERE id=?1")   \
+    X(DEAL_SHORT, "SELECT " CS_SQLITE_DEAL_SHORT " FROM deal WHERE id=?1 AND site=?2")             \
+    X(DEALS_NEWEST, "SELECT id,updated FROM deal WHERE site=?1 AND (updated,id)<(?2,?3)"           \
+                    " ORDER BY updated DESC,id DESC LIMIT ?4")                                     \
+    X(DEALS_STATE, "SELECT id,updated FROM deal WHERE site=?1 AND state=?2 AND "                   \
+                   "(updated,id)<(?3,?4) ORDER BY updated DESC,id DESC LIMIT ?5")                  \
+    X(JOURNAL_DEAL_BELOW, "SELECT " CS_SQLITE_JOURNAL_COLUMNS " FROM journal WHERE deal=?2 AND "   \
+                          "+site=?1 AND id<?3 ORDER BY id DESC LIMIT ?4")                          \
+    X(JOURNAL_DEAL_ABOVE, "SELECT " CS_SQLITE_JOURNAL_COLUMNS " FROM journal WHERE deal=?2 AND "   \
+                          "+site=?1 AND id>?3 ORDER BY id LIMIT ?4")                               \
+    X(JOURNAL_SITE_BELOW, "SELECT " CS_SQLITE_JOURNAL_COLUMNS " FROM journal WHERE site=?1 AND "   \
+                          "id<?2 ORDER BY id DESC LIMIT ?3")                                       \
+    X(JOURNAL_SITE_ABOVE, "SELECT " CS_SQLITE_JOURNAL_COLUMNS " FROM journal WHERE site=?1 AND "   \
+                          "id>?2 ORDER BY id LIMIT ?3")                                            \
     X(JOB_ADD,                                                                                     \
       "INSERT INTO job(site,name,kind,asker,state,arguments,created,updated)"                      \
       " VALUES(?1,?2,?3,?4,?5,?6,?7,?7) ON CONFLICT(site,name) DO NOTHING")                        \
@@ -277,6 +331,13 @@ apr_status_t cs_sqlite_next(cs_sqlite_t *sq, sqlite3_stmt **pst);
 void cs_sqlite_reset(sqlite3_stmt *st);
 /* Rows changed by the last statement. */
 int cs_sqlite_changes(cs_sqlite_t *sq);
+
+#ifdef CS_TEST
+/* What the handle's statements did since this was last asked: for each that ran, its name, rows
+ * stepped over in scans of whole tables, and steps of the machine in all. */
+typedef void cs_sqlite_counted_fn(void *baton, const char *name, int scanned, int steps);
+void cs_sqlite_counters(cs_store_t *store, cs_sqlite_counted_fn *fn, void *baton);
+#endif
 
 /* A failure of our own: keeps the words for the result. Returns rv. */
 apr_status_t cs_sqlite_say(cs_sqlite_t *sq, apr_status_t rv, const char *fmt, ...)
@@ -383,6 +444,19 @@ apr_status_t cs_sqlite_work_named(cs_store_t *store, const char *site, const cha
                                   const char *name, cs_work_t **pwork, apr_pool_t *p,
                                   cs_result_t *res);
 
+apr_status_t cs_sqlite_journal_page(cs_store_t *store, const char *site, apr_int64_t deal,
+                                    apr_int64_t after, apr_int64_t before, int max,
+                                    apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
+apr_status_t cs_sqlite_deal_page(cs_store_t *store, const char *site, const cs_deal_query_t *query,
+                                 cs_deal_page_t *page, apr_pool_t *p, cs_result_t *res);
+apr_status_t cs_sqlite_deal_totals(cs_store_t *store, const char *site,
+                                   apr_int64_t totals[CS_DEAL_STATES], apr_pool_t *ptemp,
+                                   cs_result_t *res);
+apr_status_t cs_sqlite_causes(cs_store_t *store, const char *site, int max,
+                              apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
+apr_status_t cs_sqlite_dead(cs_store_t *store, const char *site, const char *cause,
+                            const char *after, int max, apr_array_header_t **plist, apr_pool_t *p,
+                            cs_result_t *res);
 apr_status_t cs_sqlite_job_get(cs_store_t *store, const char *site, const char *id,
                                cs_job_t **pjob, apr_pool_t *p, cs_result_t *res);
 apr_status_t cs_sqlite_job_list(cs_store_t *store, const char *site, int max,
@@ -420,6 +494,19 @@ apr_status_t cs_sqlite_work_put(cs_sqlite_t *sq, const cs_work_t *work, apr_pool
 /* Moves the row `name` into the deal's. *pown = the deal's row; NULL when there was neither. */
 apr_status_t cs_sqlite_work_fold(cs_sqlite_t *sq, const char *site, const char *name,
                                  apr_int64_t deal, cs_work_t **pown, apr_pool_t *p);
+/* sqlite_causes.c: what a row that is dead is counted under, before it is put; what stands in a
+ * deal's way from now on, unless deal->causes is NULL; the rows that were dead before there were
+ * causes. */
+apr_status_t cs_sqlite_cause_dead(cs_sqlite_t *sq, const cs_work_t *work, apr_pool_t *ptemp);
+apr_status_t cs_sqlite_causes_put(cs_sqlite_t *sq, const char *site, const cs_deal_t *deal,
+                                  apr_pool_t *ptemp);
+apr_status_t cs_sqlite_causes_fill(cs_sqlite_t *sq, apr_pool_t *ptemp);
+
+/* sqlite_words.c: the deal's words when they are not those of the row; those of at most max deals
+ * that are named in `unworded`. */
+apr_status_t cs_sqlite_words_put(cs_sqlite_t *sq, apr_int64_t deal, apr_pool_t *ptemp);
+apr_status_t cs_sqlite_words_fill(cs_sqlite_t *sq, int max, int *pleft, apr_pool_t *ptemp);
+
 apr_status_t cs_sqlite_total_add(cs_sqlite_t *sq, const char *site, apr_int64_t deals,
                                  apr_int64_t journal, apr_int64_t deliveries);
 

@@ -97,8 +97,8 @@ static apr_status_t job_of_row(cs_sqlite_t *sq, sqlite3_stmt *st, cs_job_t **pjo
     return rv;
 }
 
-apr_status_t cs_sqlite_job_get(cs_store_t *store, const char *site, const char *id,
-                               cs_job_t **pjob, apr_pool_t *p, cs_result_t *res)
+apr_status_t cs_sqlite_job_get(cs_store_t *store, const char *site, const char *id, cs_job_t **pjob,
+                               apr_pool_t *p, cs_result_t *res)
 {
     cs_sqlite_t *sq = (cs_sqlite_t *)store;
     sqlite3_stmt *st = NULL;

@@ -1,4 +1,5 @@
 /* store/sqlite_read.c: everything that only looks, secrets, pruning. */
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -11,6 +12,8 @@
 #define PRUNE_MAX 500
 /* Jobs that ended are kept so long, with their rows. */
 #define KEEP_JOBS apr_time_from_sec(30 * 86400)
+/* Deals whose words are written in a turn of pruning: some twenty rows each. */
+#define FILL_MAX 50
 /* Rows of deals that one call looks through. */
 #define SCAN_MAX 1000
 
@@ -279,29 +282,6 @@ static apr_status_t row_of_deal(cs_sqlite_t *sq, sqlite3_stmt *st, apr_array_hea
     return rv;
 }
 
-static apr_status_t row_of_journal(cs_sqlite_t *sq, sqlite3_stmt *st, apr_array_header_t *list,
-                                   apr_pool_t *p)
-{
-    cs_journal_t *j = apr_pcalloc(p, sizeof(*j));
-    apr_status_t rv;
-
-    APR_ARRAY_PUSH(list, cs_journal_t *) = j;
-    j->id = sqlite3_column_int64(st, 0);
-    j->deal = sqlite3_column_int64(st, 1);
-    j->at = sqlite3_column_int64(st, 2);
-    j->direction = cs_sqlite_text(st, 3, p);
-    j->action = cs_sqlite_text(st, 4, p);
-    j->line = cs_sqlite_text(st, 5, p);
-    j->outcome = cs_sqlite_text(st, 8, p);
-    j->why = cs_sqlite_text(st, 9, p);
-    j->calls = sqlite3_column_int(st, 10);
-    j->took = sqlite3_column_int64(st, 11);
-    j->correlation = cs_sqlite_text(st, 12, p);
-    j->mapping = cs_sqlite_text(st, 13, p);
-    rv = cs_sqlite_json(sq, st, 6, &j->from, p);
-    return rv != APR_SUCCESS ? rv : cs_sqlite_json(sq, st, 7, &j->to, p);
-}
-
 static apr_status_t row_of_suspended(cs_sqlite_t *sq, sqlite3_stmt *st, apr_array_header_t *list,
                                      apr_pool_t *p)
 {
@@ -335,20 +315,30 @@ static apr_status_t collect(cs_sqlite_t *sq, apr_status_t rv, sqlite3_stmt *st, 
     return rv;
 }
 
+static int by_due(const void *a, const void *b)
+{
+    const cs_work_t *x = *(cs_work_t *const *)a, *y = *(cs_work_t *const *)b;
+
+    return x->due < y->due ? -1 : x->due > y->due;
+}
+
 apr_status_t cs_sqlite_work_list(cs_store_t *store, const char *site, int state, int max,
                                  apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res)
 {
     cs_sqlite_t *sq = (cs_sqlite_t *)store;
-    sqlite3_stmt *st = NULL;
-    apr_status_t rv = cs_sqlite_read(sq, 0, p);
+    sqlite3_stmt *st;
+    apr_status_t rv = cs_sqlite_read(sq, 1, p);
+    int i, last = state < 0 ? CS_WORK_SUSPENDED : state;
 
     *plist = apr_array_make(p, 16, sizeof(cs_work_t *));
-    if (rv == APR_SUCCESS) {
-        rv = state < 0
-                 ? cs_sqlite_query(sq, &st, CS_SQL_WORK_LIST_ANY, "si", site, (apr_int64_t)max)
-                 : cs_sqlite_query(sq, &st, CS_SQL_WORK_LIST, "sii", site, (apr_int64_t)state,
-                                   (apr_int64_t)max);
+    for (i = state < 0 ? 0 : state; rv == APR_SUCCESS && i <= last; i++) {
+        rv = cs_sqlite_query(sq, &st, CS_SQL_WORK_LIST, "sii", site, (apr_int64_t)i,
+                             (apr_int64_t)max);
         rv = collect(sq, rv, st, row_of_work, *plist, p);
+    }
+    if (rv == APR_SUCCESS && state < 0) {
+        qsort((*plist)->elts, (size_t)(*plist)->nelts, sizeof(cs_work_t *), by_due);
+        (*plist)->nelts = (*plist)->nelts > max ? max : (*plist)->nelts;
     }
     return cs_sqlite_done(sq, rv, p, res);
 }
@@ -368,23 +358,6 @@ apr_status_t cs_sqlite_deal_list(cs_store_t *store, const char *site, int max,
     return cs_sqlite_done(sq, rv, p, res);
 }
 
-apr_status_t cs_sqlite_journal_list(cs_store_t *store, const char *site, apr_int64_t deal, int max,
-                                    apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res)
-{
-    cs_sqlite_t *sq = (cs_sqlite_t *)store;
-    sqlite3_stmt *st = NULL;
-    apr_status_t rv = cs_sqlite_read(sq, 0, p);
-
-    *plist = apr_array_make(p, 16, sizeof(cs_journal_t *));
-    if (rv == APR_SUCCESS) {
-        rv = deal ? cs_sqlite_query(sq, &st, CS_SQL_JOURNAL_DEAL, "sii", site, deal,
-                                    (apr_int64_t)max)
-                  : cs_sqlite_query(sq, &st, CS_SQL_JOURNAL_SITE, "si", site, (apr_int64_t)max);
-        rv = collect(sq, rv, st, row_of_journal, *plist, p);
-    }
-    return cs_sqlite_done(sq, rv, p, res);
-}
-
 apr_status_t cs_sqlite_suspended(cs_store_t *store, const char *site, apr_array_header_t **plist,
                                  apr_pool_t *p, cs_result_t *res)
 {
@@ -394,7 +367,8 @@ apr_status_t cs_sqlite_suspended(cs_store_t *store, const char *site, apr_array_
 
     *plist = apr_array_make(p, 4, sizeof(cs_suspended_t));
     if (rv == APR_SUCCESS) {
-        rv = cs_sqlite_query(sq, &st, CS_SQL_SUSPEND_LIST, "s", site);
+        rv = site ? cs_sqlite_query(sq, &st, CS_SQL_SUSPEND_LIST, "s", site)
+                  : cs_sqlite_query(sq, &st, CS_SQL_SUSPEND_ALL, "");
         rv = collect(sq, rv, st, row_of_suspended, *plist, p);
     }
     return cs_sqlite_done(sq, rv, p, res);
@@ -474,28 +448,54 @@ apr_status_t cs_sqlite_meta_get(cs_store_t *store, const char *site, const char 
 
 /* ---- counts ---- */
 
-static apr_status_t count_work(cs_sqlite_t *sq, const char *site, cs_store_counts_t *counts)
+static apr_status_t add_number(cs_sqlite_t *sq, cs_sql_e id, const char *site, const char *what,
+                               apr_int64_t *psum, apr_int64_t *psecond)
 {
     sqlite3_stmt *st = NULL;
-    apr_status_t rv = site ? cs_sqlite_query(sq, &st, CS_SQL_WORK_COUNT, "s", site)
-                           : cs_sqlite_query(sq, &st, CS_SQL_WORK_COUNT_ALL, "");
-    apr_int64_t n;
+    apr_status_t rv = what ? cs_sqlite_query(sq, &st, id, "ss", site, what)
+                           : cs_sqlite_query(sq, &st, id, "s", site);
 
-    while (st) {
-        n = sqlite3_column_int64(st, 1);
-        switch (sqlite3_column_int(st, 0)) {
-        case CS_WORK_READY:
-            counts->outstanding = n;
-            counts->oldest = sqlite3_column_int64(st, 2);
-            break;
-        case CS_WORK_DEAD:
-            counts->dead = n;
-            break;
-        case CS_WORK_SUSPENDED:
-            counts->suspended = n;
-            break;
+    if (st) {
+        *psum += sqlite3_column_int64(st, 0);
+        if (psecond) {
+            *psecond = sqlite3_column_int64(st, 1);
         }
-        rv = cs_sqlite_next(sq, &st);
+        cs_sqlite_reset(st);
+    }
+    return rv;
+}
+
+static apr_status_t count_work(cs_sqlite_t *sq, const char *site, cs_store_counts_t *counts)
+{
+    apr_int64_t oldest = 0;
+    apr_status_t rv =
+        add_number(sq, CS_SQL_WORK_WAITING, site, NULL, &counts->outstanding, &oldest);
+
+    if (oldest && (!counts->oldest || oldest < counts->oldest)) {
+        counts->oldest = oldest;
+    }
+    if (rv == APR_SUCCESS) {
+        rv = add_number(sq, CS_SQL_WORK_SUSPENDED, site, NULL, &counts->suspended, NULL);
+    }
+    return rv == APR_SUCCESS ? add_number(sq, CS_SQL_TALLY_ONE, site, "dead", &counts->dead, NULL)
+                             : rv;
+}
+
+/* From site to site: they are few. */
+static apr_status_t count_all_work(cs_sqlite_t *sq, cs_store_counts_t *counts, apr_pool_t *p)
+{
+    const char *site = "";
+    sqlite3_stmt *st;
+    apr_status_t rv = APR_SUCCESS;
+
+    while (rv == APR_SUCCESS && site) {
+        rv = cs_sqlite_query(sq, &st, CS_SQL_WORK_SITE, "s", site);
+        site = NULL;
+        if (st) {
+            site = cs_sqlite_text(st, 0, p);
+            cs_sqlite_reset(st);
+            rv = count_work(sq, site, counts);
+        }
     }
     return rv;
 }
@@ -533,7 +533,7 @@ apr_status_t cs_sqlite_counts(cs_store_t *store, const char *site, cs_store_coun
         rv = count_totals(sq, site, counts);
     }
     if (rv == APR_SUCCESS) {
-        rv = count_work(sq, site, counts);
+        rv = site ? count_work(sq, site, counts) : count_all_work(sq, counts, ptemp);
     }
     counts->bytes = size_of(sq->db_path);
     counts->wal_bytes = size_of(sq->wal_path);
@@ -670,7 +670,7 @@ apr_status_t cs_sqlite_prune(cs_store_t *store, const cs_lease_t *lease, apr_tim
 {
     cs_sqlite_t *sq = (cs_sqlite_t *)store;
     apr_status_t rv = cs_sqlite_begin(sq, ptemp);
-    int budget = max > 0 && max < PRUNE_MAX ? max : PRUNE_MAX;
+    int budget = max > 0 && max < PRUNE_MAX ? max : PRUNE_MAX, unworded = 0;
 
     *pleft = 0;
     if (rv == APR_SUCCESS) {
@@ -684,6 +684,10 @@ apr_status_t cs_sqlite_prune(cs_store_t *store, const cs_lease_t *lease, apr_tim
     }
     if (rv == APR_SUCCESS) {
         rv = cs_sqlite_job_prune(sq, now - KEEP_JOBS, &budget, pleft, ptemp);
+    }
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_words_fill(sq, FILL_MAX, &unworded, ptemp);
+        *pleft |= unworded;
     }
     return cs_sqlite_end(sq, rv, ptemp, res);
 }

@@ -20,6 +20,9 @@
 
 #define SCHEMA_MAJOR 1
 #define SCHEMA_MINOR 3
+/* Deals whose words are written while the schema is raised, the newest: a few seconds. Those of the
+ * others come with the turns of pruning. */
+#define FILL_MAX 100000
 #define STR_(x) #x
 #define STR(x) STR_(x)
 #define SCHEMA_VERSION STR(SCHEMA_MAJOR) "." STR(SCHEMA_MINOR)
@@ -31,6 +34,67 @@
     "CREATE INDEX job_ended ON job(ended) WHERE ended>0;"                                          \
     "CREATE TABLE job_row(job INTEGER NOT NULL,n INTEGER NOT NULL,deal INTEGER NOT NULL,row TEXT " \
     "NOT NULL,PRIMARY KEY(job,n)) WITHOUT ROWID;"
+
+/* What is kept so that pages need not count and search: `tally` holds deals by state
+ * ("deal:<state>") and dead looks ("dead"); `cause` what stands in the way, and of how many;
+ * `deal_cause` and `dead` of whom; `word` by what deals are found. Triggers keep them, because an
+ * older program that goes on beside a newer one writes deals and work, too; `unworded` names the
+ * deals whose words such a program left to us. A row of `work` that is replaced does not tell the
+ * one it was (no trigger for deletion is run then), so what was dead is looked up; a row that a
+ * notice has just made was not, and is left out for the sake of accepting. For the same reason
+ * nothing here can fail halfway (OR IGNORE): SQLite keeps no copy of the pages then. */
+#define LOOKING_PARTS                                                                              \
+    "CREATE TABLE tally(site TEXT NOT NULL,what TEXT NOT NULL,n INTEGER NOT NULL,PRIMARY "         \
+    "KEY(site,what)) WITHOUT ROWID;"                                                               \
+    "CREATE TABLE cause(site TEXT NOT NULL,cause TEXT NOT NULL,text TEXT NOT NULL,n INTEGER NOT "  \
+    "NULL,since INTEGER NOT NULL,dead INTEGER NOT NULL,PRIMARY KEY(site,cause)) WITHOUT ROWID;"    \
+    "CREATE INDEX cause_n ON cause(site,n);"                                                       \
+    "CREATE TABLE deal_cause(site TEXT NOT NULL,cause TEXT NOT NULL,deal INTEGER NOT NULL,"        \
+    "PRIMARY KEY(site,cause,deal)) WITHOUT ROWID;"                                                 \
+    "CREATE INDEX deal_cause_deal ON deal_cause(deal);"                                            \
+    "CREATE TABLE dead(site TEXT NOT NULL,name TEXT NOT NULL,kind TEXT NOT NULL,cause TEXT NOT "   \
+    "NULL,since INTEGER NOT NULL,PRIMARY KEY(site,name,kind)) WITHOUT ROWID;"                      \
+    "CREATE INDEX dead_cause ON dead(site,cause,name);"                                            \
+    "CREATE TABLE word(site TEXT NOT NULL,word TEXT NOT NULL,deal INTEGER NOT NULL,PRIMARY "       \
+    "KEY(site,word,deal)) WITHOUT ROWID;"                                                          \
+    "CREATE INDEX word_deal ON word(deal);"                                                        \
+    "CREATE TABLE unworded(deal INTEGER PRIMARY KEY);"                                             \
+    "CREATE INDEX deal_state ON deal(site,state,updated);"                                         \
+    "CREATE TRIGGER deal_add AFTER INSERT ON deal BEGIN INSERT INTO tally VALUES(new.site,"        \
+    "'deal:'||new.state,1) ON CONFLICT(site,what) DO UPDATE SET n=n+1;INSERT OR IGNORE INTO "      \
+    "unworded VALUES(new.id);END;"                                                                 \
+    "CREATE TRIGGER deal_move AFTER UPDATE OF state ON deal WHEN old.state<>new.state BEGIN "      \
+    "UPDATE tally SET n=n-1 WHERE site=old.site AND what='deal:'||old.state;INSERT INTO tally "    \
+    "VALUES(new.site,'deal:'||new.state,1) ON CONFLICT(site,what) DO UPDATE SET n=n+1;END;"        \
+    "CREATE TRIGGER deal_name AFTER UPDATE OF title,referral_id,engagement_id,record_id ON deal "  \
+    "WHEN old.title IS NOT new.title OR old.referral_id IS NOT new.referral_id OR "                \
+    "old.engagement_id IS NOT new.engagement_id OR old.record_id IS NOT new.record_id BEGIN "      \
+    "INSERT OR IGNORE INTO unworded VALUES(new.id);END;"                                           \
+    "CREATE TRIGGER deal_drop AFTER DELETE ON deal BEGIN UPDATE tally SET n=n-1 WHERE "            \
+    "site=old.site AND what='deal:'||old.state;DELETE FROM word WHERE deal=old.id;DELETE FROM "    \
+    "unworded WHERE deal=old.id;DELETE FROM deal_cause WHERE deal=old.id;END;"                     \
+    "CREATE TRIGGER deal_cause_add AFTER INSERT ON deal_cause BEGIN UPDATE cause SET n=n+1 "       \
+    "WHERE site=new.site AND cause=new.cause;END;"                                                 \
+    "CREATE TRIGGER deal_cause_drop AFTER DELETE ON deal_cause BEGIN UPDATE cause SET n=n-1 "      \
+    "WHERE site=old.site AND cause=old.cause;DELETE FROM cause WHERE site=old.site AND "           \
+    "cause=old.cause AND n<=0;END;"                                                                \
+    "CREATE TRIGGER work_put AFTER INSERT ON work WHEN new.state=1 OR new.wanted<>1 OR "           \
+    "new.done<>0 OR new.attempts<>0 OR new.kind<>'look' BEGIN DELETE FROM dead WHERE "             \
+    "new.state<>1 AND site=new.site AND name=new.name AND kind=new.kind;INSERT OR IGNORE INTO "    \
+    "dead SELECT new.site,new.name,new.kind,'dead '||coalesce(new.problem,'unknown'),new.due "     \
+    "WHERE new.state=1 AND NOT EXISTS(SELECT 1 FROM dead WHERE site=new.site AND name=new.name "   \
+    "AND kind=new.kind);END;"                                                                      \
+    "CREATE TRIGGER work_drop AFTER DELETE ON work WHEN old.state=1 BEGIN DELETE FROM dead "       \
+    "WHERE site=old.site AND name=old.name AND kind=old.kind;END;"                                 \
+    "CREATE TRIGGER dead_add AFTER INSERT ON dead BEGIN INSERT OR IGNORE INTO tally SELECT "       \
+    "new.site,'dead',0 WHERE NOT EXISTS(SELECT 1 FROM tally WHERE site=new.site AND "              \
+    "what='dead');UPDATE OR IGNORE tally SET n=n+1 WHERE site=new.site AND what='dead';INSERT "    \
+    "OR IGNORE INTO cause SELECT new.site,new.cause,'',0,new.since,1 WHERE NOT EXISTS(SELECT 1 "   \
+    "FROM cause WHERE site=new.site AND cause=new.cause);UPDATE OR IGNORE cause SET n=n+1 WHERE "  \
+    "site=new.site AND cause=new.cause;END;"                                                       \
+    "CREATE TRIGGER dead_drop AFTER DELETE ON dead BEGIN UPDATE OR IGNORE tally SET n=n-1 WHERE "  \
+    "site=old.site AND what='dead';UPDATE OR IGNORE cause SET n=n-1 WHERE site=old.site AND "      \
+    "cause=old.cause;DELETE FROM cause WHERE site=old.site AND cause=old.cause AND n<=0;END;"
 
 /* Work is found by its key and by its due time. `hint_pc` is out of the JSON because it moves with
  * every callback. `work_due` leaves out what moves with every notice, so that a notice for a
@@ -114,6 +178,7 @@ static const char schema[] =
                                   "CREATE TABLE total(site TEXT PRIMARY KEY NOT NULL,deals INTEGER "
                                   "NOT NULL,journal INTEGER NOT NULL,"
                                   "deliveries INTEGER NOT NULL) WITHOUT ROWID;"
+                                  LOOKING_PARTS
                                   "INSERT INTO meta VALUES('','schema','" SCHEMA_VERSION "');"
                                   "COMMIT;"
                                   "PRAGMA journal_mode=WAL;";
@@ -133,7 +198,11 @@ static const char *const raise_minor[SCHEMA_MINOR + 1] = {
     "ALTER TABLE job ADD COLUMN name TEXT;"
     "ALTER TABLE job ADD COLUMN asker TEXT;"
     "ALTER TABLE job ADD COLUMN cursor TEXT;"
-    "ALTER TABLE job ADD COLUMN ended INTEGER NOT NULL DEFAULT 0;" JOB_PARTS,
+    "ALTER TABLE job ADD COLUMN ended INTEGER NOT NULL DEFAULT 0;" JOB_PARTS LOOKING_PARTS
+    "INSERT INTO tally SELECT site,'deal:'||state,count(*) FROM deal GROUP BY site,state;"
+    "INSERT INTO unworded SELECT id FROM deal;"
+    "INSERT INTO dead SELECT site,name,kind,'dead '||coalesce(problem,'unknown'),due FROM work "
+    "WHERE state=1;",
     NULL};
 
 static apr_status_t run_creation(cs_sqlite_t *sq, const char *path)
@@ -214,8 +283,28 @@ apr_status_t cs_sqlite_schema_create(cs_sqlite_t *sq, apr_pool_t *ptemp)
     return rv;
 }
 
+/* What only code can tell of the rows that are there. */
+static apr_status_t fill_new_parts(cs_sqlite_t *sq)
+{
+    apr_pool_t *ptemp;
+    apr_status_t rv = apr_pool_create(&ptemp, sq->base.pool);
+    int left;
+
+    if (rv != APR_SUCCESS) {
+        return cs_sqlite_say(sq, rv, "out of memory");
+    }
+    apr_pool_tag(ptemp, "store raise");
+    rv = cs_sqlite_causes_fill(sq, ptemp);
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_words_fill(sq, FILL_MAX, &left, ptemp);
+    }
+    apr_pool_destroy(ptemp);
+    return rv;
+}
+
 static apr_status_t raise_to_ours(cs_sqlite_t *sq, int minor)
 {
+    apr_status_t rv = APR_SUCCESS;
     int rc;
 
     for (; minor < SCHEMA_MINOR; minor++) {
@@ -223,8 +312,13 @@ static apr_status_t raise_to_ours(cs_sqlite_t *sq, int minor)
         if (rc != SQLITE_OK) {
             return cs_sqlite_fail(sq, rc, "raise the schema of");
         }
+        if (minor == 2) {
+            rv = fill_new_parts(sq);
+        }
     }
-    return cs_sqlite_exec(sq, CS_SQL_META_PUT, "sss", "", "schema", SCHEMA_VERSION);
+    return rv != APR_SUCCESS
+               ? rv
+               : cs_sqlite_exec(sq, CS_SQL_META_PUT, "sss", "", "schema", SCHEMA_VERSION);
 }
 
 /* In a transaction of its own; the end of the call rolls back what failed. */

@@ -80,11 +80,18 @@ apr_status_t cs_sqlite_work_put(cs_sqlite_t *sq, const cs_work_t *work, apr_pool
     if (json_object_size(others) == 0) {
         others = NULL;
     }
+    if (work->state == CS_WORK_DEAD) {
+        apr_status_t rv = cs_sqlite_cause_dead(sq, work, ptemp);
+        if (rv != APR_SUCCESS) {
+            return rv;
+        }
+    }
     return cs_sqlite_exec(sq, CS_SQL_WORK_PUT, "sssiiijiiiissssis", work->site, work->kind,
                           work->name, work->wanted, work->done, pc, others, ptemp,
                           (apr_int64_t)work->first, (apr_int64_t)work->due,
                           (apr_int64_t)work->attempts, (apr_int64_t)work->state, work->upstream,
-                          work->problem_class, work->problem, work->detail, work->seen, work->trace);
+                          work->problem_class, work->problem, work->detail, work->seen,
+                          work->trace);
 }
 
 apr_status_t cs_sqlite_total_add(cs_sqlite_t *sq, const char *site, apr_int64_t deals,
@@ -137,6 +144,23 @@ static apr_status_t wake_work(cs_sqlite_t *sq, const cs_notice_t *n, const char 
     return cs_sqlite_work_put(sq, work, ptemp);
 }
 
+static apr_status_t bump_work(cs_sqlite_t *sq, const cs_notice_t *n, const char *name,
+                              apr_int64_t hint)
+{
+    return n->trace ? cs_sqlite_exec(sq, CS_SQL_WORK_BUMP_TRACED, "sssis", n->site, n->kind, name,
+                                     hint, n->trace)
+                    : cs_sqlite_exec(sq, CS_SQL_WORK_BUMP, "sssi", n->site, n->kind, name, hint);
+}
+
+static apr_status_t new_work(cs_sqlite_t *sq, const cs_notice_t *n, const char *name,
+                             apr_int64_t hint)
+{
+    return n->trace ? cs_sqlite_exec(sq, CS_SQL_WORK_NEW_TRACED, "sssiis", n->site, n->kind, name,
+                                     hint, (apr_int64_t)n->received, n->trace)
+                    : cs_sqlite_exec(sq, CS_SQL_WORK_NEW, "sssii", n->site, n->kind, name, hint,
+                                     (apr_int64_t)n->received);
+}
+
 static apr_status_t want(cs_sqlite_t *sq, const cs_notice_t *n, const char *name,
                          const char *table, apr_pool_t *ptemp)
 {
@@ -147,10 +171,9 @@ static apr_status_t want(cs_sqlite_t *sq, const cs_notice_t *n, const char *name
     if (table || (!is_pc && n->hint)) {
         return wake_work(sq, n, name, table, ptemp);
     }
-    rv = cs_sqlite_exec(sq, CS_SQL_WORK_BUMP, "sssis", n->site, n->kind, name, hint, n->trace);
+    rv = bump_work(sq, n, name, hint);
     if (rv == APR_SUCCESS && !cs_sqlite_changes(sq)) {
-        rv = cs_sqlite_exec(sq, CS_SQL_WORK_NEW, "sssiis", n->site, n->kind, name, hint,
-                            (apr_int64_t)n->received, n->trace);
+        rv = new_work(sq, n, name, hint);
         if (rv == APR_SUCCESS && !cs_sqlite_changes(sq)) {
             rv = wake_work(sq, n, name, NULL, ptemp);
         }

@@ -42,6 +42,14 @@ static apr_status_t clear_watch(write_t *w, apr_int64_t deal)
     return cs_sqlite_exec(w->sq, CS_SQL_WATCH_CLEAR, "i", deal);
 }
 
+/* By what it is found and counted. */
+static apr_status_t put_beside(write_t *w, const cs_deal_t *deal)
+{
+    apr_status_t rv = cs_sqlite_words_put(w->sq, deal->id, w->p);
+
+    return rv == APR_SUCCESS ? cs_sqlite_causes_put(w->sq, w->site, deal, w->p) : rv;
+}
+
 static apr_status_t change_deal(write_t *w, const cs_change_t *c)
 {
     apr_int64_t next = 0;
@@ -56,12 +64,13 @@ static apr_status_t change_deal(write_t *w, const cs_change_t *c)
         if (rv == APR_SUCCESS && c->deal->state == CS_DEAL_GONE) {
             rv = clear_watch(w, c->deal->id);
         }
-        return rv;
+        return rv == APR_SUCCESS ? put_beside(w, c->deal) : rv;
     }
     rv = put_deal(w, CS_SQL_DEAL_ADD, next, c->deal);
     if (rv == APR_SUCCESS) {
         c->deal->id = sqlite3_last_insert_rowid(w->sq->db);
         w->deals++;
+        rv = put_beside(w, c->deal);
     }
     return rv;
 }

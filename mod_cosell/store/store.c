@@ -611,3 +611,36 @@ apr_status_t cs_store_job_rows(cs_store_t *store, const char *site, const char *
 {
     return store->impl->job_rows(store, site, id, after, max, plist, p, res);
 }
+
+apr_status_t cs_store_journal_page(cs_store_t *store, const char *site, apr_int64_t deal,
+                                   apr_int64_t after, apr_int64_t before, int max,
+                                   apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res)
+{
+    return store->impl->journal_page(store, site, deal, after, before, max, plist, p, res);
+}
+
+apr_status_t cs_store_deal_page(cs_store_t *store, const char *site, const cs_deal_query_t *query,
+                                cs_deal_page_t *page, apr_pool_t *p, cs_result_t *res)
+{
+    return store->impl->deal_page(store, site, query, page, p, res);
+}
+
+apr_status_t cs_store_deal_totals(cs_store_t *store, const char *site,
+                                  apr_int64_t totals[CS_DEAL_STATES], apr_pool_t *ptemp,
+                                  cs_result_t *res)
+{
+    return store->impl->deal_totals(store, site, totals, ptemp, res);
+}
+
+apr_status_t cs_store_causes(cs_store_t *store, const char *site, int max,
+                             apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res)
+{
+    return store->impl->causes(store, site, max, plist, p, res);
+}
+
+apr_status_t cs_store_dead(cs_store_t *store, const char *site, const char *cause,
+                           const char *after, int max, apr_array_header_t **plist, apr_pool_t *p,
+                           cs_result_t *res)
+{
+    return store->impl->dead(store, site, cause, after, max, plist, p, res);
+}

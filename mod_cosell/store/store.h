@@ -289,8 +289,9 @@ typedef enum {
     CS_CHANGE_NEXT_LOOK, /* value = id of a deal, at = its next look, 0 = none */
     CS_CHANGE_MERGE,     /* deal survives, value = id of the deal that goes: its aliases, journal
                             and work are the survivor's from now on */
-    CS_CHANGE_JOB,       /* job: state, cursor, progress and result replace the row's; updated = `at`.
-                            A job that a person cancelled meanwhile stays so */
+    CS_CHANGE_JOB,       /* job: state, cursor, progress and result replace the row's; updated =
+                            `at`. A job that a person cancelled meanwhile stays so, and one that
+                            ended otherwise is cancelled no more; one that is not there stays so */
     CS_CHANGE_JOB_ROW,   /* job, value = deal or 0, rows = the row: appended with the next n */
     CS_CHANGE_ALIAS_DROP /* deal, system, name: the alias goes when it is the deal's */
 } cs_change_e;
@@ -376,11 +377,13 @@ apr_status_t cs_store_journal_page(cs_store_t *store, const char *site, apr_int6
                                    apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
 
 /* Deals by what a person looks for; a page of them, newest change first (with `search`: by words
- * and then by number, newest first). */
+ * and then by number, with `cause`: by number, the newest first). A deal that changes meanwhile may
+ * move to the front; none that stays where it is is left out or comes twice. */
 typedef struct cs_deal_query_t {
     int state;          /* cs_deal_state_e, -1 = any */
-    const char *search; /* words of the title (each may be the beginning of one), or an id: of the
-                           referral, the engagement, the record, the deal; NULL = any */
+    const char *search; /* words of the title (each may be the beginning of one; the first 16 of a
+                           title are kept), or an id: of the referral, the engagement, the record
+                           (or its beginning), the deal ("17", "#17"); NULL = any */
     const char *cause;  /* cs_cause_t.cause; NULL = any */
     const char *after;  /* cs_deal_page_t.next of the page before; NULL = from the beginning */
     int max;
@@ -389,8 +392,8 @@ typedef struct cs_deal_page_t {
     apr_array_header_t *deals; /* cs_deal_t *, without images, intent, told, posted, explain */
     const char *next;          /* NULL = that was the last; a page may be empty and not the last */
 } cs_deal_page_t;
-/* Looks at a bounded number of rows, however many deals there are. CS_EINVAL for an `after` that
- * is none. */
+/* Looks at a bounded number of rows, however many deals there are. APR_EINVAL for an `after`
+ * that is none. */
 apr_status_t cs_store_deal_page(cs_store_t *store, const char *site, const cs_deal_query_t *query,
                                 cs_deal_page_t *page, apr_pool_t *p, cs_result_t *res);
 /* Deals of each state, by cs_deal_state_e; kept totals. */

@@ -2,7 +2,8 @@
  * only.
  *
  * store.c holds the public functions, which go through the table below, and everything about the
- * state directory that does not depend on the kind of database. A second database is one more
+ * state directory that does not depend on the kind of database; words.c and causes.c by what deals
+ * are searched and dead looks are counted. A second database is one more
  * table.
  */
 #ifndef CS_STORE_STORE_IMPL_H
@@ -88,6 +89,18 @@ typedef struct cs_store_impl_t {
     apr_status_t (*job_rows)(cs_store_t *store, const char *site, const char *id,
                              apr_int64_t after, int max, apr_array_header_t **plist, apr_pool_t *p,
                              cs_result_t *res);
+    apr_status_t (*journal_page)(cs_store_t *store, const char *site, apr_int64_t deal,
+                                 apr_int64_t after, apr_int64_t before, int max,
+                                 apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
+    apr_status_t (*deal_page)(cs_store_t *store, const char *site, const cs_deal_query_t *query,
+                              cs_deal_page_t *page, apr_pool_t *p, cs_result_t *res);
+    apr_status_t (*deal_totals)(cs_store_t *store, const char *site,
+                                apr_int64_t totals[CS_DEAL_STATES], apr_pool_t *ptemp,
+                                cs_result_t *res);
+    apr_status_t (*causes)(cs_store_t *store, const char *site, int max,
+                           apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
+    apr_status_t (*dead)(cs_store_t *store, const char *site, const char *cause, const char *after,
+                         int max, apr_array_header_t **plist, apr_pool_t *p, cs_result_t *res);
 } cs_store_impl_t;
 
 /* First member of every implementation's handle. */
@@ -138,5 +151,48 @@ const char *cs_store_deal_name(apr_int64_t id, apr_pool_t *p);
  * system and the earliest due time win; a dead row wakes up; a row that waits for its next attempt
  * goes on waiting, as it does when a notice arrives for it directly. */
 void cs_store_fold(cs_work_t *own, const cs_work_t *name, apr_int64_t deal, apr_pool_t *p);
+
+/* ---- words.c ---- */
+
+/* Words of a title that are searched for; what follows them in it is not. */
+#define CS_TITLE_WORDS 16
+/* With the ids. */
+#define CS_WORDS_MAX (CS_TITLE_WORDS + 3)
+/* Bytes of a word; of a longer one the beginning. */
+#define CS_WORD_LEN 40
+
+/* Folded words, each once. A word is a run of letters and digits; writing without blanks is one
+ * word up to its next mark. */
+typedef struct cs_words_t {
+    int n;
+    char word[CS_WORDS_MAX][CS_WORD_LEN + 1];
+} cs_words_t;
+
+/* At most max more. Text NULL is none; what is no UTF-8 stands between words. */
+void cs_store_words_add(cs_words_t *words, const char *text, int max);
+/* An id is one word with all of its signs; only ASCII is folded. */
+void cs_store_words_id(cs_words_t *words, const char *id);
+void cs_store_words_of_deal(cs_words_t *words, const cs_deal_t *deal);
+/* Of what a person typed: a GUID or the beginning of one is an id. */
+void cs_store_words_of_search(cs_words_t *words, const char *text);
+/* The first, in the order of bytes, of those that begin so; NULL = none does. */
+const char *cs_store_words_first(const cs_words_t *words, const char *beginning);
+
+/* ---- causes.c ---- */
+
+/* Of a key and a text no more is kept. */
+#define CS_CAUSE_LEN 200
+#define CS_CAUSE_TEXT_LEN 300
+/* Causes of one deal that are counted. */
+#define CS_CAUSES_OF_DEAL 16
+/* Begins the key of looks that were given up. */
+#define CS_CAUSE_DEAD "dead "
+
+/* At most len bytes of it, whole characters, in p. */
+const char *cs_store_cut(const char *text, apr_size_t len, apr_pool_t *p);
+/* Key and text of a row that is dead: its problem, and its detail without what differs from deal to
+ * deal: words with digits in them, and short quotations. */
+void cs_store_cause_of_dead(const cs_work_t *work, const char **pcause, const char **ptext,
+                            apr_pool_t *p);
 
 #endif

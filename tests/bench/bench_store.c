@@ -2,7 +2,8 @@
  *
  * bench_store <empty directory> [notices per line] [referrals]
  * One line per group size: notices, accepts per second, microseconds of wall clock and of CPU per
- * notice, syncs per notice. */
+ * notice, syncs per notice. Then the same for names that have no work yet, as after a look has
+ * settled them. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -47,7 +48,7 @@ static cs_notice_t *make_notice(int i, const char *guid, apr_pool_t *p)
 
 static cs_notice_t **make_notices(int count, int referrals, apr_pool_t *p)
 {
-    const char **guids = apr_palloc(p, sizeof(*guids) * (size_t)referrals);
+    const char **guids = apr_palloc(p, sizeof(*guids) * (size_t)(referrals + 1));
     cs_notice_t **notices = apr_palloc(p, sizeof(*notices) * (size_t)count);
     unsigned int random = 12345;
     int i;
@@ -57,7 +58,8 @@ static cs_notice_t **make_notices(int count, int referrals, apr_pool_t *p)
     }
     for (i = 0; i < count; i++) {
         random = random * 1664525u + 1013904223u;
-        notices[i] = make_notice(i, guids[(random >> 8) % (unsigned int)referrals], p);
+        notices[i] = make_notice(
+            i, referrals ? guids[(random >> 8) % (unsigned int)referrals] : cs_uuid4(p), p);
     }
     return notices;
 }
@@ -83,6 +85,16 @@ static void run(cs_store_t *store, cs_notice_t **notices, int count, int group, 
     cpu = cpu_seconds() - cpu;
     printf("%6d %12.0f %12.2f %12.2f %10.3f\n", group, count / ((double)took / 1e6),
            (double)took / count, cpu * 1e6 / count, (double)groups / count);
+    apr_pool_destroy(ptemp);
+}
+
+/* Of as many referrals, none of which anybody has heard of. */
+static void run_new(cs_store_t *store, int count, int group, apr_pool_t *p)
+{
+    apr_pool_t *ptemp;
+
+    apr_pool_create(&ptemp, p);
+    run(store, make_notices(count, 0, ptemp), count, group, ptemp);
     apr_pool_destroy(ptemp);
 }
 
@@ -115,6 +127,10 @@ int main(int argc, char **argv)
            "syncs each");
     for (i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
         run(store, notices, groups[i] == 1 && count > 4000 ? 4000 : count, groups[i], p);
+    }
+    printf("new names\n");
+    for (i = 1; i < sizeof(groups) / sizeof(groups[0]); i++) {
+        run_new(store, count, groups[i], p);
     }
     apr_pool_destroy(p);
     apr_terminate();

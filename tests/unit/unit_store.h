@@ -92,6 +92,11 @@ static inline cs_store_t *new_store(apr_pool_t *p)
 
 /* What makes a closed database of schema 1.3 one of 1.2. */
 #define UNIT_LOWER_TO_1_2                                                                          \
+    "DROP TRIGGER deal_add; DROP TRIGGER deal_move; DROP TRIGGER deal_name; DROP TRIGGER "         \
+    "deal_drop; DROP TRIGGER deal_cause_add; DROP TRIGGER deal_cause_drop; DROP TRIGGER "          \
+    "work_put; DROP TRIGGER work_drop; DROP TRIGGER dead_add; DROP TRIGGER dead_drop;"             \
+    "DROP TABLE tally; DROP TABLE cause; DROP TABLE deal_cause; DROP TABLE dead; DROP TABLE "      \
+    "word; DROP TABLE unworded; DROP INDEX deal_state;"                                            \
     "ALTER TABLE work DROP COLUMN trace;"                                                          \
     "DROP INDEX job_name; DROP INDEX job_list; DROP INDEX job_ended; DROP TABLE job_row;"          \
     "ALTER TABLE job DROP COLUMN name; ALTER TABLE job DROP COLUMN asker;"                         \
