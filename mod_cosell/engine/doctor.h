@@ -40,8 +40,10 @@ void cs_doctor_account(const json_t *fact, apr_time_t now, apr_array_header_t *f
  * registered (NULL = nothing yet). Pure. */
 void cs_doctor_webhook(const json_t *fact, const char *url, const apr_array_header_t *events,
                        apr_array_header_t *findings);
-/* "<crm>.mapping", "<crm>.certificate" (of those that sign in by one). */
-void cs_doctor_mapping(const cs_site_crm_t *crm, apr_array_header_t *findings);
+/* "<crm>.mapping": the one in force, and whether its file says the same; "<crm>.certificate" (of
+ * those that sign in by one). */
+void cs_doctor_mapping(const cs_site_crm_t *crm, const cs_crm_facts_t *facts,
+                       apr_array_header_t *findings);
 void cs_doctor_certificate(const cs_site_crm_t *crm, apr_time_t now, apr_array_header_t *findings);
 /* "<crm>.columns": what does not fit the mapping (const char *). Pure. */
 void cs_doctor_columns(const char *crm, const apr_array_header_t *misfits, int tables,

@@ -46,13 +46,15 @@ static json_t *kept(cs_job_turn_t *t)
 static void keep(cs_job_turn_t *t, const cs_finding_t *f)
 {
     json_t *one = json_pack("{s:s, s:s, s:s}", "check", f->check, "state", cs_found_name(f->state),
-                            "text", f->text);
+                            "text", f->text),
+           *fix;
 
     /* What others said need not be text. */
     one = one ? one
               : json_pack("{s:s, s:s, s:s}", "check", f->check, "state", cs_found_name(f->state),
                           "text", "(the answer cannot be shown)");
-    json_object_set_new(one, "fix", f->fix ? json_string(f->fix) : json_null());
+    fix = f->fix ? json_string(f->fix) : NULL;
+    json_object_set_new(one, "fix", fix ? fix : json_null());
     json_array_append_new(kept(t), one);
     cs_job_say(t, "%-4s %s: %s", cs_found_name(f->state), f->check, f->text);
 }
@@ -207,7 +209,7 @@ static void check_crm(cs_job_turn_t *t, int crm)
     apr_array_header_t *findings = cs_findings_make(t->b->p);
 
     cs_doctor_certificate(site, t->b->now, findings);
-    cs_doctor_mapping(site, findings);
+    cs_doctor_mapping(site, t->b->lane->crm_impl[crm]->facts, findings);
     if (site->mapping && cs_json_bool(t->cursor, "signed_in", 0)) {
         compare_columns(t, crm, findings);
     }

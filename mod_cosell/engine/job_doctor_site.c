@@ -259,9 +259,35 @@ void cs_doctor_webhook(const json_t *fact, const char *url, const apr_array_head
 
 /* ---- mapping ---- */
 
-void cs_doctor_mapping(const cs_site_crm_t *crm, apr_array_header_t *findings)
+/* Somebody may have edited the file since httpd read it. A file that this user cannot read says
+ * nothing: root read it. */
+static void judge_file(const cs_site_crm_t *crm, const cs_crm_facts_t *facts, cs_finding_sum_t *sum,
+                       apr_pool_t *p)
+{
+    cs_result_t res = {0};
+    cs_mapping_t *now;
+    apr_status_t rv = cs_mapping_load(&now, crm->mapping_path, facts, NULL, p, &res);
+
+    if (rv == CS_EPARSE) {
+        cs_finding_sum(sum, p, CS_FOUND_WARN,
+                       "correct the file before httpd is reloaded; until then the former one stays "
+                       "in force",
+                       "the file was changed since it was read, and has a mistake now: %s",
+                       res.detail ? res.detail : "no detail");
+    }
+    else if (rv == APR_SUCCESS && strcmp(cs_mapping_digest(now), cs_mapping_digest(crm->mapping))) {
+        cs_finding_sum(sum, p, CS_FOUND_WARN, "reload httpd: apachectl graceful",
+                       "%s was changed (revision %s) since it was read (revision %s)",
+                       crm->mapping_path, cs_mapping_revision(now),
+                       cs_mapping_revision(crm->mapping));
+    }
+}
+
+void cs_doctor_mapping(const cs_site_crm_t *crm, const cs_crm_facts_t *facts,
+                       apr_array_header_t *findings)
 {
     const char *key = cs_doctor_key(crm->cfg.name, "mapping", findings->pool);
+    cs_finding_sum_t sum = {0};
 
     if (!crm->mapping) {
         cs_finding_add(findings, key, CS_FOUND_FAIL,
@@ -270,9 +296,14 @@ void cs_doctor_mapping(const cs_site_crm_t *crm, apr_array_header_t *findings)
                        crm->mapping_path ? crm->mapping_path : "(none)");
         return;
     }
-    cs_finding_add(findings, key, CS_FOUND_OK, NULL, "%s, revision %s (%.12s)",
-                   crm->mapping_path ? crm->mapping_path : "(none)",
-                   cs_mapping_revision(crm->mapping), cs_mapping_digest(crm->mapping));
+    if (crm->mapping_path) {
+        judge_file(crm, facts, &sum, findings->pool);
+    }
+    cs_finding_add_sum(findings, key, &sum,
+                       apr_psprintf(findings->pool, "%s, revision %s (%.12s)",
+                                    crm->mapping_path ? crm->mapping_path : "(none)",
+                                    cs_mapping_revision(crm->mapping),
+                                    cs_mapping_digest(crm->mapping)));
 }
 
 void cs_doctor_columns(const char *crm, const apr_array_header_t *misfits, int tables,

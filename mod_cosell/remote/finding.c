@@ -136,6 +136,11 @@ const char *cs_finding_entra_fix(const char *problem, const char *what, apr_pool
     return NULL;
 }
 
+cs_found_e cs_finding_state(const cs_result_t *res)
+{
+    return res->cls == CS_CLASS_THROTTLED ? CS_FOUND_WARN : CS_FOUND_FAIL;
+}
+
 const char *cs_finding_way_fix(const cs_result_t *res)
 {
     if (res->cls == CS_CLASS_THROTTLED) {

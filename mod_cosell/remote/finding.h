@@ -49,6 +49,8 @@ const char *cs_found_name(cs_found_e state);
 /* What to do about a sign-in at Microsoft Entra ID that failed with this problem (NULL is allowed);
  * `what`: "client-secret= of CosellPartnerCenter". In p. */
 const char *cs_finding_entra_fix(const char *problem, const char *what, apr_pool_t *p);
+/* FAIL, or WARN when the other end only asks to come later. */
+cs_found_e cs_finding_state(const cs_result_t *res);
 /* What to do about an answer that never came, or that says to come later; NULL = the problem is of
  * another kind. */
 const char *cs_finding_way_fix(const cs_result_t *res);

@@ -261,6 +261,21 @@ def test_state_directory_is_open(world):
         os.chmod(world.server.state, 0o700)
 
 
+def test_mapping_was_edited(world):
+    """Nothing tells httpd that the file is another one now; the doctor tells the administrator."""
+    with open(world.mapping) as file:
+        before = file.read()
+
+    def edit(document):
+        document["revision"] = "edited"
+    world.edit_mapping(edit)
+    try:
+        only(world, "sales.mapping", "edited", "reload", state="warn")
+    finally:
+        with open(world.mapping, "w") as file:
+            file.write(before)
+
+
 def test_suspended_or_paused_it_answers(world):
     """A person who paused the site, and a CRM that is suspended, wait for what the doctor says."""
     assert job(world, {"do": "pause", "why": "test"})["state"] == "done"

@@ -75,10 +75,13 @@ static void find_mfa(apr_array_header_t *findings, const cs_http_response_t *res
     const char *told = apr_table_get(response->headers, "isMfaCompliant");
 
     if ((told && !strcasecmp(told, "false")) || (!told && !claim)) {
-        cs_finding_add(findings, "mfa", CS_FOUND_FAIL, MFA_FIX,
-                       "the account signed in without a second factor (%s)",
+        cs_finding_add(findings, "mfa", response->status / 100 == 2 ? CS_FOUND_WARN : CS_FOUND_FAIL,
+                       MFA_FIX, "the account signed in without a second factor (%s)%s",
                        told ? "Partner Center answers isMfaCompliant: false"
-                            : "the token's amr has no \"mfa\"");
+                            : "the token's amr has no \"mfa\"",
+                       response->status / 100 == 2 ? "; Partner Center still takes that, and will "
+                                                     "refuse it"
+                                                   : "");
     }
     else if (told || claim > 0) {
         cs_finding_add(findings, "mfa", CS_FOUND_OK, NULL, "signed in with a second factor");
@@ -118,7 +121,7 @@ static void judge(apr_array_header_t *findings, const cs_http_response_t *respon
                        "the account may not read referrals: %s", res->detail);
     }
     else if (res->cls != CS_CLASS_OK) {
-        cs_finding_add(findings, "role", CS_FOUND_FAIL, role_fix(res),
+        cs_finding_add(findings, "role", cs_finding_state(res), role_fix(res),
                        "referrals cannot be read: %s", res->detail ? res->detail : "no detail");
     }
     else {
@@ -139,7 +142,7 @@ int cs_pc_examine(cs_pc_t *pc, apr_array_header_t *findings, apr_interval_time_t
 
     if (cs_token_renew(pc->token, deadline, p, &res) != APR_SUCCESS ||
         cs_token_get(pc->token, &bearer, deadline, p, &res) != APR_SUCCESS) {
-        cs_finding_add(findings, "token", CS_FOUND_FAIL, token_fix(pc, &res, p),
+        cs_finding_add(findings, "token", cs_finding_state(&res), token_fix(pc, &res, p),
                        "no token for Partner Center can be had: %s",
                        res.detail ? res.detail : "no detail");
         cs_findings_skip(findings, checks, "there is no token");

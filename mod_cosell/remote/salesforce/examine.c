@@ -79,7 +79,7 @@ static const char *sign_in_fix(const run_t *r, const cs_result_t *res)
 
 static void refuse_sign_in(run_t *r, const cs_result_t *res)
 {
-    cs_finding_add(r->exam->findings, "sign-in", CS_FOUND_FAIL, sign_in_fix(r, res),
+    cs_finding_add(r->exam->findings, "sign-in", cs_finding_state(res), sign_in_fix(r, res),
                    "cannot sign in to %s: %s", r->crm->cfg.url,
                    res->detail ? res->detail : "no detail");
     cs_findings_skip(r->exam->findings, checks, "the sign-in does not work");
