@@ -518,7 +518,9 @@ static apr_status_t look_at_portion(resync_t *r, cs_result_t *res)
     if (!r->b->items->nelts) {
         return APR_SUCCESS;
     }
+    cs_batch_trace(r->b);
     rv = r->dry ? plan_portion(r, res) : do_portion(r, res);
+    cs_batch_trace_is(r->b, NULL);
     if (rv == CS_ESTALE) {
         hand_over(r, res);
         rv = APR_SUCCESS;

@@ -207,14 +207,17 @@ static apr_status_t look(cs_job_turn_t *t, cs_batch_t *b, cs_item_t *item, cs_re
 {
     const cs_deal_t *before =
         item->deal ? apr_pmemdup(b->p, item->deal, sizeof(*item->deal)) : NULL;
-    apr_status_t rv = cs_batch_see(b, res);
+    apr_status_t rv;
 
+    cs_batch_trace(b);
+    rv = cs_batch_see(b, res);
     apr_array_cat(t->b->changes, b->changes);
     apr_array_clear(b->changes);
     if (rv == APR_SUCCESS && item->over) {
         rv = read_record(b, item, res);
         apr_array_clear(b->changes);
     }
+    cs_batch_trace_is(b, NULL);
     if (rv == APR_SUCCESS) {
         cs_job_done(t, result_json(item, before, b->p));
     }
