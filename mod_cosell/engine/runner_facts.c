@@ -311,6 +311,9 @@ static void read_work(round_t *r, cs_alert_site_t *s)
     if (r->facts->store == APR_SUCCESS) {
         r->facts->store = cs_store_counts(r->store, s->site, &s->counts, r->p, &r->res);
     }
+    if (r->facts->store == APR_SUCCESS) {
+        r->facts->store = cs_store_causes(r->store, s->site, CAUSES, &s->causes, r->p, &r->res);
+    }
     read_oldest(r, s);
 }
 
