@@ -4,7 +4,8 @@
  *   {"do": "release", "site": "contoso", "brake": "mapping"}
  *
  * "do" is a kind of job, the other members are its arguments (engine/job.h); "site" may be left out
- * for the host's own. The answer names the job, which the status page shows (?job=ID).
+ * for the host's own. The answer names the job, which the status page shows (?job=ID). GET shows the
+ * pages with buttons (admin.c), and a form of theirs is taken by forms.c.
  *
  * "release" lets a paused bulk cause go on: brake is "mapping" (on a site of several CRMs
  * "mapping:<CRM>"), "missing:<CRM>" or "missing:partner-center", with or without the "brake:" that
@@ -88,7 +89,7 @@ static int refuse(request_rec *r, int status, const char *fmt, ...)
 /* ---- who asks, and from where ---- */
 
 /* A page of another host may not use the user's sign-in here. */
-static int is_foreign(const request_rec *r)
+int cosell_is_foreign(const request_rec *r)
 {
     const char *origin = apr_table_get(r->headers_in, "Origin");
     const char *host = apr_table_get(r->headers_in, "Host");
@@ -101,13 +102,12 @@ static int is_foreign(const request_rec *r)
                                                               host, NULL)));
 }
 
-static int is_json(const char *type)
+static int is_type(const request_rec *r, const char *wanted)
 {
-    static const char json[] = "application/json";
-    apr_size_t len = sizeof(json) - 1;
+    const char *type = apr_table_get(r->headers_in, "Content-Type");
+    apr_size_t len = strlen(wanted);
 
-    return type && !strncasecmp(type, json, len) &&
-           (!type[len] || strchr("; \t", type[len]));
+    return type && !strncasecmp(type, wanted, len) && (!type[len] || strchr("; \t", type[len]));
 }
 
 static int check_request(request_rec *r)
@@ -115,16 +115,16 @@ static int check_request(request_rec *r)
     const char *mark = apr_table_get(r->headers_in, "X-Cosell-Request");
 
     if (r->method_number != M_POST) {
-        apr_table_setn(r->headers_out, "Allow", "POST");
-        return refuse(r, HTTP_METHOD_NOT_ALLOWED, "allowed is POST");
+        apr_table_setn(r->headers_out, "Allow", "GET, HEAD, POST");
+        return refuse(r, HTTP_METHOD_NOT_ALLOWED, "allowed are GET, HEAD and POST");
     }
-    if (!is_json(apr_table_get(r->headers_in, "Content-Type"))) {
+    if (!is_type(r, "application/json")) {
         return refuse(r, HTTP_UNSUPPORTED_MEDIA_TYPE, "Content-Type: allowed is application/json");
     }
     if (!mark || strcmp(mark, "1")) {
         return refuse(r, HTTP_FORBIDDEN, "the header X-Cosell-Request: 1 is missing");
     }
-    if (is_foreign(r)) {
+    if (cosell_is_foreign(r)) {
         return refuse(r, HTTP_FORBIDDEN, "requests from pages of other origins are not allowed");
     }
     if (!r->user || !*r->user) {
@@ -412,6 +412,12 @@ int cosell_admin_handler(request_rec *r)
 
     if (!r->handler || strcmp(r->handler, "cosell-admin")) {
         return DECLINED;
+    }
+    if (r->method_number == M_GET) {
+        return cosell_admin_get(r);
+    }
+    if (r->method_number == M_POST && is_type(r, "application/x-www-form-urlencoded")) {
+        return cosell_form_post(r);
     }
     status = check_request(r);
     if (status != DECLINED) {

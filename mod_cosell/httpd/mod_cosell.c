@@ -75,6 +75,12 @@ typedef struct retained_t {
     apr_size_t size;
 } retained_t;
 
+/* Without it pages have no buttons. */
+static void make_form_key(cosell_shared_t *shared)
+{
+    shared->form_keyed = cs_random(shared->form_key, sizeof(shared->form_key)) == APR_SUCCESS;
+}
+
 static void share_memory(cosell_node_t *node)
 {
     retained_t *kept = ap_retained_data_get(RETAINED);
@@ -94,6 +100,7 @@ static void share_memory(cosell_node_t *node)
         kept->memory = apr_shm_baseaddr_get(shm);
         kept->size = sizeof(cosell_shared_t);
         memset(kept->memory, 0, kept->size);
+        make_form_key(kept->memory);
     }
     node->shared = kept->memory;
     cs_counters_use(&node->shared->counters);

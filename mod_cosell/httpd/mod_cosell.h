@@ -14,6 +14,7 @@
 #include <stdatomic.h>
 
 #include "../base/counter.h"
+#include "../base/crypto.h"
 #include "../base/gauge.h"
 #include "../base/log.h"
 #include "../base/secret.h"
@@ -138,6 +139,8 @@ typedef struct cosell_shared_t {
     _Atomic apr_int64_t runner_pid;   /* 0 = none */
     _Atomic apr_int64_t runner_start; /* cs_time_now() */
     _Atomic apr_int64_t runner_beat;  /* cs_time_mono() of the last sign of life */
+    unsigned char form_key[CS_KEY_LEN]; /* random: signs the pages' forms (forms.c) */
+    int form_keyed;                     /* written before the first fork */
 } cosell_shared_t;
 
 typedef struct cosell_node_t {
@@ -252,6 +255,10 @@ int cosell_status_handler(request_rec *r);
 int cosell_admin_handler(request_rec *r);
 int cosell_metrics_handler(request_rec *r);
 int cosell_login_handler(request_rec *r); /* login.c */
+int cosell_admin_get(request_rec *r);     /* GET and HEAD of cosell-admin: admin.c */
+int cosell_form_post(request_rec *r);     /* POST of a page's form: forms.c */
+/* 1 = the request comes from a page of another host, which may not use the user's sign-in. */
+int cosell_is_foreign(const request_rec *r);
 /* Section of mod_status, and its optional hook. */
 void cosell_mod_status_register(apr_pool_t *p);
 /* {"to_crm": {"buckets": {"0.25": n, ... "+Inf": n}, "sum": seconds, "count": n}, ...}: cumulative.

@@ -54,7 +54,7 @@ RELEASE = {"do": "release", "site": "contoso", "brake": "mapping"}
 
 
 @pytest.mark.parametrize("why,status,said,arguments", [
-    ("GET", 405, "POST", {"method": "GET"}),
+    ("another method", 405, "GET, HEAD and POST", {"method": "PUT"}),
     ("a form", 415, "application/json", {"Content_Type": "text/plain"}),
     ("no mark", 403, "X-Cosell-Request", {"X_Cosell_Request": None}),
     ("another page", 403, "origin", {"Origin": "https://evil.example"}),

@@ -32,7 +32,7 @@ def ask(world, query):
 
 @pytest.mark.parametrize("query,said", [
     ("journal=0", "1 to 1000"), ("journal=1001", "1 to 1000"), ("journal=99999", "1 to 1000"), ("journal=000", "1 to 1000"),
-    ("journals=5", '"journals" is no parameter; allowed: deal, dead, journal, scope'), ("deal=5&x%0Ay=1", '"x?y" is no parameter'),
+    ("journals=5", '"journals" is no parameter; allowed: after, before, cause, dead, deal, deals, explain, format'), ("deal=5&x%0Ay=1", '"x?y" is no parameter'),
     ("%zz=1", "is no parameter"), ("=5", '"" is no parameter'), ("deal=%zz", "deal: the value"), ("gr%C3%B6%C3%9Fe", '"gr????e" is no parameter'),
 ])
 def test_wrong_question(world, query, said):
