@@ -289,8 +289,8 @@ static void prove(cs_lane_t *lane, cs_ahead_t *ahead, cs_result_t *result, apr_p
             *result = reads[i].result;
             return;
         }
-        ahead->trusted &= reads[i].result.cls == CS_CLASS_OK && reads[i].cards &&
-                          !shows_more(ahead, &reads[i]);
+        ahead->trusted &=
+            reads[i].result.cls == CS_CLASS_OK && reads[i].cards && !shows_more(ahead, &reads[i]);
     }
     ahead->phase = READY;
 }
@@ -329,8 +329,8 @@ static void sort_own(const cs_lane_t *lane, cs_ahead_t *ahead, apr_pool_t *ptemp
     const char *own = own_organization(lane, ahead, ptemp);
     apr_hash_index_t *at;
 
-    ahead->own = apr_array_make(ahead->pool, (int)apr_hash_count(ahead->by_id) + 1,
-                                sizeof(entry_t *));
+    ahead->own =
+        apr_array_make(ahead->pool, (int)apr_hash_count(ahead->by_id) + 1, sizeof(entry_t *));
     for (at = apr_hash_first(ptemp, ahead->by_id); at; at = apr_hash_next(at)) {
         entry_t *entry = apr_hash_this_val(at);
         if (!entry->organization || same(entry->organization, own)) {

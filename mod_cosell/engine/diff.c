@@ -66,7 +66,9 @@ static void add_view(json_t *list, const cs_line_view_t *view, const cs_step_t *
     const json_t *from = to_pc ? view->pc : view->crm, *to = to_pc ? view->crm : view->pc;
 
     add(list, view->line, to_pc, step->kind == CS_STEP_CREATE ? json_null() : copy(from),
-        copy(step->kind == CS_STEP_DELETE ? NULL : view->value ? view->value : to),
+        copy(step->kind == CS_STEP_DELETE ? NULL
+             : view->value                ? view->value
+                                          : to),
         view->why ? view->why : step->why);
 }
 
@@ -131,10 +133,10 @@ json_t *cs_item_changes(const cs_item_t *item, apr_pool_t *p)
     }
     if (plan && (plan->what == CS_PLAN_PARK || plan->what == CS_PLAN_GONE) &&
         plan->state_after != item->deal->state) {
-        json_array_append_new(
-            list, json_pack("{s:s, s:s, s:s, s:s, s:s*}", "line", "$deal", "direction", "", "from",
-                            cs_deal_state_name(item->deal->state), "to",
-                            cs_deal_state_name(plan->state_after), "why", plan->why));
+        json_array_append_new(list,
+                              json_pack("{s:s, s:s, s:s, s:s, s:s*}", "line", "$deal", "direction",
+                                        "", "from", cs_deal_state_name(item->deal->state), "to",
+                                        cs_deal_state_name(plan->state_after), "why", plan->why));
     }
     return list;
 }

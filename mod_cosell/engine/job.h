@@ -87,6 +87,8 @@ const char *cs_job_wrong(const cs_job_kind_t *kind, const json_t *arguments, apr
 apr_status_t cs_jobs_turn(cs_lane_t *lane, const apr_array_header_t *works, int brief, int *pmore,
                           apr_pool_t *p, cs_result_t *res);
 
+/* The text as a referral's id, in lower case; NULL = it cannot be one. */
+const char *cs_job_referral_of(const char *id, apr_pool_t *p);
 /* Of what a person names: the number, the referral's, the engagement's or the record's id. *pdeal
  * NULL = none of the site has it. */
 apr_status_t cs_job_find_deal(cs_job_turn_t *t, const char *id, cs_deal_t **pdeal,

@@ -2,7 +2,6 @@
  * Nothing is written: neither to a side nor about the deal. */
 #include <string.h>
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 
 #include "../base/json.h"
@@ -10,21 +9,6 @@
 #include "job.h"
 
 /* ---- who ---- */
-
-static int is_guid(const char *id)
-{
-    return strlen(id) == 36 && strspn(id, "0123456789abcdefABCDEF-") == 36;
-}
-
-static const char *lower_case(const char *text, apr_pool_t *p)
-{
-    char *lower = apr_pstrdup(p, text), *c;
-
-    for (c = lower; *c; ++c) {
-        *c = (char)apr_tolower(*c);
-    }
-    return lower;
-}
 
 /* Nobody waits for it: what comes of it is not stored. */
 static cs_work_t *new_work(const cs_job_turn_t *t, const char *name)
@@ -43,18 +27,19 @@ static cs_work_t *new_work(const cs_job_turn_t *t, const char *name)
 static apr_status_t find_item(cs_job_turn_t *t, cs_batch_t *b, const char *id, cs_item_t **pitem,
                               cs_result_t *res)
 {
+    const char *referral = cs_job_referral_of(id, b->p);
     cs_deal_t *deal = NULL;
     apr_status_t rv = cs_job_find_deal(t, id, &deal, res);
 
     *pitem = NULL;
-    if (rv != APR_SUCCESS || (!deal && !is_guid(id))) {
+    if (rv != APR_SUCCESS || (!deal && !referral)) {
         return rv;
     }
-    *pitem = cs_item_new(
-        b, new_work(t, deal ? apr_psprintf(b->p, "deal:%" APR_INT64_T_FMT, deal->id)
-                            : apr_pstrcat(b->p, CS_SYSTEM_PC ":", lower_case(id, b->p), NULL)));
+    *pitem =
+        cs_item_new(b, new_work(t, deal ? apr_psprintf(b->p, "deal:%" APR_INT64_T_FMT, deal->id)
+                                        : apr_pstrcat(b->p, CS_SYSTEM_PC ":", referral, NULL)));
     (*pitem)->deal = deal;
-    (*pitem)->asked = deal ? NULL : lower_case(id, b->p);
+    (*pitem)->asked = deal ? NULL : referral;
     APR_ARRAY_PUSH(b->items, cs_item_t *) = *pitem;
     return rv;
 }
@@ -161,10 +146,9 @@ static const char *state_words(const cs_deal_t *before, const cs_item_t *item, a
     case CS_DEAL_CLOSED:
         return "the deal is closed; ";
     case CS_DEAL_NEW:
-        return before->status
-                   ? apr_pstrcat(p, "the deal waits for its other side (", before->status, "); ",
-                                 NULL)
-                   : "the deal waits for its other side; ";
+        return before->status ? apr_pstrcat(p, "the deal waits for its other side (",
+                                            before->status, "); ", NULL)
+                              : "the deal waits for its other side; ";
     case CS_DEAL_GONE:
         return "the record was deleted; ";
     default:
@@ -180,23 +164,22 @@ static int has_failed(const cs_item_t *item)
 static json_t *result_json(const cs_item_t *item, const cs_deal_t *before, apr_pool_t *p)
 {
     const char *words = apr_pstrcat(p, state_words(before, item, p), cs_item_words(item, p), NULL);
-    json_t *json = json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i}", "text", words, "deal",
-                             deal_json(before ? before : item->deal, p), "partner_center",
-                             copy_of(item->own ? item->own->doc : NULL), "microsoft",
-                             copy_of(item->microsoft ? item->microsoft->doc : NULL), "others",
-                             cards_json(item->others), "record", record_json(item->record, p),
-                             "plan", copy_of(item->plan ? item->plan->explain : NULL), "calls",
-                             item->calls);
+    json_t *json =
+        json_pack("{s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:i}", "text", words, "deal",
+                  deal_json(before ? before : item->deal, p), "partner_center",
+                  copy_of(item->own ? item->own->doc : NULL), "microsoft",
+                  copy_of(item->microsoft ? item->microsoft->doc : NULL), "others",
+                  cards_json(item->others), "record", record_json(item->record, p), "plan",
+                  copy_of(item->plan ? item->plan->explain : NULL), "calls", item->calls);
 
     json_object_set_new(json, "changes", copy_of(cs_item_changes(item, p)));
     if (item->meets && item->meeting.why) {
         json_object_set_new(json, "meeting", json_string(item->meeting.why));
     }
     if (has_failed(item)) {
-        json_object_set_new(
-            json, "problem",
-            json_pack("{s:s*, s:s*, s:s*}", "upstream", item->upstream, "problem",
-                      item->result.problem, "text", item->result.detail));
+        json_object_set_new(json, "problem",
+                            json_pack("{s:s*, s:s*, s:s*}", "upstream", item->upstream, "problem",
+                                      item->result.problem, "text", item->result.detail));
     }
     return json;
 }

@@ -557,11 +557,23 @@ static void test_waits_for_partner_center(void **state)
     assert_int_equal(job_of(id)->state, CS_JOB_RUNNING);
     assert_has(cs_json_str(job_of(id)->progress, "waits"), "Partner Center is down");
     W->pc_fails = CS_CLASS_OK;
-    for (i = 0; i < 5; i++) {
-        pass_seconds(150);
+    for (i = 0; i < 30; i++) { /* for hours */
+        W->pc_fails = CS_CLASS_RETRY;
+        pass_seconds(400);
+        work();
+        assert_int_equal(job_of(id)->state, CS_JOB_RUNNING);
+    }
+    W->pc_fails = CS_CLASS_OK;
+    for (i = 0; i < 3; i++) {
+        pass_seconds(400);
         work();
     }
     assert_int_equal(number(done(id), "looked"), 30);
+    W->pc_fails = CS_CLASS_SUSPEND;
+    id = ask_for("resync", "{'all':true}");
+    work();
+    assert_int_equal(job_of(id)->state, CS_JOB_FAILED);
+    assert_has(cs_json_str(job_of(id)->result, "error"), "partner-center");
 }
 
 static void test_failed_looks_are_repeated_by_themselves(void **state)
@@ -586,6 +598,35 @@ static void test_failed_looks_are_repeated_by_themselves(void **state)
     work();
     assert_int_equal(renamed_rows(), 1);
     assert_null(work_of(&W->referral[4]));
+}
+
+static void test_one_after_the_other(void **state)
+{
+    apr_pool_t *p = *state;
+    const char *one, *other;
+    int i;
+
+    listed_world(p, 130);
+    for (i = 0; i < 60; i++) {
+        rename_silently(i);
+    }
+    one = ask_for("resync", "{'all':true}");
+    work();
+    assert_has(cs_json_str(job_of(one)->progress, "waits"), "50 of 130 deals");
+    other = ask_for("resync", "{'all':true}");
+    pass_seconds(10);
+    work();
+    assert_int_equal(renamed_rows(), 0); /* asking again is no way around the brake */
+    assert_non_null(suspended(CS_BRAKE CS_BRAKE_RESYNC));
+    assert_has(cs_json_str(job_of(other)->progress, "waits"), "goes first");
+    ask_for("release", "{'brake':'resync'}");
+    for (i = 0; i < 4; i++) {
+        pass_seconds(10);
+        work();
+    }
+    assert_int_equal(number(done(one), "changed"), 60);
+    assert_int_equal(number(done(other), "nothing"), 130);
+    (void)p;
 }
 
 /* ---- one deal; arguments ---- */
@@ -668,6 +709,7 @@ int main(void)
         UNIT_TEST(test_what_was_looked_at_since_is_left_alone),
         UNIT_TEST(test_waits_for_partner_center),
         UNIT_TEST(test_failed_looks_are_repeated_by_themselves),
+        UNIT_TEST(test_one_after_the_other),
         UNIT_TEST(test_one_deal),
         UNIT_TEST(test_arguments),
     };
