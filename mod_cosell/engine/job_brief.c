@@ -95,30 +95,17 @@ const cs_job_kind_t cs_job_resume = {"resume", no_members, NULL, NULL, resume_si
 
 /* ---- look {id} ---- */
 
-static const char *lower_case(const char *text, apr_pool_t *p)
-{
-    char *lower = apr_pstrdup(p, text), *c;
-
-    for (c = lower; *c; ++c) {
-        *c = (char)apr_tolower(*c);
-    }
-    return lower;
-}
-
-const char *cs_job_referral_of(const char *id, apr_pool_t *p)
-{
-    return strlen(id) == 36 && strspn(id, "0123456789abcdefABCDEF-") == 36 ? lower_case(id, p)
-                                                                           : NULL;
-}
-
 static apr_status_t find_by_alias(cs_job_turn_t *t, const char *id, cs_deal_t **pdeal,
                                   cs_result_t *res)
 {
     cs_lane_t *lane = t->b->lane;
-    const char *lower = lower_case(id, t->b->p);
+    char *lower = apr_pstrdup(t->b->p, id), *c;
     apr_status_t rv;
     int i;
 
+    for (c = lower; *c; ++c) {
+        *c = (char)apr_tolower(*c);
+    }
     rv = cs_store_deal_find(lane->store, lane->site->name, CS_SYSTEM_PC, lower, pdeal, t->b->p,
                             res);
     if (rv == APR_SUCCESS && !*pdeal) {
@@ -158,10 +145,14 @@ static void look_at(cs_job_turn_t *t, const char *name)
     cs_batch_change(t->b, CS_CHANGE_WORK_ADD)->work = work;
 }
 
+static int is_guid(const char *id)
+{
+    return strlen(id) == 36 && strspn(id, "0123456789abcdefABCDEF-") == 36;
+}
+
 static apr_status_t look(cs_job_turn_t *t, cs_result_t *res)
 {
     const char *id = cs_json_str(t->arguments, "id");
-    const char *referral = cs_job_referral_of(id, t->b->p);
     cs_deal_t *deal;
     apr_status_t rv = cs_job_find_deal(t, id, &deal, res);
 
@@ -171,8 +162,12 @@ static apr_status_t look(cs_job_turn_t *t, cs_result_t *res)
     if (deal) {
         look_at(t, apr_psprintf(t->b->p, "deal:%" APR_INT64_T_FMT, deal->id));
     }
-    else if (referral) {
-        look_at(t, apr_pstrcat(t->b->p, CS_SYSTEM_PC ":", referral, NULL));
+    else if (is_guid(id)) {
+        char *lower = apr_pstrdup(t->b->p, id), *c;
+        for (c = lower; *c; ++c) {
+            *c = (char)apr_tolower(*c);
+        }
+        look_at(t, apr_pstrcat(t->b->p, CS_SYSTEM_PC ":", lower, NULL));
     }
     else {
         cs_job_failed(t, "no deal has the number, referral id or record id \"%.80s\"", id);
@@ -188,7 +183,22 @@ const cs_job_kind_t cs_job_look = {"look", look_members, look_required, NULL, lo
 
 /* ---- cancel {job} ---- */
 
-static void cancel_it(cs_job_turn_t *t, cs_job_t *job)
+static apr_status_t forget_work(cs_job_turn_t *t, const cs_job_t *job, cs_result_t *res)
+{
+    const char *name = apr_pstrcat(t->b->p, CS_JOB_NAME, job->id, NULL);
+    cs_work_t *work = NULL;
+    apr_status_t rv = cs_store_work_named(t->b->lane->store, t->b->lane->site->name, CS_WORK_JOB,
+                                          name, &work, t->b->p, res);
+
+    if (rv == APR_SUCCESS && work) {
+        cs_change_t *change = cs_batch_change(t->b, CS_CHANGE_WORK_DONE);
+        change->work = work;
+        change->value = work->wanted;
+    }
+    return rv;
+}
+
+static apr_status_t cancel_it(cs_job_turn_t *t, cs_job_t *job, cs_result_t *res)
 {
     cs_batch_t *b = t->b;
 
@@ -203,6 +213,7 @@ static void cancel_it(cs_job_turn_t *t, cs_job_t *job)
     cs_job_journal(t, 0, "done",
                    apr_psprintf(b->p, "job %s (%s) cancelled", job->id, job->kind));
     done(t, apr_psprintf(b->p, "job %s is cancelled", job->id));
+    return forget_work(t, job, res);
 }
 
 static apr_status_t cancel(cs_job_turn_t *t, cs_result_t *res)
@@ -222,7 +233,7 @@ static apr_status_t cancel(cs_job_turn_t *t, cs_result_t *res)
         done(t, apr_psprintf(t->b->p, "job %s is over already", job->id));
     }
     else {
-        cancel_it(t, job);
+        rv = cancel_it(t, job, res);
     }
     return rv;
 }

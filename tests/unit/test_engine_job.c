@@ -97,6 +97,87 @@ static void test_unknown_kind_fails_and_says_so(void **state)
     assert_false(pending(id));
 }
 
+static void test_cancelled_job_is_not_begun(void **state)
+{
+    apr_pool_t *p = *state;
+    const char *id, *missing;
+
+    new_world(p);
+    begin_lane();
+    ask_for("pause", "{}");
+    work();
+    id = ask_for("retry", "{'all':true}");
+    ask_for("cancel", apr_psprintf(p, "{'job':'%s'}", id));
+    missing = ask_for("cancel", "{'job':'ffffffffffffffff'}");
+    work();
+    assert_int_equal(job_of(id)->state, CS_JOB_CANCELLED);
+    assert_non_null(strstr(text_of(id), "alice"));
+    assert_false(pending(id));
+    assert_int_equal(job_of(missing)->state, CS_JOB_FAILED);
+}
+
+/* Two that Partner Center refuses for good, and one that it does not. */
+static void die(referral_t **first, referral_t **second)
+{
+    *first = new_referral();
+    *second = new_referral();
+    W->pc_fails = CS_CLASS_REFUSED;
+    W->pc_problem = "http:403";
+    notify(*first);
+    notify(*second);
+    work();
+    W->pc_fails = CS_CLASS_OK;
+    assert_int_equal(counts_of(W->store, SITE, W->p).dead, 2);
+}
+
+static void test_dead_looks_are_tried_again(void **state)
+{
+    apr_pool_t *p = *state;
+    apr_array_header_t *causes;
+    referral_t *first, *second;
+    const char *id;
+
+    new_world(p);
+    begin_lane();
+    die(&first, &second);
+    id = ask_for("retry", apr_psprintf(p, "{'name':'pc:%s'}", first->id));
+    work();
+    assert_string_equal(text_of(id), "1 dead looks tried again");
+    assert_int_equal(count_rows("opportunity"), 1);
+    assert_int_equal(counts_of(W->store, SITE, p).dead, 1);
+    assert_ok(cs_store_causes(W->store, SITE, 10, &causes, p, NULL));
+    assert_int_equal(causes->nelts, 1);
+    id = ask_for("retry", apr_psprintf(p, "{'cause':'%s'}", APR_ARRAY_IDX(causes, 0, cs_cause_t *)->cause));
+    work();
+    assert_string_equal(text_of(id), "1 dead looks tried again");
+    assert_int_equal(count_rows("opportunity"), 2);
+    assert_int_equal(counts_of(W->store, SITE, p).dead, 0);
+    id = ask_for("retry", "{'all':true}");
+    work();
+    assert_string_equal(text_of(id), "no such look is dead");
+}
+
+static void test_dead_looks_are_dropped_and_journalled(void **state)
+{
+    apr_pool_t *p = *state;
+    referral_t *first, *second;
+    const char *id;
+
+    new_world(p);
+    begin_lane();
+    die(&first, &second);
+    id = ask_for("drop", "{'all':true}");
+    work();
+    assert_string_equal(text_of(id), "2 dead looks dropped");
+    assert_int_equal(counts_of(W->store, SITE, p).dead, 0);
+    assert_int_equal(journal_lines("drop"), 3);
+    work();
+    assert_int_equal(count_rows("opportunity"), 0);
+    notify(first); /* a new notice is looked at as ever */
+    work();
+    assert_int_equal(count_rows("opportunity"), 1);
+}
+
 /* A row whose job is not there any more, or that names none. */
 static void test_rows_without_a_job_go(void **state)
 {
@@ -124,6 +205,9 @@ static void test_arguments_are_judged_by_name(void **state)
         {"release", "{'brake':1}", "brake: allowed is a text"},
         {"release", "{'brake':'mapping'}", NULL},
         {"pause", "{'because':'x'}", "\"because\" is no argument of pause; allowed: why"},
+        {"retry", "{}", "exactly one of deal, name, cause and all says which dead looks are meant"},
+        {"retry", "{'all':false}", "all: allowed is true"},
+        {"drop", "{'all':'yes'}", "all: allowed is true or false"},
         {"resume", "{'why':'x'}", "\"why\" is no argument of resume; allowed: none"},
     };
     apr_pool_t *p = *state;
@@ -152,6 +236,9 @@ int main(void)
         UNIT_TEST(test_paused_site_accepts_and_waits),
         UNIT_TEST(test_look_is_a_notice_of_a_person),
         UNIT_TEST(test_unknown_kind_fails_and_says_so),
+        UNIT_TEST(test_cancelled_job_is_not_begun),
+        UNIT_TEST(test_dead_looks_are_tried_again),
+        UNIT_TEST(test_dead_looks_are_dropped_and_journalled),
         UNIT_TEST(test_rows_without_a_job_go),
         UNIT_TEST(test_arguments_are_judged_by_name),
     };
