@@ -101,8 +101,8 @@
                      "AND state=0 AND due<=?2"                                                     \
                      " ORDER BY due LIMIT ?3) w CROSS JOIN alias a ON a.site=?1 AND a.name=w.name" \
                      " WHERE w.kind='look' ORDER BY w.due")                                        \
-    X(WORK_RESUME,                                                                                 \
-      "UPDATE work SET state=0,upstream=NULL,due=?3 WHERE site=?1 AND state=2 AND upstream=?2")    \
+    X(WORK_RESUME, "UPDATE work INDEXED BY work_due SET state=0,upstream=NULL,due=?3 WHERE "       \
+                   "site=?1 AND state=2 AND upstream=?2")                                          \
     X(WORK_LIST, "SELECT " CS_SQLITE_WORK_COLUMNS                                                  \
                  " FROM work WHERE site=?1 AND state=?2 ORDER BY due LIMIT ?3")                    \
     /* Rows that somebody waits for, and the oldest. */                                            \
