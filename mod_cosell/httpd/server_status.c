@@ -64,6 +64,19 @@ static const char *oldest(int site, apr_pool_t *p)
                : apr_psprintf(p, "%d", (int)apr_time_sec(cs_time_now() - since));
 }
 
+/* A value has one line. */
+static const char *one_line(const char *text, apr_pool_t *p)
+{
+    char *line = apr_pstrdup(p, text), *c;
+
+    for (c = line; *c; c++) {
+        if (apr_iscntrl(*c)) {
+            *c = ' ';
+        }
+    }
+    return line;
+}
+
 static void lines(request_rec *r, const apr_array_header_t *alerts)
 {
     const char *site;
@@ -91,7 +104,8 @@ static void lines(request_rec *r, const apr_array_header_t *alerts)
 
         ap_rprintf(r, "CosellAlert[%d]: %s %s %s %s\n", i + 1,
                    alert->level == CS_ALERT_ERROR ? "error" : "warning",
-                   *alert->site ? alert->site : "-", alert->what, alert->text);
+                   *alert->site ? alert->site : "-", one_line(alert->what, r->pool),
+                   one_line(alert->text, r->pool));
     }
 }
 
