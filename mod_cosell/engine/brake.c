@@ -1,12 +1,13 @@
 /* engine/brake.c: a cause that would change many deals at once is paused before it does. (design
  * 6)
  *
- * Bulk causes are a changed mapping, a resync, and a side that suddenly reads as missing. A deal's first look
- * under a mapping is by that mapping unless a notice asks for it. All plans of a batch are made
- * first; then those that only such a cause makes are counted, together with what the cause has
- * changed before; beyond max(20, 5 % of the site's deals) none of them is written. Their work waits
- * under a pseudo-upstream that nobody probes. A deal's own notice wakes that deal, another mapping
- * or a person ends the pause. Deals with causes of their own go on in the same batch.
+ * Bulk causes are a changed mapping, a resync, and a side that suddenly reads as missing. A deal's
+ * first look under a mapping is by that mapping unless a notice asks for it. All plans of a batch
+ * are made first; then those that only such a cause makes are counted, together with what the
+ * cause has changed before; beyond max(20, 5 % of the site's deals) none of them is written. Their
+ * work waits under a pseudo-upstream that nobody probes. A deal's own notice wakes that deal,
+ * another mapping or a person ends the pause. Deals with causes of their own go on in the same
+ * batch.
  *
  * And one deal: more than 12 looks within an hour that each write a value over what somebody else
  * had made of it meanwhile are a quarrel. The deal is held for the rest of the hour, or until a
@@ -515,7 +516,8 @@ static void brake_job(cs_batch_t *b, apr_int64_t deals)
     cs_result_set(why, b->p, CS_EREMOTE, CS_CLASS_SUSPEND, BRAKE_JOB,
                   "the resync would change at least %" APR_INT64_T_FMT " of %" APR_INT64_T_FMT
                   " deals%s; %" APR_INT64_T_FMT " were changed and nothing more is until "
-                  "cosell-admin releases the brake \"" CS_BRAKE_RESYNC "\", or the job is cancelled",
+                  "cosell-admin releases the brake \"" CS_BRAKE_RESYNC
+                  "\", or the job is cancelled",
                   brake->changed + n, deals, lines_words(b, is_by_job, 0), brake->changed);
     pause_job(b, is_by_job, why);
 }
