@@ -95,17 +95,30 @@ const cs_job_kind_t cs_job_resume = {"resume", no_members, NULL, NULL, resume_si
 
 /* ---- look {id} ---- */
 
-static apr_status_t find_by_alias(cs_job_turn_t *t, const char *id, cs_deal_t **pdeal,
-                                  cs_result_t *res)
+static const char *lower_case(const char *text, apr_pool_t *p)
 {
-    cs_lane_t *lane = t->b->lane;
-    char *lower = apr_pstrdup(t->b->p, id), *c;
-    apr_status_t rv;
-    int i;
+    char *lower = apr_pstrdup(p, text), *c;
 
     for (c = lower; *c; ++c) {
         *c = (char)apr_tolower(*c);
     }
+    return lower;
+}
+
+const char *cs_job_referral_of(const char *id, apr_pool_t *p)
+{
+    return strlen(id) == 36 && strspn(id, "0123456789abcdefABCDEF-") == 36 ? lower_case(id, p)
+                                                                           : NULL;
+}
+
+static apr_status_t find_by_alias(cs_job_turn_t *t, const char *id, cs_deal_t **pdeal,
+                                  cs_result_t *res)
+{
+    cs_lane_t *lane = t->b->lane;
+    const char *lower = lower_case(id, t->b->p);
+    apr_status_t rv;
+    int i;
+
     rv = cs_store_deal_find(lane->store, lane->site->name, CS_SYSTEM_PC, lower, pdeal, t->b->p,
                             res);
     if (rv == APR_SUCCESS && !*pdeal) {
@@ -145,14 +158,10 @@ static void look_at(cs_job_turn_t *t, const char *name)
     cs_batch_change(t->b, CS_CHANGE_WORK_ADD)->work = work;
 }
 
-static int is_guid(const char *id)
-{
-    return strlen(id) == 36 && strspn(id, "0123456789abcdefABCDEF-") == 36;
-}
-
 static apr_status_t look(cs_job_turn_t *t, cs_result_t *res)
 {
     const char *id = cs_json_str(t->arguments, "id");
+    const char *referral = cs_job_referral_of(id, t->b->p);
     cs_deal_t *deal;
     apr_status_t rv = cs_job_find_deal(t, id, &deal, res);
 
@@ -162,12 +171,8 @@ static apr_status_t look(cs_job_turn_t *t, cs_result_t *res)
     if (deal) {
         look_at(t, apr_psprintf(t->b->p, "deal:%" APR_INT64_T_FMT, deal->id));
     }
-    else if (is_guid(id)) {
-        char *lower = apr_pstrdup(t->b->p, id), *c;
-        for (c = lower; *c; ++c) {
-            *c = (char)apr_tolower(*c);
-        }
-        look_at(t, apr_pstrcat(t->b->p, CS_SYSTEM_PC ":", lower, NULL));
+    else if (referral) {
+        look_at(t, apr_pstrcat(t->b->p, CS_SYSTEM_PC ":", referral, NULL));
     }
     else {
         cs_job_failed(t, "no deal has the number, referral id or record id \"%.80s\"", id);
