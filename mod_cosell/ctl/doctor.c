@@ -6,6 +6,8 @@
 
 #include "../base/json.h"
 
+#define NAME_WIDTH 28
+
 static int fails, warnings;
 
 static const char *mark_of(const ctl_t *c, const char *state, apr_pool_t *p)
@@ -25,12 +27,12 @@ static const char *mark_of(const ctl_t *c, const char *state, apr_pool_t *p)
 static void print_check(ctl_t *c, const char *state, const char *check, const char *text,
                         const char *fix)
 {
-    int left = 6 + 26, room = c->width > left + 24 ? c->width - left : 0, i;
+    int left = 6 + NAME_WIDTH + 2, room = c->width > left + 24 ? c->width - left : 0, i;
     apr_array_header_t *lines = ctl_wrap(text, room, c->p);
 
-    ctl_out("%s  %s%s%s\n", mark_of(c, state, c->p), ctl_pad(check, 24, c->p),
-            ctl_width(check) > 24 ? "\n" : "  ",
-            ctl_width(check) > 24
+    ctl_out("%s  %s%s%s\n", mark_of(c, state, c->p), ctl_pad(check, NAME_WIDTH, c->p),
+            ctl_width(check) > NAME_WIDTH ? "\n" : "  ",
+            ctl_width(check) > NAME_WIDTH
                 ? apr_psprintf(c->p, "%*s%s", left, "", APR_ARRAY_IDX(lines, 0, const char *))
                 : APR_ARRAY_IDX(lines, 0, const char *));
     for (i = 1; i < lines->nelts; i++) {
@@ -43,6 +45,15 @@ static void print_check(ctl_t *c, const char *state, const char *check, const ch
     for (i = 0; i < lines->nelts; i++) {
         ctl_out("%*s%s%s\n", left, "",
                 i ? "     " : "fix: ", APR_ARRAY_IDX(lines, i, const char *));
+    }
+}
+
+/* What the page says is well the job says, too. */
+static void print_ill(ctl_t *c, const char *state, const char *check, const char *text,
+                      const char *fix)
+{
+    if (strcmp(state, "ok")) {
+        print_check(c, state, check, text, fix);
     }
 }
 
@@ -98,7 +109,7 @@ int ctl_run_doctor(ctl_t *c)
         return overview.code;
     }
     if (!c->json) {
-        ctl_overview_checks(c, overview.doc, print_check, c->p);
+        ctl_overview_checks(c, overview.doc, print_ill, c->p);
         ctl_flush();
     }
     if (overview.code || !cs_json_bool(cs_json_get(overview.doc, "runner"), "alive", 0)) {

@@ -123,16 +123,37 @@ static const char *side(const show_t *s, const json_t *now, const json_t *seen, 
     return apr_pstrcat(s->p, ctl_value(now, s->p), " (was ", ctl_value(seen, s->p), ")", NULL);
 }
 
-static char color_of(const char *verdict)
+/* What the verdict of a line is to whoever looks for trouble. */
+static const char *painted(const show_t *s, const char *verdict)
 {
-    return strstr(verdict, "conflict") || strstr(verdict, "refus") || strstr(verdict, "hold") ||
-                   strstr(verdict, "held")
-               ? 'r'
-           : !strncmp(verdict, "to", 2) || strstr(verdict, "wait") ? 'y'
-                                                                   : 'g';
+    static const char *const bad[] = {"held", "refused", "unreadable", NULL};
+    static const char *const moving[] = {"to crm", "to partner center", "not kept", "latched",
+                                         NULL};
+    int i;
+
+    for (i = 0; bad[i]; i++) {
+        if (!strcmp(verdict, bad[i])) {
+            return ctl_paint(s->c, 'r', verdict, s->p);
+        }
+    }
+    for (i = 0; moving[i]; i++) {
+        if (!strcmp(verdict, moving[i])) {
+            return ctl_paint(s->c, 'y', verdict, s->p);
+        }
+    }
+    return verdict;
 }
 
-static void print_line_of_plan(const show_t *s, const json_t *view)
+/* Lines that the mapping has and this organisation does not use. */
+static int is_idle(const json_t *view)
+{
+    const char *verdict = cs_json_str(view, "verdict");
+
+    return verdict && !strcmp(verdict, "skipped") && !cs_json_get(view, "pc") &&
+           !cs_json_get(view, "crm");
+}
+
+static void print_line_of_plan(const show_t *s, const json_t *view, int width)
 {
     const char *name = text_of(s, view, "line"), *verdict = text_of(s, view, "verdict");
     const char *why = text_of(s, view, "why");
@@ -140,17 +161,46 @@ static void print_line_of_plan(const show_t *s, const json_t *view)
     const char *crm = side(s, cs_json_get(view, "crm"), cs_json_get(view, "seen_crm"), "-");
 
     verdict = verdict ? verdict : "?";
-    ctl_out("  %s  %s%s%s\n", ctl_pad(name ? name : "?", 22, s->p),
-            ctl_paint(s->c, color_of(verdict), verdict, s->p), why ? ": " : "", why ? why : "");
+    name = ctl_pad(name ? name : "?", width, s->p);
+    if (!strcmp(verdict, "equal") && !strcmp(pc, crm)) {
+        ctl_out("  %s  %s\n", name, pc);
+        return;
+    }
+    ctl_out("  %s  %s%s%s\n", name, painted(s, verdict), why ? ": " : "", why ? why : "");
     if (!strcmp(pc, crm)) {
-        ctl_out("    %-20s  %s\n", "both", pc);
+        ctl_out("  %*s  both            %s\n", width, "", pc);
     }
     else {
-        ctl_out("    %-20s  %s\n    %-20s  %s\n", "Partner Center", pc, "CRM", crm);
+        ctl_out("  %*s  Partner Center  %s\n  %*s  CRM             %s\n", width, "", pc, width, "",
+                crm);
     }
     if (cs_json_get(view, "value")) {
-        ctl_out("    %-20s  %s\n", "to be", ctl_value(cs_json_get(view, "value"), s->p));
+        ctl_out("  %*s  to be           %s\n", width, "",
+                ctl_value(cs_json_get(view, "value"), s->p));
     }
+}
+
+static void print_lines_of_plan(const show_t *s, const json_t *lines)
+{
+    int width = 0;
+    const char *idle = NULL;
+    json_t *view;
+    size_t i;
+
+    json_array_foreach((json_t *)lines, i, view) {
+        int w = ctl_width(ctl_clean(cs_json_str(view, "line"), s->p));
+
+        width = w > width && w <= 24 ? w : width;
+    }
+    json_array_foreach((json_t *)lines, i, view) {
+        if (is_idle(view)) {
+            idle = join(s, idle, ", ", text_of(s, view, "line"));
+        }
+        else {
+            print_line_of_plan(s, view, width);
+        }
+    }
+    line(s, "not used", idle);
 }
 
 /* Nothing was read: what each side showed when the deal was settled. */
@@ -179,14 +229,10 @@ static void print_images(const show_t *s)
 static void print_sides(const show_t *s)
 {
     const json_t *lines = cs_json_get(s->plan, "lines");
-    json_t *view;
-    size_t i;
 
     if (json_array_size(lines)) {
         head(s, s->result ? "Lines, read now" : "Lines, at the last look");
-        json_array_foreach((json_t *)lines, i, view) {
-            print_line_of_plan(s, view);
-        }
+        print_lines_of_plan(s, lines);
     }
     else if (json_object_size(cs_json_get(s->deal, "images"))) {
         head(s, "What each side showed last");

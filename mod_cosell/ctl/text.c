@@ -218,10 +218,48 @@ const char *ctl_count(apr_int64_t n, const char *one, const char *many, apr_pool
     return apr_psprintf(p, "%" APR_INT64_T_FMT " %s", n, n == 1 ? one : many);
 }
 
+static const char *join(const char *a, const char *between, const char *b, apr_pool_t *p)
+{
+    return !*a ? b : *b ? apr_pstrcat(p, a, between, b, NULL) : a;
+}
+
+static const char *text_of(const json_t *obj, const char *name)
+{
+    const char *text = cs_json_str(obj, name);
+
+    return text ? text : "";
+}
+
+/* People and rows by what they are called; what has no name is the document itself. */
+static const char *object_value(const json_t *value, apr_pool_t *p)
+{
+    const char *name = cs_json_str(value, "name"), *key, *out;
+    json_t *member;
+
+    if (cs_json_str(value, "amount")) {
+        return join(text_of(value, "amount"), " ", text_of(value, "currency"), p);
+    }
+    if (cs_json_str(value, "email")) {
+        out = join(text_of(value, "firstName"), " ", text_of(value, "lastName"), p);
+        return join(out, " ", apr_pstrcat(p, "<", text_of(value, "email"), ">", NULL), p);
+    }
+    if (cs_json_str(value, "table") && cs_json_str(value, "id") && json_object_size(value) == 2) {
+        return join(text_of(value, "table"), " ", text_of(value, "id"), p);
+    }
+    if (!name) {
+        return cs_json_print(value, p);
+    }
+    out = name;
+    json_object_foreach((json_t *)value, key, member) {
+        if (strcmp(key, "name") && strcmp(key, "id") && json_string_length(member)) {
+            out = join(out, ", ", json_string_value(member), p);
+        }
+    }
+    return out;
+}
+
 const char *ctl_value(const json_t *value, apr_pool_t *p)
 {
-    const char *amount = cs_json_str(value, "amount");
-
     if (!value) {
         return "";
     }
@@ -234,14 +272,8 @@ const char *ctl_value(const json_t *value, apr_pool_t *p)
     if (json_is_boolean(value)) {
         return json_is_true(value) ? "yes" : "no";
     }
-    if (amount) {
-        const char *currency = cs_json_str(value, "currency");
-
-        return ctl_clean(
-            apr_pstrcat(p, amount, currency ? " " : "", currency ? currency : "", NULL), p);
-    }
     if (json_is_object(value) && json_object_size(value) == 1) {
         return ctl_value(json_object_iter_value(json_object_iter((json_t *)value)), p);
     }
-    return ctl_clean(cs_json_print(value, p), p);
+    return ctl_clean(json_is_object(value) ? object_value(value, p) : cs_json_print(value, p), p);
 }

@@ -17,41 +17,13 @@ static json_t *events_of(const char *list, apr_pool_t *p)
     return out;
 }
 
-static void print_list(const char *indent, const json_t *list, apr_pool_t *p)
+static void print_list(const json_t *list, apr_pool_t *p)
 {
     json_t *event;
     size_t i;
 
     json_array_foreach((json_t *)list, i, event) {
-        ctl_out("%s%s\n", indent, ctl_clean(json_string_value(event), p));
-    }
-}
-
-static void print_registration(const char *head, const json_t *registration, apr_pool_t *p)
-{
-    const char *url = cs_json_str(registration, "url");
-
-    if (!json_is_object(registration)) {
-        ctl_out("%s  none\n", head);
-        return;
-    }
-    ctl_out("%s  %s\n", head, url ? ctl_clean(url, p) : "-");
-    print_list("       ", cs_json_get(registration, "events"), p);
-}
-
-static void print_result(const char *action, const json_t *result, apr_pool_t *p)
-{
-    const json_t *was = cs_json_get(result, "old"), *is = cs_json_get(result, "new");
-
-    if (!strcmp(action, "events")) {
-        print_list("", cs_json_get(result, "events"), p);
-    }
-    else if (!strcmp(action, "show")) {
-        print_registration("now ", is ? is : was, p);
-    }
-    else if (was || is) {
-        print_registration("was ", was, p);
-        print_registration("now ", is, p);
+        ctl_out("%s\n", ctl_clean(json_string_value(event), p));
     }
 }
 
@@ -76,9 +48,9 @@ int ctl_run_webhook(ctl_t *c)
     if (ctl_opt(c, "overwrite")) {
         json_object_set_new(wish, "overwrite", json_true());
     }
-    rc = ctl_job_run(c, wish, 1, &job);
-    if (!rc && !c->json) {
-        print_result(action, cs_json_get(job.job, "result"), c->p);
+    rc = ctl_job_run(c, wish, strcmp(action, "events"), &job);
+    if (!rc && !c->json && !strcmp(action, "events")) {
+        print_list(cs_json_get(cs_json_get(job.job, "result"), "events"), c->p);
     }
     return rc;
 }
