@@ -272,11 +272,12 @@ static int is_by_mapping(const cs_item_t *item, int crm)
     return !item->over && item->work && item->crm == crm && item->by_mapping && sends(item);
 }
 
-/* What the mapping would change anyway its own brake counts. */
+/* What the mapping would change anyway its own brake counts; a repetition was counted. */
 static int is_by_job(const cs_item_t *item, int upstream)
 {
     (void)upstream;
-    return !item->over && item->work && item->by_job && !item->by_mapping && sends(item);
+    return !item->over && item->work && item->by_job && !item->by_mapping &&
+           item->work->attempts == 0 && sends(item);
 }
 
 /* Its record would be made, or linked. */
@@ -509,7 +510,8 @@ static void brake_job(cs_batch_t *b, apr_int64_t deals)
     int n = count_items(b, is_by_job, 0);
     cs_result_t *why;
 
-    if (!n || may_change(b, brake, BRAKE_JOB, BRAKE_JOB, n, limit_of(deals))) {
+    if (!n || !*brake->cause ||
+        may_change(b, brake, BRAKE_JOB, BRAKE_JOB, n, limit_of(deals))) {
         return;
     }
     why = apr_pcalloc(b->p, sizeof(*why));

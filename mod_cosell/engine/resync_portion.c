@@ -375,6 +375,23 @@ static void take_outcomes(cs_resync_t *r)
     }
 }
 
+/* What has come in since these looks began is no repetition of theirs. */
+static apr_status_t see_notices(cs_resync_t *r, cs_result_t *res)
+{
+    apr_array_header_t *works =
+        apr_array_make(r->b->p, r->b->items->nelts + 1, sizeof(cs_work_t *));
+    int i;
+
+    for (i = 0; i < r->b->items->nelts; ++i) {
+        cs_work_t *work = APR_ARRAY_IDX(r->b->items, i, cs_item_t *)->work;
+        if (work) {
+            work->wanted = work->wanted > work->done ? work->wanted : work->done + 1;
+            APR_ARRAY_PUSH(works, cs_work_t *) = work;
+        }
+    }
+    return cs_store_refresh(r->b->lane->store, works, r->b->p, res);
+}
+
 static apr_status_t plan_portion(cs_resync_t *r, cs_result_t *res)
 {
     apr_status_t rv = cs_batch_see(r->b, res);
@@ -401,7 +418,8 @@ static apr_status_t do_portion(cs_resync_t *r, cs_result_t *res)
     }
     take_outcomes(r);
     store_standing(r);
-    return cs_batch_settle(r->b, res);
+    rv = see_notices(r, res);
+    return rv == APR_SUCCESS ? cs_batch_settle(r->b, res) : rv;
 }
 
 apr_status_t cs_resync_look(cs_resync_t *r, cs_result_t *res)

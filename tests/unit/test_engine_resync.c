@@ -520,6 +520,33 @@ static void test_notice_meanwhile_is_not_lost(void **state)
     assert_null(work_of(&W->referral[5]));
 }
 
+/* The job's look ends for good, and meanwhile somebody has mended it: the notice has a look of its own. */
+static void mended_meanwhile(void)
+{
+    row_by_id("opportunity", deal_of(&W->referral[5])->record_id)->ends = CS_CLASS_REFUSED;
+    notify(&W->referral[5]);
+}
+
+static void test_notice_meanwhile_wakes_what_was_given_up(void **state)
+{
+    apr_pool_t *p = *state;
+
+    listed_world(p, 10);
+    rename_silently(5);
+    W->meanwhile = mended_meanwhile;
+    ask_for("resync", "{'all':true}");
+    while (W->meanwhile) {
+        one_batch();
+    }
+    assert_non_null(work_of(&W->referral[5]));
+    assert_int_equal(work_of(&W->referral[5])->state, CS_WORK_READY);
+    row_by_id("opportunity", deal_of(&W->referral[5])->record_id)->ends = CS_CLASS_OK;
+    work();
+    assert_int_equal(renamed_rows(), 1);
+    assert_null(work_of(&W->referral[5]));
+    (void)p;
+}
+
 static void looked_at_after_the_page(void)
 {
     set_member(&W->referral[5], "/name", "'Renamed twice'");
@@ -706,6 +733,7 @@ int main(void)
         UNIT_TEST(test_list_without_counterparts_is_not_relied_on),
         UNIT_TEST(test_what_moves_to_the_top_meanwhile_is_seen),
         UNIT_TEST(test_notice_meanwhile_is_not_lost),
+        UNIT_TEST(test_notice_meanwhile_wakes_what_was_given_up),
         UNIT_TEST(test_what_was_looked_at_since_is_left_alone),
         UNIT_TEST(test_waits_for_partner_center),
         UNIT_TEST(test_failed_looks_are_repeated_by_themselves),
