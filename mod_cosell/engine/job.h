@@ -110,9 +110,10 @@ extern const cs_job_kind_t cs_job_doctor;
 extern const cs_job_kind_t cs_job_webhook;
 
 /* job_login.c: signing in to Partner Center. What a sign-in under way has to keep is sealed in the
- * vault under CS_LOGIN_NAME and the job's id; what the browser brings back lies boxed (cs_box_seal())
- * among the store's secrets under CS_LOGIN_ANSWER and the id, until the job takes it. Its state is
- * "<id>.<random>". Cursor: {"state": SHA-256 of it in hex, "box": the public key in base64, ...}. */
+ * vault under CS_LOGIN_NAME and the job's id; what the browser brings back lies boxed
+ * (cs_box_seal()) among the store's secrets under CS_LOGIN_ANSWER and the id, until the job takes
+ * it. Its state is "<id>.<random>". Cursor: {"state": SHA-256 of it in hex, "box": the public key
+ * in base64, ...}. */
 #define CS_LOGIN_NAME "login:"
 #define CS_LOGIN_ANSWER "login-answer:"
 extern const cs_job_kind_t cs_job_login;

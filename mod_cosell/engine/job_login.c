@@ -1,8 +1,9 @@
-/* engine/job_login.c: a person signs in to Partner Center. (design 7.5, 7.6; partner-center-api.md 3)
+/* engine/job_login.c: a person signs in to Partner Center. (design 7.5, 7.6; partner-center-api.md
+ * 3)
  *
  *   begin   a verifier, or a device code, is made and sealed; the person is told where to go
- *   wait    for the code that the browser brings back (httpd/login.c), or by asking the token endpoint
- *   prove   the refresh token that came is redeemed and used once, as it will be in earnest
+ *   wait    for the code that the browser brings back (httpd/login.c), or by asking the token
+ * endpoint prove   the refresh token that came is redeemed and used once, as it will be in earnest
  *   adopt   it becomes the one in force, and what waited for it goes on
  *
  * Until it has proved good nothing of what was in force is touched. Each step leaves what the next
@@ -72,9 +73,10 @@ static const char *check(const json_t *arguments, apr_pool_t *p)
     if (!strcmp(method, METHOD_DEVICE)) {
         return redirect ? "redirect_uri: goes with method code only" : NULL;
     }
-    return redirect ? redirect_wrong(redirect, p)
-                    : "redirect_uri is missing: the address of cosell-login, as it is registered in "
-                      "Entra ID";
+    return redirect
+               ? redirect_wrong(redirect, p)
+               : "redirect_uri is missing: the address of cosell-login, as it is registered in "
+                 "Entra ID";
 }
 
 /* ---- what is kept ---- */
@@ -94,8 +96,8 @@ typedef struct signing_t {
 static apr_status_t load(signing_t *s)
 {
     const char *text = NULL;
-    apr_status_t rv = s->lane->vault.get(s->lane->vault.baton, s->name, &text, &s->version, s->p,
-                                         s->res);
+    apr_status_t rv =
+        s->lane->vault.get(s->lane->vault.baton, s->name, &text, &s->version, s->p, s->res);
 
     s->record = NULL;
     if (rv == APR_SUCCESS && text &&
@@ -160,8 +162,8 @@ static void wipe_former(signing_t *s)
         }
         other.res = &unread;
         other.name = apr_pstrcat(s->p, CS_LOGIN_NAME, job->id, NULL);
-        if (load(&other) == APR_SUCCESS && other.record &&
-            !json_object_get(other.record, "over") && !json_object_get(other.record, "done")) {
+        if (load(&other) == APR_SUCCESS && other.record && !json_object_get(other.record, "over") &&
+            !json_object_get(other.record, "done")) {
             keep(&other, json_pack("{s:s}", "over", "ended"));
         }
     }
@@ -259,8 +261,8 @@ static apr_status_t begin(signing_t *s)
 
 /* ---- prove ---- */
 
-/* The candidate's vault: what is redeemed in the proof is the record, under the name of the one that
- * is in force. */
+/* The candidate's vault: what is redeemed in the proof is the record, under the name of the one
+ * that is in force. */
 static apr_status_t candidate_get(void *baton, const char *name, const char **pvalue,
                                   apr_int64_t *pversion, apr_pool_t *p, cs_result_t *res)
 {
@@ -352,8 +354,10 @@ static apr_status_t prove_and_adopt(signing_t *s)
     if (passes(&why)) {
         return troubled(s, CS_UPSTREAM_PC, &why);
     }
-    return over(s, apr_psprintf(s->p, "%s signed in, but is of no use here: %s; what was in force "
-                                "before stays", account ? account : "the account",
+    return over(s, apr_psprintf(s->p,
+                                "%s signed in, but is of no use here: %s; what was in force "
+                                "before stays",
+                                account ? account : "the account",
                                 why.detail ? why.detail : "no reason given"));
 }
 
@@ -431,7 +435,8 @@ static apr_status_t read_box(signing_t *s, json_t **panswer, apr_int64_t *pversi
         return rv;
     }
     *panswer = cs_json_own(json_object(), s->p);
-    if (key && cs_base64_decode(&hidden, &n, key, strlen(key), CS_BOX_KEY_LEN, s->p) == APR_SUCCESS &&
+    if (key &&
+        cs_base64_decode(&hidden, &n, key, strlen(key), CS_BOX_KEY_LEN, s->p) == APR_SUCCESS &&
         n == CS_BOX_KEY_LEN &&
         cs_box_open(&plain, &len, hidden, apr_pstrcat(s->p, s->lane->site->name, "\n", name, NULL),
                     sealed, len, s->p) == APR_SUCCESS) {
@@ -489,8 +494,7 @@ static apr_status_t look_for_code(signing_t *s)
         return APR_SUCCESS;
     }
     refused = refused_by(came, s->p);
-    if (!refused &&
-        redeem(s, cs_json_str(came, "code"), &answer, &why) != APR_SUCCESS) {
+    if (!refused && redeem(s, cs_json_str(came, "code"), &answer, &why) != APR_SUCCESS) {
         if (passes(&why)) {
             return troubled(s, UPSTREAM, &why);
         }

@@ -1,8 +1,8 @@
 /* engine/keep_alive.c: the refresh token in force: what is told of it, and that it does not die of
  * idleness.
  *
- * Entra ID lets a refresh token die 90 days after it was issued; each redemption gives a new one. An
- * ordinary day redeems it every hour, but a site may be paused, or all its CRMs may be away, for
+ * Entra ID lets a refresh token die 90 days after it was issued; each redemption gives a new one.
+ * An ordinary day redeems it every hour, but a site may be paused, or all its CRMs may be away, for
  * months. How old it is the store says, so that no restart forgets it; nothing else is kept. */
 #include <string.h>
 
@@ -22,8 +22,8 @@ apr_status_t cs_keep_alive_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t 
 {
     const char *text = NULL;
     json_t *fact = NULL;
-    apr_status_t rv = cs_store_meta_get(lane->store, lane->site->name, CS_FACT_TOKEN, &text, ptemp,
-                                        res);
+    apr_status_t rv =
+        cs_store_meta_get(lane->store, lane->site->name, CS_FACT_TOKEN, &text, ptemp, res);
 
     lane->token_rotated = 0;
     if (rv == APR_SUCCESS && text &&

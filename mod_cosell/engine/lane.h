@@ -29,9 +29,9 @@
 /* JSON array of row ids, of a deal whose number follows: which of several rows a person meant. */
 #define CS_FACT_CHOSEN "chosen:"
 #define CS_FACT_PAUSED "paused" /* JSON {"by", "at", "why"}: a person stopped looks and polls */
-/* JSON {"account": text or absent, "signed_in": microseconds of the sign-in (absent = the token came
- * from a file: not known), "rotated": of the last rotation, "source": "login" or "file", "ends":
- * microseconds, where the answer said so (Entra does not: 90 days after `rotated`)}: of the
+/* JSON {"account": text or absent, "signed_in": microseconds of the sign-in (absent = the token
+ * came from a file: not known), "rotated": of the last rotation, "source": "login" or "file",
+ * "ends": microseconds, where the answer said so (Entra does not: 90 days after `rotated`)}: of the
  * refresh token in force; absent while none was redeemed */
 #define CS_FACT_TOKEN "token"
 /* JSON {"url", "events": what we registered last; "found": {"url", "events"} or null as last read,

@@ -71,13 +71,15 @@ static int show(request_rec *r, int status, const char *title, const char *text,
 {
     const char *page;
 
-    page = apr_pstrcat(r->pool, "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
+    page = apr_pstrcat(r->pool,
+                       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
                        "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
-                       "<title>", ap_escape_html(r->pool, title), "</title>\n<style>", style,
+                       "<title>",
+                       ap_escape_html(r->pool, title), "</title>\n<style>", style,
                        "</style>\n</head>\n<body>\n<h1>", ap_escape_html(r->pool, title),
-                       "</h1>\n<p>", ap_escape_html(r->pool, text), "</p>\n",
-                       todo ? "<p>" : "", todo ? ap_escape_html(r->pool, todo) : "",
-                       todo ? "</p>\n" : "", "</body>\n</html>\n", NULL);
+                       "</h1>\n<p>", ap_escape_html(r->pool, text), "</p>\n", todo ? "<p>" : "",
+                       todo ? ap_escape_html(r->pool, todo) : "", todo ? "</p>\n" : "",
+                       "</body>\n</html>\n", NULL);
     r->status = status;
     set_headers(r);
     if (status == HTTP_SERVICE_UNAVAILABLE) {
@@ -94,8 +96,8 @@ static const char again[] = "Begin again with: cosellctl login";
 
 static int refuse(request_rec *r, int status, const char *why)
 {
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, CSLOGNO(1121) "cosell-login answered %d: %s", status,
-                  why);
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, CSLOGNO(1121) "cosell-login answered %d: %s",
+                  status, why);
     return show(r, status, "Not signed in", why, again);
 }
 
@@ -143,8 +145,11 @@ static const char *take_pair(answer_t *a, char *name)
         return NULL;
     }
     *value++ = '\0';
-    to = !strcmp(name, "code") ? &a->code : !strcmp(name, "state") ? &a->state
-       : !strcmp(name, "error") ? &a->error : !strcmp(name, "error_description") ? &a->text : NULL;
+    to = !strcmp(name, "code")                ? &a->code
+         : !strcmp(name, "state")             ? &a->state
+         : !strcmp(name, "error")             ? &a->error
+         : !strcmp(name, "error_description") ? &a->text
+                                              : NULL;
     if (!to) {
         return NULL;
     }
@@ -191,12 +196,13 @@ static int is_over(const cs_job_t *job)
     return job->state != CS_JOB_WAITING && job->state != CS_JOB_RUNNING;
 }
 
-/* It was begun here, and its address is known. The two are one question: who guesses learns nothing.
+/* It was begun here, and its address is known. The two are one question: who guesses learns
+ * nothing.
  */
 static int is_known(const cs_job_t *job, const answer_t *a, apr_pool_t *p)
 {
-    const char *wanted = job && !strcmp(job->kind, cs_job_login.name)
-                             ? cs_json_str(job->cursor, "state") : NULL;
+    const char *wanted =
+        job && !strcmp(job->kind, cs_job_login.name) ? cs_json_str(job->cursor, "state") : NULL;
     const char *digest = cs_sha256_hex(a->state, strlen(a->state), p);
 
     return wanted && cs_equal_consttime(wanted, strlen(wanted), digest, strlen(digest));
@@ -222,7 +228,8 @@ static int show_end(request_rec *r, const cs_job_t *job)
     default:
         return show(r, HTTP_ACCEPTED, "Still signing in",
                     "Partner Center has not answered yet; what comes of it is said where the "
-                    "sign-in was begun.", NULL);
+                    "sign-in was begun.",
+                    NULL);
     }
 }
 
@@ -233,8 +240,8 @@ static apr_status_t seal(const unsigned char **pbox, apr_size_t *plen, const cs_
     const char *key = cs_json_str(job->cursor, "box"), *text;
     const unsigned char *public_key;
     apr_size_t len;
-    json_t *json = a->code ? json_pack("{s:s}", "code", a->code)
-                           : json_pack("{s:s}", "error", a->error);
+    json_t *json =
+        a->code ? json_pack("{s:s}", "code", a->code) : json_pack("{s:s}", "error", a->error);
 
     if (!json || !key ||
         cs_base64_decode(&public_key, &len, key, strlen(key), CS_BOX_KEY_LEN, p) != APR_SUCCESS ||
@@ -263,7 +270,8 @@ static apr_status_t leave(const cs_job_t *job, const answer_t *a, apr_pool_t *p,
     apr_status_t rv = seal(&box, &len, job, a, p);
 
     if (rv != APR_SUCCESS) {
-        return cs_result_set(res, p, rv, CS_CLASS_RETRY, "crypto", "the answer could not be sealed");
+        return cs_result_set(res, p, rv, CS_CLASS_RETRY, "crypto",
+                             "the answer could not be sealed");
     }
     rv = cs_store_open(&store, &cosell_node->cfg.store, CS_STORE_WRITER, p, res);
     if (rv == APR_SUCCESS) {
@@ -278,7 +286,7 @@ static int wait_for_end(request_rec *r, cs_store_t *store, const cs_job_t *begun
 {
     apr_interval_time_t end = cs_time_mono() + PATIENCE;
     const cs_job_t *last = begun;
-    cs_result_t res = { 0 };
+    cs_result_t res = {0};
     apr_pool_t *ptemp;
     cs_job_t *job;
 
@@ -299,25 +307,25 @@ static int take(request_rec *r, const cosell_site_t *site, const answer_t *a)
 {
     cs_store_t *store = NULL;
     cs_job_t *job = NULL;
-    cs_result_t res = { 0 };
-    apr_status_t rv = cs_store_open(&store, &cosell_node->cfg.store, CS_STORE_READER, r->pool,
-                                    &res);
+    cs_result_t res = {0};
+    apr_status_t rv =
+        cs_store_open(&store, &cosell_node->cfg.store, CS_STORE_READER, r->pool, &res);
 
     if (rv == APR_SUCCESS) {
         rv = cs_store_job_get(store, site->cfg.name, a->id, &job, r->pool, &res);
     }
     if (rv != APR_SUCCESS) {
-        return refuse(r, HTTP_SERVICE_UNAVAILABLE, res.detail ? res.detail
-                                                              : "the store cannot be read");
+        return refuse(r, HTTP_SERVICE_UNAVAILABLE,
+                      res.detail ? res.detail : "the store cannot be read");
     }
     if (!is_known(job, a, r->pool)) {
         return refuse(r, HTTP_NOT_FOUND, "No sign-in that this host knows of has this address.");
     }
     if (is_over(job)) {
-        return refuse(r, HTTP_GONE, apr_pstrcat(r->pool, "This sign-in is over: ",
-                                                words_of(job, "text", words_of(job, "error",
-                                                                               "it was cancelled")),
-                                                NULL));
+        return refuse(r, HTTP_GONE,
+                      apr_pstrcat(r->pool, "This sign-in is over: ",
+                                  words_of(job, "text", words_of(job, "error", "it was cancelled")),
+                                  NULL));
     }
     if (cs_time_now() >= cs_json_int(job->cursor, "until", 0)) {
         return refuse(r, HTTP_GONE, "This sign-in has taken too long.");
@@ -327,11 +335,13 @@ static int take(request_rec *r, const cosell_site_t *site, const answer_t *a)
         return refuse(r, HTTP_CONFLICT, "This address was opened before; it is good for once.");
     }
     if (rv != APR_SUCCESS) {
-        return refuse(r, HTTP_SERVICE_UNAVAILABLE, res.detail ? res.detail
-                                                              : "the answer could not be stored");
+        return refuse(r, HTTP_SERVICE_UNAVAILABLE,
+                      res.detail ? res.detail : "the answer could not be stored");
     }
-    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r, CSLOGNO(1120) "a browser came back from the sign-in "
-                  "%s of site %s", a->id, site->cfg.name);
+    ap_log_rerror(APLOG_MARK, APLOG_INFO, 0, r,
+                  CSLOGNO(1120) "a browser came back from the sign-in "
+                                "%s of site %s",
+                  a->id, site->cfg.name);
     cosell_wake(NULL);
     return wait_for_end(r, store, job);
 }

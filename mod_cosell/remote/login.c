@@ -34,8 +34,10 @@ static int ends_in_token(const char *url)
 const char *cs_login_wrong(const cs_login_config_t *cfg, apr_pool_t *p)
 {
     if (!ends_in_token(cfg->token_url)) {
-        return apr_psprintf(p, "token-url=\"%.200s\" does not end in /token, so that the address to "
-                            "sign in at does not follow from it", cfg->token_url);
+        return apr_psprintf(p,
+                            "token-url=\"%.200s\" does not end in /token, so that the address to "
+                            "sign in at does not follow from it",
+                            cfg->token_url);
     }
     return NULL;
 }
@@ -150,15 +152,16 @@ static apr_status_t post(json_t **pjson, const cs_login_config_t *cfg, const cha
                : cs_oauth_refused(&response, &request, *pjson, 1, p, res);
 }
 
-/* With the client's secret, and without it where Entra says that the application is a public client.
+/* With the client's secret, and without it where Entra says that the application is a public
+ * client.
  */
 static apr_status_t exchange(json_t **pjson, int *ppublic, const apr_table_t *fields,
                              const cs_login_config_t *cfg, const char *label,
                              apr_interval_time_t deadline, apr_pool_t *p, cs_result_t *res)
 {
-    apr_status_t rv = post(pjson, cfg, cfg->token_url,
-                           form_with_secret(fields, cfg, !cfg->is_public, p), label, deadline, p,
-                           res);
+    apr_status_t rv =
+        post(pjson, cfg, cfg->token_url, form_with_secret(fields, cfg, !cfg->is_public, p), label,
+             deadline, p, res);
 
     *ppublic = cfg->is_public;
     if (rv != APR_SUCCESS && !cfg->is_public && cs_oauth_is_code(*pjson, CLIENT_IS_PUBLIC)) {
@@ -186,7 +189,8 @@ static const char *tidy(const char *text, apr_pool_t *p)
  * looked at, for nothing hangs on the name. */
 static const char *account_of(const char *id_token, apr_pool_t *p)
 {
-    static const char *const names[] = {"preferred_username", "upn", "unique_name", "email", "name"};
+    static const char *const names[] = {"preferred_username", "upn", "unique_name", "email",
+                                        "name"};
     const char *dot = id_token ? strchr(id_token, '.') : NULL, *end, *account = NULL;
     const unsigned char *text;
     cs_result_t unread = {0};
@@ -194,8 +198,9 @@ static const char *account_of(const char *id_token, apr_pool_t *p)
     apr_size_t len, i;
 
     end = dot ? strchr(dot + 1, '.') : NULL;
-    if (!end || cs_base64url_decode(&text, &len, dot + 1, (apr_size_t)(end - dot - 1), TOKEN_MAX,
-                                    p) != APR_SUCCESS ||
+    if (!end ||
+        cs_base64url_decode(&text, &len, dot + 1, (apr_size_t)(end - dot - 1), TOKEN_MAX, p) !=
+            APR_SUCCESS ||
         cs_json_parse(&claims, (const char *)text, len, NULL, p, &unread) != APR_SUCCESS) {
         return NULL;
     }
@@ -215,9 +220,11 @@ static apr_status_t read_answer(cs_login_answer_t *answer, const json_t *json, c
     answer->refresh = NULL;
     answer->account = NULL;
     if (!refresh || !*refresh || strlen(refresh) > TOKEN_MAX) {
-        return cs_result_set(res, p, CS_EPARSE, CS_CLASS_SUSPEND, "oauth:answer",
-                             "%s: the answer holds no refresh token; the application must be allowed "
-                             "offline access", label);
+        return cs_result_set(
+            res, p, CS_EPARSE, CS_CLASS_SUSPEND, "oauth:answer",
+            "%s: the answer holds no refresh token; the application must be allowed "
+            "offline access",
+            label);
     }
     answer->refresh = cs_oauth_keep(refresh, p);
     answer->account = account_of(cs_json_str(json, "id_token"), p);
@@ -294,8 +301,8 @@ apr_status_t cs_login_device(cs_login_device_t *device, const cs_login_config_t 
               deadline, p, res);
     if (rv == APR_SUCCESS) {
         code = cs_json_str(json, "device_code");
-        device->device_code = code && *code && strlen(code) <= TOKEN_MAX ? cs_oauth_keep(code, p)
-                                                                         : NULL;
+        device->device_code =
+            code && *code && strlen(code) <= TOKEN_MAX ? cs_oauth_keep(code, p) : NULL;
         device->user_code = apr_pstrdup(p, cs_json_str(json, "user_code"));
         device->open = address_in(json, p);
         device->life = seconds(json, "expires_in", LIFE, LIFE_LEAST, LIFE);

@@ -2,8 +2,8 @@
  * with PKCE (RFC 6749, 7636) and device code (RFC 8628). (partner-center-api.md 3.2)
  *
  * The addresses follow from the token endpoint's: ".../oauth2/v2.0/token" has ".../authorize" and
- * ".../devicecode" beside it, the first version's ".../oauth2/token" likewise; their forms differ as
- * the versions do. Nothing is kept here: what a step needs later its caller keeps, sealed. What
+ * ".../devicecode" beside it, the first version's ".../oauth2/token" likewise; their forms differ
+ * as the versions do. Nothing is kept here: what a step needs later its caller keeps, sealed. What
  * comes out lives in p and is wiped with it, as far as it is a secret. */
 #ifndef CS_REMOTE_LOGIN_H
 #define CS_REMOTE_LOGIN_H
@@ -14,7 +14,7 @@
 typedef struct cs_login_config_t {
     const char *token_url, *audience, *client_id; /* as cs_token_config_t has them */
     const cs_secret_t *client_secret;
-    int is_public; /* an answer has said so: the secret is not sent */
+    int is_public;                 /* an answer has said so: the secret is not sent */
     const cs_upstream_t *upstream; /* "login" */
     cs_http_t *http;
     cs_limiter_t *limiter;
@@ -23,8 +23,8 @@ typedef struct cs_login_config_t {
 /* What a sign-in gave. */
 typedef struct cs_login_answer_t {
     const char *refresh; /* the refresh token */
-    const char *account; /* who signed in, as the id_token says; shown, never trusted; NULL = it does
-                            not say */
+    const char *account; /* who signed in, as the id_token says; shown, never trusted; NULL = it
+                            does not say */
     int is_public;       /* Entra takes the application for a public client: no secret goes with it;
                             said while it is pending, too */
 } cs_login_answer_t;

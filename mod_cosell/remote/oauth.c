@@ -59,16 +59,16 @@ void cs_oauth_request(cs_http_request_t *request, const char *url, const char *b
 
 #define AGAIN "sign in again with cosellctl login"
 #define MFA                                                                                        \
-    "multi-factor authentication is demanded: " AGAIN " and complete it, with an account that "  \
+    "multi-factor authentication is demanded: " AGAIN " and complete it, with an account that "    \
     "has a second factor"
 #define POLICY                                                                                     \
-    "a conditional access policy of the tenant forbids this sign-in: where it forbids device "   \
+    "a conditional access policy of the tenant forbids this sign-in: where it forbids device "     \
     "codes, sign in with the browser; else except the account or the application from the policy"
 #define PERMISSIONS                                                                                \
-    "add the delegated permissions of Partner Center to the application (Entra ID, App "         \
+    "add the delegated permissions of Partner Center to the application (Entra ID, App "           \
     "registrations, API permissions) and grant admin consent"
 #define REDIRECT                                                                                   \
-    "register the redirect URI exactly as it was sent (Entra ID, App registrations, "            \
+    "register the redirect URI exactly as it was sent (Entra ID, App registrations, "              \
     "Authentication, platform Web)"
 #define SECRET "put a valid client secret of the application into the file of client-secret="
 #define TENANT "check tenant= and client-id= of CosellPartnerCenter"
@@ -189,22 +189,11 @@ const char *cs_oauth_words(const char *error, const char *text, apr_pool_t *p)
 
 static int needs_person(const char *error)
 {
-    static const char *const known[] = {"invalid_grant",
-                                        "interaction_required",
-                                        "invalid_client",
-                                        "unauthorized_client",
-                                        "invalid_scope",
-                                        "invalid_request",
-                                        "invalid_resource",
-                                        "consent_required",
-                                        "login_required",
-                                        "access_denied",
-                                        "authorization_declined",
-                                        "expired_token",
-                                        "code_expired",
-                                        "bad_verification_code",
-                                        "unsupported_grant_type",
-                                        NULL};
+    static const char *const known[] = {
+        "invalid_grant",  "interaction_required",  "invalid_client",         "unauthorized_client",
+        "invalid_scope",  "invalid_request",       "invalid_resource",       "consent_required",
+        "login_required", "access_denied",         "authorization_declined", "expired_token",
+        "code_expired",   "bad_verification_code", "unsupported_grant_type", NULL};
     int i;
 
     for (i = 0; known[i] && strcmp(known[i], error); i++)
@@ -246,8 +235,7 @@ static apr_status_t describe(const cs_http_response_t *response, const cs_http_r
                              cs_result_t *res)
 {
     const char *error = cs_json_str(json, "error"), *text = description_of(json, p);
-    const char *detail =
-        cs_http_describe(response, request, cs_oauth_words(error, text, p), p);
+    const char *detail = cs_http_describe(response, request, cs_oauth_words(error, text, p), p);
     int advise = person && cls == CS_CLASS_SUSPEND;
     apr_time_t retry_at = res->retry_at;
 

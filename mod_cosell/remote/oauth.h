@@ -1,5 +1,5 @@
-/* remote/oauth.h: what all requests to a token endpoint share: their forms, their errors, and what a
- * person does about an error. Inside remote/ only. (partner-center-api.md 3; RFC 6749, 8628) */
+/* remote/oauth.h: what all requests to a token endpoint share: their forms, their errors, and what
+ * a person does about an error. Inside remote/ only. (partner-center-api.md 3; RFC 6749, 8628) */
 #ifndef CS_REMOTE_OAUTH_H
 #define CS_REMOTE_OAUTH_H
 
@@ -20,9 +20,9 @@ const char *cs_oauth_keep(const char *text, apr_pool_t *p);
 void cs_oauth_request(cs_http_request_t *request, const char *url, const char *body,
                       const char *label, apr_pool_t *p);
 
-/* What an answer other than 200 means; json: its document or NULL. CS_CLASS_SUSPEND for what needs a
- * person (problem "oauth:invalid_grant", detail with the AADSTS code and, where `person` signs in,
- * what to do about it), RETRY / THROTTLED otherwise. Returns res->rv, never APR_SUCCESS. */
+/* What an answer other than 200 means; json: its document or NULL. CS_CLASS_SUSPEND for what needs
+ * a person (problem "oauth:invalid_grant", detail with the AADSTS code and, where `person` signs
+ * in, what to do about it), RETRY / THROTTLED otherwise. Returns res->rv, never APR_SUCCESS. */
 apr_status_t cs_oauth_refused(const cs_http_response_t *response, const cs_http_request_t *request,
                               const json_t *json, int person, apr_pool_t *p, cs_result_t *res);
 /* 1 = the error is this AADSTS code. */

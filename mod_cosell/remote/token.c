@@ -53,7 +53,7 @@ typedef struct exchange_t {
     int is_public;       /* the answer says that the secret is not wanted */
     int bare;            /* it belongs to a public client: no secret goes with it */
     apr_int64_t version;
-    apr_int64_t ends;    /* seconds; 0 = the answer does not say when the refresh token ends */
+    apr_int64_t ends;      /* seconds; 0 = the answer does not say when the refresh token ends */
     const char *assertion; /* NULL = the client has a secret */
     const char *rotated;   /* answered */
     const char *access;
@@ -121,8 +121,8 @@ static apr_status_t choose_refresh(cs_token_t *token, exchange_t *x, apr_pool_t 
 }
 
 /* The refresh token with what is known about it, as the vault holds it. */
-static const char *vault_text(json_t *about, const char *refresh, const char *seed, apr_int64_t ends,
-                              apr_pool_t *ptemp)
+static const char *vault_text(json_t *about, const char *refresh, const char *seed,
+                              apr_int64_t ends, apr_pool_t *ptemp)
 {
     json_t *json = about ? json_copy(about) : json_object();
     char *text;
@@ -179,7 +179,8 @@ static apr_status_t store_rotated(cs_token_t *token, exchange_t *x, apr_pool_t *
 apr_status_t cs_token_adopt(const cs_vault_t *vault, const cs_secret_t *seed, const char *refresh,
                             const json_t *about, apr_pool_t *ptemp, cs_result_t *res)
 {
-    const char *old, *text = vault_text((json_t *)about, refresh, seed ? seed->digest : "", 0, ptemp);
+    const char *old,
+        *text = vault_text((json_t *)about, refresh, seed ? seed->digest : "", 0, ptemp);
     apr_int64_t version;
     apr_status_t rv = CS_ESTALE;
     int tries;

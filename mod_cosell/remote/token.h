@@ -14,8 +14,8 @@
 #include "http.h"
 #include "../base/secret.h"
 
-/* Where refresh tokens survive; the engine binds it to the store (sealed, compare-and-swap). The one
- * in force has this name; a sign-in that is under way "login:<job>". */
+/* Where refresh tokens survive; the engine binds it to the store (sealed, compare-and-swap). The
+ * one in force has this name; a sign-in that is under way "login:<job>". */
 #define CS_VAULT_REFRESH "refresh-token"
 typedef struct cs_vault_t {
     void *baton;
@@ -49,7 +49,7 @@ typedef struct cs_token_config_t {
      * "account", "signed_in" and "source" of a sign-in, "public" (no secret goes with it), "ends"
      * (microseconds). A rotation keeps these. */
     const cs_secret_t *refresh_seed;
-    const cs_vault_t *vault; /* REFRESH_TOKEN only */
+    const cs_vault_t *vault;       /* REFRESH_TOKEN only */
     const cs_upstream_t *upstream; /* "login" */
     const char *user;              /* JWT_BEARER: whom the assertion is about, */
     const char *addressee;         /* and for whom it is: its audience */
