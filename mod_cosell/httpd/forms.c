@@ -6,7 +6,7 @@
  * the site under a random key, which is made once per server and kept over reloads. A token is good
  * for 12 hours. Origin and Sec-Fetch-Site are checked as of any other POST.
  *
- * What is asked is a job; 303 leads to its page. "drop" asks again first.
+ * What is asked is a job; 303 leads to its page. "drop", "unlink" and "ignore" ask again first.
  */
 #include "admin.h"
 
@@ -185,38 +185,67 @@ static int refuse(form_t *form, int status, const char *why)
     return cosell_page_refuse(form->page, status, why);
 }
 
-/* What is about to be dropped, in words, with the same fields again. */
-static int ask_again(form_t *form, const char *site, const cs_job_kind_t *kind,
-                     const json_t *arguments)
+/* What is not easily taken back is asked again; NULL = it need not be. */
+static const char *question(const cs_job_kind_t *kind, const char *what, const char *site,
+                            apr_pool_t *p)
+{
+    return !strcmp(kind->name, "drop")
+               ? apr_psprintf(p, "Drop %s of site %s? What is dropped is forgotten until a new notice "
+                                 "or a newer version names it again; the deals themselves stay.",
+                              what, site)
+           : !strcmp(kind->name, "unlink")
+               ? apr_psprintf(p, "Unlink %s of site %s? Both sides stay as they are, and nothing "
+                                 "travels between them any more until somebody links them again.",
+                              what, site)
+           : !strcmp(kind->name, "ignore")
+               ? apr_psprintf(p, "Leave %s of site %s alone for good? It gets no record until "
+                                 "somebody links it or makes one.", what, site)
+               : NULL;
+}
+
+/* The same fields again, after the question. */
+static int ask_again(form_t *form, const char *text, const char *site, const cs_job_kind_t *kind,
+                     json_t *fields)
 {
     cosell_page_t *page = form->page;
-    json_t *doc = cs_json_own(json_object(), page->p), *fields = json_object(), *value;
-    const char *name, *what = "";
+    json_t *doc = cs_json_own(json_object(), page->p);
     cosell_html_t *h = cosell_html_create(page->p);
-    const cosell_view_t *v;
-    const char *text;
+    const char *html;
     apr_size_t len;
+
+    cosell_put(doc, "do", json_string(kind->name));
+    cosell_put(doc, "site", json_string(site));
+    cosell_put(doc, "arguments", fields);
+    cosell_put(doc, "text", json_string(text));
+    cosell_view_confirm(h, cosell_page_view(page), doc);
+    html = cosell_html_end(h, &len);
+    cosell_page_headers(page->r, 1);
+    ap_set_content_length(page->r, (apr_off_t)len);
+    ap_rwrite(html, (int)len, page->r);
+    return OK;
+}
+
+/* 1 when the user must say first that it is meant; *pstatus = what the handler returns then. */
+static int must_ask(form_t *form, const char *site, const cs_job_kind_t *kind,
+                    const json_t *arguments, int *pstatus)
+{
+    json_t *fields = json_object(), *value;
+    const char *name, *what = "", *text;
 
     json_object_foreach((json_t *)arguments, name, value) {
         const char *as = json_is_string(value) ? json_string_value(value) : "true";
 
         what = !strcmp(name, "all") ? "all looks that were given up"
-                                    : apr_psprintf(page->p, "%s \"%s\"", name, as);
+                                    : apr_psprintf(form->page->p, "%s %s", name, as);
         cosell_put(fields, name, json_string(as));
     }
-    cosell_put(doc, "do", json_string(kind->name));
-    cosell_put(doc, "site", json_string(site));
-    cosell_put(doc, "arguments", fields);
-    cosell_put(doc, "text", json_string(apr_psprintf(
-        page->p, "Drop %s of site %s? What is dropped is forgotten until a new notice or a newer "
-        "version names it again; the deals themselves stay.", what, site)));
-    v = cosell_page_view(page);
-    cosell_view_confirm(h, v, doc);
-    text = cosell_html_end(h, &len);
-    cosell_page_headers(page->r, 1);
-    ap_set_content_length(page->r, (apr_off_t)len);
-    ap_rwrite(text, (int)len, page->r);
-    return OK;
+    text = question(kind, what, site, form->page->p);
+    if (!text || apr_table_get(form->fields, "sure")) {
+        json_decref(fields);
+        return 0;
+    }
+    *pstatus = ask_again(form, text, site, kind, fields);
+    return 1;
 }
 
 static int see_job(form_t *form, const char *id)
@@ -257,6 +286,7 @@ static int act(form_t *form)
     collect_t c = { form, kind, arguments };
     const char *wrong, *id = NULL;
     cs_result_t res = { 0 };
+    int status;
 
     if (!site) {
         return refuse(form, HTTP_FORBIDDEN, "this form is of a site that is not this host's");
@@ -273,8 +303,8 @@ static int act(form_t *form)
     if (wrong) {
         return refuse(form, HTTP_BAD_REQUEST, wrong);
     }
-    if (!strcmp(kind->name, "drop") && !apr_table_get(form->fields, "sure")) {
-        return ask_again(form, site->cfg.name, kind, arguments);
+    if (must_ask(form, site->cfg.name, kind, arguments, &status)) {
+        return status;
     }
     if (cosell_job_submit(form->page->r, site, kind, arguments, &id, &res) != APR_SUCCESS) {
         return refuse(form, HTTP_SERVICE_UNAVAILABLE,

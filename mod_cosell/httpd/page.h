@@ -52,6 +52,9 @@ void cosell_link_out(cosell_html_t *h, const char *url, const char *text);
 void cosell_site_heading(cosell_html_t *h, const cosell_view_t *v, const json_t *doc,
                          const json_t *site);
 
+/* A section's heading: one deeper where the page shows several sites. */
+void cosell_heading(cosell_html_t *h, const cosell_view_t *v, const char *text);
+
 /* ---- tables: cells become lines with their column's name where a page is narrow ---- */
 
 /* columns: NULL-terminated. */
@@ -109,6 +112,16 @@ void cosell_stops(cosell_html_t *h, const cosell_view_t *v, const char *site,
 void cosell_jobs(cosell_html_t *h, const cosell_view_t *v, const char *site, const json_t *jobs);
 /* page_journal.c: rows of journal, newest first, as a table; deal 0 = with the deals' numbers. */
 void cosell_journal(cosell_html_t *h, const cosell_view_t *v, const json_t *journal, int deals);
+/* page_upstreams.c: of a site's overview. */
+void cosell_upstreams(cosell_html_t *h, const cosell_view_t *v, const json_t *site);
+void cosell_sign_in(cosell_html_t *h, const cosell_view_t *v, const json_t *token);
+void cosell_registration(cosell_html_t *h, const cosell_view_t *v, const json_t *webhook);
+void cosell_polls(cosell_html_t *h, const cosell_view_t *v, const json_t *list);
+/* page_lines.c: both sides of a deal, line by line, as its last look saw them. */
+void cosell_deal_lines(cosell_html_t *h, const cosell_view_t *v, const json_t *deal);
+/* page_timeline.c: what happened to it, newest first. */
+void cosell_timeline(cosell_html_t *h, const cosell_view_t *v, const json_t *deal,
+                     const json_t *journal);
 /* page_plot.c: a series of the history as a small picture with its words. */
 void cosell_plot(cosell_html_t *h, const cosell_view_t *v, const json_t *series);
 

@@ -7,6 +7,8 @@
 
 #include "../base/json.h"
 
+#define CHOICES_MAX 10
+
 static const char *number_of(const cosell_view_t *v, const json_t *deal)
 {
     return apr_psprintf(v->p, "%" APR_INT64_T_FMT, cs_json_int(deal, "id", 0));
@@ -200,270 +202,6 @@ static void names(cosell_html_t *h, const cosell_view_t *v, const json_t *deal)
     cosell_close(h);
 }
 
-/* ---- lines ---- */
-
-static const char *verdict_words(const char *verdict)
-{
-    static const struct {
-        const char *verdict, *words;
-    } all[] = {
-        {"equal", "the same on both sides"},
-        {"to crm", "goes to the CRM"},
-        {"to partner center", "goes to Partner Center"},
-        {"held", "changed on both sides: waits for a person"},
-        {"one way", "may differ: it goes one way only"},
-        {"create only", "fixed when the deal was made"},
-        {"not kept", "the other side did not keep it as written"},
-        {"closed", "the record is closed: edits wait"},
-        {"unreadable", "cannot be read on one side"},
-        {"skipped", "kept out by a rule"},
-        {"refused", "cannot travel, or was refused"},
-        {"latched", "once set it cannot be taken back"},
-        {"stays", "stays where it is"},
-    };
-    apr_size_t i;
-
-    for (i = 0; verdict && i < sizeof(all) / sizeof(all[0]); i++) {
-        if (!strcmp(verdict, all[i].verdict)) {
-            return all[i].words;
-        }
-    }
-    return verdict ? verdict : "";
-}
-
-static const char *verdict_tone(const char *verdict)
-{
-    return is(verdict, "equal") ? "good"
-           : is(verdict, "held") || is(verdict, "refused") ? "bad"
-           : is(verdict, "unreadable") || is(verdict, "not kept") || is(verdict, "to crm")
-                   || is(verdict, "to partner center") ? "wait"
-                                                       : "";
-}
-
-/* A side's value now, and what it showed when that was settled last, if that is another. */
-static void side(cosell_html_t *h, const cosell_view_t *v, const char *column, const json_t *now,
-                 const json_t *seen)
-{
-    cosell_cell(h, column);
-    if (now) {
-        cosell_foreign(h, cosell_value(now, v->p), 300);
-    }
-    else {
-        cosell_classed(h, "span", "ago", "not read");
-    }
-    if (seen && now && !json_equal((json_t *)seen, (json_t *)now)) {
-        cosell_open(h, "span");
-        cosell_attr(h, "class", "ago");
-        cosell_text(h, " settled: ");
-        cosell_foreign(h, cosell_value(seen, v->p), 120);
-        cosell_close(h);
-    }
-    cosell_close(h);
-}
-
-static void line(cosell_html_t *h, const cosell_view_t *v, const json_t *deal,
-                 const json_t *view)
-{
-    const char *name = cs_json_str(view, "line"), *verdict = cs_json_str(view, "verdict");
-    const json_t *image = name ? cs_json_get(cs_json_get(deal, "images"), name) : NULL;
-    const char *why = cs_json_str(view, "why"), *site = cs_json_str(deal, "site");
-
-    cosell_open(h, "tr");
-    cosell_cell_text(h, "Line", is(name, "$state") ? "State" : name);
-    side(h, v, "Partner Center", cs_json_get(view, "pc"), cs_json_get(image, "pc"));
-    side(h, v, "CRM", cs_json_get(view, "crm"), cs_json_get(image, "crm"));
-    cosell_cell(h, "Verdict");
-    cosell_open(h, "span");
-    cosell_attr(h, "class", apr_pstrcat(v->p, "badge ", verdict_tone(verdict), NULL));
-    cosell_text(h, verdict_words(verdict));
-    cosell_close(h);
-    if (why && !is(verdict, "create only")) {
-        cosell_open(h, "span");
-        cosell_attr(h, "class", "ago");
-        cosell_text(h, " ");
-        cosell_foreign(h, why, 300);
-        cosell_close(h);
-    }
-    if (is(verdict, "held") && cosell_may(v, site, "resolve")) {
-        cosell_open(h, "div");
-        cosell_attr(h, "class", "acts");
-        cosell_form_begin(h, v, site, "resolve");
-        cosell_form_hidden(h, "deal", number_of(v, deal));
-        cosell_form_hidden(h, "line", name);
-        cosell_form_hidden(h, "side", "partner-center");
-        cosell_form_end(h, "Take Partner Center's", NULL);
-        cosell_form_begin(h, v, site, "resolve");
-        cosell_form_hidden(h, "deal", number_of(v, deal));
-        cosell_form_hidden(h, "line", name);
-        cosell_form_hidden(h, "side", "crm");
-        cosell_form_end(h, "Take the CRM's", NULL);
-        cosell_close(h);
-    }
-    cosell_close(h);
-    cosell_close(h);
-}
-
-/* Kept out by a rule, and nothing was read of it: in the way of whoever looks for something. */
-static int is_out(const json_t *view)
-{
-    return is(cs_json_str(view, "verdict"), "skipped") && !cs_json_get(view, "pc") &&
-           !cs_json_get(view, "crm");
-}
-
-static void left_out(cosell_html_t *h, const json_t *list)
-{
-    size_t i;
-    int n = 0;
-
-    for (i = 0; i < json_array_size(list); i++) {
-        n += is_out(json_array_get(list, i));
-    }
-    if (!n) {
-        return;
-    }
-    cosell_open(h, "details");
-    cosell_open(h, "summary");
-    cosell_textf(h, "%d more %s kept out by a rule", n, n == 1 ? "line is" : "lines are");
-    cosell_close(h);
-    cosell_open(h, "ul");
-    for (i = 0; i < json_array_size(list); i++) {
-        const json_t *view = json_array_get(list, i);
-
-        if (is_out(view)) {
-            cosell_open(h, "li");
-            cosell_foreign(h, cs_json_str(view, "line"), 100);
-            cosell_text(h, ": ");
-            cosell_foreign(h, cs_json_str(view, "why"), 300);
-            cosell_close(h);
-        }
-    }
-    cosell_close(h);
-    cosell_close(h);
-}
-
-static void lines(cosell_html_t *h, const cosell_view_t *v, const json_t *deal)
-{
-    static const char *const columns[] = {"Line", "Partner Center", "CRM", "Verdict", NULL};
-    const json_t *list = cs_json_get(cs_json_get(deal, "explain"), "lines");
-    size_t i;
-
-    cosell_element(h, "h2", "Line by line, at the last look");
-    if (!json_array_size(list)) {
-        cosell_open(h, "p");
-        cosell_text(h, "The two sides were not compared. ");
-        cosell_foreign(h, cs_json_str(cs_json_get(deal, "explain"), "why"), 500);
-        cosell_close(h);
-        return;
-    }
-    cosell_table_begin(h, "Both sides, line by line", columns);
-    for (i = 0; i < json_array_size(list); i++) {
-        if (!is_out(json_array_get(list, i))) {
-            line(h, v, deal, json_array_get(list, i));
-        }
-    }
-    cosell_table_end(h);
-    left_out(h, list);
-}
-
-/* ---- what happened ---- */
-
-static const char *direction_words(const char *direction)
-{
-    return is(direction, "to_crm") ? " to the CRM" : is(direction, "to_pc") ? " to Partner Center"
-                                                                            : "";
-}
-
-static void event(cosell_html_t *h, const cosell_view_t *v, const json_t *row)
-{
-    const json_t *from = cs_json_get(row, "from"), *to = cs_json_get(row, "to");
-    const char *name = cs_json_str(row, "line"), *why = cs_json_str(row, "why");
-    const char *outcome = cs_json_str(row, "outcome");
-
-    cosell_open(h, "li");
-    if (outcome) {
-        cosell_badge(h, outcome, outcome);
-        cosell_text(h, " ");
-    }
-    cosell_foreign(h, cs_json_str(row, "action"), 60);
-    cosell_text(h, direction_words(cs_json_str(row, "direction")));
-    if (name) {
-        cosell_text(h, ": ");
-        cosell_open(h, "strong");
-        cosell_foreign(h, is(name, "$state") ? "State" : name, 100);
-        cosell_close(h);
-        cosell_text(h, " ");
-        cosell_open(h, "del");
-        cosell_foreign(h, cosell_value(from, v->p), 300);
-        cosell_close(h);
-        cosell_text(h, " \xe2\x86\x92 ");
-        cosell_open(h, "ins");
-        cosell_foreign(h, cosell_value(to, v->p), 300);
-        cosell_close(h);
-    }
-    if (why) {
-        cosell_text(h, ". ");
-        cosell_foreign(h, why, 500);
-    }
-    cosell_close(h);
-}
-
-static void cost(cosell_html_t *h, const json_t *row)
-{
-    const char *correlation = cs_json_str(row, "correlation");
-    int calls = (int)cs_json_int(row, "calls", 0);
-
-    if (!calls && !correlation) {
-        return;
-    }
-    cosell_open(h, "details");
-    cosell_attr(h, "class", "ago");
-    cosell_open(h, "summary");
-    cosell_textf(h, "%d call%s, %d ms", calls, calls == 1 ? "" : "s",
-                 (int)cs_json_int(row, "ms", 0));
-    cosell_close(h);
-    cosell_foreign(h, correlation ? correlation : "nothing tells which", 400);
-    cosell_close(h);
-}
-
-/* What one look did stands together. */
-static void timeline(cosell_html_t *h, const cosell_view_t *v, const json_t *deal,
-                     const json_t *journal)
-{
-    size_t n = json_array_size(journal), i = 0;
-
-    cosell_element(h, "h2", "What happened");
-    if (!n) {
-        cosell_element(h, "p", "Nothing is in the journal: no look had anything to do.");
-        return;
-    }
-    cosell_open(h, "ol");
-    cosell_attr(h, "class", "timeline");
-    while (i < n) {
-        const json_t *first = json_array_get(journal, i);
-        const char *at = cs_json_str(first, "at"), *its = at;
-
-        cosell_open(h, "li");
-        cosell_open(h, "p");
-        cosell_attr(h, "class", "when");
-        cosell_time(h, v, at, "");
-        cosell_close(h);
-        cost(h, first);
-        cosell_open(h, "ul");
-        for (; i < n && is(its, at ? at : ""); i++) {
-            event(h, v, json_array_get(journal, i));
-            its = i + 1 < n ? cs_json_str(json_array_get(journal, i + 1), "at") : NULL;
-        }
-        cosell_close(h);
-        cosell_close(h);
-        i += at ? 0 : 1;
-    }
-    cosell_close(h);
-    cosell_open(h, "p");
-    cosell_link(h, cosell_url(v, "journal", "", "deal", number_of(v, deal), NULL),
-                "All of its journal");
-    cosell_close(h);
-}
-
 /* ---- what may be done ---- */
 
 static void ask_row(cosell_html_t *h, const cosell_view_t *v, const json_t *deal,
@@ -476,6 +214,49 @@ static void ask_row(cosell_html_t *h, const cosell_view_t *v, const json_t *deal
         cosell_form_hidden(h, "deal", number_of(v, deal));
         cosell_form_text(h, v, "record", label, NULL, 1);
         cosell_form_end(h, button, NULL);
+    }
+}
+
+/* A row that a message names: "Contoso, Berlin (id)": its end, NULL = there is none. *pname begins
+ * where the name does, *pid is the id. */
+static const char *named_row(const char *text, const char **pname, const char **pid,
+                             apr_pool_t *p)
+{
+    const char *open, *name = text;
+
+    for (open = strchr(text, '('); open; open = strchr(open + 1, '(')) {
+        size_t len = strspn(open + 1, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-");
+        const char *at = open;
+
+        if (open[len + 1] != ')' || (len != 36 && len != 18 && len != 15)) {
+            continue;
+        }
+        while (at > text && at[-1] != ',' && at[-1] != ':' && at[-1] != ';') {
+            at--;
+        }
+        name = at + strspn(at, " ");
+        *pname = apr_pstrmemdup(p, name, (apr_size_t)(open - name));
+        *pid = apr_pstrmemdup(p, open + 1, len);
+        return open + len + 2;
+    }
+    return NULL;
+}
+
+/* One button for each of the rows among which somebody is to choose. */
+static void choices(cosell_html_t *h, const cosell_view_t *v, const json_t *deal)
+{
+    const char *site = cs_json_str(deal, "site"), *text = cs_json_str(deal, "problem");
+    const char *name, *id;
+    int n;
+
+    for (n = 0; cosell_may(v, site, "choose") && text && n < CHOICES_MAX; n++) {
+        text = named_row(text, &name, &id, v->p);
+        if (text) {
+            cosell_form_begin(h, v, site, "choose");
+            cosell_form_hidden(h, "deal", number_of(v, deal));
+            cosell_form_hidden(h, "row", id);
+            cosell_form_end(h, apr_psprintf(v->p, "Take %.60s(%s)", name, id), NULL);
+        }
     }
 }
 
@@ -518,6 +299,9 @@ static void actions(cosell_html_t *h, const cosell_view_t *v, const json_t *doc)
     if (cs_json_bool(deal, "quarrels", 0)) {
         cosell_button(h, v, site, "release", "brake",
                       apr_pstrcat(v->p, "quarrel:", number_of(v, deal), NULL), "Let it go on");
+    }
+    if (is(state, "parked") || is(cs_json_str(deal, "status"), "Waiting")) {
+        choices(h, v, deal);
     }
     if (is(state, "parked") || is(state, "new") || is(state, "ignored")) {
         ask_row(h, v, deal, "link", "Id of its record", "Link to this record");
@@ -576,7 +360,7 @@ void cosell_view_deal(cosell_html_t *h, const cosell_view_t *v, const json_t *do
     next(h, v, doc);
     names(h, v, deal);
     actions(h, v, doc);
-    lines(h, v, deal);
-    timeline(h, v, deal, cs_json_get(doc, "journal"));
+    cosell_deal_lines(h, v, deal);
+    cosell_timeline(h, v, deal, cs_json_get(doc, "journal"));
     cosell_frame_end(h, v);
 }

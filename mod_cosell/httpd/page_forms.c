@@ -1,5 +1,5 @@
-/* httpd/page_forms.c: buttons, for whoever may; and the page that asks again before something is
- * dropped. */
+/* httpd/page_forms.c: buttons, for whoever may; and the page that asks again before something
+ * that is not easily taken back. */
 #include "page.h"
 
 #include <apr_strings.h>
@@ -89,7 +89,7 @@ void cosell_view_confirm(cosell_html_t *h, const cosell_view_t *v, const json_t 
     }
     cosell_form_hidden(h, "sure", "yes");
     cosell_form_end(h, apr_pstrcat(v->p, "Yes, ", verb, NULL), "danger");
-    cosell_link(h, cosell_url(v, "problems", "", NULL), "No, back to the problems");
+    cosell_link(h, cosell_url(v, "problems", "", NULL), "No, to the problems");
     cosell_close(h);
     cosell_frame_end(h, v);
 }

@@ -194,6 +194,16 @@ void cosell_site_heading(cosell_html_t *h, const cosell_view_t *v, const json_t 
     }
 }
 
+void cosell_heading(cosell_html_t *h, const cosell_view_t *v, const char *text)
+{
+    if (v->all) {
+        cosell_element(h, "h3", text);
+    }
+    else {
+        cosell_element(h, "h2", text);
+    }
+}
+
 /* ---- tables ---- */
 
 void cosell_table_begin(cosell_html_t *h, const char *caption, const char *const *columns)

@@ -104,7 +104,7 @@ static void progress(cosell_html_t *h, const cosell_view_t *v, const json_t *jso
             cosell_attr(h, "max", digits(of, v->p));
             cosell_attr(h, "value", digits(done < of ? done : of, v->p));
         }
-        cosell_text(h, "");
+        cosell_text(h, "so far:");
         cosell_close(h);
         cosell_textf(h, " %s", cosell_count(done, v->p));
         if (of > 0) {

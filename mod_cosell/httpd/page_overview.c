@@ -6,16 +6,6 @@
 
 #include "../base/json.h"
 
-static void heading(cosell_html_t *h, const cosell_view_t *v, const char *text)
-{
-    if (v->all) {
-        cosell_element(h, "h3", text);
-    }
-    else {
-        cosell_element(h, "h2", text);
-    }
-}
-
 /* ---- what needs somebody ---- */
 
 static void alert(cosell_html_t *h, const cosell_view_t *v, const json_t *json)
@@ -172,7 +162,7 @@ static void states(cosell_html_t *h, const cosell_view_t *v, const json_t *site)
     const char *state;
     json_t *n;
 
-    heading(h, v, "Deals by state");
+    cosell_heading(h, v, "Deals by state");
     cosell_open(h, "ul");
     cosell_attr(h, "class", "tabs");
     json_object_foreach(cs_json_get(site, "totals"), state, n) {
@@ -205,207 +195,6 @@ static void history(cosell_html_t *h, const cosell_view_t *v, const json_t *doc)
     cosell_close(h);
 }
 
-/* ---- upstreams ---- */
-
-static const json_t *named(const json_t *list, const char *member, const char *name)
-{
-    size_t i;
-
-    for (i = 0; name && i < json_array_size(list); i++) {
-        const char *its = cs_json_str(json_array_get(list, i), member);
-
-        if (its && !strcmp(its, name)) {
-            return json_array_get(list, i);
-        }
-    }
-    return NULL;
-}
-
-static void reason(cosell_html_t *h, const cosell_view_t *v, const json_t *why)
-{
-    const char *detail = cs_json_str(why, "detail");
-
-    cosell_foreign(h, detail ? detail : cs_json_str(why, "problem"), 400);
-    cosell_text(h, " Since ");
-    cosell_time(h, v, cs_json_str(why, "since"), "an unknown time");
-    if (cs_json_str(why, "probe")) {
-        cosell_text(h, ". Next try ");
-        cosell_time(h, v, cs_json_str(why, "probe"), "");
-    }
-}
-
-static void quota(cosell_html_t *h, const cosell_view_t *v, const json_t *q)
-{
-    json_int_t used = cs_json_int(q, "used", 0), most = cs_json_int(q, "most", 0);
-
-    if (most <= 0) {
-        cosell_text(h, "not told");
-        return;
-    }
-    cosell_open(h, "meter");
-    cosell_attr(h, "min", "0");
-    cosell_attr(h, "max", apr_psprintf(v->p, "%" APR_INT64_T_FMT, (apr_int64_t)most));
-    cosell_attr(h, "value", apr_psprintf(v->p, "%" APR_INT64_T_FMT,
-                                         (apr_int64_t)(used < most ? used : most)));
-    cosell_text(h, "");
-    cosell_close(h);
-    cosell_textf(h, " %s of %s used today", cosell_count(used, v->p), cosell_count(most, v->p));
-}
-
-static void upstream(cosell_html_t *h, const cosell_view_t *v, const json_t *site,
-                     const json_t *json)
-{
-    const char *name = cs_json_str(json, "name");
-    const json_t *suspended = named(cs_json_get(site, "suspended"), "upstream", name);
-    const json_t *breaker = named(cs_json_get(site, "breakers"), "upstream", name);
-    double rate = json_number_value(cs_json_get(json, "rate"));
-
-    cosell_open(h, "tr");
-    cosell_cell_text(h, "Upstream", name);
-    cosell_cell(h, "State");
-    cosell_badge(h, suspended ? "suspended" : breaker ? "open" : "ok",
-                 suspended ? "suspended" : breaker ? "breaker open" : "in use");
-    cosell_close(h);
-    cosell_cell(h, "Why");
-    if (suspended || breaker) {
-        reason(h, v, suspended ? suspended : breaker);
-    }
-    cosell_close(h);
-    cosell_cell(h, "Limit");
-    if (rate > 0) {
-        cosell_textf(h, "%.3g a second, %d at once", rate, (int)cs_json_int(json, "concurrency", 0));
-    }
-    else {
-        cosell_textf(h, "no rate, %d at once", (int)cs_json_int(json, "concurrency", 0));
-    }
-    cosell_close(h);
-    cosell_cell(h, "Quota");
-    quota(h, v, cs_json_get(named(cs_json_get(site, "crms"), "name", name), "quota"));
-    cosell_close(h);
-    cosell_close(h);
-}
-
-static void upstreams(cosell_html_t *h, const cosell_view_t *v, const json_t *site)
-{
-    static const char *const columns[] = {"Upstream", "State", "Why", "Limit", "Quota", NULL};
-    const json_t *list = cs_json_get(site, "upstreams");
-    size_t i;
-
-    heading(h, v, "Upstreams");
-    cosell_table_begin(h, "Partner Center and CRMs", columns);
-    for (i = 0; i < json_array_size(list); i++) {
-        upstream(h, v, site, json_array_get(list, i));
-    }
-    cosell_table_end(h);
-}
-
-/* ---- sign-in and registration ---- */
-
-static void pair(cosell_html_t *h, const char *name, const char *value)
-{
-    cosell_element(h, "dt", name);
-    cosell_open(h, "dd");
-    cosell_foreign(h, value ? value : "not known", 400);
-    cosell_close(h);
-}
-
-static void pair_time(cosell_html_t *h, const cosell_view_t *v, const char *name, const char *iso,
-                      const char *none)
-{
-    cosell_element(h, "dt", name);
-    cosell_open(h, "dd");
-    cosell_time(h, v, iso, none);
-    cosell_close(h);
-}
-
-static void sign_in(cosell_html_t *h, const cosell_view_t *v, const json_t *token)
-{
-    heading(h, v, "Sign-in to Partner Center");
-    if (!json_is_object(token)) {
-        cosell_element(h, "p", "No refresh token has been used yet.");
-        return;
-    }
-    cosell_open(h, "dl");
-    cosell_attr(h, "class", "facts");
-    pair(h, "Account", cs_json_str(token, "account"));
-    pair_time(h, v, "Signed in", cs_json_str(token, "signed_in"),
-              "not known: the token came from a file");
-    pair_time(h, v, "Token renewed", cs_json_str(token, "rotated"), "never");
-    cosell_close(h);
-}
-
-static const char *events_text(const json_t *registration, apr_pool_t *p)
-{
-    const json_t *events = cs_json_get(registration, "events");
-    const char *out = NULL;
-    size_t i;
-
-    for (i = 0; i < json_array_size(events); i++) {
-        const char *event = json_string_value(json_array_get(events, i));
-
-        out = out && event ? apr_pstrcat(p, out, ", ", event, NULL) : event ? event : out;
-    }
-    return out ? out : "none";
-}
-
-static void registration(cosell_html_t *h, const cosell_view_t *v, const json_t *webhook)
-{
-    const json_t *found = cs_json_get(webhook, "found");
-    const char *drift = cs_json_str(webhook, "drift");
-
-    heading(h, v, "Webhook registration");
-    if (!json_is_object(webhook)) {
-        cosell_element(h, "p", "Not looked at yet.");
-        return;
-    }
-    if (drift) {
-        cosell_open(h, "p");
-        cosell_attr(h, "class", "note bad");
-        cosell_foreign(h, drift, 500);
-        cosell_close(h);
-    }
-    cosell_open(h, "dl");
-    cosell_attr(h, "class", "facts");
-    pair(h, "Registered", json_is_object(found) ? cs_json_str(found, "url") : "nothing");
-    pair(h, "Events", events_text(found, v->p));
-    pair_time(h, v, "Read", cs_json_str(webhook, "read"), "never");
-    pair_time(h, v, "Last callback", cs_json_str(webhook, "delivered"), "none yet");
-    cosell_close(h);
-}
-
-/* ---- polls ---- */
-
-static void poll(cosell_html_t *h, const cosell_view_t *v, const json_t *json)
-{
-    cosell_open(h, "tr");
-    cosell_cell(h, "What");
-    cosell_text(h, cs_json_str(json, "kind"));
-    cosell_text(h, " ");
-    cosell_foreign(h, cs_json_str(json, "name"), 100);
-    cosell_close(h);
-    cosell_cell(h, "Last");
-    cosell_time(h, v, cs_json_str(json, "last"), "never");
-    cosell_close(h);
-    cosell_cell(h, "Next");
-    cosell_time(h, v, cs_json_str(json, "next"), "not planned");
-    cosell_close(h);
-    cosell_cell_text(h, "Problem", cs_json_str(json, "detail"));
-    cosell_close(h);
-}
-
-static void polls(cosell_html_t *h, const cosell_view_t *v, const json_t *list)
-{
-    static const char *const columns[] = {"What", "Last", "Next", "Problem", NULL};
-    size_t i;
-
-    heading(h, v, "Polls and sweeps");
-    cosell_table_begin(h, "What is read without being asked", columns);
-    for (i = 0; i < json_array_size(list); i++) {
-        poll(h, v, json_array_get(list, i));
-    }
-    cosell_table_end(h);
-}
-
 /* ---- what may be done ---- */
 
 static void actions(cosell_html_t *h, const cosell_view_t *v, const json_t *site)
@@ -416,7 +205,7 @@ static void actions(cosell_html_t *h, const cosell_view_t *v, const json_t *site
     if (!v->tokens || !cs_json_str(v->tokens, name)) {
         return;
     }
-    heading(h, v, "Do");
+    cosell_heading(h, v, "Do");
     cosell_open(h, "div");
     cosell_attr(h, "class", "acts");
     if (paused) {
@@ -478,25 +267,25 @@ static void one_site(cosell_html_t *h, const cosell_view_t *v, const json_t *doc
         history(h, v, doc);
     }
     if (json_array_size(cs_json_get(site, "causes"))) {
-        heading(h, v, "What stands in the way of deals");
+        cosell_heading(h, v, "What stands in the way of deals");
         cosell_causes(h, v, name, cs_json_get(site, "causes"));
     }
     states(h, v, site);
-    upstreams(h, v, site);
+    cosell_upstreams(h, v, site);
     cosell_open(h, "div");
     cosell_attr(h, "class", "two");
     cosell_open(h, "section");
-    sign_in(h, v, cs_json_get(site, "token"));
+    cosell_sign_in(h, v, cs_json_get(site, "token"));
     cosell_close(h);
     cosell_open(h, "section");
-    registration(h, v, cs_json_get(site, "webhook"));
+    cosell_registration(h, v, cs_json_get(site, "webhook"));
     cosell_close(h);
     cosell_close(h);
     if (json_array_size(cs_json_get(site, "jobs"))) {
-        heading(h, v, "Jobs");
+        cosell_heading(h, v, "Jobs");
         cosell_jobs(h, v, name, cs_json_get(site, "jobs"));
     }
-    polls(h, v, cs_json_get(site, "polls"));
+    cosell_polls(h, v, cs_json_get(site, "polls"));
     actions(h, v, site);
 }
 
