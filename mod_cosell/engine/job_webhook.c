@@ -76,8 +76,12 @@ static const char *wrong(const json_t *arguments, apr_pool_t *p)
 
 /* ---- what all of them do ---- */
 
+/* What was answered is not asked again under the same id, or the answer would be the same. */
 apr_status_t cs_hook_trouble(cs_hook_turn_t *h, const cs_result_t *why)
 {
+    if (why->cls != CS_CLASS_UNKNOWN && json_object_get(h->t->cursor, "request")) {
+        json_object_set_new(h->t->cursor, "request", json_string(cs_uuid4(h->p)));
+    }
     cs_job_trouble(h->t, CS_UPSTREAM_PC, why);
     return APR_SUCCESS;
 }

@@ -26,6 +26,7 @@ struct cs_pc_hooks_t {
     cs_token_t *token;
     cs_http_t *http;
     cs_limiter_t *limiter;
+    cs_limiter_t tests; /* of test events, whose own limit must stop nothing else */
     const char *base; /* ".../webhooks/v1/registration" */
 };
 
@@ -87,6 +88,7 @@ typedef struct call_t {
     cs_http_request_t request;
     cs_http_response_t response;
     json_t *json; /* of a 2xx; NULL = it has no body */
+    int is_test;
 } call_t;
 
 static void begin(call_t *call, const cs_pc_hooks_t *hooks, const char *method, const char *path,
@@ -140,7 +142,8 @@ static apr_status_t take_body(call_t *call, apr_pool_t *p, cs_result_t *res)
 static apr_status_t perform(cs_pc_hooks_t *hooks, call_t *call, apr_interval_time_t deadline,
                             apr_pool_t *p, cs_result_t *res)
 {
-    apr_status_t rv = cs_token_perform(hooks->token, hooks->http, hooks->upstream, hooks->limiter,
+    apr_status_t rv = cs_token_perform(hooks->token, hooks->http, hooks->upstream,
+                                       call->is_test ? &hooks->tests : hooks->limiter,
                                        &call->request, &call->response, 1, deadline, p);
 
     cs_result_clear(res);
@@ -322,6 +325,7 @@ apr_status_t cs_pc_hooks_test(cs_pc_hooks_t *hooks, const char *request, const c
 
     *pid = NULL;
     begin(&call, hooks, "POST", "/validationEvents", "POST webhook test event", request, p);
+    call.is_test = 1;
     rv = perform(hooks, &call, deadline, p, res);
     if (res->cls == CS_CLASS_THROTTLED && call.response.status == 429) {
         res->detail =
