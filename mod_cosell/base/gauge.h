@@ -51,8 +51,7 @@ typedef enum { CS_GAUGE_NUMBER = 0, CS_GAUGE_AGE, CS_GAUGE_TIME, CS_GAUGE_TOTAL 
     X(SUSPENDED_LOOKS, SITE, NUMBER, "suspended_looks",                                            \
       "looks that wait for a suspended upstream or for a brake")                                   \
     X(BLOCKED, SITE, NUMBER, "blocked_deals",                                                      \
-      "deals that wait for a value, by the causes that are kept; one deal may count several "      \
-      "times")                                                                                     \
+      "deals that wait for somebody: a value, a decision, an answer; one may count several times") \
     X(CAUSES, SITE, NUMBER, "causes", "different causes that deals or dead looks wait for")        \
     X(HELD, SITE, NUMBER, "held_brakes",                                                           \
       "brakes that hold a bulk change until a person releases them")                               \
