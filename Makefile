@@ -103,6 +103,11 @@ $(B)/bench/curl_loop: tests/bench/curl_loop.c
 	@echo "  CC $@"
 	@$(CC) $(CSTD) $(CFLAGS) $(WARN) -o $@ $< -lcurl
 
+$(B)/bench/bench_%: tests/bench/bench_%.c $(B)/libcosell.a
+	@mkdir -p $(@D)
+	@echo "  CC $@"
+	@$(CC) $(CSTD) $(CFLAGS) $(WARN) $(APR_FLAGS) -I. -o $@ $< $(B)/libcosell.a $(LIBS) $(APR_LIBS)
+
 # The simulation brings its own remote ends, clock, chance and instants of death, and calls lanes itself.
 SIM_WRAP = -Wl,--wrap=cs_time_now,--wrap=cs_time_boot,--wrap=cs_time_mono,--wrap=cs_random,--wrap=cs_uuid4,--wrap=cs_crash_point
 SIM_ALL = $(LIB_SRC:%.c=$(B)/obj-test/%.o)
@@ -160,7 +165,7 @@ reload: packages-test
 	@/usr/bin/python3 tests/httpd/reload.py
 
 bench: packages-bench
-	@$(MAKE) --no-print-directory $(B)/mod_cosell.so $(B)/bench/mod_bare.so $(B)/bench/curl_loop
+	@$(MAKE) --no-print-directory $(B)/mod_cosell.so $(B)/bench/mod_bare.so $(B)/bench/curl_loop $(B)/bench/bench_pages
 	@/usr/bin/python3 tests/bench/bench.py
 
 sandbox: packages-demo

@@ -294,10 +294,14 @@ static apr_status_t fill_new_parts(cs_sqlite_t *sq)
         return cs_sqlite_say(sq, rv, "out of memory");
     }
     apr_pool_tag(ptemp, "store raise");
+    /* Words come in no order: a page that has to leave memory is written again and again. A setting
+     * that is refused only makes this slower. */
+    sqlite3_exec(sq->db, "PRAGMA cache_size=-131072", NULL, NULL, NULL);
     rv = cs_sqlite_causes_fill(sq, ptemp);
     if (rv == APR_SUCCESS) {
         rv = cs_sqlite_words_fill(sq, FILL_MAX, &left, ptemp);
     }
+    sqlite3_exec(sq->db, "PRAGMA cache_size=-2000", NULL, NULL, NULL);
     apr_pool_destroy(ptemp);
     return rv;
 }
