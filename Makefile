@@ -9,7 +9,9 @@ MAPPING_DIR = /usr/share/cosell/mapping
 BUILD_PACKAGES = gcc make pkg-config apache2-bin apache2-dev libapr1-dev libaprutil1-dev libjansson-dev libcurl4-openssl-dev \
                  libssl-dev libsqlite3-dev libexpat1-dev
 DEMO_PACKAGES = $(BUILD_PACKAGES) python3 python3-aiohttp python3-uvloop python3-cryptography python3-requests
-TEST_PACKAGES = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-pytest-xdist python3-jsonschema libasan8 libubsan1
+TEST_PACKAGES = $(DEMO_PACKAGES) libcmocka-dev python3-pytest python3-pytest-xdist python3-jsonschema libasan8 libubsan1 tidy
+# A browser (64 MB): with it `make test` tests pages as people see them, without it these tests are skipped.
+PAGES_PACKAGES = $(TEST_PACKAGES) chromium-headless-shell fonts-dejavu-core
 BENCH_PACKAGES = $(DEMO_PACKAGES) wrk
 LINT_PACKAGES = $(TEST_PACKAGES) cppcheck binutils groff-base mandoc
 
@@ -35,8 +37,8 @@ UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNITS := $(UNIT_SRC:tests/unit/%.c=%)
 PRELOADS := $(patsubst tests/preload/%.c,$(B)/preload/%.so,$(wildcard tests/preload/*.c))
 
-.PHONY: all install clean demo test lint sim property both bench crash soak reload valgrind sanitize fuzz sandbox unit unit-asan test-build preload \
-        packages-build packages-demo packages-test packages-bench packages-lint
+.PHONY: all install clean demo test lint sim property both bench crash pages soak reload valgrind sanitize fuzz sandbox unit unit-asan test-build preload \
+        packages-build packages-demo packages-test packages-bench packages-lint packages-pages
 
 all: $(B)/mod_cosell.so $(B)/cosellctl $(B)/cosellctl.bash
 
@@ -123,7 +125,7 @@ unit-asan: $(UNITS:%=$(B)/unit-asan/%)
 test-build: $(B)/sim/sim $(B)/test/mod_cosell.so all preload unit-asan $(B)/bench/mod_bare.so
 
 # Installs nothing when everything is there. Never a package that starts a service.
-packages-build packages-demo packages-test packages-bench packages-lint: packages-%:
+packages-build packages-demo packages-test packages-bench packages-lint packages-pages: packages-%:
 	@tests/tools/packages $($(shell echo $* | tr a-z A-Z)_PACKAGES)
 
 # A recursive make sees the packages that were just installed.
@@ -151,6 +153,11 @@ both: packages-test
 	@$(MAKE) --no-print-directory -j$$(nproc) $(B)/test/mod_cosell.so
 	@BOTH_SECONDS=$(or $(BOTH_SECONDS),120) EVERY=1 $(if $(SEED),SEED=$(SEED)) $(if $(CRM),CRM=$(CRM)) PYTHONDONTWRITEBYTECODE=1 \
 	    /usr/bin/python3 -m pytest -q -s -p no:cacheprovider tests/httpd/test_67_both_ways.py tests/httpd/test_68_create.py
+
+# Pages over HTTP, and as a browser shows them: pictures of each in build/pages/.
+pages: packages-pages
+	@$(MAKE) --no-print-directory -j$$(nproc) $(B)/test/mod_cosell.so
+	@PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -q -p no:cacheprovider tests/httpd/test_87_pages.py tests/httpd/test_88_browser.py
 
 crash: packages-test
 	@$(MAKE) --no-print-directory -j$$(nproc) test-build

@@ -111,7 +111,8 @@ void cosell_page_headers(request_rec *r, int html)
                         : "default-src 'none'; frame-ancestors 'none'");
     apr_table_setn(out, "X-Frame-Options", "DENY");
     apr_table_setn(out, "X-Content-Type-Options", "nosniff");
-    apr_table_setn(out, "Referrer-Policy", "no-referrer");
+    /* A page without a referrer sends its forms with "Origin: null", as a stranger's would be. */
+    apr_table_setn(out, "Referrer-Policy", html ? "same-origin" : "no-referrer");
     apr_table_mergen(out, "Vary", "Accept");
     ap_set_content_type(r, html ? "text/html; charset=utf-8" : "application/json");
 }

@@ -113,6 +113,8 @@ void cosell_check_lists(cosell_page_t *page);
 int cosell_show_job(cosell_page_t *page, cosell_site_t *site, void *baton);
 /* admin_deal.c: baton = an id; 1 = found, and in the document. */
 int cosell_show_deal(cosell_page_t *page, cosell_site_t *site, void *baton);
+/* A notice of this id that no look has made a deal of yet; NULL = there is none. */
+json_t *cosell_waiting_json(cosell_page_t *page, const cosell_site_t *site, const char *id);
 /* admin_mapping.c */
 int cosell_add_mapping(cosell_page_t *page, cosell_site_t *site, void *baton);
 

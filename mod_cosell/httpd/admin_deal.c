@@ -70,7 +70,7 @@ static json_t *suspension_json(cosell_page_t *page, const cosell_site_t *site,
 }
 
 /* A notice that no look has made a deal of yet: its work goes by the name that came in. */
-static int show_waiting(cosell_page_t *page, cosell_site_t *site, const char *id)
+json_t *cosell_waiting_json(cosell_page_t *page, const cosell_site_t *site, const char *id)
 {
     cs_work_t *work = NULL;
     json_t *json, *suspended;
@@ -84,14 +84,23 @@ static int show_waiting(cosell_page_t *page, cosell_site_t *site, const char *id
                                                &work, page->p, &page->res));
     }
     if (!work) {
-        return 0;
+        return NULL;
     }
     json = cosell_work_json(work, page->p);
     cosell_put(json, "site", json_string(site->cfg.name));
     suspended = suspension_json(page, site, work);
     cosell_put(json, "suspended", suspended ? suspended : json_null());
-    cosell_put(page->out, "waiting", json);
-    return 1;
+    return json;
+}
+
+static int show_waiting(cosell_page_t *page, const cosell_site_t *site, const char *id)
+{
+    json_t *json = cosell_waiting_json(page, site, id);
+
+    if (json) {
+        cosell_put(page->out, "waiting", json);
+    }
+    return json != NULL;
 }
 
 static json_t *journal_of(cosell_page_t *page, const cosell_site_t *site, apr_int64_t deal)

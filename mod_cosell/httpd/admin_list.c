@@ -13,6 +13,7 @@
 #define JOURNAL_MOST 1000
 #define JOBS_MOST 100
 #define JOB_ROWS 200
+#define ID_MAX 64
 
 /* ---- pieces ---- */
 
@@ -163,6 +164,11 @@ int cosell_add_deals(cosell_page_t *page, cosell_site_t *site, void *baton)
                                            page->p));
             }
         }
+    }
+    if (query.search && !json_array_size(list) && strlen(query.search) <= ID_MAX) {
+        json_t *waiting = cosell_waiting_json(page, site, query.search);
+
+        cosell_put(json, "waiting", waiting ? waiting : json_null());
     }
     cosell_put(json, "deals", list);
     cosell_put(json, "next", cosell_text_json(found.next));

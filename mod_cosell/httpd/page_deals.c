@@ -104,6 +104,27 @@ static void what_is_shown(cosell_html_t *h, const cosell_view_t *v)
     cosell_close(h);
 }
 
+/* What was looked for has been noticed, and no look has made a deal of it. */
+static void not_yet(cosell_html_t *h, const cosell_view_t *v, const json_t *work)
+{
+    const char *state = cs_json_str(work, "state"), *detail = cs_json_str(work, "detail");
+
+    cosell_open(h, "div");
+    cosell_attr(h, "class", "note wait");
+    cosell_open(h, "p");
+    cosell_element(h, "strong", "In the CRM: no. ");
+    cosell_text(h, state && !strcmp(state, "dead")        ? "Its look was given up"
+                   : state && !strcmp(state, "suspended") ? "It waits for an upstream"
+                                                          : "A notice of it waits for its look");
+    cosell_text(h, detail ? ": " : ". ");
+    cosell_foreign(h, detail, 500);
+    cosell_close(h);
+    cosell_open(h, "p");
+    cosell_link(h, cosell_url(v, "deal", v->search, NULL), "What happens next");
+    cosell_close(h);
+    cosell_close(h);
+}
+
 static void one_site(cosell_html_t *h, const cosell_view_t *v, const json_t *doc,
                      const json_t *site)
 {
@@ -121,6 +142,9 @@ static void one_site(cosell_html_t *h, const cosell_view_t *v, const json_t *doc
             row(h, v, json_array_get(deals, i));
         }
         cosell_table_end(h);
+    }
+    else if (json_is_object(cs_json_get(site, "waiting"))) {
+        not_yet(h, v, cs_json_get(site, "waiting"));
     }
     else {
         cosell_element(h, "p", next ? "None on this page." : "There is no such deal.");
