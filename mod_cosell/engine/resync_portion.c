@@ -363,33 +363,24 @@ static void hand_over(cs_resync_t *r, cs_result_t *res)
     cs_resync_count(r, "later", r->b->items->nelts);
 }
 
+/* Nothing that came in meanwhile is covered, for the cards were read before; and should the look be
+ * repeated, it is outstanding. */
+static void own_its_look(cs_item_t *item)
+{
+    item->covered = 0;
+    if (item->work && item->work->wanted <= item->work->done) {
+        item->work->wanted = item->work->seen = item->work->done + 1;
+    }
+}
+
 static void take_outcomes(cs_resync_t *r)
 {
     int i;
 
     for (i = 0; i < r->b->items->nelts; ++i) {
-        cs_item_t *item = APR_ARRAY_IDX(r->b->items, i, cs_item_t *);
-        /* Nothing of what came in meanwhile is covered: it was read before. */
-        item->covered = 0;
-        take_outcome(r, item);
+        own_its_look(APR_ARRAY_IDX(r->b->items, i, cs_item_t *));
+        take_outcome(r, APR_ARRAY_IDX(r->b->items, i, cs_item_t *));
     }
-}
-
-/* What has come in since these looks began is no repetition of theirs. */
-static apr_status_t see_notices(cs_resync_t *r, cs_result_t *res)
-{
-    apr_array_header_t *works =
-        apr_array_make(r->b->p, r->b->items->nelts + 1, sizeof(cs_work_t *));
-    int i;
-
-    for (i = 0; i < r->b->items->nelts; ++i) {
-        cs_work_t *work = APR_ARRAY_IDX(r->b->items, i, cs_item_t *)->work;
-        if (work) {
-            work->wanted = work->wanted > work->done ? work->wanted : work->done + 1;
-            APR_ARRAY_PUSH(works, cs_work_t *) = work;
-        }
-    }
-    return cs_store_refresh(r->b->lane->store, works, r->b->p, res);
 }
 
 static apr_status_t plan_portion(cs_resync_t *r, cs_result_t *res)
@@ -418,8 +409,7 @@ static apr_status_t do_portion(cs_resync_t *r, cs_result_t *res)
     }
     take_outcomes(r);
     store_standing(r);
-    rv = see_notices(r, res);
-    return rv == APR_SUCCESS ? cs_batch_settle(r->b, res) : rv;
+    return cs_batch_settle(r->b, res);
 }
 
 apr_status_t cs_resync_look(cs_resync_t *r, cs_result_t *res)

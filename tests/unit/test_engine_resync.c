@@ -520,33 +520,6 @@ static void test_notice_meanwhile_is_not_lost(void **state)
     assert_null(work_of(&W->referral[5]));
 }
 
-/* The job's look ends for good, and meanwhile somebody has mended it: the notice has a look of its own. */
-static void mended_meanwhile(void)
-{
-    row_by_id("opportunity", deal_of(&W->referral[5])->record_id)->ends = CS_CLASS_REFUSED;
-    notify(&W->referral[5]);
-}
-
-static void test_notice_meanwhile_wakes_what_was_given_up(void **state)
-{
-    apr_pool_t *p = *state;
-
-    listed_world(p, 10);
-    rename_silently(5);
-    W->meanwhile = mended_meanwhile;
-    ask_for("resync", "{'all':true}");
-    while (W->meanwhile) {
-        one_batch();
-    }
-    assert_non_null(work_of(&W->referral[5]));
-    assert_int_equal(work_of(&W->referral[5])->state, CS_WORK_READY);
-    row_by_id("opportunity", deal_of(&W->referral[5])->record_id)->ends = CS_CLASS_OK;
-    work();
-    assert_int_equal(renamed_rows(), 1);
-    assert_null(work_of(&W->referral[5]));
-    (void)p;
-}
-
 static void looked_at_after_the_page(void)
 {
     set_member(&W->referral[5], "/name", "'Renamed twice'");
@@ -566,6 +539,7 @@ static void test_what_was_looked_at_since_is_left_alone(void **state)
     row = row_by_id("opportunity", deal_of(&W->referral[5])->record_id);
     assert_string_equal(cs_json_str(row->row, "name"), "Renamed twice");
     assert_int_equal(number(result, "looked"), 30);
+    assert_int_equal(number(result, "nothing"), 30);
     assert_int_equal(W->gets, 1);
 }
 
@@ -625,6 +599,27 @@ static void test_failed_looks_are_repeated_by_themselves(void **state)
     work();
     assert_int_equal(renamed_rows(), 1);
     assert_null(work_of(&W->referral[4]));
+}
+
+static void test_unknown_referral_that_fails_has_a_look_of_its_own(void **state)
+{
+    apr_pool_t *p = *state;
+    const json_t *result;
+
+    listed_world(p, 5);
+    new_referral();
+    W->unheard = 1;
+    W->nothing_arrives = 1;
+    result = run("{'all':true}");
+    assert_int_equal(number(result, "nothing"), 5);
+    assert_int_equal(number(result, "failed"), 1);
+    assert_non_null(work_of(&W->referral[5]));
+    assert_int_equal(counts_of(W->store, SITE, p).outstanding, 1);
+    W->nothing_arrives = 0;
+    pass_seconds(400);
+    work();
+    assert_int_equal(count_rows("opportunity"), 6);
+    assert_null(work_of(&W->referral[5]));
 }
 
 static void test_one_after_the_other(void **state)
@@ -733,10 +728,10 @@ int main(void)
         UNIT_TEST(test_list_without_counterparts_is_not_relied_on),
         UNIT_TEST(test_what_moves_to_the_top_meanwhile_is_seen),
         UNIT_TEST(test_notice_meanwhile_is_not_lost),
-        UNIT_TEST(test_notice_meanwhile_wakes_what_was_given_up),
         UNIT_TEST(test_what_was_looked_at_since_is_left_alone),
         UNIT_TEST(test_waits_for_partner_center),
         UNIT_TEST(test_failed_looks_are_repeated_by_themselves),
+        UNIT_TEST(test_unknown_referral_that_fails_has_a_look_of_its_own),
         UNIT_TEST(test_one_after_the_other),
         UNIT_TEST(test_one_deal),
         UNIT_TEST(test_arguments),
