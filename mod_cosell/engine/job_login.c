@@ -306,6 +306,7 @@ static apr_status_t finish(signing_t *s, const char *account)
     cs_lane_suspension_t *suspension = cs_lane_suspension(s->lane, CS_UPSTREAM_PC);
 
     cs_pc_signed_in(s->lane->pc);
+    cs_pc_hooks_signed_in(s->lane->hooks);
     if (suspension) {
         suspension->probe = s->t->b->now;
     }

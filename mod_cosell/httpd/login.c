@@ -20,6 +20,7 @@
 #include <apr_strings.h>
 #include <http_core.h>
 #include <http_protocol.h>
+#include <scoreboard.h>
 #include <string.h>
 
 #include "../base/crypto.h"
@@ -103,15 +104,18 @@ static int refuse(request_rec *r, int status, const char *why)
 
 /* ---- what came ---- */
 
-/* mod_log_config writes what is here at the end. */
+/* mod_log_config writes what is here at the end, and mod_status shows what it was so far. */
 static void forget_query(request_rec *r)
 {
+    request_rec *first = r;
+
     for (; r; r = r->prev ? r->prev : r->main) {
         r->the_request = apr_pstrcat(r->pool, r->method, " ", r->uri, " ", r->protocol, NULL);
         r->unparsed_uri = r->uri;
         r->parsed_uri.query = NULL;
         r->args = NULL;
     }
+    ap_update_child_status(first->connection->sbh, SERVER_BUSY_WRITE, first);
 }
 
 static int is_line(const char *text, apr_size_t most)

@@ -296,6 +296,34 @@ def test_failed_sign_in_leaves_what_is_in_force(world):
     assert fact(world)["account"] == before["account"] and fact(world)["rotated"] > before["rotated"]
 
 
+def test_sign_in_mends_a_token_that_was_revoked(world):
+    """The page says what to do; once it is done, what waited goes on."""
+    world.server.log.announce("CS2003")
+    world.partner.post("tokens", {"revoke": "all"})
+    referral = world.refer()
+    world.notify(referral)
+    found = wait_for(lambda: suspended(world), 15, "Partner Center to be suspended")[0]
+    assert found["problem"] == "oauth:invalid_grant" and "sign in again with cosellctl login" in found["detail"], found
+    identity, row = begin(world, method="code")
+    assert visit(authorize(row)).status_code == 200
+    wait_for(lambda: not suspended(world), 10, "Partner Center to be asked again")
+    wait_for(lambda: world.deal(referral), 15, "the deal that waited")
+    assert not job(world, identity)["progress"].get("waits")
+
+
+def test_sign_in_outlasts_a_token_endpoint_that_is_away(world):
+    world.server.log.announce("CS2080", "CS2081")
+    identity, row = begin(world, method="code")
+    target = authorize(row)
+    fault = world.partner.fault(status=503, method="POST", path="/oauth2/v2.0/token")
+    thread = threading.Thread(target=visit, args=(target,))
+    thread.start()
+    wait_for(lambda: job(world, identity)["progress"].get("waits"), 15, "the trouble to be told")
+    world.partner.remove_faults(fault)
+    assert ended(world, identity, 30)["state"] == "done"
+    thread.join(30)
+
+
 def test_sign_in_that_nobody_ends_is_over(world):
     identity, row = begin(world, method="code")
     target = authorize(row)

@@ -82,6 +82,11 @@ apr_status_t cs_pc_hooks_create(cs_pc_hooks_t **phooks, const cs_pc_config_t *cf
     return cs_token_create(&hooks->token, &tc, http, login_limiter, p);
 }
 
+void cs_pc_hooks_signed_in(cs_pc_hooks_t *hooks)
+{
+    cs_token_forget(hooks->token);
+}
+
 /* ---- one call ---- */
 
 typedef struct call_t {

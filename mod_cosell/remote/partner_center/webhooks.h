@@ -29,6 +29,9 @@ apr_status_t cs_pc_hooks_create(cs_pc_hooks_t **phooks, const cs_pc_config_t *cf
                                 const cs_vault_t *vault, cs_http_t *http, cs_limiter_t *limiter,
                                 cs_limiter_t *login_limiter, apr_pool_t *p);
 
+/* Another refresh token is in force: the next call fetches with it. */
+void cs_pc_hooks_signed_in(cs_pc_hooks_t *hooks);
+
 typedef struct cs_pc_hook_t {
     const char *url;            /* as registered: it may hold a secret of its owner */
     apr_array_header_t *events; /* const char * */
