@@ -342,17 +342,69 @@ static void look_again(cs_symbols_t *t, int crm, apr_hash_t *taken)
     }
 }
 
-int cs_symbols_make_rows(cs_symbols_t *t, int crm)
+/* A look that was not settled may have made it, and a person may have changed it since: found by
+ * none of its values, it would be written over. What was refused in this look is not there. */
+static int may_be_there(const cs_batch_t *b, const cs_symbol_t *s)
 {
-    cs_batch_t *b = t->b;
-    apr_hash_t *taken = apr_hash_make(b->p);
-    int i, moved = 0;
-    apr_array_header_t *list = to_make(t, crm, taken, &moved);
-    cs_crm_write_t *writes = apr_pcalloc(b->p, sizeof(*writes) * (apr_size_t)(list->nelts + 1));
+    const json_t *intent = s->item->deal->intent;
 
-    if (!list->nelts) {
-        return moved;
+    return intent && cs_json_int(intent, "at", 0) != b->now && !s->without;
+}
+
+static void take_begun(cs_batch_t *b, cs_symbol_t *s, const cs_crm_read_t *read)
+{
+    cs_item_account(b, s->item, read->calls, read->took, read->correlation);
+    if (read->result.cls == CS_CLASS_OK) {
+        s->recalled = 0;
+        cs_symbol_found(b, s, read->record->id);
     }
+    else if (read->result.cls != CS_CLASS_GONE) {
+        s->state = CS_SYMBOL_FAILED;
+        s->result = read->result;
+    }
+}
+
+/* Rows that would be made by a key: those that are there by it are taken as they are. What is still
+ * to be made. */
+static apr_array_header_t *take_there(cs_batch_t *b, apr_array_header_t *list, int crm)
+{
+    apr_array_header_t *rest = apr_array_make(b->p, list->nelts + 1, sizeof(cs_symbol_t *));
+    cs_crm_read_t *reads = apr_pcalloc(b->p, sizeof(*reads) * (apr_size_t)(list->nelts + 1));
+    cs_symbol_t **begun = apr_pcalloc(b->p, sizeof(*begun) * (apr_size_t)(list->nelts + 1));
+    int i, n = 0;
+
+    for (i = 0; i < list->nelts; ++i) {
+        cs_symbol_t *s = APR_ARRAY_IDX(list, i, cs_symbol_t *);
+        const char *derived = derived_id(b, s);
+        const json_t *key = may_be_there(b, s) ? key_of(b, s, derived) : NULL;
+        if (key) {
+            reads[n].table = cs_json_str(s->maker, "table");
+            reads[n].id = derived;
+            reads[n].key = key;
+            begun[n++] = s;
+        }
+    }
+    if (!n) {
+        return list;
+    }
+    b->lane->crm_impl[crm]->read(b->lane->crm[crm], reads, n, cs_time_mono() + STAGE, b->p);
+    for (i = 0; i < n; ++i) {
+        take_begun(b, begun[i], &reads[i]);
+    }
+    for (i = 0; i < list->nelts; ++i) {
+        cs_symbol_t *s = APR_ARRAY_IDX(list, i, cs_symbol_t *);
+        if (s->state == CS_SYMBOL_WANTED) {
+            APR_ARRAY_PUSH(rest, cs_symbol_t *) = s;
+        }
+    }
+    return rest;
+}
+
+static void write_rows(cs_batch_t *b, const apr_array_header_t *list, int crm)
+{
+    cs_crm_write_t *writes = apr_pcalloc(b->p, sizeof(*writes) * (apr_size_t)(list->nelts + 1));
+    int i;
+
     for (i = 0; i < list->nelts; ++i) {
         cs_symbol_t *s = APR_ARRAY_IDX(list, i, cs_symbol_t *);
         writes[i].kind = CS_CRM_CREATE;
@@ -368,6 +420,21 @@ int cs_symbols_make_rows(cs_symbols_t *t, int crm)
         take_made(b, APR_ARRAY_IDX(list, i, cs_symbol_t *), &writes[i]);
     }
     read_twins(b, list, writes, crm);
+}
+
+int cs_symbols_make_rows(cs_symbols_t *t, int crm)
+{
+    apr_hash_t *taken = apr_hash_make(t->b->p);
+    int moved = 0;
+    apr_array_header_t *list = to_make(t, crm, taken, &moved);
+
+    if (!list->nelts) {
+        return moved;
+    }
+    list = take_there(t->b, list, crm);
+    if (list->nelts) {
+        write_rows(t->b, list, crm);
+    }
     look_again(t, crm, taken);
     return 1;
 }

@@ -185,6 +185,51 @@ static void test_lost_account_is_found_by_its_key(void **state)
     assert_knows(r, only_record());
 }
 
+/* A keyed create is an upsert: what an earlier look made is a person's by now, and is not written over. */
+static void test_row_made_earlier_and_renamed_stays_as_it_is(void **state)
+{
+    apr_pool_t *p = *state;
+    referral_t *r = giving_world(p, ROW_KEY, 1);
+    row_t *account;
+    int version;
+
+    W->upserts = 1;
+    W->unheard = 1;
+    one_batch();
+    assert_int_equal(count_rows("account"), 1);
+    account = &APR_ARRAY_IDX(W->rows, 0, row_t);
+    assert_string_equal(account->table, "account");
+    json_object_set_new(account->row, "name", json_string("Another Name"));
+    version = ++account->version;
+    begin_lane();
+    pass_seconds(10);
+    work();
+    account = &APR_ARRAY_IDX(W->rows, 0, row_t);
+    assert_int_equal(count_rows("account"), 1);
+    assert_string_equal(cs_json_str(account->row, "name"), "Another Name");
+    assert_int_equal(account->version, version);
+    assert_string_equal(cs_json_str(json_object_get(json_object_get(only_record()->row, "parentaccountid"), "$ref"), "id"), account->id);
+    assert_knows(r, only_record());
+}
+
+/* What an earlier look sent and did not arrive is made. */
+static void test_row_sent_earlier_that_never_arrived_is_made(void **state)
+{
+    apr_pool_t *p = *state;
+    referral_t *r = giving_world(p, ROW_KEY, 1);
+
+    W->upserts = 1;
+    W->unheard = 1;
+    W->nothing_arrives = 1;
+    one_batch();
+    assert_int_equal(count_rows("account"), 0);
+    pass_seconds(10);
+    work();
+    assert_int_equal(count_rows("account"), 1);
+    assert_knows(r, only_record());
+    (void)p;
+}
+
 /* Two deals of one row: nobody knows which of them is meant. */
 static void test_row_that_another_deal_has_parks_both(void **state)
 {
@@ -302,6 +347,8 @@ int main(void)
         UNIT_TEST(test_duplicate_by_the_key_is_ours),
         UNIT_TEST(test_looked_up_row_is_pointed_to_by_its_own_id),
         UNIT_TEST(test_lost_account_is_found_by_its_key),
+        UNIT_TEST(test_row_made_earlier_and_renamed_stays_as_it_is),
+        UNIT_TEST(test_row_sent_earlier_that_never_arrived_is_made),
         UNIT_TEST(test_row_that_another_deal_has_parks_both),
         UNIT_TEST(test_keyless_row_is_waited_for),
         UNIT_TEST(test_keyless_row_that_never_arrived_is_made),
