@@ -107,6 +107,7 @@ def test_every_page_can_be_read(world, browser, name, dark, width):
     picture = browser.screenshot(os.path.join(SHOTS, "%s-%d%s.png" % (name, width, "-dark" if dark else "")))
     assert len(picture) > 5000
     if width < 600:
+        assert browser.evaluate("document.documentElement.scrollHeight") < 12000, "something is squeezed"
         small = browser.evaluate("[...document.querySelectorAll('button,nav a,.tabs a')].map(e => e.getBoundingClientRect()).filter(r => r.height && r.height < 24).length")
         assert small == 0, "targets too small for a finger"
 
