@@ -50,9 +50,24 @@ static const char *read_saved(const cs_watch_t *w, apr_pool_t *p)
     return rv == APR_SUCCESS || APR_STATUS_IS_EOF(rv) ? text : NULL;
 }
 
-static int is_reader_s_own(const cs_alert_t *alert)
+static int is_configured(const cs_watch_t *w, const char *site)
 {
-    return !*alert->site && (!strcmp(alert->what, "runner") || !strcmp(alert->what, "watch"));
+    int i;
+
+    for (i = 0; i < w->node->sites->nelts; i++) {
+        const cs_site_config_t *cfg = APR_ARRAY_IDX(w->node->sites, i, const cs_site_config_t *);
+        if (!strncmp(cfg->name, site, CS_GAUGE_NAME - 1)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+/* Not what readers find out by themselves, nor of a site that is gone. */
+static int is_to_restore(const cs_watch_t *w, const cs_alert_t *alert)
+{
+    return *alert->site ? is_configured(w, alert->site)
+                        : strcmp(alert->what, "runner") && strcmp(alert->what, "watch");
 }
 
 /* What is in memory is newer than the file, and has the sentences whole. */
@@ -65,7 +80,7 @@ static const char *restore(cs_watch_t *w, apr_pool_t *p)
     saved = saved ? saved : read_saved(w, p);
     for (i = 0; i < list->nelts; i++) {
         const cs_alert_t *alert = APR_ARRAY_IDX(list, i, const cs_alert_t *);
-        if (!is_reader_s_own(alert)) {
+        if (is_to_restore(w, alert)) {
             cs_board_restore(&w->board, alert, GRACE, cs_time_boot());
             n++;
         }
@@ -73,7 +88,7 @@ static const char *restore(cs_watch_t *w, apr_pool_t *p)
     list = n ? NULL : cs_notify_saved_alerts(saved, p);
     for (i = 0; list && i < list->nelts; i++) {
         const cs_alert_t *alert = APR_ARRAY_IDX(list, i, const cs_alert_t *);
-        if (!is_reader_s_own(alert)) {
+        if (is_to_restore(w, alert)) {
             cs_board_restore(&w->board, alert, GRACE, cs_time_boot());
         }
     }

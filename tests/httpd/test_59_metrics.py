@@ -33,14 +33,14 @@ def lint(text):
             helped.add(name)
         elif line.startswith("# TYPE "):
             _, _, name, kind = line.split(" ")
-            assert name in helped and name not in typed and kind in ("counter", "histogram"), line
+            assert name in helped and name not in typed and kind in ("counter", "gauge", "histogram"), line
             typed[name] = kind
             family = name
         else:
             match = SAMPLE.match(line)
             assert match, line
             name, labels, value = match.groups()
-            allowed = [family] if typed[family] == "counter" else [family + end for end in ("_bucket", "_sum", "_count")]
+            allowed = [family + end for end in ("_bucket", "_sum", "_count")] if typed[family] == "histogram" else [family]
             assert name in allowed, "%s stands in the group of %s" % (name, family)
             assert float(value) >= 0 and labels not in samples.setdefault(name, {}), line
             samples[name][labels] = float(value)
@@ -68,7 +68,8 @@ def metrics(world):
 def test_format(world):
     samples = metrics(world)
     counters = world.server.status()["counters"]
-    assert {"cosell_%s_total" % name for name in counters} == set(samples) - {"cosell_lag_seconds" + end for end in ("_bucket", "_sum", "_count")}
+    assert {"cosell_%s_total" % name for name in counters} <= set(samples)
+    assert samples["cosell_build_info"] == {'version="%s"' % world.server.status()["version"]: 1}
     for direction in ("to_crm", "to_partner_center"):
         buckets, total, count = histogram(samples, direction)
         bounds = [float(le) for le in buckets]

@@ -319,6 +319,7 @@ def test_a_target_that_fails_is_tried_again(world):
     attempts = world.listener.attempts
     store_fact(world, "webhook", {"drift": "it is gone"})
     wait_for(lambda: world.listener.attempts >= attempts + 2, MINUTE, "a second attempt")
+    assert float(re.search(r"^cosell_notify_calls_total (\d+)", world.server.get("/metrics").body.decode(), re.M).group(1)) >= 2
     assert float(re.search(r"^cosell_notify_failed_total (\d+)", world.server.get("/metrics").body.decode(), re.M).group(1)) >= 2
     world.listener.status = 200
     comes(world, "webhook:drift")
