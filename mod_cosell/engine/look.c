@@ -620,8 +620,8 @@ static apr_status_t look_at_works(cs_batch_t *b, const apr_array_header_t *works
     apr_status_t rv = make_items(b, works, res);
 
     if (rv == APR_SUCCESS) {
-        cs_batch_chores(b, works);
         cs_batch_trace(b);
+        cs_batch_chores(b, works);
         rv = look_at_items(b, res);
     }
     cs_batch_trace_is(b, NULL);
