@@ -693,6 +693,45 @@ apr_status_t cs_pc_keep_alive(cs_pc_t *pc, apr_interval_time_t deadline, apr_poo
     return APR_SUCCESS;
 }
 
+/* Nothing is registered, and nobody watches it: the sites of the simulation are told otherwise. */
+apr_status_t cs_pc_hooks_create(cs_pc_hooks_t **phooks, const cs_pc_config_t *cfg, const cs_vault_t *vault, cs_http_t *http,
+                                cs_limiter_t *limiter, cs_limiter_t *login_limiter, apr_pool_t *p)
+{
+    (void)cfg, (void)vault, (void)http, (void)limiter, (void)login_limiter, (void)p;
+    *phooks = NULL;
+    return APR_SUCCESS;
+}
+
+apr_status_t cs_pc_hooks_read(cs_pc_hooks_t *hooks, cs_pc_hook_t **phook, apr_interval_time_t deadline, apr_pool_t *p, cs_result_t *res)
+{
+    (void)hooks, (void)deadline, (void)p, (void)res;
+    *phook = NULL;
+    return APR_SUCCESS;
+}
+
+int cs_pc_hook_has(const apr_array_header_t *events, const char *name)
+{
+    (void)events, (void)name;
+    return 0;
+}
+
+int cs_pc_hook_url_same(const char *a, const char *b, apr_pool_t *p)
+{
+    (void)p;
+    return !strcmp(a, b);
+}
+
+const char *cs_pc_hook_url_shown(const char *url, apr_pool_t *p)
+{
+    (void)p;
+    return url;
+}
+
+void cs_http_trace(cs_http_t *http, const char *trace)
+{
+    (void)http, (void)trace;
+}
+
 static void patch_one(cs_pc_write_t *write, apr_pool_t *p)
 {
     referral_t *r = referral_by_id(write->id);
