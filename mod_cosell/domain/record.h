@@ -98,8 +98,8 @@ typedef struct cs_crm_facts_t {
 } cs_crm_facts_t;
 
 /* The id that text is, as it is stored: a GUID in lower case and without its braces; of the other
- * form 18 characters, those that tell the case made when there are only 15. NULL = free text. In p.
- */
+ * form 18 characters, those that tell the case made when there are only 15, and not digits alone.
+ * NULL = free text. In p. */
 const char *cs_row_id(cs_id_form_e form, const char *text, apr_pool_t *p);
 /* 1 when both are ids and name one row. */
 int cs_row_id_same(cs_id_form_e form, const char *a, const char *b);

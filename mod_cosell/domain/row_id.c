@@ -35,6 +35,13 @@ static int has_prefix(const char *text)
     return text[0] == '0' || (text[0] == 'a' && apr_isdigit(text[1]));
 }
 
+/* 15 digits are the number of an order or a customer, filled up with noughts, far sooner than a
+ * short id without a letter; such an id is one when its tail says so. */
+static int is_number(const char *text)
+{
+    return strspn(text, "0123456789") == SHORT_LEN && !text[SHORT_LEN];
+}
+
 /* Five characters at a time: which of them are capitals, the first one in the lowest bit. */
 static void put_case(char out[4], const char *text)
 {
@@ -65,7 +72,7 @@ static const char *long_of(const char *text, size_t len, apr_pool_t *p)
             return NULL;
         }
     }
-    if (!has_prefix(text)) {
+    if (!has_prefix(text) || is_number(text)) {
         return NULL;
     }
     put_case(tail, text);

@@ -27,6 +27,10 @@ static void test_what_an_id_looks_like(void **state)
         {CS_ID_18, "OfferNumber12345", NULL},
         {CS_ID_18, "Offer4711Berlin", NULL},
         {CS_ID_18, "0065f00000ABCD-", NULL},
+        {CS_ID_18, "006300000012345", NULL}, /* an order's number */
+        {CS_ID_18, "000000004711082", NULL},
+        {CS_ID_18, "006300000012345AAA", "006300000012345AAA"},
+        {CS_ID_18, "006300000012345123", NULL},
         {CS_ID_18, "0f0a4b6e-1111-4222-8333-944455566677", NULL},
         {CS_ID_18, "", NULL},
         {CS_ID_18, NULL, NULL},
@@ -69,6 +73,7 @@ static void test_what_external_reference_id_names(void **state)
     assert_string_equal(meet(s, SHORT_ID).record_id, STAGE_ID);
     assert_string_equal(meet(s, STAGE_ID).record_id, STAGE_ID);
     assert_int_equal(meet(s, "Offer 4711").what, CS_MEET_CREATE);
+    assert_int_equal(meet(s, "006300000012345").what, CS_MEET_CREATE);
     assert_int_equal(meet(s, "0f0a4b6e-1111-4222-8333-944455566677").what, CS_MEET_CREATE);
     assert_string_equal(meet(s, "").record_id, reserved(*state));
 }
