@@ -580,8 +580,8 @@ static void push_missing(const cs_gauges_t *g, apr_array_header_t *list, apr_poo
                               "the runner has given no sign of life for %d s: notices are "
                               "accepted and nothing is looked at",
                               (int)apr_time_sec(silent)),
-                 "look for the lines of the runner in the error log; it is started again by itself "
-                 "within a minute unless the server is stopping",
+                 "look for the lines of the runner in the error log, and at the disk of "
+                 "CosellStateDir; a runner that ended is started again by itself",
                  silent, p);
     }
     else if (beat && blind > BLIND) {

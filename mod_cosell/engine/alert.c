@@ -153,14 +153,15 @@ static void judge_refused(judge_t *j)
     if (j->facts->refused > 0 && !j->facts->accept) {
         find(j, "", "unavailable", CS_ALERT_ERROR,
              apr_psprintf(j->p,
-                          "%s within the last minute: not durable in time, no certificate, or "
-                          "a site that is degraded",
-                          number_words(j->facts->refused, "notice was answered 503",
-                                       "notices were answered 503", j->p)),
+                          "%s: not durable in time, no certificate, or a site that is degraded",
+                          number_words(j->facts->refused,
+                                       "notice was answered 503 and none has been accepted since",
+                                       "notices were answered 503 lately", j->p)),
              apr_psprintf(j->p,
                           "look at the error log for the reason, and at the disk of %s; the "
                           "senders repeat them",
-                          j->facts->state_dir));
+                          j->facts->state_dir))
+            ->hold = SECONDS(8);
     }
 }
 

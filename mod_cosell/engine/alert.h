@@ -70,7 +70,7 @@ typedef struct cs_alert_facts_t {
     const char *store_detail;
     apr_status_t accept, look; /* of children and lanes; APR_SUCCESS = they can write */
     apr_int64_t free_bytes;    /* -1 = not known */
-    apr_int64_t refused;       /* notices answered 503 within the last minute */
+    apr_int64_t refused;       /* notices answered 503 since one was taken */
     apr_array_header_t *sites; /* cs_alert_site_t * */
 } cs_alert_facts_t;
 

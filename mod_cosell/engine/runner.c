@@ -239,6 +239,9 @@ apr_status_t cs_runner_create(cs_runner_t **prunner, const cs_node_config_t *cfg
     }
     if (rv == APR_SUCCESS) {
         rv = cs_watch_start(&r->watch, cfg, pool, res);
+        if (rv != APR_SUCCESS) {
+            cs_certs_stop(r->certs);
+        }
     }
     *prunner = rv == APR_SUCCESS ? r : NULL;
     return rv;

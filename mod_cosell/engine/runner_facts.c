@@ -22,6 +22,8 @@
 #define CERTIFICATES_EVERY apr_time_from_sec(600)
 #define PROBE_BYTES 4096
 #define MINUTE apr_time_from_sec(60)
+/* Within a round, although others were taken. */
+#define MANY_REFUSED 20
 
 /* One round, and the site of it. */
 typedef struct round_t {
@@ -456,26 +458,27 @@ static void observe_disk(round_t *r)
     r->facts->look = trouble_of(CS_TROUBLE_RUNNER, &tried, dir, r->p);
 }
 
-/* Those of about the last minute. */
+/* Notices answered 503 since one was taken; those of a start, whose certificate comes at once, are
+ * none. Forgotten when nobody sends any more. */
 static apr_int64_t refused_lately(cs_watch_memory_t *memory)
 {
-    const int n = (int)(sizeof(memory->rounds) / sizeof(memory->rounds[0]));
-    apr_int64_t value = (apr_int64_t)cs_counter_get(CS_COUNT_UNAVAILABLE);
-    apr_int64_t oldest = value;
-    apr_interval_time_t now = cs_time_boot(), seen = 0;
-    int i;
+    apr_int64_t unavailable = (apr_int64_t)cs_counter_get(CS_COUNT_UNAVAILABLE);
+    apr_int64_t taken =
+        (apr_int64_t)(cs_counter_get(CS_COUNT_ACCEPTED) + cs_counter_get(CS_COUNT_NOTIFIED));
+    apr_int64_t more = memory->counted ? unavailable - memory->unavailable : 0;
+    int some = memory->counted && taken != memory->taken;
 
-    for (i = 0; i < n; i++) {
-        apr_interval_time_t at = memory->rounds[i];
-        if (at && now - at <= MINUTE && (!seen || at < seen)) {
-            seen = at;
-            oldest = memory->unavailable[i];
-        }
+    memory->counted = 1;
+    memory->unavailable = unavailable;
+    memory->taken = taken;
+    if (more > 0 && (!some || more >= MANY_REFUSED)) {
+        memory->refused += more;
+        memory->refused_at = cs_time_boot();
     }
-    memory->rounds[memory->round % n] = now;
-    memory->unavailable[memory->round % n] = value;
-    memory->round = (memory->round + 1) % n;
-    return value - oldest;
+    else if (some || cs_time_boot() - memory->refused_at > MINUTE) {
+        memory->refused = 0;
+    }
+    return memory->refused;
 }
 
 static void show_server(round_t *r)

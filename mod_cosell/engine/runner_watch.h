@@ -33,9 +33,10 @@ typedef struct cs_watch_memory_t {
     cs_watch_upstream_t *upstreams;        /* CS_LANE_UPSTREAMS of each site */
     apr_time_t *signers;                   /* of each site */
     apr_interval_time_t certificates_read; /* cs_time_boot(); 0 = not yet */
-    apr_int64_t unavailable[16];           /* the counter's value, a ring of rounds */
-    apr_interval_time_t rounds[16];
-    int round;
+    int counted;                           /* the next two were read */
+    apr_int64_t unavailable, taken;        /* counters, at the last round */
+    apr_int64_t refused;                   /* since something was taken */
+    apr_interval_time_t refused_at;        /* cs_time_boot() */
 } cs_watch_memory_t;
 
 void cs_watch_memory_make(cs_watch_memory_t *memory, const cs_node_config_t *node, apr_pool_t *p);

@@ -249,6 +249,18 @@ def test_full_disk(world):
     assert re.search(r"^cosell_store_up 1$", world.server.get("/metrics").body.decode(), re.M)
 
 
+def test_hung_disk(world):
+    """Nothing fails, nothing ends: that notices are answered 503 is all there is to see."""
+    world.server.log.announce("CS220[0-9]", "CS3\\d\\d\\d", "CS20\\d\\d", "cosell:(warn|error)")
+    fault(world, "HANG")
+    for _ in range(3):
+        assert world.send(Event("referral-updated", uuid.uuid4())).status == 503
+    wait_for(lambda: {what for site, what in alerts(world) if not site} & {"unavailable", "watch", "runner"}, MINUTE, "it to be named", every=0.3)
+    fault(world, "")
+    world.ready(MINUTE)
+    wait_for(lambda: not alerts(world), 2 * MINUTE, "nothing to be wrong any more")
+
+
 def test_registration_taken_over(world):
     store_fact(world, "webhook", {"url": "https://ours.example/hook", "events": ["referral-created"], "drift": "it points to https://other.example/"})
     document = comes(world, "webhook:drift")

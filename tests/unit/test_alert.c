@@ -138,7 +138,7 @@ static void test_disk(void **state)
     assert_null(found(w, "disk"));
     w->facts.free_bytes = CS_FREE_WARN;
     w->facts.refused = 3;
-    only(w, "unavailable", CS_ALERT_ERROR, "3 notices were answered 503", "error log");
+    only(w, "unavailable", CS_ALERT_ERROR, "3 notices were answered 503 lately", "error log");
     w->facts.refused = 1;
     only(w, "unavailable", CS_ALERT_ERROR, "one notice was", "error log");
 }
