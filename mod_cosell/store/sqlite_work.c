@@ -71,20 +71,28 @@ apr_status_t cs_sqlite_work_get(cs_sqlite_t *sq, const char *site, const char *k
     return rv;
 }
 
+/* As the row that a notice makes: the trigger that follows what is dead leaves it out. */
+static int looks_new(const cs_work_t *work)
+{
+    return work->wanted == 1 && !work->done && !work->attempts;
+}
+
 apr_status_t cs_sqlite_work_put(cs_sqlite_t *sq, const cs_work_t *work, apr_pool_t *ptemp)
 {
     json_t *others = work->hints ? cs_json_own(json_copy(work->hints), ptemp) : NULL;
     apr_int64_t pc = json_integer_value(json_object_get(others, CS_SYSTEM_PC));
+    apr_status_t rv;
 
     json_object_del(others, CS_SYSTEM_PC);
     if (json_object_size(others) == 0) {
         others = NULL;
     }
-    if (work->state == CS_WORK_DEAD) {
-        apr_status_t rv = cs_sqlite_cause_dead(sq, work, ptemp);
-        if (rv != APR_SUCCESS) {
-            return rv;
-        }
+    rv = work->state == CS_WORK_DEAD ? cs_sqlite_cause_dead(sq, work, ptemp)
+         : looks_new(work)           ? cs_sqlite_exec(sq, CS_SQL_DEAD_DROP, "sss", work->site,
+                                                      work->name, work->kind)
+                                     : APR_SUCCESS;
+    if (rv != APR_SUCCESS) {
+        return rv;
     }
     return cs_sqlite_exec(sq, CS_SQL_WORK_PUT, "sssiiijiiiissssis", work->site, work->kind,
                           work->name, work->wanted, work->done, pc, others, ptemp,
