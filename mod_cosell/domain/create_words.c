@@ -76,7 +76,8 @@ const cs_column_t *cs_create_no_row(const cs_planning_t *pl, const cs_lack_t *la
 
 int cs_create_is_named(const cs_planning_t *pl, const cs_making_t *m, int at)
 {
-    const cs_column_t *column = cs_create_no_row(pl, APR_ARRAY_IDX(m->lacks, at, cs_lack_t *)), *other;
+    const cs_column_t *column = cs_create_no_row(pl, APR_ARRAY_IDX(m->lacks, at, cs_lack_t *));
+    const cs_column_t *other;
     int i;
 
     for (i = 0; column && i < at; i++) {

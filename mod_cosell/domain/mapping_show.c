@@ -1,5 +1,5 @@
-/* domain/mapping_show.c: a mapping as a document, for people who want to see which rule is in force.
- */
+/* domain/mapping_show.c: a mapping as a document, for people who want to see which rule is in
+ * force. */
 #include <apr_strings.h>
 #include <string.h>
 

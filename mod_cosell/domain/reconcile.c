@@ -482,7 +482,7 @@ apr_status_t cs_reconcile_plan(cs_plan_t **pplan, const cs_look_t *look, apr_poo
         }
     }
     if (!plan->causes && plan->what != CS_PLAN_HOLD) {
-        cs_plan_no_causes(plan, p); /* while it holds without having compared, nobody knows better */
+        cs_plan_no_causes(plan, p); /* what holds without having compared knows no better */
     }
     cs_plan_explain(plan, look, p);
     return APR_SUCCESS;

@@ -212,7 +212,8 @@ static const char *page_html(cosell_page_t *page, apr_size_t *plen)
 {
     static cosell_view_fn *const views[] = {
         [COSELL_PAGE_OVERVIEW] = cosell_view_overview, [COSELL_PAGE_DEALS] = cosell_view_deals,
-        [COSELL_PAGE_DEAL] = cosell_view_deal,         [COSELL_PAGE_PROBLEMS] = cosell_view_problems,
+        [COSELL_PAGE_DEAL] = cosell_view_deal,
+        [COSELL_PAGE_PROBLEMS] = cosell_view_problems,
         [COSELL_PAGE_DEAD] = cosell_view_dead,         [COSELL_PAGE_JOURNAL] = cosell_view_journal,
         [COSELL_PAGE_JOBS] = cosell_view_jobs,         [COSELL_PAGE_JOB] = cosell_view_job,
         [COSELL_PAGE_MAPPING] = cosell_view_mapping,   [COSELL_PAGE_EXPLAIN] = cosell_view_explain,

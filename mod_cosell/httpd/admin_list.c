@@ -1,5 +1,5 @@
-/* httpd/admin_list.c: lists a page at a time: deals, what stands in their way, looks that were given
- * up, journal, jobs. */
+/* httpd/admin_list.c: lists a page at a time: deals, what stands in their way, looks that were
+ * given up, journal, jobs. */
 #include "admin.h"
 
 #include <apr_strings.h>

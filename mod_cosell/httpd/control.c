@@ -4,8 +4,8 @@
  *   {"do": "release", "site": "contoso", "brake": "mapping"}
  *
  * "do" is a kind of job, the other members are its arguments (engine/job.h); "site" may be left out
- * for the host's own. The answer names the job, which the status page shows (?job=ID). GET shows the
- * pages with buttons (admin.c), and a form of theirs is taken by forms.c.
+ * for the host's own. The answer names the job, which the status page shows (?job=ID). GET shows
+ * the pages with buttons (admin.c), and a form of theirs is taken by forms.c.
  *
  * "release" lets a paused bulk cause go on: brake is "mapping" (on a site of several CRMs
  * "mapping:<CRM>"), "missing:<CRM>" or "missing:partner-center", with or without the "brake:" that

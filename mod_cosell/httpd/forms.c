@@ -190,8 +190,8 @@ static const char *question(const cs_job_kind_t *kind, const char *what, const c
                             apr_pool_t *p)
 {
     return !strcmp(kind->name, "drop")
-               ? apr_psprintf(p, "Drop %s of site %s? What is dropped is forgotten until a new notice "
-                                 "or a newer version names it again; the deals themselves stay.",
+               ? apr_psprintf(p, "Drop %s of site %s? What is dropped is forgotten until a new "
+                                 "notice or a newer version names it again; the deals stay.",
                               what, site)
            : !strcmp(kind->name, "unlink")
                ? apr_psprintf(p, "Unlink %s of site %s? Both sides stay as they are, and nothing "

@@ -32,7 +32,8 @@ apr_pool_t *cosell_html_pool(const cosell_html_t *h);
 /* <tag>text</tag>; text NULL = empty. */
 #define cosell_element(h, tag, text) cosell_html_element((h), "" tag "", (text))
 /* <tag class="class">text</tag> */
-#define cosell_classed(h, tag, class_, text) cosell_html_classed((h), "" tag "", "" class_ "", (text))
+#define cosell_classed(h, tag, class_, text) \
+    cosell_html_classed((h), "" tag "", "" class_ "", (text))
 
 void cosell_html_open(cosell_html_t *h, const char *tag);
 void cosell_html_void(cosell_html_t *h, const char *tag);

@@ -76,6 +76,8 @@ void cosell_ticked(cosell_html_t *h, const char *text);
 const char *cosell_sentence(const char *text, apr_pool_t *p);
 /* A value of a mapping's line in words. In p. */
 const char *cosell_value(const json_t *value, apr_pool_t *p);
+/* A line of the mapping, or one of those that are none, by name. */
+const char *cosell_line_name(const char *line);
 /* What a deal's state is, in a word and in a sentence. */
 const char *cosell_state_word(const char *state);
 const char *cosell_state_text(const char *state);

@@ -1,5 +1,5 @@
-/* httpd/page_deal.c: one deal: is it in the CRM and if not why, what happens next, both sides line by
- * line, and what happened. */
+/* httpd/page_deal.c: one deal: is it in the CRM and if not why, what happens next, both sides line
+ * by line, and what happened. */
 #include "page.h"
 
 #include <apr_strings.h>
@@ -8,6 +8,7 @@
 #include "../base/json.h"
 
 #define CHOICES_MAX 10
+#define ID_CHARACTERS "0123456789-abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 static const char *number_of(const cosell_view_t *v, const json_t *deal)
 {
@@ -225,7 +226,7 @@ static const char *named_row(const char *text, const char **pname, const char **
     const char *open, *name = text;
 
     for (open = strchr(text, '('); open; open = strchr(open + 1, '(')) {
-        size_t len = strspn(open + 1, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ-");
+        size_t len = strspn(open + 1, ID_CHARACTERS);
         const char *at = open;
 
         if (open[len + 1] != ')' || (len != 36 && len != 18 && len != 15)) {
@@ -323,20 +324,22 @@ static void waiting(cosell_html_t *h, const cosell_view_t *v, const json_t *work
 {
     const char *name = cs_json_str(work, "name"), *site = cs_json_str(work, "site");
     const json_t *suspended = cs_json_get(work, "suspended");
+    int dead = is(cs_json_str(work, "state"), "dead");
 
-    cosell_frame_begin(h, v, "Not looked at yet", 0);
+    cosell_frame_begin(h, v, dead ? "Given up" : "Not looked at yet", 0);
     cosell_open(h, "p");
     cosell_attr(h, "class", "note wait");
     cosell_element(h, "strong", "In the CRM: no. ");
-    cosell_text(h, "A notice of ");
-    cosell_foreign(h, name, 200);
+    cosell_text(h, name && !strncmp(name, "pc:", 3) ? "A notice of the referral "
+                                                    : "A notice of the record ");
+    cosell_foreign(h, name && strchr(name, ':') ? strchr(name, ':') + 1 : name, 200);
     cosell_text(h, " came in, and no look has made a deal of it yet.");
     cosell_close(h);
     cosell_element(h, "h2", "What happens next");
     cosell_open(h, "ul");
     next_of_work(h, v, work, json_is_object(suspended) ? suspended : NULL);
     cosell_close(h);
-    if (is(cs_json_str(work, "state"), "dead")) {
+    if (dead) {
         cosell_open(h, "div");
         cosell_attr(h, "class", "acts");
         cosell_button(h, v, site, "retry", "name", name, "Try again");

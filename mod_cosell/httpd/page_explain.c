@@ -1,5 +1,5 @@
-/* httpd/page_explain.c: what a seller reads who follows the link in the CRM record: one deal, in plain
- * words, and nothing of the administrator's. (deals 6) */
+/* httpd/page_explain.c: what a seller reads who follows the link in the CRM record: one deal, in
+ * plain words, and nothing of the administrator's. (deals 6) */
 #include "page.h"
 
 #include <apr_strings.h>
@@ -126,7 +126,8 @@ static void differing(cosell_html_t *h, const cosell_view_t *v, const json_t *li
 static void on_its_way(cosell_html_t *h, const cosell_view_t *v)
 {
     cosell_frame_begin(h, v, "On its way", 0);
-    part(h, "What this means", "A change of this deal was noticed, and has not been worked on yet.");
+    part(h, "What this means",
+         "A change of this deal was noticed, and has not been worked on yet.");
     part(h, "What to do", "Nothing. If this does not change within an hour, tell your "
                           "administrator.");
     cosell_frame_end(h, v);

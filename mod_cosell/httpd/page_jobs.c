@@ -157,30 +157,60 @@ static void open_here(cosell_html_t *h, const cosell_view_t *v, const json_t *js
     cosell_close(h);
 }
 
-/* What doctor found. */
+static int is_state(const json_t *check, const char *state)
+{
+    const char *its = cs_json_str(check, "state");
+
+    return its && !strcmp(its, state);
+}
+
+static void check_row(cosell_html_t *h, const json_t *check)
+{
+    cosell_open(h, "tr");
+    cosell_cell_text(h, "Check", cs_json_str(check, "check"));
+    cosell_cell(h, "State");
+    cosell_badge(h, cs_json_str(check, "state"), cs_json_str(check, "state"));
+    cosell_close(h);
+    cosell_cell_text(h, "What was found", cs_json_str(check, "text"));
+    cosell_cell_text(h, "What to do", cs_json_str(check, "fix"));
+    cosell_close(h);
+}
+
+/* What doctor found: what failed first, then what is to be warned of. */
 static void checks(cosell_html_t *h, const json_t *list)
 {
     static const char *const columns[] = {"Check", "State", "What was found", "What to do", NULL};
     size_t i;
+    int turn;
 
     if (!json_array_size(list)) {
         return;
     }
     cosell_element(h, "h2", "Checks");
     cosell_table_begin(h, "Checks", columns);
-    for (i = 0; i < json_array_size(list); i++) {
-        const json_t *check = json_array_get(list, i);
+    for (turn = 0; turn < 3; turn++) {
+        for (i = 0; i < json_array_size(list); i++) {
+            const json_t *check = json_array_get(list, i);
+            int its = is_state(check, "fail") ? 0 : is_state(check, "warn") ? 1 : 2;
 
-        cosell_open(h, "tr");
-        cosell_cell_text(h, "Check", cs_json_str(check, "check"));
-        cosell_cell(h, "State");
-        cosell_badge(h, cs_json_str(check, "state"), cs_json_str(check, "state"));
-        cosell_close(h);
-        cosell_cell_text(h, "What was found", cs_json_str(check, "text"));
-        cosell_cell_text(h, "What to do", cs_json_str(check, "fix"));
-        cosell_close(h);
+            if (its == turn) {
+                check_row(h, check);
+            }
+        }
     }
     cosell_table_end(h);
+}
+
+static int any_failed(const json_t *checks_)
+{
+    size_t i;
+
+    for (i = 0; i < json_array_size(checks_); i++) {
+        if (is_state(json_array_get(checks_, i), "fail")) {
+            return 1;
+        }
+    }
+    return 0;
 }
 
 /* ---- rows ---- */
@@ -191,7 +221,7 @@ static void change(cosell_html_t *h, const cosell_view_t *v, const json_t *json)
 
     cosell_open(h, "li");
     cosell_open(h, "strong");
-    cosell_foreign(h, cs_json_str(json, "line"), 100);
+    cosell_foreign(h, cosell_line_name(cs_json_str(json, "line")), 100);
     cosell_close(h);
     cosell_text(h, direction && !strcmp(direction, "to_pc") ? " to Partner Center: "
                                                             : " to the CRM: ");
@@ -213,14 +243,17 @@ static void row_cells(cosell_html_t *h, const cosell_view_t *v, const json_t *js
 {
     const json_t *row = cs_json_get(json, "row"), *changes = cs_json_get(row, "changes");
     const char *title = cs_json_str(row, "title"), *error = cs_json_str(row, "error");
+    const char *referral = cs_json_str(row, "referral");
     apr_int64_t deal = cs_json_int(json, "deal", 0);
     size_t i;
 
     cosell_cell(h, "Deal");
-    cosell_open(h, "a");
-    cosell_attr(h, "href", deal ? cosell_url(v, "deal", digits(deal, v->p), NULL) : NULL);
-    cosell_foreign(h, title ? title : cs_json_str(row, "referral"), 120);
-    cosell_close(h);
+    if (deal || referral) {
+        cosell_open(h, "a");
+        cosell_attr(h, "href", cosell_url(v, "deal", deal ? digits(deal, v->p) : referral, NULL));
+        cosell_foreign(h, title ? title : referral ? referral : digits(deal, v->p), 120);
+        cosell_close(h);
+    }
     cosell_close(h);
     cosell_cell(h, "What");
     if (error) {
@@ -293,7 +326,7 @@ static void facts(cosell_html_t *h, const cosell_view_t *v, const json_t *job)
 void cosell_view_job(cosell_html_t *h, const cosell_view_t *v, const json_t *doc)
 {
     const json_t *job = cs_json_get(doc, "job"), *result = cs_json_get(job, "result");
-    const json_t *moving = cs_json_get(job, "progress");
+    const json_t *moving = cs_json_get(job, "progress"), *found = cs_json_get(result, "checks");
     const char *error = cs_json_str(result, "error"), *text = cs_json_str(result, "text");
     int alive = is_alive(job);
 
@@ -302,7 +335,7 @@ void cosell_view_job(cosell_html_t *h, const cosell_view_t *v, const json_t *doc
     facts(h, v, job);
     if (error || text) {
         cosell_open(h, "p");
-        cosell_attr(h, "class", error ? "note bad" : "note good");
+        cosell_attr(h, "class", error || any_failed(found) ? "note bad" : "note good");
         cosell_foreign(h, error ? error : text, 1000);
         cosell_close(h);
     }
@@ -313,8 +346,10 @@ void cosell_view_job(cosell_html_t *h, const cosell_view_t *v, const json_t *doc
                       "Cancel it");
         cosell_element(h, "p", "This page asks again every 3 seconds until the job has ended.");
     }
-    checks(h, cs_json_get(result, "checks"));
-    said(h, cs_json_get(moving, "say"));
+    checks(h, found);
+    if (!json_array_size(found)) {
+        said(h, cs_json_get(moving, "say"));
+    }
     rows(h, v, doc);
     cosell_open(h, "p");
     cosell_link(h, cosell_url(v, "jobs", "", NULL), "All jobs");

@@ -33,7 +33,7 @@ static void change(cosell_html_t *h, const cosell_view_t *v, const json_t *row)
 
     if (line) {
         cosell_open(h, "strong");
-        cosell_foreign(h, strcmp(line, "$state") ? line : "State", 100);
+        cosell_foreign(h, cosell_line_name(line), 100);
         cosell_close(h);
         cosell_text(h, " ");
     }

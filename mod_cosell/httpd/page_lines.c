@@ -83,7 +83,7 @@ static void line(cosell_html_t *h, const cosell_view_t *v, const json_t *deal,
     const char *why = cs_json_str(view, "why"), *site = cs_json_str(deal, "site");
 
     cosell_open(h, "tr");
-    cosell_cell_text(h, "Line", is(name, "$state") ? "State" : name);
+    cosell_cell_text(h, "Line", cosell_line_name(name));
     side(h, v, "Partner Center", cs_json_get(view, "pc"), cs_json_get(image, "pc"));
     side(h, v, "CRM", cs_json_get(view, "crm"), cs_json_get(image, "crm"));
     cosell_cell(h, "Verdict");

@@ -1,5 +1,5 @@
-/* httpd/page_style.c: the one stylesheet. Light and dark by the reader's choice, the system's fonts,
- * tables that become cards where there is no room; text against its ground at least 4.5 : 1. */
+/* httpd/page_style.c: the one stylesheet. Light and dark as the reader has it, the system's
+ * fonts, tables that become cards where there is no room; text on its ground at least 4.5 : 1. */
 #include "page.h"
 
 static const char style[] =
@@ -60,7 +60,8 @@ static const char style[] =
     ".badge.wait{color:var(--wait);background:var(--waitbg);border-color:transparent}"
     ".badge.bad{color:var(--bad);background:var(--badbg);border-color:transparent}\n"
     ".note .badge{border-color:currentColor}\n"
-    ".tiles{list-style:none;padding:0;display:grid;grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.6rem;"
+    ".tiles{list-style:none;padding:0;display:grid;"
+    "grid-template-columns:repeat(auto-fit,minmax(9.5rem,1fr));gap:.6rem;"
     "margin:1rem 0}\n"
     ".tile{background:var(--card);border:1px solid var(--rule);border-radius:8px;"
     "padding:.5rem .8rem}\n"
@@ -85,7 +86,8 @@ static const char style[] =
     "td{overflow-wrap:anywhere;min-width:5.5rem}\n"
     "th{font-size:.8125rem;color:var(--soft);font-weight:600;white-space:nowrap}\n"
     "tbody tr{border-top:1px solid var(--rule)}\n"
-    "td:first-child{min-width:7rem}\n"
+    "td:first-child{min-width:7rem;overflow-wrap:break-word}"
+    ".wide td:first-child{overflow-wrap:anywhere}\n"
     "@media (min-width:46.01rem){.wide td{width:26%}.wide td:first-child{width:16%}}\n"
     "details{margin:.2rem 0 .6rem}summary{cursor:pointer;color:var(--link)}\n"
     ".t{white-space:nowrap}\n"

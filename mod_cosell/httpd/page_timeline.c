@@ -38,7 +38,7 @@ static void event(cosell_html_t *h, const cosell_view_t *v, const json_t *row)
     if (name) {
         cosell_text(h, ": ");
         cosell_open(h, "strong");
-        cosell_foreign(h, is(name, "$state") ? "State" : name, 100);
+        cosell_foreign(h, cosell_line_name(name), 100);
         cosell_close(h);
         cosell_text(h, " ");
         cosell_open(h, "del");

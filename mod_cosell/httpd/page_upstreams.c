@@ -1,5 +1,5 @@
-/* httpd/page_upstreams.c: the other ends of a site: how they are, who signs in, what is registered, what
- * is read by itself. */
+/* httpd/page_upstreams.c: the other ends of a site: how they are, who signs in, what is registered,
+ * what is read by itself. */
 #include "page.h"
 
 #include <apr_strings.h>
@@ -75,7 +75,8 @@ static void upstream(cosell_html_t *h, const cosell_view_t *v, const json_t *sit
     cosell_close(h);
     cosell_cell(h, "Limit");
     if (rate > 0) {
-        cosell_textf(h, "%.3g a second, %d at once", rate, (int)cs_json_int(json, "concurrency", 0));
+        cosell_textf(h, "%.3g a second, %d at once", rate,
+                     (int)cs_json_int(json, "concurrency", 0));
     }
     else {
         cosell_textf(h, "no rate, %d at once", (int)cs_json_int(json, "concurrency", 0));

@@ -106,12 +106,25 @@ const char *cosell_count(json_int_t n, apr_pool_t *p)
     return out;
 }
 
+/* What a wrapper of a neutral row holds ({"$number": "5"}); NULL = it is none. */
+static const json_t *wrapped(const json_t *value)
+{
+    void *first = json_object_iter((json_t *)value);
+
+    return json_object_size(value) == 1 && *json_object_iter_key(first) == '$'
+               ? json_object_iter_value(first)
+               : NULL;
+}
+
 static const char *object_words(const json_t *value, apr_pool_t *p)
 {
     const char *amount = cs_json_str(value, "amount"), *currency = cs_json_str(value, "currency");
     const char *name, *out = NULL;
     json_t *member;
 
+    if (wrapped(value)) {
+        return cosell_value(wrapped(value), p);
+    }
     if (amount) {
         return apr_pstrcat(p, currency ? currency : "", currency ? " " : "", amount, NULL);
     }
@@ -147,6 +160,16 @@ const char *cosell_value(const json_t *value, apr_pool_t *p)
     }
 }
 
+const char *cosell_line_name(const char *line)
+{
+    return !line                        ? ""
+           : !strcmp(line, "$state")    ? "State"
+           : !strcmp(line, "$tell")     ? "What the seller reads"
+           : !strcmp(line, "$record")   ? "The record itself"
+           : !strcmp(line, "$stage")    ? "Stage"
+                                        : line;
+}
+
 /* ---- states ---- */
 
 static const struct {
@@ -155,7 +178,8 @@ static const struct {
     {"new", "New", "There is no record in the CRM yet."},
     {"linked", "Linked", "There is a record, and a referral at Partner Center."},
     {"closed", "Closed", "The deal has ended at Partner Center, and the record shows it."},
-    {"lead", "Lead", "It is a lead: left alone, because no record kind of the mapping takes leads."},
+    {"lead", "Lead",
+     "It is a lead: left alone, because no record kind of the mapping takes leads."},
     {"ignored", "Ignored", "It does not belong here: no rule of the mapping takes it."},
     {"parked", "Parked", "A person must decide before anything is written."},
     {"unlinked", "Unlinked", "It was closed as an error at Partner Center: the record lives on "
