@@ -125,7 +125,8 @@ static void judge_store(judge_t *j)
         return;
     }
     finding = find(j, "", "store", CS_ALERT_ERROR, text, store_todo(rv, f->state_dir, j->p));
-    finding->hold = rv == CS_EFULL || rv == CS_EREADONLY || rv == CS_EMISSING ? 0 : SECONDS(10);
+    /* At the very first start it is missing until it is made. */
+    finding->hold = rv == CS_EFULL || rv == CS_EREADONLY ? 0 : SECONDS(10);
 }
 
 static void judge_disk(judge_t *j)
