@@ -14,7 +14,7 @@ import urllib.parse
 import pytest
 
 from harness import wait_for
-from harness.ctl import CTL, Ctl
+from harness.ctl import CTL, Ctl, read_until
 from harness.server import free_port
 
 ID = "0123456789abcdef"
@@ -245,10 +245,7 @@ def test_a_restart_in_the_middle_is_waited_for(ctl):
     process = ctl.start("resync", "--all")
     wait_for(lambda: len(first.asked) > 2, 10, "polls")
     first.close()
-    lines = []
-    while "waiting for it" not in "".join(lines):
-        lines.append(process.stderr.readline())
-        assert lines[-1], lines
+    read_until(process.stderr, "waiting for it")
     second = Fake(port)
     try:
         second.jobs = [working(5, 10), job("done", "resync", result={"text": "10 deals looked at"})]
@@ -328,7 +325,7 @@ def journal(*numbers):
 def test_the_journal_goes_on(fake, ctl):
     fake.pages["journal"] = lambda query: journal(*range(int(query["after"]) + 1, 8)) if "after" in query else journal(5, 4, 3)
     process = ctl.start("journal", "-f", "-n", "3")
-    lines = [process.stdout.readline() for _ in range(5)]
+    lines = read_until(process.stdout, "line 7").splitlines()
     process.terminate()
     process.communicate(timeout=10)
     assert [line.rpartition("line ")[2].strip() for line in lines] == ["3", "4", "5", "6", "7"]

@@ -2,11 +2,25 @@
 
 import json
 import os
+import select
 import subprocess
+import time
 
 from .paths import BUILD, private_directory
 
 CTL = os.environ.get("COSELLCTL", os.path.join(BUILD, "cosellctl"))
+
+
+def read_until(stream, text, deadline=30):
+    """Lines of a running program until one has the text; all of them."""
+    said, end = "", time.monotonic() + deadline
+    while text not in said:
+        left = end - time.monotonic()
+        assert left > 0 and select.select([stream], [], [], left)[0], "%r was not said: %s" % (text, said)
+        more = os.read(stream.fileno(), 65536).decode("utf-8", "replace")
+        assert more, "%r was not said: %s" % (text, said)
+        said += more
+    return said
 
 
 class Said:
