@@ -287,6 +287,32 @@ static void test_keyless_row_is_waited_for(void **state)
     (void)p;
 }
 
+/* A look that was heard to its end leaves nothing to wait for, soon after a start or not. */
+static void test_refused_look_that_is_revived_does_not_wait(void **state)
+{
+    apr_pool_t *p = *state;
+    referral_t *r = giving_world(p, NULL, 1);
+
+    put_row("account", given_id("account"), "{'name':'customer 0'}");
+    W->duplicates = "opportunity";
+    work();
+    assert_int_equal(work_of(r)->state, CS_WORK_DEAD);
+    assert_non_null(deal_of(r)->intent);
+    /* The plan needs a row without a key now. */
+    APR_ARRAY_IDX(W->rows, 0, row_t).row = NULL;
+    notify(r);
+    work();
+    assert_int_equal(count_rows("account"), 1);
+    APR_ARRAY_IDX(W->rows, W->rows->nelts - 1, row_t).row = NULL;
+    begin_lane();
+    W->duplicates = NULL;
+    notify(r);
+    work();
+    assert_int_equal(count_rows("account"), 1);
+    assert_int_equal(deal_of(r)->state, CS_DEAL_LINKED);
+    (void)p;
+}
+
 static void test_keyless_row_that_never_arrived_is_made(void **state)
 {
     apr_pool_t *p = *state;
@@ -351,6 +377,7 @@ int main(void)
         UNIT_TEST(test_row_sent_earlier_that_never_arrived_is_made),
         UNIT_TEST(test_row_that_another_deal_has_parks_both),
         UNIT_TEST(test_keyless_row_is_waited_for),
+        UNIT_TEST(test_refused_look_that_is_revived_does_not_wait),
         UNIT_TEST(test_keyless_row_that_never_arrived_is_made),
         UNIT_TEST(test_keyless_duplicate_is_for_a_person),
         UNIT_TEST(test_record_made_by_halves_goes_by_its_own_id),
