@@ -287,7 +287,7 @@ apr_status_t cs_sqlite_schema_create(cs_sqlite_t *sq, apr_pool_t *ptemp)
 static apr_status_t fill_new_parts(cs_sqlite_t *sq)
 {
     apr_pool_t *ptemp;
-    apr_status_t rv = apr_pool_create(&ptemp, sq->base.pool);
+    apr_status_t rv = apr_pool_create(&ptemp, NULL); /* the handle's is its owner's */
     int left;
 
     if (rv != APR_SUCCESS) {
