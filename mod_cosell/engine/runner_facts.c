@@ -276,8 +276,12 @@ static void read_site_facts(round_t *r, cs_alert_site_t *s)
     s->rotated = s->rotated ? s->rotated : s->signed_in;
     json = fact(r, s->site, CS_FACT_WEBHOOK, "");
     s->drift = cs_json_str(json, "drift");
-    if (json) {
-        cs_gauge_set(CS_GAUGE_WEBHOOK_OK, cs_gauge_site(s->site), -1, s->drift == NULL);
+    if (r->facts->store == APR_SUCCESS) {
+        /* One that we never registered is nobody's to judge. */
+        cs_gauge_set(CS_GAUGE_WEBHOOK_OK, cs_gauge_site(s->site), -1,
+                     s->drift                   ? 0
+                     : cs_json_str(json, "url") ? 1
+                                                : CS_GAUGE_UNKNOWN);
     }
 }
 

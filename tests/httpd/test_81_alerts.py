@@ -90,6 +90,19 @@ def store_fact(world, name, document):
         connection.close()
 
 
+def brake(world, on):
+    """What the store says of a bulk change that is held: the runner does not touch it."""
+    connection = sqlite3.connect(world.server.database, timeout=10)
+    try:
+        with connection:
+            connection.execute("DELETE FROM suspended WHERE upstream = 'brake:missing:sales'")
+            if on:
+                connection.execute("INSERT INTO suspended VALUES (?, 'brake:missing:sales', 'suspend', 'brake:missing', 'forty records are gone', ?, 0)",
+                                   (world.name, int(time.time() * 1e6)))
+    finally:
+        connection.close()
+
+
 def fault(world, what):
     with open(world.fault_file, "r+b" if os.path.exists(world.fault_file) else "wb") as file:
         file.write(what.encode().ljust(FAULT_SIZE, b"\0"))
@@ -133,6 +146,9 @@ def calm(request):
     world.before = len(commands(world)), len(world.listener.documents)
     yield
     fault(world, "")
+    brake(world, False)
+    for name in ("paused", "token", "webhook"):
+        store_fact(world, name, None)
     world.partner.remove_faults()
     world.crm.remove_faults()
     world.partner.post("tokens", {"fail": None})
@@ -190,11 +206,12 @@ def test_nothing_secret_is_told(world):
         original = file.read()
     os.replace(probe, world.server.path("tmp/notify"))
     try:
-        store_fact(world, "webhook", {"drift": "somebody else registered https://other.example/hook"})
+        brake(world, True)
         wait_for(lambda: os.path.exists(world.server.path("tmp/environment")), MINUTE, "the command to be run")
     finally:
         world.server.write("tmp/notify", original, 0o755)
-        store_fact(world, "webhook", None)
+        brake(world, False)
+    wait_for(lambda: os.path.getsize(world.server.path("tmp/environment")) > 0, 5)
     with open(world.server.path("tmp/environment")) as file:
         names = {line.split("=")[0] for line in file.read().splitlines() if "=" in line}
     assert not names - {"PATH", "LANG", "PWD", "OLDPWD", "SHLVL", "_"} - {"COSELL_" + name for name in
@@ -262,14 +279,19 @@ def test_hung_disk(world):
 
 
 def test_registration_taken_over(world):
-    store_fact(world, "webhook", {"url": "https://ours.example/hook", "events": ["referral-created"], "drift": "it points to https://other.example/"})
+    world.server.log.announce("CS2320")
+    events = ["referral-created", "referral-updated"]
+    ours = {"WebhookUrl": world.server.webhook, "WebhookEvents": events, "SignatureTokenToMsSignatureHeader": True}
+    world.partner.post("registration", ours)
+    store_fact(world, "webhook", {"url": world.server.webhook, "events": events})
+    wait_for(lambda: 'cosell_webhook_registered{site="contoso"} 1' in world.server.get("/metrics").body.decode(), 20)
+    world.partner.post("registration", {**ours, "WebhookUrl": "https://other.example/hook"})
     document = comes(world, "webhook:drift")
     assert "other.example" in document["text"] and "--overwrite" in document["todo"]
     assert 'cosell_webhook_registered{site="contoso"} 0' in world.server.get("/metrics").body.decode()
-    store_fact(world, "webhook", {"url": "https://ours.example/hook", "events": ["referral-created"]})
+    world.partner.post("registration", ours)
     goes(world, "webhook:drift")
     assert 'cosell_webhook_registered{site="contoso"} 1' in world.server.get("/metrics").body.decode()
-    store_fact(world, "webhook", None)
 
 
 def test_paused_by_a_person_is_a_warning(world):
@@ -296,11 +318,11 @@ def test_token_that_ages(world):
 
 
 def test_a_reload_repeats_nothing(world):
-    store_fact(world, "webhook", {"drift": "it is gone"})
-    comes(world, "webhook:drift")
+    brake(world, True)
+    comes(world, "brake:missing:sales")
     world.server.graceful()
     world.ready()
-    wait_for(lambda: world.server.runner() and ("contoso", "webhook:drift") in alerts(world), 20, "the new runner to know it")
+    wait_for(lambda: world.server.runner() and ("contoso", "brake:missing:sales") in alerts(world), 20, "the new runner to know it")
     runner = world.server.runner()
     world.server.log.announce("CS1024")
     world.server.kill([runner])
@@ -308,36 +330,36 @@ def test_a_reload_repeats_nothing(world):
     # The next round of the new one, and its notifier's.
     time_of = float(re.search(r"^cosell_watch_age_seconds (\S+)", world.server.get("/metrics").body.decode(), re.M).group(1))
     wait_for(lambda: float(re.search(r"^cosell_watch_age_seconds (\S+)", world.server.get("/metrics").body.decode(), re.M).group(1)) < min(time_of, 4), 20)
-    store_fact(world, "webhook", None)
-    goes(world, "webhook:drift")
+    brake(world, False)
+    goes(world, "brake:missing:sales")
 
 
 def test_a_restart_repeats_nothing(world):
     """The file has what was told."""
-    store_fact(world, "webhook", {"drift": "it is gone"})
-    comes(world, "webhook:drift")
+    brake(world, True)
+    comes(world, "brake:missing:sales")
     wait_for(lambda: os.path.exists(os.path.join(world.server.state, "alerts.json")) and
-             "webhook:drift" in open(os.path.join(world.server.state, "alerts.json")).read(), 20)
+             "brake:missing:sales" in open(os.path.join(world.server.state, "alerts.json")).read(), 20)
     world.server.stop()
     world.start().ready()
-    wait_for(lambda: ("contoso", "webhook:drift") in alerts(world), 20)
-    store_fact(world, "webhook", None)
-    goes(world, "webhook:drift", deadline=90)
+    wait_for(lambda: ("contoso", "brake:missing:sales") in alerts(world), 20)
+    brake(world, False)
+    goes(world, "brake:missing:sales", deadline=90)
 
 
 def test_a_target_that_fails_is_tried_again(world):
     world.server.log.announce("CS2371")
     world.listener.status = 500
     attempts = world.listener.attempts
-    store_fact(world, "webhook", {"drift": "it is gone"})
+    brake(world, True)
     wait_for(lambda: world.listener.attempts >= attempts + 2, MINUTE, "a second attempt")
     assert float(re.search(r"^cosell_notify_calls_total (\d+)", world.server.get("/metrics").body.decode(), re.M).group(1)) >= 2
     assert float(re.search(r"^cosell_notify_failed_total (\d+)", world.server.get("/metrics").body.decode(), re.M).group(1)) >= 2
     world.listener.status = 200
-    comes(world, "webhook:drift")
+    comes(world, "brake:missing:sales")
     assert world.server.log.matching("CS2370") or wait_for(lambda: world.server.log.matching("CS2370"), 5)
-    store_fact(world, "webhook", None)
-    goes(world, "webhook:drift")
+    brake(world, False)
+    goes(world, "brake:missing:sales")
 
 
 def test_a_killed_runner_is_named(world):

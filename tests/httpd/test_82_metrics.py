@@ -273,22 +273,31 @@ def test_facts_of_a_site(world):
     now = int(time.time() * 1e6)
     store_fact(world, "quota:sales", {"used": 90, "most": 1000, "kept": 50, "at": "2026-11-23T00:00:00.000Z"})
     store_fact(world, "token", {"account": "ada@contoso.example", "signed_in": now - 3 * DAY, "rotated": now - DAY, "source": "login"})
-    store_fact(world, "webhook", {"drift": "it is gone"})
     store_fact(world, "paused", {"by": "ada", "at": now})
     sql(world, "INSERT INTO suspended VALUES (?, 'brake:missing:sales', 'suspend', 'brake:missing', 'forty records are gone at once', ?, 0)", world.name, now)
     try:
         m = world.seen.until(lambda m: m.get(site("site_paused")) == 1 and m)
         assert (m[site("quota_used_requests", "sales")], m[site("quota_limit_requests", "sales")], m[site("quota_reserved_requests", "sales")]) == (90, 1000, 50)
         assert abs(m[site("token_age_seconds")] - 3 * 86400) < 60 and abs(m[site("token_rotation_age_seconds")] - 86400) < 60
-        assert m[site("webhook_registered")] == 0 and m[site("held_brakes")] == 1
+        assert m[site("held_brakes")] == 1
         assert m['cosell_alert{site="contoso",what="brake:missing:sales",level="error"}'] == 1
     finally:
-        for name in ("quota:sales", "token", "webhook", "paused"):
+        for name in ("quota:sales", "token", "paused"):
             store_fact(world, name, None)
         sql(world, "DELETE FROM suspended WHERE upstream = 'brake:missing:sales'")
-    store_fact(world, "webhook", {"url": "x"})
     store_fact(world, "quota:sales", {"used": 91, "most": 2000, "kept": 60, "at": "2026-11-23T00:00:00.000Z"})
-    world.seen.until(lambda m: m[site("site_paused")] == 0 and m[site("webhook_registered")] == 1 and m[site("quota_used_requests", "sales")] == 91)
+    world.seen.until(lambda m: m[site("site_paused")] == 0 and m[site("quota_used_requests", "sales")] == 91)
+
+
+def test_registration(world):
+    """The runner reads it at Partner Center now and then, and stores what it found: here its turn does not come."""
+    world.server.log.announce("CS2320")
+    assert site("webhook_registered") not in world.seen.now(), "we have not registered any"
+    for drift, shown in ({}, 1), ({"drift": "it is gone"}, 0):
+        def told(m, drift=drift, shown=shown):
+            store_fact(world, "webhook", {"url": world.server.webhook, "events": [], **drift})
+            return m[site("webhook_registered")] == shown
+        world.seen.until(told)
     store_fact(world, "webhook", None)
 
 
