@@ -158,7 +158,7 @@ static void put_buttons(cosell_page_t *page, cosell_view_t *view)
     static const char *const verbs[] = {"release", "retry",  "drop",   "look",   "pause",
                                         "resume",  "cancel", "link",   "unlink", "create",
                                         "ignore",  "choose", "resolve", "show",  "resync",
-                                        "doctor",  "webhook"};
+                                        "doctor",  "webhook", "login"};
     json_t *may = cs_json_own(json_object(), page->p);
     json_t *tokens = cs_json_own(json_object(), page->p);
     apr_size_t i;

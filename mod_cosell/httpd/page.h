@@ -116,8 +116,8 @@ void cosell_jobs(cosell_html_t *h, const cosell_view_t *v, const char *site, con
 void cosell_journal(cosell_html_t *h, const cosell_view_t *v, const json_t *journal, int deals);
 /* page_upstreams.c: of a site's overview. */
 void cosell_upstreams(cosell_html_t *h, const cosell_view_t *v, const json_t *site);
-void cosell_sign_in(cosell_html_t *h, const cosell_view_t *v, const json_t *token);
-void cosell_registration(cosell_html_t *h, const cosell_view_t *v, const json_t *webhook);
+void cosell_sign_in(cosell_html_t *h, const cosell_view_t *v, const json_t *site);
+void cosell_registration(cosell_html_t *h, const cosell_view_t *v, const json_t *site);
 void cosell_polls(cosell_html_t *h, const cosell_view_t *v, const json_t *list);
 /* page_lines.c: both sides of a deal, line by line, as its last look saw them. */
 void cosell_deal_lines(cosell_html_t *h, const cosell_view_t *v, const json_t *deal);

@@ -26,7 +26,8 @@ static void answer(cosell_html_t *h, const cosell_view_t *v, const json_t *deal)
 {
     const char *state = cs_json_str(deal, "state"), *link = cs_json_str(deal, "link");
     const char *status = cs_json_str(deal, "status"), *problem = cs_json_str(deal, "problem");
-    int here = is(state, "linked") || is(state, "closed") || is(state, "unlinked");
+    int here = is(state, "linked") || is(state, "closed") ||
+               (is(state, "unlinked") && cs_json_str(deal, "crm_version"));
 
     cosell_open(h, "div");
     cosell_attr(h, "class", apr_pstrcat(v->p, "note ", here && !is(cosell_tone(status), "bad")
@@ -304,7 +305,8 @@ static void actions(cosell_html_t *h, const cosell_view_t *v, const json_t *doc)
     if (is(state, "parked") || is(cs_json_str(deal, "status"), "Waiting")) {
         choices(h, v, deal);
     }
-    if (is(state, "parked") || is(state, "new") || is(state, "ignored")) {
+    if (is(state, "parked") || is(state, "new") || is(state, "ignored") ||
+        is(state, "unlinked")) {
         ask_row(h, v, deal, "link", "Id of its record", "Link to this record");
         deal_button(h, v, deal, "create", "Make a new record");
     }

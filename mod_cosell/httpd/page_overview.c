@@ -275,10 +275,10 @@ static void one_site(cosell_html_t *h, const cosell_view_t *v, const json_t *doc
     cosell_open(h, "div");
     cosell_attr(h, "class", "two");
     cosell_open(h, "section");
-    cosell_sign_in(h, v, cs_json_get(site, "token"));
+    cosell_sign_in(h, v, site);
     cosell_close(h);
     cosell_open(h, "section");
-    cosell_registration(h, v, cs_json_get(site, "webhook"));
+    cosell_registration(h, v, site);
     cosell_close(h);
     cosell_close(h);
     if (json_array_size(cs_json_get(site, "jobs"))) {

@@ -121,9 +121,17 @@ static void pair_time(cosell_html_t *h, const cosell_view_t *v, const char *name
     cosell_close(h);
 }
 
-void cosell_sign_in(cosell_html_t *h, const cosell_view_t *v, const json_t *token)
+static void sign_in_button(cosell_html_t *h, const cosell_view_t *v, const char *site)
 {
-    cosell_heading(h, v, "Sign-in to Partner Center");
+    if (cosell_may(v, site, "login")) {
+        cosell_form_begin(h, v, site, "login");
+        cosell_form_hidden(h, "method", "device");
+        cosell_form_end(h, "Sign in anew, by a code", NULL);
+    }
+}
+
+static void sign_in_facts(cosell_html_t *h, const cosell_view_t *v, const json_t *token)
+{
     if (!json_is_object(token)) {
         cosell_element(h, "p", "No refresh token has been used yet.");
         return;
@@ -135,6 +143,13 @@ void cosell_sign_in(cosell_html_t *h, const cosell_view_t *v, const json_t *toke
               "not known: the token came from a file");
     pair_time(h, v, "Token renewed", cs_json_str(token, "rotated"), "never");
     cosell_close(h);
+}
+
+void cosell_sign_in(cosell_html_t *h, const cosell_view_t *v, const json_t *site)
+{
+    cosell_heading(h, v, "Sign-in to Partner Center");
+    sign_in_facts(h, v, cs_json_get(site, "token"));
+    sign_in_button(h, v, cs_json_str(site, "site"));
 }
 
 static const char *events_text(const json_t *registration, apr_pool_t *p)
@@ -151,12 +166,12 @@ static const char *events_text(const json_t *registration, apr_pool_t *p)
     return out ? out : "none";
 }
 
-void cosell_registration(cosell_html_t *h, const cosell_view_t *v, const json_t *webhook)
+static void registration_facts(cosell_html_t *h, const cosell_view_t *v, const json_t *webhook)
 {
     const json_t *found = cs_json_get(webhook, "found");
     const char *drift = cs_json_str(webhook, "drift");
+    const char *trouble = cs_json_str(webhook, "trouble");
 
-    cosell_heading(h, v, "Webhook registration");
     if (!json_is_object(webhook)) {
         cosell_element(h, "p", "Not looked at yet.");
         return;
@@ -167,6 +182,13 @@ void cosell_registration(cosell_html_t *h, const cosell_view_t *v, const json_t 
         cosell_foreign(h, drift, 500);
         cosell_close(h);
     }
+    if (trouble) {
+        cosell_open(h, "p");
+        cosell_attr(h, "class", "note wait");
+        cosell_text(h, "Could not be read since: ");
+        cosell_foreign(h, trouble, 500);
+        cosell_close(h);
+    }
     cosell_open(h, "dl");
     cosell_attr(h, "class", "facts");
     pair(h, "Registered", json_is_object(found) ? cs_json_str(found, "url") : "nothing");
@@ -174,6 +196,15 @@ void cosell_registration(cosell_html_t *h, const cosell_view_t *v, const json_t 
     pair_time(h, v, "Read", cs_json_str(webhook, "read"), "never");
     pair_time(h, v, "Last callback", cs_json_str(webhook, "delivered"), "none yet");
     cosell_close(h);
+}
+
+void cosell_registration(cosell_html_t *h, const cosell_view_t *v, const json_t *site)
+{
+    const char *name = cs_json_str(site, "site");
+
+    cosell_heading(h, v, "Webhook registration");
+    registration_facts(h, v, cs_json_get(site, "webhook"));
+    cosell_button(h, v, name, "webhook", "action", "test", "Send a test event");
 }
 
 /* ---- polls ---- */

@@ -182,8 +182,8 @@ static const struct {
      "It is a lead: left alone, because no record kind of the mapping takes leads."},
     {"ignored", "Ignored", "It does not belong here: no rule of the mapping takes it."},
     {"parked", "Parked", "A person must decide before anything is written."},
-    {"unlinked", "Unlinked", "It was closed as an error at Partner Center: the record lives on "
-                             "alone."},
+    {"unlinked", "Unlinked", "Nothing travels between the two sides any more: it was closed as an "
+                             "error at Partner Center, or a person said so."},
     {"gone", "Gone", "The record was deleted in the CRM and is never made again."},
 };
 

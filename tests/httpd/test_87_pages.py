@@ -347,6 +347,46 @@ def test_drop_asks_again(world):
     world.partner.remove_faults()
 
 
+def test_look_of_a_deal_that_was_given_up(world):
+    world.partner.fault(method="GET", path="referrals/" + world.new["id"], fault="status", status=403)
+    world.notify(world.new)
+    wait_for(lambda: (world.work(world.new) or {}).get("state") == DEAD, 30, "the end of patience")
+    answer = get(world, "deal=" + world.new["id"])
+    assert_sound(answer)
+    assert "Its look was given up" in answer.page.said and "403" in answer.page.said
+    world.partner.remove_faults()
+    assert job_ends(world, press(world, answer.page, "Try again"))["state"] == "done"
+    wait_for(lambda: not world.work(world.new), 20, "the look")
+    assert "Its look was given up" not in get(world, "deal=" + world.new["id"]).page.said
+
+
+def parked(world):
+    nobody = str(uuid.uuid4()) if world.kind == "dynamics365" else "006000000000ZZZAA2"
+    referral = world.refer(externalReferenceId=nobody)
+    world.notify(referral)
+    wait_for(lambda: (world.deal(referral) or {}).get("state") == "parked", 30, "the deal to be parked")
+    return referral
+
+
+def test_parked_deal_is_decided_by_buttons(world):
+    first, second = parked(world), parked(world)
+    causes = {cause["cause"]: cause for cause in ask(world, "problems")[1]["sites"][0]["causes"]}
+    assert causes["parked missing"]["deals"] == 2, causes
+    answer = get(world, "deal=" + first["id"])
+    assert_sound(answer)
+    assert "In the CRM: no" in answer.page.said and "does not exist" in answer.page.said and "Link to this record" in answer.page.buttons()
+    assert job_ends(world, press(world, answer.page, "Make a new record"))["state"] == "done"
+    wait_for(lambda: world.record(first), 30, "a record of its own")
+    asked = press(world, get(world, "deal=" + second["id"]).page, "Leave it alone for good")
+    assert asked.status == 200 and "alone for good" in asked.page.said and world.deal(second)["state"] == "parked"
+    assert_sound(asked)
+    assert job_ends(world, press(world, asked.page, "Yes, ignore"))["state"] == "done"
+    assert world.deal(second)["state"] == "unlinked"
+    answer = get(world, "deal=" + second["id"])
+    assert "In the CRM: no" in answer.page.said and "ignored by alice" in answer.page.said and "Make a new record" in answer.page.buttons()
+    wait_for(lambda: "parked missing" not in [c["cause"] for c in ask(world, "problems")[1]["sites"][0]["causes"]], 20, "the cause to be over")
+
+
 def test_pause_resume_look_and_doctor(world):
     overview = get(world).page
     job_ends(world, press(world, overview, "Pause the site", given={"why": "the <CRM> moves"}))
