@@ -34,8 +34,7 @@ int ctl_run_deal(ctl_t *c)
         ctl_wish_text(wish, "record", ctl_arg(c, 1));
     }
     else if (!strcmp(verb, "choose")) {
-        ctl_wish_text(wish, "what", ctl_arg(c, 1));
-        ctl_wish_text(wish, "row", ctl_arg(c, 2));
+        ctl_wish_text(wish, "row", ctl_arg(c, 1));
     }
     else if (!strcmp(verb, "resolve")) {
         ctl_wish_text(wish, "line", ctl_arg(c, 1));

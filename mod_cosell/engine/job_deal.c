@@ -337,13 +337,15 @@ static int is_pc(const char *side)
     return !strcmp(side, CS_UPSTREAM_PC);
 }
 
-static const char *check_side(const json_t *arguments, apr_pool_t *p)
+/* 0 = it is none of the deal's, and the job has failed saying so. */
+static int is_side(cs_job_turn_t *t, const cs_deal_t *deal, const char *side)
 {
-    const char *side = cs_json_str(arguments, "side");
-
-    return is_pc(side) || !strcmp(side, "crm")
-               ? NULL
-               : apr_psprintf(p, "side=\"%.40s\": allowed are partner-center and crm", side);
+    if (is_pc(side) || !strcmp(side, "crm") || (deal->crm && !strcmp(side, deal->crm))) {
+        return 1;
+    }
+    cs_job_failed(t, "side=\"%.40s\": allowed are partner-center, crm%s%s", side,
+                  deal->crm ? " and " : "", deal->crm ? deal->crm : "");
+    return 0;
 }
 
 static apr_status_t resolve(cs_job_turn_t *t, cs_result_t *res)
@@ -361,6 +363,9 @@ static apr_status_t resolve(cs_job_turn_t *t, cs_result_t *res)
                       cs_deal_state_name(deal->state));
         return rv;
     }
+    if (!is_side(t, deal, side)) {
+        return rv;
+    }
     wrong = cs_decide_conflict(deal, line, is_pc(side), t->b->p);
     if (wrong) {
         cs_job_failed(t, "%s", wrong);
@@ -374,5 +379,5 @@ static apr_status_t resolve(cs_job_turn_t *t, cs_result_t *res)
 
 static const char *const resolve_members[] = {"deal:s", "line:s", "side:s", NULL};
 static const char *const resolve_required[] = {"deal", "line", "side", NULL};
-const cs_job_kind_t cs_job_resolve = {"resolve", resolve_members, resolve_required, check_side,
+const cs_job_kind_t cs_job_resolve = {"resolve", resolve_members, resolve_required, NULL,
                                       resolve,   0,               1};

@@ -230,12 +230,13 @@ static void test_one_of_several_records_is_chosen(void **state)
     assert_string_equal(deal_of(r)->record_id, ROW2);
 }
 
-static void test_sides_have_two_names(void **state)
+static void test_a_side_is_named_by_what_it_is(void **state)
 {
-    apr_pool_t *p = *state;
-    const char *wrong = cs_job_wrong(&cs_job_resolve, js(p, "{'deal':'1','line':'name','side':'left'}"), p);
+    referral_t *r = contradiction(*state);
 
-    assert_string_equal(wrong, "side=\"left\": allowed are partner-center and crm");
+    assert_failed(ask_about(r, "resolve", ",'line':'notes','side':'left'"), "allowed are partner-center, crm and " CRM_NAME);
+    assert_done(ask_about(r, "resolve", ",'line':'notes','side':'" CRM_NAME "'"));
+    assert_string_equal(notes_of(r), "Ours");
 }
 
 int main(void)
@@ -250,7 +251,7 @@ int main(void)
         UNIT_TEST(test_conflict_is_decided_for_the_crm),
         UNIT_TEST(test_one_of_several_rows_is_chosen),
         UNIT_TEST(test_one_of_several_records_is_chosen),
-        UNIT_TEST(test_sides_have_two_names),
+        UNIT_TEST(test_a_side_is_named_by_what_it_is),
     };
 
     return clock_setup() ? 2 : UNIT_RUN(tests);
