@@ -306,7 +306,8 @@ static apr_status_t rest(cs_job_turn_t *t, int linked, const char *word, cs_resu
     if (is_linked(deal) != linked) {
         cs_job_failed(t, "deal %" APR_INT64_T_FMT " is %s: %s", deal->id,
                       cs_deal_state_name(deal->state),
-                      linked ? "it has no record to be unlinked from" : "it has a record; unlink it");
+                      linked ? "it has no record to be unlinked from"
+                             : "it has a record; unlink it");
         return rv;
     }
     cs_decide_rest(deal, apr_psprintf(t->b->p, "%s by %s: neither side is changed; link or create "

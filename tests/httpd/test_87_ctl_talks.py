@@ -124,7 +124,7 @@ def ctl(fake):
     ("deals unlink 7", {"do": "unlink", "deal": "7"}),
     ("deals create 7", {"do": "create", "deal": "7"}),
     ("deals ignore 7", {"do": "ignore", "deal": "7"}),
-    ("deals choose 7 account a-1", {"do": "choose", "deal": "7", "what": "account", "row": "a-1"}),
+    ("deals choose 7 a-1", {"do": "choose", "deal": "7", "row": "a-1"}),
     ("deals resolve 7 value crm", {"do": "resolve", "deal": "7", "line": "value", "side": "crm"}),
     ("dead retry 7", {"do": "retry", "deal": "7"}),
     ("dead retry pc:abc", {"do": "retry", "name": "pc:abc"}),
