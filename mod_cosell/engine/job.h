@@ -104,7 +104,8 @@ extern const cs_job_kind_t cs_job_choose, cs_job_create, cs_job_ignore, cs_job_l
     cs_job_unlink;
 /* job_doctor.c */
 extern const cs_job_kind_t cs_job_doctor;
-/* job_webhook.c: {action: show, events, register (url, events, overwrite), restore (overwrite) or
+/* job_webhook.c: {action: show, events, register (url, events, overwrite; here =
+ * the URL that is taken when none was given or registered before), restore (overwrite) or
  * test}. Result: "text"; "old" and "new" {"url", "events"} or null, as they may be shown; of
  * "events" their names; of "test" "event", "header" and "took". */
 extern const cs_job_kind_t cs_job_webhook;

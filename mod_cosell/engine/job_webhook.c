@@ -70,6 +70,7 @@ static const char *wrong(const json_t *arguments, apr_pool_t *p)
         json_object_get(arguments, "overwrite")) {
         return "overwrite is for the actions \"register\" and \"restore\" alone";
     }
+    url = url ? url : cs_json_str(arguments, "here");
     why = url ? cs_pc_hook_url_wrong(url, p) : NULL;
     return why || !events ? why : wrong_events(events, p);
 }
@@ -458,7 +459,7 @@ static apr_status_t do_register(cs_hook_turn_t *h, cs_result_t *res)
     const char *url = cs_json_str(h->t->arguments, "url");
     apr_array_header_t *events = wanted_events(h);
 
-    url = url ? url : ours(h);
+    url = url ? url : ours(h) ? ours(h) : cs_json_str(h->t->arguments, "here");
     if (!url) {
         cs_job_failed(h->t, "the address of this server's webhook is not known; name it: cosellctl "
                             "webhook register --url https://HOST/PATH, the <Location> with "
@@ -568,7 +569,8 @@ static apr_status_t turn(cs_job_turn_t *t, cs_result_t *res)
     return is(t->arguments, "restore") ? do_restore(&h, res) : cs_hook_test(&h, res);
 }
 
-static const char *const members[] = {"action:s", "url:s", "events:a", "overwrite:b", NULL};
+static const char *const members[] = {"action:s", "url:s",       "here:s",
+                                      "events:a", "overwrite:b", NULL};
 static const char *const required[] = {"action", NULL};
 
 const cs_job_kind_t cs_job_webhook = {

@@ -184,12 +184,22 @@ static void over(cs_lane_t *lane, cs_work_t *work, apr_time_t now, apr_array_hea
     work_change(changes, CS_CHANGE_WORK_TIMER, work, lane->watch_at);
 }
 
+/* What Partner Center refuses us needs a person. Everything else passes, or stops the looks too,
+ * and is told there. */
+static int needs_person(const cs_result_t *why)
+{
+    return (why->cls == CS_CLASS_SUSPEND || why->cls == CS_CLASS_REFUSED) && why->problem &&
+           !strncmp(why->problem, "pc:", 3) && strcmp(why->problem, "pc:unauthenticated");
+}
+
 static void log_trouble(const cs_lane_t *lane, const cs_work_t *work, const cs_result_t *why)
 {
     int again = work->problem && why->problem && !strcmp(work->problem, why->problem);
 
-    cs_log(again ? CS_LOG_DEBUG : CS_LOG_WARNING, 0, lane->site->name,
-           CSLOGNO(2321) "the webhook's registration cannot be read: %s",
+    cs_log(again               ? CS_LOG_DEBUG
+           : needs_person(why) ? CS_LOG_WARNING
+                               : CS_LOG_INFO,
+           0, lane->site->name, CSLOGNO(2321) "the webhook's registration cannot be read: %s",
            why->detail ? why->detail : "no detail");
 }
 

@@ -313,14 +313,32 @@ static cs_job_t *new_job(request_rec *r, const cosell_site_t *site, const cs_job
     return job;
 }
 
+/* Where this host is to be called is known here, and not where the job is done. */
+static void fill_address(request_rec *r, const cosell_site_t *site, const cs_job_kind_t *kind,
+                         json_t *arguments)
+{
+    const char *action = cs_json_str(arguments, "action"), *url;
+
+    if (kind != &cs_job_webhook || !action || strcmp(action, "register") ||
+        json_object_get(arguments, "here") || site != cosell_conf_of(r->server)->effective) {
+        return;
+    }
+    url = cosell_webhook_url(r);
+    if (url && !cs_pc_hook_url_wrong(url, r->pool)) {
+        json_object_set_new(arguments, "here", json_string(url));
+    }
+}
+
 apr_status_t cosell_job_submit(request_rec *r, const cosell_site_t *site,
                                const cs_job_kind_t *kind, json_t *arguments, const char **pid,
                                cs_result_t *res)
 {
-    cs_job_t *job = new_job(r, site, kind, arguments);
+    cs_job_t *job;
     cs_notice_t notice = { 0 };
     apr_status_t rv;
 
+    fill_address(r, site, kind, arguments);
+    job = new_job(r, site, kind, arguments);
     if (!job) {
         return cs_result_set(res, r->pool, APR_EGENERAL, CS_CLASS_RETRY, "random",
                              "the system gives no random bytes");

@@ -249,6 +249,9 @@ void cosell_crm_child_init(apr_pool_t *pchild, server_rec *s);
 apr_status_t cosell_job_submit(request_rec *r, const cosell_site_t *site,
                                const cs_job_kind_t *kind, json_t *arguments, const char **pid,
                                cs_result_t *res);
+/* address.c: the URL of the only place of this host that has the handler cosell-webhook; NULL when
+ * the configuration does not say it: several places, none, or TLS that ends elsewhere. */
+const char *cosell_webhook_url(request_rec *r);
 int cosell_webhook_handler(request_rec *r);
 int cosell_crm_handler(request_rec *r);
 int cosell_status_handler(request_rec *r);

@@ -131,7 +131,8 @@ def test_idle_polls_make_no_looks(world, deal):
     round_of_polls(world, 4)
     after = counters(world)
     assert (after["looks"], after["polled"]) == (before["looks"], before["polled"])
-    asked = [s.round_trips(n) for s, n in zip((world.partner, world.crm), since)]
+    # The registration of the webhook is watched meanwhile.
+    asked = [[r for r in s.round_trips(n) if "/webhooks/" not in r["path"]] for s, n in zip((world.partner, world.crm), since)]
     assert asked[0] and all(r["method"] == "GET" and "orderby" in r["query"] for r in asked[0]), asked[0]
     assert watched <= len(asked[1]) and all(r["method"] == "GET" or r["path"].endswith("/composite") for r in asked[1]), asked[1]
     assert world.crm.writes(since[1]) == []

@@ -161,6 +161,18 @@ def test_register_where_nothing_is(world):
     assert [r for r in world.partner.writes(mark) if "/webhooks/" in r["path"]] == []
 
 
+def test_address_of_this_host(world):
+    """The only <Location> with the handler is where Partner Center is to call; what was said once stays."""
+    world.partner.post("registration", FOREIGN)
+    done(world, action="register", overwrite=True)
+    done(world, action="restore")
+    world.partner.delete("registration")
+    for told in (world.server.webhook, world.server.base + "/told"):
+        row = ended(world, wish(world, action="register")[1]["job"])
+        assert row["state"] == "done" and row["result"]["new"]["url"] == registered(world)["webhookUrl"] == told, row["result"]
+        done(world, action="register", url=world.server.base + "/told")
+
+
 def test_events_are_added_and_others_stay(world):
     world.partner.post("registration", {"WebhookUrl": world.server.webhook, "WebhookEvents": ["invoice-ready", "referral-created"],
                                         "SignatureTokenToMsSignatureHeader": False})
