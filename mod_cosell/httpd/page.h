@@ -43,7 +43,8 @@ void cosell_frame_begin(cosell_html_t *h, const cosell_view_t *v, const char *ti
 void cosell_frame_end(cosell_html_t *h, const cosell_view_t *v);
 /* "?name=value&...": pairs of names and values, closed by NULL; pairs whose value is NULL are left
  * out. */
-const char *cosell_url(const cosell_view_t *v, ...) __attribute__((sentinel));
+#define cosell_url(v, ...) cosell_url_of((v), (const char *const[]){__VA_ARGS__, NULL})
+const char *cosell_url_of(const cosell_view_t *v, const char *const *pairs);
 /* <a href="url">text</a> */
 void cosell_link(cosell_html_t *h, const char *url, const char *text);
 /* The same to another place; url is anybody's. */

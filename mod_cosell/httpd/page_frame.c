@@ -2,28 +2,22 @@
 #include "page.h"
 
 #include <apr_strings.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "../base/json.h"
 
 /* ---- addresses ---- */
 
-const char *cosell_url(const cosell_view_t *v, ...)
+const char *cosell_url_of(const cosell_view_t *v, const char *const *pairs)
 {
-    const char *name, *url = "?";
-    va_list ap;
+    const char *url = "?";
 
-    va_start(ap, v);
-    while ((name = va_arg(ap, const char *)) != NULL) {
-        const char *value = va_arg(ap, const char *);
-
-        if (value) {
-            url = apr_pstrcat(v->p, url, url[1] ? "&" : "", name, "=",
-                              cosell_query_escape(value, v->p), NULL);
+    for (; *pairs; pairs += 2) {
+        if (pairs[1]) {
+            url = apr_pstrcat(v->p, url, url[1] ? "&" : "", pairs[0], "=",
+                              cosell_query_escape(pairs[1], v->p), NULL);
         }
     }
-    va_end(ap);
     return v->all ? apr_pstrcat(v->p, url, url[1] ? "&" : "", "scope=all", NULL) : url;
 }
 
