@@ -220,6 +220,10 @@ int ctl_run_completion(ctl_t *c);
 int ctl_run_version(ctl_t *c);
 int ctl_run_help(ctl_t *c);
 
+/* The page of a deal by any id that a search finds, too. Says nothing; answer->code as ctl_ask().
+ */
+void ctl_ask_deal(ctl_t *c, const char *id, ctl_answer_t *answer, apr_pool_t *p);
+
 /* Parts that several verbs show. */
 const char *ctl_journal_line(const ctl_t *c, const json_t *line, apr_pool_t *p);
 /* Checks that the overview alone answers, for doctor and for jobs that do not begin: calls fn with

@@ -96,6 +96,11 @@ static void sum_up(ctl_t *c)
             warnings ? ctl_count(warnings, "warning", "warnings", c->p) : "");
 }
 
+static int takes_jobs(const json_t *runner)
+{
+    return cs_json_bool(runner, "alive", 0) && cs_json_int(runner, "workers", 1) > 0;
+}
+
 int ctl_run_doctor(ctl_t *c)
 {
     ctl_answer_t overview;
@@ -112,9 +117,9 @@ int ctl_run_doctor(ctl_t *c)
         ctl_overview_checks(c, overview.doc, print_ill, c->p);
         ctl_flush();
     }
-    if (overview.code || !cs_json_bool(cs_json_get(overview.doc, "runner"), "alive", 0)) {
+    if (overview.code || !takes_jobs(cs_json_get(overview.doc, "runner"))) {
         ctl_error("%s; the other checks need a server that works",
-                  overview.code ? overview.why : "the runner is not alive");
+                  overview.code ? overview.why : "no job begins");
         return CTL_AWAY;
     }
     ctl_progress_mute();

@@ -83,14 +83,14 @@ static int number_of(ctl_t *c, const char **pdeal)
 {
     ctl_answer_t answer;
     apr_int64_t id;
-    int rc;
 
     if (!*pdeal || (**pdeal && strspn(*pdeal, "0123456789") == strlen(*pdeal))) {
         return CTL_DONE;
     }
-    rc = ctl_get(c, ctl_parameter("", "deal", *pdeal, c->p), &answer, c->p);
-    if (rc) {
-        return rc;
+    ctl_ask_deal(c, *pdeal, &answer, c->p);
+    if (answer.code) {
+        ctl_error("%s", answer.why);
+        return answer.code;
     }
     id = cs_json_int(cs_json_get(answer.doc, "deal"), "id", 0);
     if (!id) {

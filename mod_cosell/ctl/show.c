@@ -405,7 +405,7 @@ int ctl_run_show(ctl_t *c)
         ctl_error("--lines %s: allowed is a number from 1 on", ctl_clean(text, c->p));
         return CTL_USAGE;
     }
-    ctl_ask(c, ctl_parameter("", "deal", ctl_arg(c, 0), c->p), NULL, &page, c->p);
+    ctl_ask_deal(c, ctl_arg(c, 0), &page, c->p);
     if (page.code && (page.code != CTL_NOT_FOUND || offline)) {
         ctl_error("%s", page.why);
         return page.code;
