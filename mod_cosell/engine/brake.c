@@ -272,6 +272,13 @@ static int is_by_mapping(const cs_item_t *item, int crm)
     return !item->over && item->work && item->crm == crm && item->by_mapping && sends(item);
 }
 
+/* It would send something, too, and is only put off for a moment: counted with the others, lest
+ * they come apart in time and pass one by one. */
+static int is_soon_by_mapping(const cs_item_t *item, int crm)
+{
+    return item->put_off && item->work && item->crm == crm && item->by_mapping;
+}
+
 /* What the mapping would change anyway its own brake counts; a repetition was counted. */
 static int is_by_job(const cs_item_t *item, int upstream)
 {
@@ -441,14 +448,14 @@ static void brake_mapping(cs_batch_t *b, int crm, apr_int64_t deals)
     cs_lane_brake_t *brake = &b->lane->brake_mapping[crm];
     const char *fact = mapping_fact(b->lane, crm, b->p);
     const char *name = mapping_name(b->lane, crm, b->p);
-    int n = count_items(b, is_by_mapping, crm);
+    int n = count_items(b, is_by_mapping, crm), soon = count_items(b, is_soon_by_mapping, crm);
     cs_result_t why = {0};
 
     if (!n) {
         return;
     }
     begin_cause(brake, cs_mapping_digest(site->mapping));
-    if (may_change(b, brake, fact, name, n, limit_of(deals))) {
+    if (may_change(b, brake, fact, name, n, limit_of(deals) - soon)) {
         return;
     }
     store_brake(brake, fact, b->changes, b->p);
@@ -457,8 +464,9 @@ static void brake_mapping(cs_batch_t *b, int crm, apr_int64_t deals)
                   " of %" APR_INT64_T_FMT " deals%s; %" APR_INT64_T_FMT
                   " were changed and nothing more is until the mapping is corrected and reloaded, "
                   "or cosell-admin releases the brake \"%s\"",
-                  site->cfg.name, cs_mapping_revision(site->mapping), brake->changed + n, deals,
-                  lines_words(b, is_by_mapping, crm), brake->changed, name + sizeof(CS_BRAKE) - 1);
+                  site->cfg.name, cs_mapping_revision(site->mapping), brake->changed + n + soon,
+                  deals, lines_words(b, is_by_mapping, crm), brake->changed,
+                  name + sizeof(CS_BRAKE) - 1);
     pause_items(b, is_by_mapping, crm, name, &why);
 }
 

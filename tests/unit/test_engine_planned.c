@@ -117,6 +117,47 @@ static void test_brake_counts_over_batches(void **state)
     assert_int_equal(count_set("description"), 20);
 }
 
+/* Records that changed a moment ago are written seconds later than the others: it is one cause all the same. */
+static void test_brake_counts_what_is_put_off(void **state)
+{
+    apr_pool_t *p = *state;
+    int i;
+
+    new_world(p);
+    live_with(24);
+    for (i = 0; i < 19; i++) {
+        row_by_id("opportunity", deal_of(&W->referral[i])->record_id)->young = 1;
+    }
+    change_mapping("2", NOTES_LINE);
+    work();
+    assert_int_equal(count_set("description"), 0);
+    assert_has(suspended(CS_BRAKE_MAPPING)->detail, "at least 24 of 24 deals");
+    pass_seconds(3);
+    work();
+    assert_int_equal(count_set("description"), 0);
+    assert_int_equal(journal_lines("pause"), 1);
+}
+
+/* Fewer than the measure are written, each when its moment is over. */
+static void test_few_that_are_put_off_are_written(void **state)
+{
+    apr_pool_t *p = *state;
+    int i;
+
+    new_world(p);
+    live_with(20);
+    for (i = 0; i < 12; i++) {
+        row_by_id("opportunity", deal_of(&W->referral[i])->record_id)->young = 1;
+    }
+    change_mapping("2", NOTES_LINE);
+    work();
+    assert_int_equal(count_set("description"), 8);
+    pass_seconds(3);
+    work();
+    assert_int_equal(count_set("description"), 20);
+    assert_null(suspended(CS_BRAKE_MAPPING));
+}
+
 static void test_own_notice_goes_through_the_brake(void **state)
 {
     apr_pool_t *p = *state;
@@ -429,6 +470,8 @@ int main(void)
         UNIT_TEST(test_brake_trips_before_anything_is_written),
         UNIT_TEST(test_brake_names_the_sellers_columns_by_words),
         UNIT_TEST(test_brake_counts_over_batches),
+        UNIT_TEST(test_brake_counts_what_is_put_off),
+        UNIT_TEST(test_few_that_are_put_off_are_written),
         UNIT_TEST(test_own_notice_goes_through_the_brake),
         UNIT_TEST(test_another_mapping_releases_the_brake),
         UNIT_TEST(test_person_releases_the_brake),
