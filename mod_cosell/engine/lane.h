@@ -35,10 +35,10 @@
  * refresh token in force; absent while none was redeemed */
 #define CS_FACT_TOKEN "token"
 /* JSON {"url", "events": what we registered last; "found": {"url", "events"} or null as last read,
- * "read": microseconds, "drift": text for people, absent while it is as we registered it; "trouble":
- * why it could not be read since, absent; "saved": the registration that ours replaced, as it may be
- * shown, "delivered": microseconds of the last callback}. Other people's URLs are without what may
- * be a secret. */
+ * "read": microseconds, "drift": text for people, absent while it is as we registered it;
+ * "trouble": why it could not be read since, or absent; "saved": the registration that ours
+ * replaced, as it may be shown; "delivered": microseconds of the last callback}. Other people's
+ * URLs are without what may be a secret. */
 #define CS_FACT_WEBHOOK "webhook"
 /* A brake's fact has the brake's name, followed for a mapping's by the CRM's; so has that brake
  * itself on a site that has several CRMs. */

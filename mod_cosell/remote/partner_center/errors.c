@@ -329,7 +329,8 @@ void cs_pc_classify(cs_result_t *res, const cs_http_response_t *response,
     problem = cls == CS_CLASS_THROTTLED ? "throttled" : problem_of(response, &error, p);
     retry_at = res->retry_at;
     cs_result_set(res, p, CS_EREMOTE, cls, problem, "%s%s",
-                  cs_http_describe(response, request, words, p), advice_of(response, problem, kind));
+                  cs_http_describe(response, request, words, p),
+                  advice_of(response, problem, kind));
     res->retry_at = retry_at;
     res->correlation = response->correlation;
     if (kind != CS_PC_READ && kind != CS_PC_HOOK) {
