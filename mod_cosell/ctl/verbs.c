@@ -52,9 +52,9 @@ const ctl_verb_t ctl_verbs[] = {
     {"webhook events", "", "", "the events that Partner Center offers", NULL, ctl_run_webhook, 0, 0,
      0},
     {"webhook register", "", "url events overwrite", "let Partner Center call this server",
-     "After the verb --url is the address to be called, that of your cosell-webhook; the handler's "
-     "own address then stands before the verb, in COSELL_URL or in a file. What was registered is "
-     "kept for `webhook restore`.",
+     "Without --url the address is that of the host's only cosell-webhook. After the verb --url is "
+     "the address to be called; the handler's own then stands before the verb, in COSELL_URL or in "
+     "a file. What was registered is kept for `webhook restore`.",
      ctl_run_webhook, 0, 0, 0},
     {"webhook restore", "", "overwrite", "register again what `webhook register` replaced", NULL,
      ctl_run_webhook, 0, 0, 0},
