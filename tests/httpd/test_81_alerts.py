@@ -60,7 +60,7 @@ def commands(world):
     """(document, environment) of every run of the script."""
     try:
         with open(world.told_file) as file:
-            blocks = [block for block in file.read().split("\n\n") if block.strip()]
+            blocks = [block for block in file.read().split("\n\n")[:-1] if block.strip()]  # the last one may still be written
     except FileNotFoundError:
         return []
     out = []
