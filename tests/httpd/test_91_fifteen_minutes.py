@@ -185,6 +185,7 @@ def test_fifteen_minutes(newcomer):
     assert record["name"] == "First of many"
     wait_for(lambda: "linked" in newcomer.ctl_program("deals").out, 30, "the deal to rest")
     wait_for(lambda: newcomer.ctl_program("status").out.count(" 0 outstanding"), 60, "rest")
+    assert "linked  Active/Accepted  First of many" in newcomer.ctl("deals").out
     said = newcomer.ctl("show", referral["id"]).out
     for text in ("First of many", "linked", referral["id"], "Active/Accepted", "both sides are as the rules want them", "create"):
         assert text in said, (text, said)
