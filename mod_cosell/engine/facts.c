@@ -58,6 +58,11 @@ static void suspension_put(cs_lane_t *lane, const char *upstream, apr_time_t pro
     s->probe = probe;
 }
 
+static void note_reason(cs_lane_suspension_t *s, const char *problem)
+{
+    apr_cpystrn(s->problem, problem ? problem : "?", sizeof(s->problem));
+}
+
 static void suspension_remove(cs_lane_t *lane, cs_lane_suspension_t *s)
 {
     cs_lane_suspension_t *last = apr_array_pop(lane->suspended);
@@ -140,8 +145,9 @@ apr_status_t cs_lane_facts_load(cs_lane_t *lane, apr_pool_t *ptemp, cs_result_t 
     }
     /* A new runner may have new secrets: ask at once whether what was suspended works again. */
     for (i = 0; i < list->nelts; ++i) {
-        const char *upstream = APR_ARRAY_IDX(list, i, cs_suspended_t).upstream;
-        suspension_put(lane, upstream, is_brake(upstream) ? 0 : cs_time_now());
+        const cs_suspended_t *known = &APR_ARRAY_IDX(list, i, cs_suspended_t);
+        suspension_put(lane, known->upstream, is_brake(known->upstream) ? 0 : cs_time_now());
+        note_reason(cs_lane_suspension(lane, known->upstream), known->problem);
     }
     rv = cs_breaker_load(lane, ptemp, res);
     if (rv == APR_SUCCESS) {
@@ -252,6 +258,15 @@ static apr_interval_time_t probe_wait(int failures)
     return wait < PROBE_MAX ? wait : PROBE_MAX;
 }
 
+static void log_suspended(const cs_lane_t *lane, const char *upstream, const cs_result_t *why,
+                          cs_log_level_e level)
+{
+    cs_log(level, 0, lane->site->name,
+           CSLOGNO(2003) "%s is suspended: %s (%s); it is asked again every minute or so and "
+                         "resumes by itself",
+           upstream, why->detail ? why->detail : "no detail", why->problem ? why->problem : "?");
+}
+
 void cs_lane_suspend(cs_lane_t *lane, const char *upstream, const cs_result_t *why,
                      apr_array_header_t *changes, apr_pool_t *p)
 {
@@ -271,13 +286,8 @@ void cs_lane_suspend(cs_lane_t *lane, const char *upstream, const cs_result_t *w
     }
     relapses = count_relapse(lane, upstream, kept->problem ? kept->problem : "?");
     suspend_change(lane, upstream, kept, cs_time_now() + probe_wait(relapses), changes);
-    apr_cpystrn(cs_lane_suspension(lane, upstream)->problem, kept->problem ? kept->problem : "?",
-                sizeof(cs_lane_suspension(lane, upstream)->problem));
-    cs_log(relapses ? CS_LOG_INFO : CS_LOG_ERR, 0, lane->site->name,
-           CSLOGNO(2003) "%s is suspended: %s (%s); it is asked again every minute or so and "
-                         "resumes by itself",
-           upstream, kept->detail ? kept->detail : "no detail",
-           kept->problem ? kept->problem : "?");
+    note_reason(cs_lane_suspension(lane, upstream), kept->problem);
+    log_suspended(lane, upstream, kept, relapses ? CS_LOG_INFO : CS_LOG_ERR);
 }
 
 apr_time_t cs_lane_next_probe(const cs_lane_t *lane)
@@ -430,12 +440,26 @@ static void resume(cs_lane_t *lane, cs_lane_suspension_t *s, apr_time_t now,
     suspension_remove(lane, s);
 }
 
+/* Another reason asks something else of a person, perhaps after a reload with what was to mend the
+ * first; a moment's trouble is none. */
+static void say_new_reason(const cs_lane_t *lane, cs_lane_suspension_t *s, const cs_result_t *why)
+{
+    const char *problem = why->problem ? why->problem : "?";
+
+    if ((why->cls == CS_CLASS_SUSPEND || why->cls == CS_CLASS_TOKEN) &&
+        strncmp(s->problem, problem, sizeof(s->problem) - 1)) {
+        note_reason(s, problem);
+        log_suspended(lane, s->upstream, why, CS_LOG_ERR);
+    }
+}
+
 static void postpone(cs_lane_t *lane, cs_lane_suspension_t *s, apr_time_t now,
                      const cs_result_t *why, apr_array_header_t *changes)
 {
     apr_interval_time_t wait = probe_wait(s->failures);
 
     ++s->failures;
+    say_new_reason(lane, s, why);
     suspend_change(lane, s->upstream, why, now + wait / 2 + cs_backoff(0, wait / 2, wait / 2, 0),
                    changes);
 }

@@ -113,6 +113,55 @@ static void test_probes_come_soon_and_then_rarely(void **state)
     assert_null(fact(CS_FACT_BREAKER "partner-center"));
 }
 
+/* The new runner asks at its second batch. */
+static void begin_again(void)
+{
+    captured_clear();
+    begin_lane();
+    one_batch();
+    pass_seconds(1);
+    one_batch();
+}
+
+/* A reload that was to mend a suspension and brings another reason for it: that is said, once. */
+static void test_another_reason_for_a_suspension_is_said(void **state)
+{
+    apr_pool_t *p = *state;
+    int probes;
+
+    new_world(p);
+    live_with(1);
+    W->pc_fails = CS_CLASS_SUSPEND;
+    W->pc_problem = "oauth:invalid_grant";
+    notify_all();
+    captured_clear();
+    work();
+    assert_non_null(suspended(CS_UPSTREAM_PC));
+    assert_int_equal(captured_lines(CS_LOG_ERR), 1);
+    probes = W->pc_probes;
+    begin_again();
+    assert_true(W->pc_probes > probes);
+    assert_int_equal(captured_lines(CS_LOG_ERR), 0); /* the reason is the same */
+    W->pc_problem = "config:certificate";
+    begin_again();
+    assert_string_equal(suspended(CS_UPSTREAM_PC)->problem, "config:certificate");
+    assert_int_equal(captured_lines(CS_LOG_ERR), 1);
+    assert_has(captured.last[CS_LOG_ERR], "CS2003");
+    assert_has(captured.last[CS_LOG_ERR], "config:certificate");
+    pass_seconds(301);
+    one_batch();
+    /* A moment's trouble is no reason to say it again, nor is its end. */
+    W->pc_fails = CS_CLASS_RETRY;
+    W->pc_problem = "http:503";
+    pass_seconds(301);
+    one_batch();
+    W->pc_fails = CS_CLASS_SUSPEND;
+    W->pc_problem = "config:certificate";
+    pass_seconds(301);
+    one_batch();
+    assert_int_equal(captured_lines(CS_LOG_ERR), 1);
+}
+
 static void test_one_bad_deal_opens_nothing(void **state)
 {
     apr_pool_t *p = *state;
@@ -373,6 +422,7 @@ int main(void)
         UNIT_TEST(test_crm_that_is_down_is_left_alone),
         UNIT_TEST(test_organisation_of_fifteen_characters),
         UNIT_TEST(test_probes_come_soon_and_then_rarely),
+        UNIT_TEST(test_another_reason_for_a_suspension_is_said),
         UNIT_TEST(test_one_bad_deal_opens_nothing),
         UNIT_TEST(test_three_failed_batches_open),
         UNIT_TEST(test_related_card_that_is_not_ours),
