@@ -457,6 +457,14 @@ static void test_check_of_the_configuration(void **state)
     assert_has(impl->check(&cfg, p), "/home");
     cfg.url = "https://o.lightning.force.com";
     assert_has(impl->check(&cfg, p), "my.salesforce.com");
+    cfg.url = "https://login.salesforce.com";
+    assert_has(impl->check(&cfg, p), "My Domain");
+    cfg.url = "https://TEST.salesforce.com/";
+    assert_has(impl->check(&cfg, p), "My Domain");
+    cfg.client_secret = NULL;
+    cfg.key = &key;
+    cfg.user = USER;
+    assert_has(impl->check(&cfg, p), "My Domain");
     cfg.url = "o.my.salesforce.com";
     assert_has(impl->check(&cfg, p), "https://");
 }

@@ -185,6 +185,12 @@ static const char *check(const cs_crm_config_t *cfg, apr_pool_t *p)
                             "https://organisation.my.salesforce.com",
                             cfg->url ? cfg->url : "");
     }
+    if (!strcmp(origin, LOGIN) || !strcmp(origin, TEST_LOGIN)) {
+        return apr_psprintf(p,
+                            "\"%s\" is where people sign in and has no API; give the "
+                            "organisation's My Domain as https://organisation.my.salesforce.com",
+                            cfg->url);
+    }
     if (ends_with(origin, ".lightning.force.com")) {
         return apr_psprintf(p,
                             "\"%s\" is the address of pages; the API is at "
