@@ -189,7 +189,8 @@ static void over(cs_lane_t *lane, cs_work_t *work, apr_time_t now, apr_array_hea
 static int needs_person(const cs_result_t *why)
 {
     return (why->cls == CS_CLASS_SUSPEND || why->cls == CS_CLASS_REFUSED) && why->problem &&
-           !strncmp(why->problem, "pc:", 3) && strcmp(why->problem, "pc:unauthenticated");
+           !strncmp(why->problem, "pc:", 3) && strcmp(why->problem, "pc:unauthenticated") &&
+           strcmp(why->problem, "pc:mfa");
 }
 
 static void log_trouble(const cs_lane_t *lane, const cs_work_t *work, const cs_result_t *why)
