@@ -104,7 +104,8 @@ apr_array_header_t *cs_mapping_compare(const cs_mapping_t *mapping, const json_t
 /* The record kinds with their lines and lists as a document, for people: array of {"kind", "table",
  * "from_pc", "from_crm": conditions or null, "lines": [{"line", "pc", "crm", "direction": "both",
  * "to_crm", "to_pc" or "none", "type", "conflict", "on", "required", "when", "off": why or null}],
- * "lists": [{"list", "pc", "table", "column", "key", "direction", "when", "off"}]}. New reference. */
+ * "lists": [{"list", "pc", "table", "column", "key", "direction", "when", "off"}]}. New
+ * reference. */
 json_t *cs_mapping_document(const cs_mapping_t *mapping);
 /* Where people see the referral ("tell": link); NULL = the mapping does not say. In p. */
 const char *cs_mapping_referral_link(const cs_mapping_kind_t *kind, const char *referral,

@@ -456,8 +456,9 @@ static cs_lane_t *lane_named(cs_runner_t *r, const char *name)
     return NULL;
 }
 
-/* Without due work: facts to load, a suspended upstream to ask, a refresh token to redeem, a changed
- * mapping under way, or old rows, which test events leave behind too. Only while no worker has the lane. */
+/* Without due work: facts to load, a suspended upstream to ask, a refresh token to redeem, a
+ * changed mapping under way, or old rows, which test events leave behind too. Only while no worker
+ * has the lane. */
 static int needs_a_turn(cs_lane_t *lane, apr_time_t now)
 {
     apr_time_t probe = cs_lane_next_probe(lane);
