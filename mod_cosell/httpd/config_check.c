@@ -217,6 +217,23 @@ static void check_pair(check_t *ck, const char *where, const char *certificate,
     }
 }
 
+/* A key that signs by itself, when it can be read now. */
+static void check_key(check_t *ck, const char *where, const cs_secret_t *key)
+{
+    const unsigned char *signature;
+    const char *pem;
+    apr_size_t len, signature_len;
+
+    if (!key || ck->reloading || strncmp(key->ref, "file:", 5) ||
+        !read_small(key->ref + 5, &pem, &len, ck->ptemp)) {
+        return;
+    }
+    if (cs_rsa_sign(&signature, &signature_len, 0, pem, len, "", 0, ck->ptemp) != APR_SUCCESS) {
+        mistake(ck, where, "CosellCrm: key=%s: allowed is a file that holds a private RSA key as "
+                "PEM, without a passphrase", key->ref);
+    }
+}
+
 /* A webhook secret as far as it can be read now; NULL = it cannot, and is not judged. Commands run
  * at the start only. */
 static const cs_secret_t *read_webhook_secret(check_t *ck, const cs_secret_t *secret)
@@ -474,7 +491,12 @@ static void make_crm(check_t *ck, cs_site_config_t *cfg, const cosell_crm_t *crm
     }
     check_secret(ck, crm->where, "CosellCrm: client-secret=", crm->client_secret);
     check_secret(ck, crm->where, "CosellCrm: key=", crm->key);
-    check_pair(ck, crm->where, crm->certificate, crm->key);
+    if (crm->certificate) {
+        check_pair(ck, crm->where, crm->certificate, crm->key);
+    }
+    else {
+        check_key(ck, crm->where, crm->key);
+    }
     load_mapping(ck, to, crm);
 }
 

@@ -9,9 +9,9 @@ import signal
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from harness import ConfigRefused, Event, wait_for
+from harness import REPO, ConfigRefused, Event, wait_for
 from harness.world import CRM
 
 
@@ -92,6 +92,28 @@ def credentials(text):
     return change
 
 
+def salesforce(key):
+    """A CRM of the other kind, which signs in with a key alone: what key() makes of the names of a pair."""
+    def change(world):
+        with open(os.path.join(REPO, "conf", "mapping", "salesforce.json")) as file:
+            profile = world.server.write("conf/salesforce.json", file.read())
+        line = ("CosellCrm %s salesforce https://contoso.my.salesforce.com client-id=3MVG9 user=sync@contoso.example mapping=%s key=%s"
+                % (CRM, profile, key(world)))
+        world.replace("CosellCrm", line)
+        return line
+    return change
+
+
+def key_text(make):
+    return lambda world: world.server.secret("key", make())
+
+
+def sealed_key(key=None, protection=None):
+    key = key or rsa.generate_private_key(65537, 2048)
+    protection = protection or serialization.NoEncryption()
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection).decode()
+
+
 def webhook_secrets(*values, name="webhook-secret"):
     """A CRM for each, the first with the others after it; a value is a secret's text, or a reference that begins with '='."""
     def change(world):
@@ -135,6 +157,11 @@ WRONG = {
     "certificate that is none": (credentials("certificate=/etc/hostname key={a_key}"), "/etc/hostname", "certificate as PEM"),
     "key of another certificate": (credentials("certificate={a} key={b_key}"), "cert-b", "private key"),
     "key that is not there": (credentials("certificate={a} key=file:/nonexistent/k.pem"), "/nonexistent/k.pem", "No such file"),
+    "key that is a certificate": (salesforce(lambda world: "file:" + pem_pair(world, "cert-a")[0]), "cert-a.pem", "private RSA key"),
+    "key of another kind": (salesforce(key_text(lambda: sealed_key(ec.generate_private_key(ec.SECP256R1())))), "key=file:", "private RSA key"),
+    "key that is none": (salesforce(key_text(lambda: "hunter2 hunter2")), "key=file:", "private RSA key"),
+    "key with a passphrase": (salesforce(key_text(lambda: sealed_key(protection=serialization.BestAvailableEncryption(b"hunter2")))), "key=file:",
+                              "without a passphrase"),
     "literal webhook secret": (webhook_secrets("=hunter2hunter2hunter2"), None, "webhook-secret=.*file:.*exec:"),
     "webhook secret that is not there": (webhook_secrets("=file:/nonexistent/w"), "/nonexistent/w", "No such file"),
     "short webhook secret": (webhook_secrets("hunter2"), "webhook-0", "7 characters.*at least 16"),
@@ -246,6 +273,12 @@ def test_good_configuration_is_accepted(world):
 
 def test_certificate_and_key_are_accepted(world):
     credentials("certificate={a} key={a_key}")(world)
+    world.server.configure()
+    assert world.server.configtest() == (0, "Syntax OK\n")
+
+
+def test_key_alone_is_accepted(world):
+    salesforce(key_text(sealed_key))(world)
     world.server.configure()
     assert world.server.configtest() == (0, "Syntax OK\n")
 
