@@ -73,7 +73,7 @@ void cosell_put(json_t *obj, const char *name, json_t *value);
 json_t *cosell_work_json(const cs_work_t *work, apr_pool_t *p);
 json_t *cosell_journal_json(const cs_journal_t *j, apr_pool_t *p);
 json_t *cosell_suspended_json(const cs_suspended_t *s, apr_pool_t *p);
-json_t *cosell_job_json(const cs_job_t *job, apr_pool_t *p);
+json_t *cosell_job_json(const cosell_page_t *page, const cs_job_t *job);
 json_t *cosell_cause_json(const cs_cause_t *cause, apr_pool_t *p);
 /* whole = 1: with images, intent, told and explain. */
 json_t *cosell_deal_json(const cosell_site_t *site, const cs_deal_t *deal, int whole,

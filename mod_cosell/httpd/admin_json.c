@@ -156,16 +156,31 @@ static json_t *arguments_json(const json_t *arguments)
     return json;
 }
 
-json_t *cosell_job_json(const cs_job_t *job, apr_pool_t *p)
+/* Who knows where a sign-in goes on ends it with an account of his own: that is for those who may
+ * begin one. */
+static json_t *progress_json(const cs_job_t *job, int admin)
+{
+    static const char *const hidden[] = {"open", "code"};
+    json_t *json = cosell_copy_json(job->progress);
+    apr_size_t i;
+
+    for (i = 0; !admin && i < sizeof(hidden) / sizeof(hidden[0]); i++) {
+        json_object_del(json, hidden[i]);
+    }
+    return json;
+}
+
+json_t *cosell_job_json(const cosell_page_t *page, const cs_job_t *job)
 {
     json_t *json = json_object();
+    apr_pool_t *p = page->p;
 
     cosell_put(json, "id", cosell_text_json(job->id));
     cosell_put(json, "kind", cosell_text_json(job->kind));
     cosell_put(json, "user", cosell_text_json(job->user));
     cosell_put(json, "state", json_string(job_state_name(job->state)));
     cosell_put(json, "arguments", arguments_json(job->arguments));
-    cosell_put(json, "progress", cosell_copy_json(job->progress));
+    cosell_put(json, "progress", progress_json(job, page->admin));
     cosell_put(json, "result", cosell_copy_json(job->result));
     cosell_put(json, "created", cosell_time_json(job->created, p));
     cosell_put(json, "updated", cosell_time_json(job->updated, p));

@@ -63,7 +63,7 @@ json_t *cosell_jobs_json(cosell_page_t *page, const cosell_site_t *site, int max
             const cs_job_t *job = APR_ARRAY_IDX(list, i, cs_job_t *);
 
             if (job->state == CS_JOB_WAITING || job->state == CS_JOB_RUNNING || ended-- > 0) {
-                json_array_append_new(json, cosell_job_json(job, page->p));
+                json_array_append_new(json, cosell_job_json(page, job));
             }
         }
     }
@@ -273,7 +273,7 @@ int cosell_show_job(cosell_page_t *page, cosell_site_t *site, void *baton)
         return 0;
     }
     cosell_put(page->out, "site", json_string(site->cfg.name));
-    cosell_put(page->out, "job", cosell_job_json(job, page->p));
+    cosell_put(page->out, "job", cosell_job_json(page, job));
     put_rows(page, site, id);
     return 1;
 }

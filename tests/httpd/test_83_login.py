@@ -15,6 +15,7 @@ import requests
 
 from harness import wait_for
 from harness.paths import apxs
+from harness.server import STATUS
 
 CRMS = ("dynamics365",)
 ADMIN, LOGIN = "/cosell-admin", "/cosell-login"
@@ -198,6 +199,12 @@ def test_sign_in_with_the_browser(world):
     assert query["code_challenge_method"] == "S256" and query["redirect_uri"] == redirect_uri(world)
     assert {"openid", "offline_access", "https://api.partner.microsoft.com/.default"} <= set(query["scope"].split())
     assert row["state"] == "running" and row["progress"]["expires"] and not {"verifier", "key"} & set(row["cursor"])
+    # Whoever may only look is not told where to sign in: he would end it with an account of his own.
+    for page in ("?job=" + identity, "?jobs", "", "?format=html&job=" + identity):
+        seen = requests.get(world.server.base + STATUS + page)
+        assert seen.status_code == 200 and query["state"] not in seen.text and "authorize?" not in seen.text, page
+    shown = requests.get(world.server.base + ADMIN + "?job=" + identity, headers=GOOD).json()
+    assert shown["job"]["progress"]["open"] == row["progress"]["open"]
     target = authorize(row)
     # A state that belongs to nobody, then one of which only the end is wrong.
     wrong = target[:-1] + ("A" if target[-1] != "A" else "B")
