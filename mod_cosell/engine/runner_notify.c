@@ -76,7 +76,15 @@ static apr_status_t send_document(cs_notifier_t *n, int i, const json_t *documen
     return rv;
 }
 
-static void say_outcome(cs_notifier_t *n, int i, apr_status_t rv, const cs_result_t *res)
+/* The rest of an address is often what lets one in; arguments of a program may be, too. */
+static const char *shown(const cs_notify_target_t *target, apr_pool_t *p)
+{
+    return target->command ? cs_command_split(target->command, p)[0]
+                           : cs_http_origin(target->url, p);
+}
+
+static void say_outcome(cs_notifier_t *n, int i, apr_status_t rv, const cs_result_t *res,
+                        apr_pool_t *p)
 {
     unsigned long silent = 0;
     const char *why = res->detail ? res->detail : "no detail";
@@ -90,13 +98,13 @@ static void say_outcome(cs_notifier_t *n, int i, apr_status_t rv, const cs_resul
     }
     if (rv == APR_SUCCESS) {
         cs_log(CS_LOG_NOTICE, 0, NULL, CSLOGNO(2370) "CosellNotify %s works again",
-               n->targets[i]->name);
+               shown(n->targets[i], p));
     }
     else {
         cs_log(CS_LOG_WARNING, 0, NULL,
                CSLOGNO(2371) "CosellNotify %s failed and is tried again: %s; %lu failures before "
                              "were not logged",
-               n->targets[i]->name, why, silent);
+               shown(n->targets[i], p), why, silent);
     }
 }
 
@@ -123,7 +131,7 @@ static int call_target(cs_notifier_t *n, int i, const apr_array_header_t *alerts
                          : send_document(n, i, document, p, &res);
     cs_gauge_add(CS_GAUGE_NOTIFY_CALLS, -1, -1, 1);
     cs_gauge_add(CS_GAUGE_NOTIFY_FAILED, -1, -1, rv != APR_SUCCESS);
-    say_outcome(n, i, rv, &res);
+    say_outcome(n, i, rv, &res, p);
     cs_notify_done(state, &call, target, alerts, rv == APR_SUCCESS, cs_time_now(), cs_time_boot());
     return 1;
 }
