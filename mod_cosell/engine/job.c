@@ -11,8 +11,10 @@
 #include "../base/json.h"
 #include "../base/log.h"
 
-/* Jobs among which those that are due are sought. */
-#define RECENT 50
+/* Jobs among which those whose turn it is are sought. */
+#define AT_ONCE 200
+/* Brief ones before the looks of a batch. */
+#define BRIEF_AT_ONCE 50
 /* Failures of an upstream in a row. */
 #define ATTEMPTS 8
 #define RETRY_BASE apr_time_from_sec(2)
@@ -391,8 +393,10 @@ static apr_status_t take(turn_t *turn, cs_result_t *res)
     return rv;
 }
 
-/* Its job was kept too long ago, or never came. */
-static apr_status_t drop_row(cs_lane_t *lane, cs_work_t *work, apr_pool_t *p, cs_result_t *res)
+/* Its job was kept too long ago, or never came; or cannot be read, and this is what is left of
+ * it. */
+static apr_status_t drop_row(cs_lane_t *lane, cs_work_t *work, cs_job_t *broken, apr_pool_t *p,
+                             cs_result_t *res)
 {
     cs_lease_t lease = cs_lane_lease(lane);
     cs_batch_t *b = new_batch(lane, p);
@@ -400,7 +404,26 @@ static apr_status_t drop_row(cs_lane_t *lane, cs_work_t *work, apr_pool_t *p, cs
 
     change->work = work;
     change->value = work->wanted;
+    if (broken) {
+        cs_batch_change(b, CS_CHANGE_JOB)->job = broken;
+    }
     return cs_store_write(lane->store, &lease, b->changes, p, res);
+}
+
+static apr_status_t give_up_broken(cs_lane_t *lane, cs_work_t *work, const char *id, apr_pool_t *p,
+                                   cs_result_t *res)
+{
+    cs_job_t *job = apr_pcalloc(p, sizeof(*job));
+    const char *why = apr_psprintf(p, "what was kept of this job cannot be read: %s",
+                                   res->detail ? res->detail : "it is damaged");
+
+    cs_log(CS_LOG_ERR, 0, lane->site->name, CSLOGNO(2403) "job %s is given up: %s", id, why);
+    cs_result_clear(res);
+    job->site = lane->site->name;
+    job->id = id;
+    job->state = CS_JOB_FAILED;
+    job->result = cs_json_own(json_pack("{s:s}", "error", why), p);
+    return drop_row(lane, work, job, p, res);
 }
 
 static int is_over(const cs_job_t *job)
@@ -415,28 +438,31 @@ static int is_brief(const cs_job_t *job, apr_pool_t *p)
     return !kind || kind->brief;
 }
 
-/* *ptaken = 1 when it was this job's turn. */
+/* *ptaken grows when it was this job's turn. */
 static apr_status_t try_job(cs_lane_t *lane, cs_work_t *work, int brief, int *pmore, int *ptaken,
                             apr_pool_t *p, cs_result_t *res)
 {
+    const char *id = work->name + sizeof(CS_JOB_NAME) - 1;
     cs_job_t *job = NULL;
     turn_t *turn;
     apr_status_t rv = APR_SUCCESS;
 
     if (!strncmp(work->name, CS_JOB_NAME, sizeof(CS_JOB_NAME) - 1)) {
-        rv = cs_store_job_get(lane->store, lane->site->name, work->name + sizeof(CS_JOB_NAME) - 1,
-                              &job, p, res);
+        rv = cs_store_job_get(lane->store, lane->site->name, id, &job, p, res);
+    }
+    if (rv == CS_EPARSE) {
+        return give_up_broken(lane, work, id, p, res);
     }
     if (rv != APR_SUCCESS) {
         return rv;
     }
     if (!job || is_over(job)) {
-        return drop_row(lane, work, p, res);
+        return drop_row(lane, work, NULL, p, res);
     }
     if (is_brief(job, p) != brief) {
         return APR_SUCCESS;
     }
-    *ptaken = 1;
+    ++*ptaken;
     turn = new_turn(lane, job, work, p);
     rv = take(turn, res);
     *pmore |= rv == APR_SUCCESS && turn->ending != WAITS;
@@ -445,43 +471,15 @@ static apr_status_t try_job(cs_lane_t *lane, cs_work_t *work, int brief, int *pm
 
 /* ---- whose turn ---- */
 
-static apr_status_t find_due(cs_lane_t *lane, apr_array_header_t **pworks, apr_pool_t *p,
-                             cs_result_t *res)
+apr_status_t cs_jobs_turn(cs_lane_t *lane, int brief, int *pmore, apr_pool_t *p, cs_result_t *res)
 {
-    apr_array_header_t *jobs = NULL;
-    apr_time_t now = cs_time_now();
-    apr_status_t rv = cs_store_job_list(lane->store, lane->site->name, RECENT, &jobs, p, res);
-    int i;
+    apr_array_header_t *works = NULL;
+    apr_status_t rv = cs_store_jobs_due(lane->store, lane->site->name, cs_time_now(), AT_ONCE,
+                                        &works, p, res);
+    int i, taken = 0, most = brief ? BRIEF_AT_ONCE : 1;
 
-    *pworks = apr_array_make(p, 4, sizeof(cs_work_t *));
-    for (i = jobs ? jobs->nelts - 1 : -1; rv == APR_SUCCESS && i >= 0; --i) {
-        const cs_job_t *job = APR_ARRAY_IDX(jobs, i, cs_job_t *);
-        cs_work_t *work = NULL;
-        if (is_over(job)) {
-            continue;
-        }
-        rv = cs_store_work_named(lane->store, lane->site->name, CS_WORK_JOB,
-                                 apr_pstrcat(p, CS_JOB_NAME, job->id, NULL), &work, p, res);
-        if (rv == APR_SUCCESS && work && work->due <= now) {
-            APR_ARRAY_PUSH(*pworks, cs_work_t *) = work;
-        }
-    }
-    return rv;
-}
-
-apr_status_t cs_jobs_turn(cs_lane_t *lane, const apr_array_header_t *works, int brief, int *pmore,
-                          apr_pool_t *p, cs_result_t *res)
-{
-    apr_array_header_t *found = NULL;
-    apr_status_t rv = works ? APR_SUCCESS : find_due(lane, &found, p, res);
-    int i, taken = 0;
-
-    works = works ? works : found;
-    for (i = 0; rv == APR_SUCCESS && i < works->nelts && (brief || !taken); ++i) {
-        cs_work_t *work = APR_ARRAY_IDX(works, i, cs_work_t *);
-        if (!strcmp(work->kind, CS_WORK_JOB)) {
-            rv = try_job(lane, work, brief, pmore, &taken, p, res);
-        }
+    for (i = 0; rv == APR_SUCCESS && i < works->nelts && taken < most; ++i) {
+        rv = try_job(lane, APR_ARRAY_IDX(works, i, cs_work_t *), brief, pmore, &taken, p, res);
     }
     return rv;
 }

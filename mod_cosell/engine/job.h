@@ -81,11 +81,9 @@ const char *cs_job_wrong(const cs_job_kind_t *kind, const json_t *arguments, apr
 
 /* One turn for each brief job that is due, or for the one other job that has waited the longest;
  * each in a transaction of its own. Brief ones go before the lane's looks, the others after.
- * *pmore becomes 1 when there is more to do at once. works: rows as claimed, jobs among others;
- * NULL = while nothing is claimed (a breaker is open, the site is paused) it looks for them
- * itself. */
-apr_status_t cs_jobs_turn(cs_lane_t *lane, const apr_array_header_t *works, int brief, int *pmore,
-                          apr_pool_t *p, cs_result_t *res);
+ * *pmore becomes 1 when there is more to do at once. A job whose row cannot be read fails, and
+ * stops nothing else. */
+apr_status_t cs_jobs_turn(cs_lane_t *lane, int brief, int *pmore, apr_pool_t *p, cs_result_t *res);
 
 /* The text as a referral's id, in lower case; NULL = it cannot be one. */
 const char *cs_job_referral_of(const char *id, apr_pool_t *p);

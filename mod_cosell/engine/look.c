@@ -679,7 +679,7 @@ static apr_status_t after_contradiction(cs_batch_t *b, cs_work_t *first, int n, 
     return set_aside(b, first, res);
 }
 
-/* Polls and their like, and jobs, have turns of their own: they take no look's place in a batch.
+/* Polls and their like have turns of their own: they take no look's place in a batch.
  * *ppolls = a poll has waited as long as these. */
 static apr_array_header_t *looks_of(const apr_array_header_t *works, int max, int *ppolls,
                                     apr_pool_t *p)
@@ -693,8 +693,7 @@ static apr_array_header_t *looks_of(const apr_array_header_t *works, int max, in
         if (!strcmp(work->kind, CS_WORK_POLL)) {
             *ppolls = 1;
         }
-        else if (strcmp(work->kind, CS_WORK_SWEEP) && strcmp(work->kind, CS_WORK_JOB) &&
-                 strcmp(work->kind, CS_WORK_WATCH)) {
+        else if (strcmp(work->kind, CS_WORK_SWEEP) && strcmp(work->kind, CS_WORK_WATCH)) {
             APR_ARRAY_PUSH(out, cs_work_t *) = work;
         }
     }
@@ -704,9 +703,9 @@ static apr_array_header_t *looks_of(const apr_array_header_t *works, int max, in
 /* Nothing is claimed; what a person asks for may be what ends that. */
 static apr_status_t jobs_alone(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_result_t *res)
 {
-    apr_status_t rv = cs_jobs_turn(lane, NULL, 1, pmore, p, res);
+    apr_status_t rv = cs_jobs_turn(lane, 1, pmore, p, res);
 
-    return rv == APR_SUCCESS ? cs_jobs_turn(lane, NULL, 0, pmore, p, res) : rv;
+    return rv == APR_SUCCESS ? cs_jobs_turn(lane, 0, pmore, p, res) : rv;
 }
 
 static apr_status_t take_looks(cs_batch_t *b, apr_array_header_t *looks, int *pmore,
@@ -744,14 +743,14 @@ static apr_status_t look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_re
     rv = cs_store_claim(lane->store, &lease, b->now, max + cs_timers_of(lane->site, p)->nelts,
                         &works, p, res);
     if (rv == APR_SUCCESS) {
-        rv = cs_jobs_turn(lane, works, 1, pmore, p, res);
+        rv = cs_jobs_turn(lane, 1, pmore, p, res);
     }
     if (rv == APR_SUCCESS) {
         looks = looks_of(works, max, &polls, p);
         rv = take_looks(b, looks, pmore, res);
     }
     if (rv == APR_SUCCESS) {
-        rv = cs_jobs_turn(lane, works, 0, pmore, p, res);
+        rv = cs_jobs_turn(lane, 0, pmore, p, res);
     }
     /* Only what is left of a batch is for looks that nobody waits for. A poll finds what somebody
      * waits for: in a flood, too, it has its turn when it is the oldest. */

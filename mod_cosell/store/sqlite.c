@@ -739,6 +739,7 @@ static const cs_store_impl_t impl = {
     .lease_release = cs_sqlite_lease_release,
     .sites_due = cs_sqlite_sites_due,
     .claim = cs_sqlite_claim,
+    .jobs_due = cs_sqlite_jobs_due,
     .refresh = cs_sqlite_refresh,
     .deal_find = cs_sqlite_deal_find,
     .deal_load = cs_sqlite_deal_load,

@@ -92,7 +92,9 @@
     X(WORK_DELETE, "DELETE FROM work WHERE site=?1 AND kind=?2 AND name=?3")                       \
     X(WORK_DUE,                                                                                    \
       "SELECT " CS_SQLITE_WORK_COLUMNS " FROM work WHERE site=?1 AND state=0 AND due<=?2"          \
-      " ORDER BY due LIMIT ?3")                                                                    \
+      " AND kind<>'job' ORDER BY due LIMIT ?3")                                                    \
+    X(JOBS_DUE, "SELECT " CS_SQLITE_WORK_COLUMNS " FROM work WHERE site=?1 AND kind='job' AND"     \
+                " +state=0 AND +due<=?2 ORDER BY +due LIMIT ?3")                                   \
     X(WORK_NEXT, "SELECT due FROM work WHERE site=?1 AND state=0 ORDER BY due LIMIT 1")            \
     X(WORK_REFRESH,                                                                                \
       "SELECT wanted,first,hint_pc,hints,seen,trace FROM work WHERE site=?1 AND kind=?2 AND "      \
@@ -390,6 +392,8 @@ apr_status_t cs_sqlite_sites_due(cs_store_t *store, const apr_array_header_t *si
                                  cs_result_t *res);
 apr_status_t cs_sqlite_claim(cs_store_t *store, const cs_lease_t *lease, apr_time_t now, int max,
                              apr_array_header_t **pworks, apr_pool_t *p, cs_result_t *res);
+apr_status_t cs_sqlite_jobs_due(cs_store_t *store, const char *site, apr_time_t now, int max,
+                                apr_array_header_t **pworks, apr_pool_t *p, cs_result_t *res);
 apr_status_t cs_sqlite_refresh(cs_store_t *store, apr_array_header_t *works, apr_pool_t *p,
                                cs_result_t *res);
 apr_status_t cs_sqlite_deal_find(cs_store_t *store, const char *site, const char *system,

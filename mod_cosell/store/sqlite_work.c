@@ -684,13 +684,13 @@ static apr_status_t fold(cs_sqlite_t *sq, const cs_lease_t *lease, apr_time_t no
 
 /* ---- claiming ---- */
 
-static apr_status_t list_due(cs_sqlite_t *sq, const char *site, apr_time_t now, int max,
-                             apr_array_header_t *works, apr_pool_t *p)
+static apr_status_t list_due(cs_sqlite_t *sq, cs_sql_e id, const char *site, apr_time_t now,
+                             int max, apr_array_header_t *works, apr_pool_t *p)
 {
     sqlite3_stmt *st;
     cs_work_t *work;
     apr_status_t rv =
-        cs_sqlite_query(sq, &st, CS_SQL_WORK_DUE, "sii", site, (apr_int64_t)now, (apr_int64_t)max);
+        cs_sqlite_query(sq, &st, id, "sii", site, (apr_int64_t)now, (apr_int64_t)max);
 
     while (st) {
         rv = cs_sqlite_work_of_row(sq, st, &work, p);
@@ -728,7 +728,20 @@ apr_status_t cs_sqlite_claim(cs_store_t *store, const cs_lease_t *lease, apr_tim
     }
     rv = cs_sqlite_read(sq, 0, p);
     if (rv == APR_SUCCESS) {
-        rv = list_due(sq, lease->site, now, max, *pworks, p);
+        rv = list_due(sq, CS_SQL_WORK_DUE, lease->site, now, max, *pworks, p);
+    }
+    return cs_sqlite_done(sq, rv, p, res);
+}
+
+apr_status_t cs_sqlite_jobs_due(cs_store_t *store, const char *site, apr_time_t now, int max,
+                                apr_array_header_t **pworks, apr_pool_t *p, cs_result_t *res)
+{
+    cs_sqlite_t *sq = (cs_sqlite_t *)store;
+    apr_status_t rv = cs_sqlite_read(sq, 0, p);
+
+    *pworks = apr_array_make(p, 4, sizeof(cs_work_t *));
+    if (rv == APR_SUCCESS) {
+        rv = list_due(sq, CS_SQL_JOBS_DUE, site, now, max, *pworks, p);
     }
     return cs_sqlite_done(sq, rv, p, res);
 }

@@ -456,6 +456,12 @@ apr_status_t cs_store_claim(cs_store_t *store, const cs_lease_t *lease, apr_time
     return store->impl->claim(store, lease, now, max, pworks, p, res);
 }
 
+apr_status_t cs_store_jobs_due(cs_store_t *store, const char *site, apr_time_t now, int max,
+                               apr_array_header_t **pworks, apr_pool_t *p, cs_result_t *res)
+{
+    return store->impl->jobs_due(store, site, now, max, pworks, p, res);
+}
+
 apr_status_t cs_store_refresh(cs_store_t *store, apr_array_header_t *works, apr_pool_t *p,
                               cs_result_t *res)
 {

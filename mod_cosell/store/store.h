@@ -204,10 +204,14 @@ apr_status_t cs_store_sites_due(cs_store_t *store, const apr_array_header_t *sit
  * deal's own row "deal:<id>" (wanted summed, newest hint per system, earliest due; a dead row wakes
  * up; a row that waits for its next attempt keeps waiting, as in cs_store_accept(); the name's row
  * goes), due rows only, and delivery repeats (same digest) are folded too, at most 500 rows.
- * Then returns at most max ready rows due at `now`, oldest due first, of any kind: cs_work_t * in
- * p. Nothing is marked: the lease is the mark. */
+ * Then returns at most max ready rows due at `now`, oldest due first, of any kind but jobs:
+ * cs_work_t * in p. Nothing is marked: the lease is the mark. */
 apr_status_t cs_store_claim(cs_store_t *store, const cs_lease_t *lease, apr_time_t now, int max,
                             apr_array_header_t **pworks, apr_pool_t *p, cs_result_t *res);
+/* The same of jobs alone, and without folding: however many wait, looks and polls keep their places
+ * in a claim. */
+apr_status_t cs_store_jobs_due(cs_store_t *store, const char *site, apr_time_t now, int max,
+                               apr_array_header_t **pworks, apr_pool_t *p, cs_result_t *res);
 /* Reads wanted, seen, first and hints of these rows again (a plain read): what has come in since
  * the claim. Rows gone keep their values. */
 apr_status_t cs_store_refresh(cs_store_t *store, apr_array_header_t *works, apr_pool_t *p,

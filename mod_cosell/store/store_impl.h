@@ -30,6 +30,8 @@ typedef struct cs_store_impl_t {
                               cs_result_t *res);
     apr_status_t (*claim)(cs_store_t *store, const cs_lease_t *lease, apr_time_t now, int max,
                           apr_array_header_t **pworks, apr_pool_t *p, cs_result_t *res);
+    apr_status_t (*jobs_due)(cs_store_t *store, const char *site, apr_time_t now, int max,
+                             apr_array_header_t **pworks, apr_pool_t *p, cs_result_t *res);
     apr_status_t (*refresh)(cs_store_t *store, apr_array_header_t *works, apr_pool_t *p,
                             cs_result_t *res);
     apr_status_t (*deal_find)(cs_store_t *store, const char *site, const char *system,

@@ -1,6 +1,8 @@
 /* Jobs: what a person asks for, a turn at a time. */
 #include "unit_engine.h"
 
+#include <sqlite3.h>
+
 static const char *text_of(const char *id)
 {
     const cs_job_t *job = job_of(id);
@@ -196,6 +198,82 @@ static void test_rows_without_a_job_go(void **state)
     assert_int_equal(counts_of(W->store, SITE, p).outstanding, 0);
 }
 
+/* However many wait, a notice is looked at with the next batch. */
+static void test_many_jobs_hold_up_no_look(void **state)
+{
+    apr_pool_t *p = *state;
+    const char *first, *last = NULL;
+    int i;
+
+    new_world(p);
+    begin_lane();
+    work();
+    first = ask_for("retry", "{'all':true}");
+    for (i = 0; i < 300; i++) {
+        last = ask_for("retry", "{'all':true}");
+    }
+    notify(new_referral());
+    one_batch();
+    assert_int_equal(count_rows("opportunity"), 1);
+    assert_int_equal(job_of(first)->state, CS_JOB_DONE);
+    assert_true(pending(last));
+    for (i = 0; pending(last) && i < 400; i++) {
+        one_batch();
+    }
+    assert_int_equal(job_of(last)->state, CS_JOB_DONE);
+}
+
+/* Also of a paused site, and not only the newest. */
+static void test_every_job_of_a_paused_site_has_its_turn(void **state)
+{
+    apr_pool_t *p = *state;
+    const char *ids[120];
+    int i;
+
+    new_world(p);
+    begin_lane();
+    ask_for("pause", "{}");
+    work();
+    for (i = 0; i < 120; i++) {
+        ids[i] = ask_for("retry", "{'all':true}");
+    }
+    for (i = 0; i < 130; i++) {
+        one_batch();
+    }
+    for (i = 0; i < 120; i++) {
+        assert_int_equal(job_of(ids[i])->state, CS_JOB_DONE);
+    }
+}
+
+static void run_sql(const char *sql)
+{
+    sqlite3 *db = NULL;
+
+    assert_int_equal(sqlite3_open(in_state(W->cfg, "cosell.db", W->p), &db), SQLITE_OK);
+    assert_int_equal(sqlite3_exec(db, sql, NULL, NULL, NULL), SQLITE_OK);
+    assert_int_equal(sqlite3_changes(db), 1);
+    sqlite3_close(db);
+}
+
+/* Nothing else waits for a row that cannot be read. */
+static void test_damaged_job_fails_alone(void **state)
+{
+    apr_pool_t *p = *state;
+    const char *id;
+
+    new_world(p);
+    begin_lane();
+    work();
+    id = ask_for("retry", "{'all':true}");
+    run_sql(apr_psprintf(p, "UPDATE job SET cursor='{\"after\":' WHERE name='%s'", id));
+    notify(new_referral());
+    work();
+    assert_int_equal(count_rows("opportunity"), 1);
+    assert_false(pending(id));
+    assert_int_equal(job_of(id)->state, CS_JOB_FAILED);
+    assert_non_null(strstr(text_of(id), "cannot be read"));
+}
+
 static void test_arguments_are_judged_by_name(void **state)
 {
     static const struct {
@@ -240,6 +318,9 @@ int main(void)
         UNIT_TEST(test_dead_looks_are_tried_again),
         UNIT_TEST(test_dead_looks_are_dropped_and_journalled),
         UNIT_TEST(test_rows_without_a_job_go),
+        UNIT_TEST(test_many_jobs_hold_up_no_look),
+        UNIT_TEST(test_every_job_of_a_paused_site_has_its_turn),
+        UNIT_TEST(test_damaged_job_fails_alone),
         UNIT_TEST(test_arguments_are_judged_by_name),
     };
 

@@ -571,7 +571,7 @@ static void write_jobs(world_t *w)
 
 static void claim_and_lease(world_t *w)
 {
-    apr_array_header_t *works;
+    apr_array_header_t *works, *jobs;
     cs_notice_t *n = make_notice(w->p, apr_pstrcat(w->p, "pc:", w->deal->referral_id, NULL), T0),
                 *same = make_notice(w->p, "pc:zz", T0);
 
@@ -580,6 +580,7 @@ static void claim_and_lease(world_t *w)
     assert_ok(accept_one(w->store, same, w->ptemp, NULL));
     MEASURE("claim", cs_store_claim(w->store, &w->lease, LATER, 50, &works, w->ptemp, res));
     assert_int_equal(works->nelts, 50);
+    MEASURE("jobs_due", cs_store_jobs_due(w->store, SITE, LATER, 50, &jobs, w->ptemp, res));
     MEASURE("refresh", cs_store_refresh(w->store, works, w->ptemp, res));
     MEASURE("claim again", cs_store_claim(w->store, &w->lease, LATER, 50, &works, w->ptemp, res));
     MEASURE("lease_renew",
