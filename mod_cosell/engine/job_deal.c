@@ -179,9 +179,9 @@ static apr_status_t link_to(cs_job_turn_t *t, cs_deal_t *deal, const char *recor
     if (!may_point(t, deal) || !find_row(t, record, &found)) {
         return APR_SUCCESS;
     }
-    drop_former(t, deal, found.id);
     rv = take_alias(t, deal, &found, &may, res);
     if (rv == APR_SUCCESS && may) {
+        drop_former(t, deal, found.id);
         cs_decide_link(deal, t->b->lane->site->crms[found.crm].cfg.name, found.kind, found.id);
         add_look(t, deal);
         decided(t, deal,

@@ -80,6 +80,28 @@ static void test_link_wants_a_record_that_is_there_and_free(void **state)
     assert_int_equal(deal_of_row(deal_of(r)->record_id)->id, deal_of(r)->id);
 }
 
+/* Else the record would seem to be nobody's. */
+static void test_refused_link_leaves_the_former_record(void **state)
+{
+    apr_pool_t *p = *state;
+    referral_t *r, *other;
+    const char *former;
+
+    new_world(p);
+    begin_lane();
+    other = new_referral();
+    r = new_referral();
+    notify(other);
+    notify(r);
+    work();
+    former = deal_of(r)->record_id;
+    assert_done(ask_about(r, "unlink", ""));
+    assert_failed(ask_about(r, "link", apr_psprintf(p, ",'record':'%s'", deal_of(other)->record_id)), "unlink that first");
+    assert_string_equal(deal_of(r)->record_id, former);
+    assert_non_null(deal_of_row(former));
+    assert_int_equal(deal_of_row(former)->id, deal_of(r)->id);
+}
+
 static void test_parked_deal_gets_a_record_of_its_own(void **state)
 {
     apr_pool_t *p = *state;
@@ -244,6 +266,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT_TEST(test_parked_deal_is_linked_by_a_person),
         UNIT_TEST(test_link_wants_a_record_that_is_there_and_free),
+        UNIT_TEST(test_refused_link_leaves_the_former_record),
         UNIT_TEST(test_parked_deal_gets_a_record_of_its_own),
         UNIT_TEST(test_ignored_deal_rests_until_it_is_brought_back),
         UNIT_TEST(test_unlinked_deal_is_left_alone),
