@@ -471,6 +471,8 @@ const cs_column_t *cs_load_own_column(cs_load_t *l, const char *text, const char
 /* A name that is no column: itself or, of "@solutions", what "names" has; *off = 1 and NULL when
  * that is null. */
 const char *cs_load_name(cs_load_t *l, const char *text, const char *ptr, int *off);
+/* Where "@help" itself is written: another file than the one that uses it, perhaps. Else ptr. */
+const char *cs_load_place(cs_load_t *l, const char *text, const char *ptr);
 /* A value of the CRM: itself or, of "@hold", the text that "names" has, inside an array too. NULL
  * after a reported mistake, and with *off = 1 when the name is null. */
 const json_t *cs_load_value(cs_load_t *l, const json_t *json, const char *ptr, int *off);

@@ -180,7 +180,7 @@ static void load_told(cs_load_t *l, told_t *told, const json_t *json, const char
     }
     c = cs_load_column(l, json_string_value(column), ptr);
     told->column = c ? c->text : NULL;
-    cs_load_case(l, c, ptr);
+    cs_load_case(l, c, cs_load_place(l, json_string_value(column), ptr));
     if (c && c->of) {
         cs_load_error(l, ptr, "\"%s\" is read through a look-up and cannot be written", c->written);
     }

@@ -176,7 +176,7 @@ static const cs_column_t *line_column(cs_load_t *l, cs_line_t *line, const char 
         line->to_crm.on = 0;
         return NULL;
     }
-    cs_load_case(l, column, ptr);
+    cs_load_case(l, column, cs_load_place(l, text, ptr));
     return column;
 }
 

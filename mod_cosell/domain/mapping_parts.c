@@ -293,6 +293,11 @@ static const char *lookup_of(const cs_load_t *l, const char *name)
     return name;
 }
 
+const char *cs_load_place(cs_load_t *l, const char *text, const char *ptr)
+{
+    return text && *text == '@' ? cs_load_ptr(l, "/names", text + 1) : ptr;
+}
+
 const cs_column_t *cs_load_column(cs_load_t *l, const char *text, const char *ptr)
 {
     cs_column_t *column = apr_pcalloc(l->p, sizeof(*column));
@@ -307,7 +312,7 @@ const cs_column_t *cs_load_column(cs_load_t *l, const char *text, const char *pt
         return off ? column : NULL;
     }
     if (!column_valid(name)) {
-        cs_load_error(l, ptr,
+        cs_load_error(l, cs_load_place(l, text, ptr),
                       "\"%s\" is no column; allowed: \"name\", \"parentaccountid/name\" (one "
                       "look-up at most), \"@<one of names>\"",
                       name);

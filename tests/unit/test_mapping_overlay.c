@@ -146,6 +146,23 @@ static void test_places(void **state)
                         "\"@<one of names>\"");
 }
 
+/* A name that an overlay gives wrongly is wrong there, and not where the profile uses it. */
+static void test_place_of_a_wrong_name(void **state)
+{
+    cs_mapping_t *mapping;
+    const char *said;
+
+    put(*state, "base.json", BASE);
+    put(*state, "over.json", "{\n  \"extends\": \"base.json\",\n  \"revision\": \"2\",\n  \"names\": {\n    \"b\": \"acme b\"\n  }\n}\n");
+    said = try(*state, "over.json", &mapping);
+    assert_has(said, "over.json:5:10: /names/b: \"acme b\" is no column");
+    assert_null(strstr(said, "base.json"));
+    put(*state, "over.json", "{\n  \"extends\": \"base.json\",\n  \"revision\": \"2\",\n  \"names\": {\n    \"b\": \"Acme_B\"\n  }\n}\n");
+    said = try(*state, "over.json", &mapping);
+    assert_has(said, "over.json:5:10: /names/b: \"Acme_B\" has capital letters");
+    assert_null(strstr(said, "base.json"));
+}
+
 static void test_a_file_of_the_same_name(void **state)
 {
     cs_mapping_t *mapping;
@@ -323,6 +340,7 @@ int main(void)
         UNIT_TEST(test_members_are_merged),
         UNIT_TEST(test_several_levels),
         UNIT_TEST(test_places),
+        UNIT_TEST(test_place_of_a_wrong_name),
         UNIT_TEST(test_a_file_of_the_same_name),
         UNIT_TEST(test_like),
         UNIT_TEST(test_who_wants_metadata),
