@@ -73,6 +73,8 @@ void cosell_put(json_t *obj, const char *name, json_t *value);
 json_t *cosell_work_json(const cs_work_t *work, apr_pool_t *p);
 json_t *cosell_journal_json(const cs_journal_t *j, apr_pool_t *p);
 json_t *cosell_suspended_json(const cs_suspended_t *s, apr_pool_t *p);
+/* What follows the path of the address of this name may be what lets callers in: "..." instead. */
+void cosell_hide_query(json_t *json, const char *name, apr_pool_t *p);
 json_t *cosell_job_json(const cosell_page_t *page, const cs_job_t *job);
 json_t *cosell_cause_json(const cs_cause_t *cause, apr_pool_t *p);
 /* whole = 1: with images, intent, told and explain. */

@@ -141,8 +141,19 @@ static const char *job_state_name(cs_job_state_e state)
     return (unsigned)state < sizeof(names) / sizeof(names[0]) ? names[state] : "waiting";
 }
 
+void cosell_hide_query(json_t *json, const char *name, apr_pool_t *p)
+{
+    const char *url = cs_json_str(json, name);
+    apr_size_t len = url ? strcspn(url, "?;") : 0;
+
+    if (url && url[len]) {
+        cosell_put(json, name,
+                   json_string(apr_pstrcat(p, apr_pstrmemdup(p, url, len), "...", NULL)));
+    }
+}
+
 /* What a sign-in was given is good for one use, and nobody else's to see. */
-static json_t *arguments_json(const json_t *arguments)
+static json_t *arguments_json(const json_t *arguments, apr_pool_t *p)
 {
     static const char *const hidden[] = {"code", "state"};
     json_t *json = cosell_copy_json(arguments);
@@ -153,6 +164,8 @@ static json_t *arguments_json(const json_t *arguments)
             cosell_put(json, hidden[i], json_string("(not shown)"));
         }
     }
+    cosell_hide_query(json, "url", p);
+    cosell_hide_query(json, "here", p);
     return json;
 }
 
@@ -179,7 +192,7 @@ json_t *cosell_job_json(const cosell_page_t *page, const cs_job_t *job)
     cosell_put(json, "kind", cosell_text_json(job->kind));
     cosell_put(json, "user", cosell_text_json(job->user));
     cosell_put(json, "state", json_string(job_state_name(job->state)));
-    cosell_put(json, "arguments", arguments_json(job->arguments));
+    cosell_put(json, "arguments", arguments_json(job->arguments, p));
     cosell_put(json, "progress", progress_json(job, page->admin));
     cosell_put(json, "result", cosell_copy_json(job->result));
     cosell_put(json, "created", cosell_time_json(job->created, p));

@@ -104,6 +104,7 @@ static void put_facts(cosell_page_t *page, const cosell_site_t *site, json_t *js
                with_times(cosell_fact_json(page, site, CS_FACT_TOKEN, ""), token, page->p));
     cosell_put(json, "webhook",
                with_times(cosell_fact_json(page, site, CS_FACT_WEBHOOK, ""), webhook, page->p));
+    cosell_hide_query(json_object_get(json, "webhook"), "url", page->p);
 }
 
 static const cs_upstream_t *upstream_of(const cosell_site_t *site, int crm)

@@ -10,6 +10,7 @@ import pytest
 
 from harness import wait_for
 from harness.paths import apxs
+from harness.server import STATUS
 
 CRMS = ("dynamics365",)
 ADMIN = "/cosell-admin"
@@ -192,6 +193,16 @@ def test_ours_may_move(world):
     result = done(world, action="register")
     assert result["old"]["url"] == world.server.base + "/old-place" and registered(world)["webhookUrl"] == world.server.webhook
     assert "saved" not in fact(world)
+
+
+def test_what_lets_callers_in_is_not_shown(world):
+    done(world, action="register", url=world.server.base + "/old-place?key=hunter2")
+    assert registered(world)["webhookUrl"].endswith("?key=hunter2")
+    for page in ("?jobs", "?format=html&jobs", "", "?journal=100"):
+        seen = world.server.get(STATUS + page)
+        assert seen.status == 200 and b"/old-place" in seen.body and b"hunter2" not in seen.body, page
+    assert not world.server.log.matching("hunter2")
+    done(world, action="register")
 
 
 def test_foreign_is_not_taken(world):
