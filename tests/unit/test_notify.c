@@ -6,7 +6,6 @@
 #include <sys/stat.h>
 
 #include "mod_cosell/base/command.h"
-#include "mod_cosell/base/crypto.h"
 #include "mod_cosell/base/json.h"
 #include "mod_cosell/base/time.h"
 #include "mod_cosell/engine/notify.h"
@@ -121,6 +120,22 @@ static void test_reminder(void **state)
     assert_string_equal(round_of(w, 1), "");
 }
 
+/* As long as it was ahead nobody would be reminded. */
+static void test_reminder_after_the_clock_went_back(void **state)
+{
+    world_t *w = quiet(*state);
+
+    add(w, "dead", CS_ALERT_ERROR);
+    assert_string_equal(round_of(w, 1), "alert dead");
+    w->now -= 1000;
+    assert_string_equal(round_of(w, 1), "");
+    w->now -= 100 * EVERY;
+    assert_string_equal(round_of(w, 1), "reminder dead");
+    assert_string_equal(round_of(w, 1), "");
+    w->now += EVERY;
+    assert_string_equal(round_of(w, 1), "reminder dead");
+}
+
 /* What came and went while a target was away is not told; what is still on is. */
 static void test_away(void **state)
 {
@@ -211,7 +226,6 @@ static void test_saved_and_loaded(void **state)
     assert_string_equal(round_of(w, 1), "alert a");
     round_of(w, 1);
     text = cs_notify_save(&w->state, targets, 1, w->p);
-    assert_null(strstr(text, w->target.name));
     cs_notify_load(&again->state, targets, 1, text, w->p);
     again->alerts = w->alerts;
     assert_string_equal(round_of(again, 1), "");
@@ -234,14 +248,11 @@ static void test_damaged_memory(void **state)
                                         "null", NULL};
     world_t *w = quiet(*state);
     const cs_notify_target_t *targets[1] = {&w->target};
-    const char *key = cs_sha256_hex(w->target.name, strlen(w->target.name), w->p), *text, *at;
     int i;
 
     for (i = 0; texts[i]; i++) {
-        at = strstr(texts[i], "exec:/bin/tell");
-        text = at ? apr_pstrcat(w->p, "{\"", key, at + sizeof("exec:/bin/tell") - 1, NULL) : texts[i];
         memset(&w->state, 0, sizeof(w->state));
-        cs_notify_load(&w->state, targets, 1, text, w->p);
+        cs_notify_load(&w->state, targets, 1, texts[i], w->p);
         assert_int_equal(w->state.n, 0);
         assert_int_equal(cs_notify_saved_alerts(texts[i], w->p)->nelts, 0);
     }
@@ -346,7 +357,7 @@ static void test_no_command(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT_TEST(test_once_each), UNIT_TEST(test_errors_only), UNIT_TEST(test_reminder), UNIT_TEST(test_away), UNIT_TEST(test_a_flood_is_summed_up),
+        UNIT_TEST(test_once_each), UNIT_TEST(test_errors_only), UNIT_TEST(test_reminder), UNIT_TEST(test_reminder_after_the_clock_went_back), UNIT_TEST(test_away), UNIT_TEST(test_a_flood_is_summed_up),
         UNIT_TEST(test_flapping_is_bounded), UNIT_TEST(test_saved_and_loaded), UNIT_TEST(test_damaged_memory), UNIT_TEST(test_much_is_saved_whole),
         UNIT_TEST(test_environment_has_one_line_each), UNIT_TEST(test_command), UNIT_TEST(test_command_is_bounded), UNIT_TEST(test_no_command),
     };
