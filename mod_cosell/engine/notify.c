@@ -3,6 +3,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "../base/crypto.h"
 #include "../base/json.h"
 #include "../base/time.h"
 #include "alert.h"
@@ -348,6 +349,12 @@ char *const *cs_notify_environment(const json_t *document, const char *path, apr
 
 /* ---- over a restart ---- */
 
+/* Which target it is; its address may be what lets one in, and is not kept. */
+static const char *key_of(const cs_notify_target_t *target, apr_pool_t *p)
+{
+    return cs_sha256_hex(target->name, strlen(target->name), p);
+}
+
 static json_t *state_json(const cs_notify_state_t *state, int texts)
 {
     json_t *told = json_array(), *calls = json_array();
@@ -377,7 +384,7 @@ const char *cs_notify_save(const cs_notify_state_t *states,
     for (texts = 1; !text || (texts >= 0 && strlen(text) >= CS_MEMO_MAX); texts--) {
         json_t *all = cs_json_own(json_object(), p);
         for (i = 0; i < n; i++) {
-            json_object_set_new(all, targets[i]->name, state_json(&states[i], texts));
+            json_object_set_new(all, key_of(targets[i], p), state_json(&states[i], texts));
         }
         text = cs_json_print(all, p);
     }
@@ -432,7 +439,7 @@ void cs_notify_load(cs_notify_state_t *states, const cs_notify_target_t *const *
     int i;
 
     for (i = 0; i < n; i++) {
-        load_one(&states[i], cs_json_get(all, targets[i]->name));
+        load_one(&states[i], cs_json_get(all, key_of(targets[i], p)));
     }
 }
 

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "mod_cosell/base/command.h"
+#include "mod_cosell/base/crypto.h"
 #include "mod_cosell/base/json.h"
 #include "mod_cosell/base/time.h"
 #include "mod_cosell/engine/notify.h"
@@ -226,6 +227,7 @@ static void test_saved_and_loaded(void **state)
     assert_string_equal(round_of(w, 1), "alert a");
     round_of(w, 1);
     text = cs_notify_save(&w->state, targets, 1, w->p);
+    assert_null(strstr(text, w->target.name));
     cs_notify_load(&again->state, targets, 1, text, w->p);
     again->alerts = w->alerts;
     assert_string_equal(round_of(again, 1), "");
@@ -248,11 +250,14 @@ static void test_damaged_memory(void **state)
                                         "null", NULL};
     world_t *w = quiet(*state);
     const cs_notify_target_t *targets[1] = {&w->target};
+    const char *key = cs_sha256_hex(w->target.name, strlen(w->target.name), w->p), *text, *at;
     int i;
 
     for (i = 0; texts[i]; i++) {
+        at = strstr(texts[i], "exec:/bin/tell");
+        text = at ? apr_pstrcat(w->p, "{\"", key, at + sizeof("exec:/bin/tell") - 1, NULL) : texts[i];
         memset(&w->state, 0, sizeof(w->state));
-        cs_notify_load(&w->state, targets, 1, texts[i], w->p);
+        cs_notify_load(&w->state, targets, 1, text, w->p);
         assert_int_equal(w->state.n, 0);
         assert_int_equal(cs_notify_saved_alerts(texts[i], w->p)->nelts, 0);
     }
