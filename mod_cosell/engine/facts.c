@@ -290,6 +290,39 @@ void cs_lane_suspend(cs_lane_t *lane, const char *upstream, const cs_result_t *w
     log_suspended(lane, upstream, kept, relapses ? CS_LOG_INFO : CS_LOG_ERR);
 }
 
+void cs_lane_ask_again(cs_lane_t *lane)
+{
+    apr_time_t now = cs_time_now();
+    int i;
+
+    for (i = 0; i < lane->suspended->nelts; ++i) {
+        cs_lane_suspension_t *s = &APR_ARRAY_IDX(lane->suspended, i, cs_lane_suspension_t);
+        if (!is_brake(s->upstream)) {
+            s->probe = now;
+            s->failures = 0;
+        }
+    }
+    for (i = 0; i < CS_LANE_UPSTREAMS; ++i) {
+        lane->breaker[i].probe = 0;
+        lane->breaker[i].probes = 0;
+    }
+    apr_array_clear(lane->relapses);
+}
+
+const char *cs_lane_waits_for(const cs_lane_t *lane, apr_pool_t *p)
+{
+    const char *names = NULL;
+    int i;
+
+    for (i = 0; i <= lane->site->ncrms; ++i) {
+        const char *name = cs_lane_upstream(lane, i < lane->site->ncrms ? i : CS_LANE_PC);
+        if (cs_lane_suspension((cs_lane_t *)lane, name) || cs_breaker_open(lane, name)) {
+            names = names ? apr_pstrcat(p, names, ", ", name, NULL) : name;
+        }
+    }
+    return names;
+}
+
 apr_time_t cs_lane_next_probe(const cs_lane_t *lane)
 {
     apr_time_t next = 0;

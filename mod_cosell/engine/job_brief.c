@@ -46,6 +46,20 @@ const cs_job_kind_t cs_job_release = {"release", release_members, release_requir
                                       NULL,      release,         0,
                                       1};
 
+/* What a person asked for is to be done now; whoever it waits for is asked, too. */
+static const char *when_looked_at(cs_job_turn_t *t, const char *what)
+{
+    const char *waits = cs_lane_waits_for(t->b->lane, t->b->p);
+
+    cs_lane_ask_again(t->b->lane);
+    if (cs_lane_paused(t->b->lane)) {
+        return apr_psprintf(t->b->p, "%s once the site is resumed", what);
+    }
+    return waits ? apr_psprintf(t->b->p, "%s as soon as %s works again, which is asked now", what,
+                                waits)
+                 : apr_psprintf(t->b->p, "%s now", what);
+}
+
 /* ---- pause {why}, resume ---- */
 
 static apr_status_t pause_site(cs_job_turn_t *t, cs_result_t *res)
@@ -80,14 +94,14 @@ static apr_status_t resume_site(cs_job_turn_t *t, cs_result_t *res)
 
     (void)res;
     if (!cs_lane_paused(b->lane)) {
-        done(t, "the site was not paused");
+        done(t, when_looked_at(t, "the site was not paused; what waits is looked at"));
         return APR_SUCCESS;
     }
     b->lane->paused = 0;
     cs_lane_fact(CS_FACT_PAUSED, NULL, b->changes);
     cs_job_journal(t, 0, "done", "resumed");
     cs_log(CS_LOG_NOTICE, 0, b->lane->site->name, CSLOGNO(2402) "resumed by %s", t->user);
-    done(t, "the site goes on: what has waited is looked at now");
+    done(t, when_looked_at(t, "the site goes on: what has waited is looked at"));
     return APR_SUCCESS;
 }
 
@@ -178,7 +192,7 @@ static apr_status_t look(cs_job_turn_t *t, cs_result_t *res)
         cs_job_failed(t, "no deal has the number, referral id or record id \"%.80s\"", id);
         return rv;
     }
-    done(t, "it is looked at now");
+    done(t, when_looked_at(t, "it is looked at"));
     return rv;
 }
 

@@ -103,6 +103,9 @@ static apr_status_t each_portion(cs_job_turn_t *t, const char *verb,
     if (rv != APR_SUCCESS) {
         return rv;
     }
+    if (fn == retry_one) {
+        cs_lane_ask_again(t->b->lane);
+    }
     n += list->nelts;
     json_object_set_new(t->progress, "done", json_integer(n));
     if (list->nelts == PORTION) {

@@ -247,6 +247,8 @@ static void end(cs_job_turn_t *t)
 
     cs_log(CS_LOG_INFO, 0, t->b->lane->site->name, CSLOGNO(2360) "doctor, asked for by %s: %s",
            t->user, text);
+    /* What it found mended need not wait for its next probe. */
+    cs_lane_ask_again(t->b->lane);
     cs_job_done(t, json_pack("{s:s, s:O}", "text", text, "checks", list));
 }
 

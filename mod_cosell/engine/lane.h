@@ -233,6 +233,12 @@ const char *cs_chosen_fact(apr_int64_t deal, apr_pool_t *p);
 const char *cs_lane_learn(cs_lane_t *lane, const char *organization);
 /* Earliest probe, 0 = none. */
 apr_time_t cs_lane_next_probe(const cs_lane_t *lane);
+/* A person wants to know: whoever is suspended, or behind an open breaker, is asked at the next
+ * batch, and pauses begin anew. Brakes stay. */
+void cs_lane_ask_again(cs_lane_t *lane);
+/* "sales", "partner-center, sales": what keeps looks from being done now, brakes left out; NULL =
+ * nothing. In p. */
+const char *cs_lane_waits_for(const cs_lane_t *lane, apr_pool_t *p);
 /* Asks each suspended upstream whose probe is due; resumes or postpones it in the store. */
 apr_status_t cs_lane_probe(cs_lane_t *lane, apr_time_t now, apr_pool_t *ptemp);
 

@@ -85,6 +85,42 @@ static void test_look_is_a_notice_of_a_person(void **state)
     assert_non_null(strstr(text_of(id), "nobody"));
 }
 
+/* Suspended, and asked again after an hour of failures only every fifteen minutes: a person need not wait for that. */
+static void test_a_wish_asks_whoever_is_suspended(void **state)
+{
+    apr_pool_t *p = *state;
+    referral_t *r;
+    const char *id;
+    int i;
+
+    new_world(p);
+    begin_lane();
+    r = new_referral();
+    W->crm_fails = CS_CLASS_SUSPEND;
+    notify(r);
+    work();
+    for (i = 0; i < 6; i++) {
+        pass_seconds(900);
+        work();
+    }
+    assert_non_null(suspended(CRM_NAME));
+    W->crm_fails = CS_CLASS_OK;
+    work();
+    assert_non_null(suspended(CRM_NAME)); /* nobody has asked it yet */
+    id = ask_for("look", apr_psprintf(p, "{'id':'%s'}", r->id));
+    work();
+    assert_string_equal(text_of(id), "it is looked at as soon as " CRM_NAME " works again, which is asked now");
+    assert_null(suspended(CRM_NAME));
+    assert_int_equal(count_rows("opportunity"), 1);
+    id = ask_for("look", apr_psprintf(p, "{'id':'%s'}", r->id));
+    work();
+    assert_string_equal(text_of(id), "it is looked at now");
+    ask_for("pause", "{}");
+    id = ask_for("look", apr_psprintf(p, "{'id':'%s'}", r->id));
+    work();
+    assert_string_equal(text_of(id), "it is looked at once the site is resumed");
+}
+
 static void test_unknown_kind_fails_and_says_so(void **state)
 {
     apr_pool_t *p = *state;
@@ -313,6 +349,7 @@ int main(void)
         UNIT_TEST(test_wish_is_kept_until_it_is_done),
         UNIT_TEST(test_paused_site_accepts_and_waits),
         UNIT_TEST(test_look_is_a_notice_of_a_person),
+        UNIT_TEST(test_a_wish_asks_whoever_is_suspended),
         UNIT_TEST(test_unknown_kind_fails_and_says_so),
         UNIT_TEST(test_cancelled_job_is_not_begun),
         UNIT_TEST(test_dead_looks_are_tried_again),
