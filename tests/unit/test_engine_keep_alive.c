@@ -34,6 +34,7 @@ static void test_site_without_a_token_waits(void **state)
     assert_int_equal(captured_lines(CS_LOG_ERR), 1);
     /* Said once, and not redeemed. */
     W->pc_fails = CS_CLASS_SUSPEND;
+    W->pc_problem = "config:refresh-token";
     begin_lane();
     one_batch();
     pass_seconds(30 * DAY);
