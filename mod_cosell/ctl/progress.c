@@ -83,7 +83,9 @@ const char *ctl_bar_text(const json_t *progress, int width, apr_pool_t *p)
 {
     apr_int64_t done = cs_json_int(progress, "done", -1), of = cs_json_int(progress, "of", -1);
     const json_t *rate = cs_json_get(progress, "rate");
-    const char *text = ctl_clean(cs_json_str(progress, "text"), p);
+    const char *waits = cs_json_str(progress, "waits");
+    const char *text = waits ? apr_pstrcat(p, "waits: ", ctl_clean(waits, p), NULL)
+                             : ctl_clean(cs_json_str(progress, "text"), p);
     const char *speed =
         rate_text(json_is_number(rate) ? json_number_value(rate) : 0, of > done ? of - done : 0, p);
     const char *out = "";
@@ -93,7 +95,7 @@ const char *ctl_bar_text(const json_t *progress, int width, apr_pool_t *p)
                            width > 0 && width < 60 ? "" : bar(done, of, p),
                            (int)(100 * (done > of ? of : done) / of), done, of, speed);
     }
-    else if (done >= 0) {
+    else if (done > 0) {
         out = apr_psprintf(p, "%" APR_INT64_T_FMT "%s", done, speed);
     }
     if (*text) {

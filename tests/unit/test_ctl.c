@@ -189,6 +189,9 @@ static void bars(void **state)
     assert_string_equal(ctl_bar_text(json("{\"done\":3}"), 0, pool), "3");
     assert_string_equal(ctl_bar_text(json("{\"text\":\"waiting\"}"), 0, pool), "waiting");
     assert_string_equal(ctl_bar_text(json("{}"), 0, pool), "");
+    assert_string_equal(ctl_bar_text(json("{\"done\":0}"), 0, pool), "");
+    assert_string_equal(ctl_bar_text(json("{\"text\":\"list\",\"waits\":\"no CRM works\"}"), 0, pool),
+                        "waits: no CRM works");
     assert_non_null(strstr(ctl_bar_text(json("{\"done\":9,\"of\":3}"), 0, pool), "100% 9/3"));
     for (width = 10; width < 120; width++) {
         assert_true(ctl_width(ctl_bar_text(half, width, pool)) <= width);
