@@ -205,7 +205,7 @@ static apr_status_t begin_code(signing_t *s)
     json_object_set_new(s->t->cursor, "box",
                         json_string(cs_base64_encode(shown, sizeof(shown), s->p)));
     tell_where(s, cs_login_url(&s->cfg, redirect, state, verifier, s->p), s->t->b->now + LIFE,
-               "waits for somebody to sign in with a browser at the address in \"open\"");
+               "waits for somebody to sign in with a browser");
     cs_job_wait(s->t, s->t->b->now + LOOK_AGAIN);
     return APR_SUCCESS;
 }
@@ -242,7 +242,7 @@ static apr_status_t begin_device(signing_t *s)
     json_object_set_new(s->t->cursor, "interval", json_integer(apr_time_sec(device.interval)));
     json_object_set_new(s->t->progress, "code", json_string(device.user_code));
     tell_where(s, device.open, s->t->b->now + device.life,
-               "waits for somebody to enter the code in \"code\" at the address in \"open\"");
+               "waits for somebody to enter the code");
     cs_job_wait(s->t, s->t->b->now + device.interval);
     return APR_SUCCESS;
 }
