@@ -108,8 +108,8 @@ static void steps(cosell_html_t *h, const json_t *explain)
 /* What a status waits for; NULL = for nobody. */
 static const char *status_next(const char *status)
 {
-    return is(status, "Needs you")      ? "It waits for a person: the next edit of what is named "
-                                          "above, on either side, settles it."
+    return is(status, "Needs you")      ? "It waits for a person, who settles what is named above "
+                                          "by a button below, or by an edit on either side."
            : is(status, "Waiting")      ? "It waits for what is named above, and goes on by itself "
                                           "once that is there."
            : is(status, "Not accepted") ? "It waits for the seller to accept or decline it."
