@@ -287,7 +287,7 @@ static void stop(cs_resync_t *r, const json_t *stood)
     json_object_clear(r->cursor);
     json_object_update(r->cursor, (json_t *)stood);
     json_object_set_new(r->cursor, "braked", json_string(why));
-    tell(r, "paused: too much would change");
+    tell(r, "held: too much would change; release the brake `resync`, or cancel");
     wait_for(r, why);
 }
 
