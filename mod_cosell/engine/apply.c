@@ -155,8 +155,11 @@ static void count_done(cs_batch_t *b, const cs_turn_t *turn)
 
 void cs_turn_done(cs_batch_t *b, cs_turn_t *turn, const cs_record_t *after)
 {
+    const cs_item_t *item = turn->item;
+
     turn->applied->tried = turn->applied->done = 1;
-    turn->applied->after = after;
+    turn->applied->after = cs_record_shown(after, turn->step, turn->row, item->record,
+                                           b->lane->crm_impl[item->crm]->facts->id_form, b->p);
     cs_result_clear(&turn->applied->result);
     count_done(b, turn);
 }

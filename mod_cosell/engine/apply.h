@@ -1,7 +1,7 @@
 /* engine/apply.h: what the files of stage 6 know of each other: changes at Partner Center
  * (apply_pc.c), new referrals (apply_post.c), then the CRM: rounds and turns (apply.c), writing
  * them (apply_write.c), look-ups (symbols.c), writing without what was refused (refuse.c,
- * refuse_pc.c). Inside the stage only; one thread. */
+ * refuse_pc.c), what an answer shows (shown.c). Inside the stage only; one thread. */
 #ifndef CS_ENGINE_APPLY_H
 #define CS_ENGINE_APPLY_H
 
@@ -68,6 +68,16 @@ int cs_unheard_waits(cs_batch_t *b, const cs_item_t *item, const char *what, cs_
 /* Writes what is not tried yet of these turns (cs_turn_t), all of one CRM, in one call; then, call
  * by call, without what was refused. */
 void cs_turns_write(cs_batch_t *b, apr_array_header_t *turns, int crm);
+
+/* ---- shown.c ---- */
+
+/* What a write of this step was answered with; where it names the rows of look-ups by their ids
+ * alone, with what they were found by or, when they are those of the record as it was read before
+ * (may be NULL), with what it said of them. row = what was sent. A copy when there is something to
+ * add. */
+const cs_record_t *cs_record_shown(const cs_record_t *after, const cs_step_t *step,
+                                   const json_t *row, const cs_record_t *before, cs_id_form_e form,
+                                   apr_pool_t *p);
 
 /* ---- symbols.c ---- */
 

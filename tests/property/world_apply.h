@@ -60,10 +60,17 @@ static int drop_columns(json_t *row, const json_t *lookup)
     return 1;
 }
 
+/* The answer as the engine hands it on. */
+static const cs_record_t *shown(const world_t *w, const cs_step_t *step, const cs_record_t *after, const json_t *row)
+{
+    return cs_record_shown(after, step, row, w->look.record, w->crm->names_rows ? CS_ID_18 : CS_ID_GUID, w->p);
+}
+
 static void apply_refused(world_t *w, const cs_step_t *step, cs_applied_t *applied, cs_crm_write_t *write)
 {
     cs_refusal_t *refusal = cs_refusal_begin(step, write, 0, w->p);
     cs_refusal_end_t end;
+    const json_t *row = write->row;
     const char *line;
     json_t *words;
     int i;
@@ -88,7 +95,7 @@ static void apply_refused(world_t *w, const cs_step_t *step, cs_applied_t *appli
     }
     applied->done = end.result.cls == CS_CLASS_OK;
     applied->result = end.result;
-    applied->after = end.wrote ? end.after : w->look.record;
+    applied->after = end.wrote ? shown(w, step, end.after, row) : w->look.record;
     applied->made = applied->done && w->crm->names_rows ? end.id : NULL;
 }
 
@@ -123,7 +130,7 @@ static int apply_record(world_t *w, int at)
     applied->calls++;
     if (write.result.cls == CS_CLASS_OK) {
         applied->done = 1;
-        applied->after = write.record;
+        applied->after = shown(w, step, write.record, row);
         applied->made = write.made;
     }
     else if (write.result.cls == CS_CLASS_DATA && (write.kind == CS_CRM_CREATE || write.kind == CS_CRM_UPDATE)) {

@@ -486,6 +486,23 @@ static void take_columns(const world_t *w, json_t *row, const json_t *columns)
     }
 }
 
+/* An answer to a write names the rows of look-ups by their ids alone. */
+static json_t *by_ids(json_t *row)
+{
+    const char *column;
+    json_t *value, *id;
+    void *next;
+
+    json_object_foreach_safe(row, next, column, value)
+    {
+        id = json_is_object(value) ? json_object_get(value, "id") : NULL;
+        if (id) {
+            json_object_set_new(row, column, json_pack("{s:O}", "id", id));
+        }
+    }
+    return row;
+}
+
 static cs_record_t *representation(world_t *w, const char *table, const char *id, const char *version, const json_t *row)
 {
     cs_record_t *after = apr_pcalloc(w->p, sizeof(*after));
@@ -500,7 +517,7 @@ static cs_record_t *representation(world_t *w, const char *table, const char *id
     after->version = version;
     after->modified = record ? version_at(w->version) : 0;
     after->order = record && !w->crm->names_rows ? w->version : 0;
-    after->row = visible_row(w, row);
+    after->row = w->crm->names_rows || !record ? visible_row(w, row) : by_ids(visible_row(w, row));
     return after;
 }
 

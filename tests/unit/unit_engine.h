@@ -569,7 +569,7 @@ static inline int count_set(const char *column)
     return n;
 }
 
-/* What was written as a reference reads as the row's id. */
+/* What was written as a reference reads as the row's id, and a decimal as a number. */
 static inline void show_look_ups(json_t *row)
 {
     const char *column;
@@ -579,8 +579,13 @@ static inline void show_look_ups(json_t *row)
     json_object_foreach_safe(row, next, column, value)
     {
         const json_t *ref = json_object_get(value, "$ref");
+        const char *number = cs_json_str(value, "$number");
+
         if (ref) {
             json_object_set_new(row, column, json_pack("{s:O}", "id", json_object_get(ref, "id")));
+        }
+        else if (number) {
+            json_object_set_new(row, column, json_loads(number, JSON_DECODE_ANY, NULL));
         }
     }
 }
