@@ -100,7 +100,7 @@ int ctl_job_code(ctl_t *c, const ctl_job_t *job, int tell)
     }
     ctl_error("%s failed: %s", kind ? ctl_clean(kind, c->p) : "the job",
               error ? ctl_clean(error, c->p) : "no reason is given");
-    return CTL_FAILED;
+    return cs_json_bool(result, "missing", 0) ? CTL_NOT_FOUND : CTL_FAILED;
 }
 
 /* ---- waiting ---- */

@@ -92,7 +92,7 @@ const char *ctl_bar_text(const json_t *progress, int width, apr_pool_t *p)
 
     if (done >= 0 && of > 0) {
         out = apr_psprintf(p, "%s%d%% %" APR_INT64_T_FMT "/%" APR_INT64_T_FMT "%s",
-                           width > 0 && width < 60 ? "" : bar(done, of, p),
+                           width < 60 ? "" : bar(done, of, p),
                            (int)(100 * (done > of ? of : done) / of), done, of, speed);
     }
     else if (done > 0) {

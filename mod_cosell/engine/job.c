@@ -190,6 +190,19 @@ void cs_job_failed(cs_job_turn_t *t, const char *fmt, ...)
     fail(turn_of(t), why);
 }
 
+void cs_job_not_found(cs_job_turn_t *t, const char *fmt, ...)
+{
+    turn_t *turn = turn_of(t);
+    const char *why;
+    va_list ap;
+
+    va_start(ap, fmt);
+    why = apr_pvsprintf(t->b->p, fmt, ap);
+    va_end(ap);
+    fail(turn, why);
+    json_object_set_new(turn->job->result, "missing", json_true());
+}
+
 void cs_job_wait(cs_job_turn_t *t, apr_time_t at)
 {
     turn_t *turn = turn_of(t);

@@ -40,6 +40,9 @@ typedef struct cs_job_turn_t {
 void cs_job_done(cs_job_turn_t *t, json_t *result);
 /* For good: why, for people, and what to do about it. */
 void cs_job_failed(cs_job_turn_t *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* For good, because there is no such deal or job: result has "missing" true, so that a client can
+ * tell. */
+void cs_job_not_found(cs_job_turn_t *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Goes on at `at`, because it waits for something; no attempt is counted. */
 void cs_job_wait(cs_job_turn_t *t, apr_time_t at);
 /* An upstream said so: as looks do, retry with growing pauses, throttled with its own; a class that

@@ -189,7 +189,7 @@ static apr_status_t look(cs_job_turn_t *t, cs_result_t *res)
         look_at(t, apr_pstrcat(t->b->p, CS_SYSTEM_PC ":", referral, NULL));
     }
     else {
-        cs_job_failed(t, "no deal has the number, referral id or record id \"%.80s\"", id);
+        cs_job_not_found(t, "no deal has the number, referral id or record id \"%.80s\"", id);
         return rv;
     }
     done(t, when_looked_at(t, "it is looked at"));
@@ -246,7 +246,7 @@ static apr_status_t cancel(cs_job_turn_t *t, cs_result_t *res)
         return rv;
     }
     if (!job) {
-        cs_job_failed(t, "there is no job \"%.40s\"", id);
+        cs_job_not_found(t, "there is no job \"%.40s\"", id);
     }
     else if (job->state != CS_JOB_WAITING && job->state != CS_JOB_RUNNING) {
         done(t, apr_psprintf(t->b->p, "job %s is over already", job->id));

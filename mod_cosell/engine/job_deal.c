@@ -22,7 +22,7 @@ static apr_status_t load(cs_job_turn_t *t, cs_deal_t **pdeal, cs_result_t *res)
     apr_status_t rv = cs_job_find_deal(t, id, pdeal, res);
 
     if (rv == APR_SUCCESS && !*pdeal) {
-        cs_job_failed(t, "no deal has the number, referral id or record id \"%.80s\"", id);
+        cs_job_not_found(t, "no deal has the number, referral id or record id \"%.80s\"", id);
     }
     return rv;
 }
@@ -230,6 +230,13 @@ static apr_status_t remember_choice(cs_job_turn_t *t, cs_deal_t *deal, const cha
     return rv;
 }
 
+/* What the last look found several rows for names them all. */
+static int was_proposed(cs_job_turn_t *t, const cs_deal_t *deal, const char *row)
+{
+    return strlen(row) >= 15 && ((deal->problem && strstr(deal->problem, row)) ||
+                                 strstr(cs_json_print(deal->images, t->b->p), row));
+}
+
 /* Of a parked deal its record is meant; else the row of one of its look-ups, by being among the
  * candidates. */
 static apr_status_t choose_row(cs_job_turn_t *t, cs_result_t *res)
@@ -241,8 +248,15 @@ static apr_status_t choose_row(cs_job_turn_t *t, cs_result_t *res)
     if (rv != APR_SUCCESS || !deal) {
         return rv;
     }
-    return deal->state == CS_DEAL_PARKED ? link_to(t, deal, row, res)
-                                         : remember_choice(t, deal, row, res);
+    if (deal->state == CS_DEAL_PARKED) {
+        return link_to(t, deal, row, res);
+    }
+    if (!was_proposed(t, deal, row)) {
+        cs_job_failed(t, "deal %" APR_INT64_T_FMT " waits for no choice among rows of which one is "
+                      "\"%.80s\"", deal->id, row);
+        return rv;
+    }
+    return remember_choice(t, deal, row, res);
 }
 
 static const char *const choose_members[] = {"deal:s", "row:s", NULL};

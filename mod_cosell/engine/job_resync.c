@@ -343,8 +343,9 @@ static apr_status_t take_one(cs_resync_t *r, cs_result_t *res)
         return rv;
     }
     if (!deal && !referral) {
-        cs_job_failed(r->t, "no deal has the number, referral, engagement or record id \"%.80s\"",
-                      r->id);
+        cs_job_not_found(r->t,
+                         "no deal has the number, referral, engagement or record id \"%.80s\"",
+                         r->id);
         return rv;
     }
     cs_batch_pin_crms(r->t->b);

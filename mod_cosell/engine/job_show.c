@@ -220,10 +220,10 @@ static apr_status_t show(cs_job_turn_t *t, cs_result_t *res)
         return rv;
     }
     if (!item) {
-        cs_job_failed(t,
-                      "no deal has the number, referral, engagement or record id \"%.80s\", and it "
-                      "is no referral id that could be asked for",
-                      id);
+        cs_job_not_found(t,
+                         "no deal has the number, referral, engagement or record id \"%.80s\", and "
+                         "it is no referral id that could be asked for",
+                         id);
         return rv;
     }
     cs_batch_pin_crms(t->b);

@@ -34,6 +34,14 @@ void cs_resync_count(cs_resync_t *r, const char *name, int n)
     cs_resync_set_count(r, "done", cs_resync_count_of(r, "done") + n);
 }
 
+/* Of "contacts/ann@contoso.com" the list: items are as many as there are people. */
+static const char *list_or_line(const char *line, apr_pool_t *p)
+{
+    const char *slash = strchr(line, '/');
+
+    return slash ? apr_pstrmemdup(p, line, (apr_size_t)(slash - line)) : line;
+}
+
 static void count_lines(cs_resync_t *r, const json_t *changes)
 {
     json_t *lines = json_object_get(r->cursor, "lines"), *once = json_object();
@@ -47,7 +55,7 @@ static void count_lines(cs_resync_t *r, const json_t *changes)
         json_object_set_new(r->cursor, "lines", lines);
     }
     json_array_foreach((json_t *)changes, i, change) {
-        json_object_set_new(once, cs_json_str(change, "line"), json_true());
+        json_object_set_new(once, list_or_line(cs_json_str(change, "line"), r->b->p), json_true());
     }
     json_object_foreach(once, line, value) {
         json_object_set_new(lines, line, json_integer(cs_json_int(lines, line, 0) + 1));

@@ -186,6 +186,7 @@ static void bars(void **state)
 
     (void)state;
     assert_non_null(strstr(text, "[############............] 50% 5000/10000, 50/s, 2 min left"));
+    assert_null(strchr(ctl_bar_text(half, 0, pool), '[')); /* a line, for whoever reads it later */
     assert_string_equal(ctl_bar_text(json("{\"done\":3}"), 0, pool), "3");
     assert_string_equal(ctl_bar_text(json("{\"text\":\"waiting\"}"), 0, pool), "waiting");
     assert_string_equal(ctl_bar_text(json("{}"), 0, pool), "");

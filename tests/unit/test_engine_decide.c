@@ -235,6 +235,7 @@ static void test_one_of_several_rows_is_chosen(void **state)
     work();
     assert_non_null(deal_of(r)->problem);
     assert_non_null(strstr(deal_of(r)->problem, "2 accounts match"));
+    assert_failed(ask_about(r, "choose", ",'row':'aaaaaaaa-0000-4000-8000-00000000000f'"), "waits for no choice");
     assert_done(ask_about(r, "choose", ",'row':'" ROW2 "'"));
     assert_null(deal_of(r)->problem);
     assert_string_equal(cs_json_str(cs_json_get(cs_json_get(record_of_deal(r)->row, "parentaccountid"), "$ref"), "id"), ROW2);
