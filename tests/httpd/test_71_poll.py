@@ -109,6 +109,17 @@ def test_a_change_in_the_crm_is_found(world, deal):
     assert notes(world, deal) == "written by a seller"
 
 
+def test_a_value_changed_right_after_the_record_was_made_is_found(world):
+    """Nobody has looked since: what the create was answered with says whose the value is."""
+    referral = world.refer()
+    world.looked(referral)
+    row = world.record(referral)
+    assert world.deal(referral)["images"]["value"].get("rest") is None
+    world.crm.edit("opportunities", row["opportunityid"], {"estimatedvalue": 61500})
+    until(world, lambda: world.partner.referral(referral["id"])["details"]["dealValue"] == 61500, latest(world), "the value")
+    assert world.record(referral)["estimatedvalue"] == 61500
+
+
 @pytest.mark.parametrize("table,column", [("accounts", "_parentaccountid_value"), ("contacts", "_parentcontactid_value")])
 def test_a_row_that_a_record_shows_wakes_its_deal(world, deal, table, column):
     row = world.record(deal)[column]
