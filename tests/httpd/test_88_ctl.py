@@ -164,7 +164,7 @@ def test_link_and_unlink(world, ctl):
     assert ctl("deals", "link", deal, "no-such-record", status=1).err
     ctl("deals", "link", deal, record)
     wait_for(lambda: world.deal(referral)["state"] == "linked" and world.deal(referral)["record_id"] == record, 30, "the two together")
-    assert ctl("deals", "ignore", "999999", status=1).err
+    assert ctl("deals", "ignore", "999999", status=5).err
     assert ctl("deals", "resolve", deal, "name", "crm", status=1).err  # nothing is in conflict
     assert ctl("deals", "create", deal, status=1).err  # it has a record
     assert "nothing" in ctl("deals", "choose", deal, "nothing").out
