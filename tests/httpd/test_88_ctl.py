@@ -167,7 +167,7 @@ def test_link_and_unlink(world, ctl):
     assert ctl("deals", "ignore", "999999", status=5).err
     assert ctl("deals", "resolve", deal, "name", "crm", status=1).err  # nothing is in conflict
     assert ctl("deals", "create", deal, status=1).err  # it has a record
-    assert "nothing" in ctl("deals", "choose", deal, "nothing").out
+    assert "waits for no choice" in ctl("deals", "choose", deal, "nothing", status=1).err
 
 
 def test_ignore(world, ctl):
