@@ -262,8 +262,8 @@ static void log_suspended(const cs_lane_t *lane, const char *upstream, const cs_
                           cs_log_level_e level)
 {
     cs_log(level, 0, lane->site->name,
-           CSLOGNO(2003) "%s is suspended: %s (%s); it is asked again, after a minute and then more "
-                         "rarely, and resumes by itself",
+           CSLOGNO(2003) "%s is suspended: %s (%s); it is asked again, after a minute and then "
+                         "more rarely, and resumes by itself",
            upstream, why->detail ? why->detail : "no detail", why->problem ? why->problem : "?");
 }
 
