@@ -74,6 +74,10 @@ typedef struct cs_job_kind_t {
     int brief;
 } cs_job_kind_t;
 
+/* Asks for a look ("deal:5", "pc:<id>"). A person's wish counts as a notice: what was refused is
+ * tried again. */
+void cs_job_look_at(cs_job_turn_t *t, const char *name);
+
 /* job_kinds.c: all of them, by name, closed by NULL. */
 extern const cs_job_kind_t *const cs_job_kinds[];
 

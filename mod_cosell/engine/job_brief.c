@@ -159,8 +159,7 @@ apr_status_t cs_job_find_deal(cs_job_turn_t *t, const char *id, cs_deal_t **pdea
     return find_by_alias(t, id, pdeal, res);
 }
 
-/* A person's wish counts as a notice: what was refused is tried again. */
-static void look_at(cs_job_turn_t *t, const char *name)
+void cs_job_look_at(cs_job_turn_t *t, const char *name)
 {
     cs_work_t *work = apr_pcalloc(t->b->p, sizeof(*work));
 
@@ -183,10 +182,10 @@ static apr_status_t look(cs_job_turn_t *t, cs_result_t *res)
         return rv;
     }
     if (deal) {
-        look_at(t, apr_psprintf(t->b->p, "deal:%" APR_INT64_T_FMT, deal->id));
+        cs_job_look_at(t, apr_psprintf(t->b->p, "deal:%" APR_INT64_T_FMT, deal->id));
     }
     else if (referral) {
-        look_at(t, apr_pstrcat(t->b->p, CS_SYSTEM_PC ":", referral, NULL));
+        cs_job_look_at(t, apr_pstrcat(t->b->p, CS_SYSTEM_PC ":", referral, NULL));
     }
     else {
         cs_job_not_found(t, "no deal has the number, referral id or record id \"%.80s\"", id);

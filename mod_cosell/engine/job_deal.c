@@ -29,14 +29,7 @@ static apr_status_t load(cs_job_turn_t *t, cs_deal_t **pdeal, cs_result_t *res)
 
 static void add_look(cs_job_turn_t *t, const cs_deal_t *deal)
 {
-    cs_work_t *work = apr_pcalloc(t->b->p, sizeof(*work));
-
-    work->site = t->b->lane->site->name;
-    work->kind = CS_WORK_LOOK;
-    work->name = apr_psprintf(t->b->p, "deal:%" APR_INT64_T_FMT, deal->id);
-    work->hints = cs_json_own(json_pack("{s:i}", CS_CAUSE_POLL, 1), t->b->p);
-    work->first = work->due = t->b->now;
-    cs_batch_change(t->b, CS_CHANGE_WORK_ADD)->work = work;
+    cs_job_look_at(t, apr_psprintf(t->b->p, "deal:%" APR_INT64_T_FMT, deal->id));
 }
 
 static void change_alias(cs_job_turn_t *t, cs_change_e kind, cs_deal_t *deal, const char *crm,

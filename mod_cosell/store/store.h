@@ -64,8 +64,6 @@ apr_status_t cs_store_node(cs_store_t *store, const char **pnode, apr_pool_t *p,
 #define CS_WORK_POLL "poll"
 #define CS_WORK_SWEEP "sweep"
 #define CS_WORK_WATCH "registration watch"
-#define CS_WORK_KEEPALIVE "token keep-alive"
-#define CS_WORK_PRUNE "prune"
 #define CS_WORK_JOB "job"
 
 typedef struct cs_notice_t {
