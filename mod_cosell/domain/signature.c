@@ -20,6 +20,7 @@
 #include <unistd.h>
 
 #include "../base/crypto.h"
+#include "../base/host.h"
 
 #define BUNDLE_MAX (8 * 1024 * 1024)
 #define URL_MAX_LEN 2048
@@ -83,24 +84,6 @@ static const char *show_str(const char *text, apr_pool_t *p)
 
 /* ---- certificate URLs ---- */
 
-static int is_loopback(const char *host, apr_size_t len)
-{
-    apr_size_t i;
-
-    if ((len == 9 && !memcmp(host, "localhost", 9)) || (len == 5 && !memcmp(host, "[::1]", 5))) {
-        return 1;
-    }
-    if (len < 5 || memcmp(host, "127.", 4)) {
-        return 0;
-    }
-    for (i = 4; i < len; i++) {
-        if (!apr_isdigit(host[i]) && host[i] != '.') {
-            return 0;
-        }
-    }
-    return 1;
-}
-
 static apr_size_t host_length(const char *authority)
 {
     const char *bracket = *authority == '[' ? strchr(authority, ']') : NULL;
@@ -132,7 +115,7 @@ static const char *check_url(const char *url, int star)
     if (!host_length(authority) || !strchr(authority, '/')) {
         return "has no host or no path";
     }
-    if (plain && !is_loopback(authority, host_length(authority))) {
+    if (plain && !cs_host_is_loopback(authority, host_length(authority))) {
         return "is http and not loopback";
     }
     return NULL;

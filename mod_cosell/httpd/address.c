@@ -8,6 +8,8 @@
 #include <http_protocol.h>
 #include <string.h>
 
+#include "../base/host.h"
+
 APLOG_USE_MODULE(cosell);
 
 #define HANDLER "cosell-webhook"
@@ -49,11 +51,6 @@ static const char *only_place(request_rec *r)
     return found;
 }
 
-static int is_loopback(const char *host)
-{
-    return !strncmp(host, "127.", 4) || !strcmp(host, "localhost") || !strcmp(host, "::1");
-}
-
 const char *cosell_webhook_url(request_rec *r)
 {
     const server_rec *s = r->server;
@@ -62,7 +59,7 @@ const char *cosell_webhook_url(request_rec *r)
 
     /* Without TLS of our own somebody else's is before us, at an address that only a person knows.
      */
-    if (!place || !host || (strcmp(scheme, "https") && !is_loopback(host))) {
+    if (!place || !host || (strcmp(scheme, "https") && !cs_host_is_loopback(host, strlen(host)))) {
         return NULL;
     }
     host = strchr(host, ':') ? apr_pstrcat(r->pool, "[", host, "]", NULL) : host;

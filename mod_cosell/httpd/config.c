@@ -13,6 +13,7 @@
 
 #include "../base/command.h"
 #include "../base/crypto.h"
+#include "../base/host.h"
 #include "../base/time.h"
 
 APLOG_USE_MODULE(cosell);
@@ -174,11 +175,6 @@ static const char *take_secret(cmd_parms *cmd, void *field, const char *value)
     return cs_secret_ref_parse(field, value, cmd->pool);
 }
 
-static int is_loopback(const char *host)
-{
-    return !strcasecmp(host, "localhost") || !strncmp(host, "127.", 4) || !strcmp(host, "::1");
-}
-
 static int is_host(const char *host)
 {
     apr_size_t len = strlen(host);
@@ -215,7 +211,7 @@ const char *cosell_url_wrong(const char *url, int star, apr_pool_t *p)
     if (strcmp(uri.scheme, "https") && strcmp(uri.scheme, "http")) {
         return "allowed are https: and, to loopback, http:";
     }
-    if (!strcmp(uri.scheme, "http") && !is_loopback(uri.hostname)) {
+    if (!strcmp(uri.scheme, "http") && !cs_host_is_loopback(uri.hostname, strlen(uri.hostname))) {
         return "http: is allowed to loopback only (127.0.0.1, [::1], localhost); use https:";
     }
     if (uri.user || uri.password || uri.query || uri.fragment || strstr(url, "..")

@@ -174,6 +174,7 @@ WRONG = {
     "a file as state directory": (state_dir("/etc/hostname"), "/etc/hostname", "not a directory"),
     "http to elsewhere": (site("CosellCrm", r"http://127.0.0.1:\d+ ", "http://contoso.crm.dynamics.com "), "http://contoso.crm.dynamics.com",
                           "https"),
+    "http to a name like loopback": (site("CosellCrm", r"http://127.0.0.1:\d+ ", "http://127.evil.example "), "http://127.evil.example", "https"),
     "unknown CRM type": (site("CosellCrm", "dynamics365", "siebel"), "siebel", "dynamics365"),
     "two CRMs of one name": (lambda world: line(world.directive("CosellCrm"))(world), CRM, "name|once|twice|already|different"),
     "signature url elsewhere without TLS": (site("CosellSignature", r"url=\S+", "url=http://example.com/cert/a.cer"),
