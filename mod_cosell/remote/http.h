@@ -1,7 +1,7 @@
 /* remote/http.h: an array of requests goes out, an array of responses comes back.
  *
  * One cs_http_t belongs to one lane (one thread at a time) and holds one curl multi with its
- * connections. Only remote/curl.c knows libcurl. Redirects are never followed; https only, http to
+ * connections. Only remote/curl*.c know libcurl. Redirects are never followed; https only, http to
  * loopback only; a URL outside the upstream's configured origins is not sent (CS_CLASS_SUSPEND
  * "config:origin"). Header values of authorization and bodies of token requests never reach a log.
  */
