@@ -34,7 +34,7 @@
 
 extern module AP_MODULE_DECLARE_DATA cosell_module;
 
-/* ---- directives (config.c). `where` is "file:line" of the directive. ---- */
+/* ---- directives (config.c, config_value.c). `where` is "file:line" of the directive. ---- */
 
 typedef struct cosell_pc_t {
     const char *where;
@@ -120,7 +120,7 @@ const char *cosell_host_name(const server_rec *s, apr_pool_t *p);
  * fragment, dots or escapes. star: one '*' in the last segment may stand. */
 const char *cosell_url_wrong(const char *url, int star, apr_pool_t *p);
 
-/* ---- the node (config_check.c, mod_cosell.c) ---- */
+/* ---- the node (config_check.c, config_site.c, mod_cosell.c) ---- */
 
 typedef struct cosell_site_t {
     cs_site_config_t cfg;

@@ -130,9 +130,8 @@ static cs_outcome_e outcome_of(const cs_http_response_t *response)
 /* Their clock against ours: an answer is dated somewhere between its request and its arrival. */
 static void tell_clock(cs_http_run_t *run, const cs_http_response_t *response)
 {
-    const char *text = response->outcome == CS_HTTP_ANSWERED
-                           ? apr_table_get(response->headers, "Date")
-                           : NULL;
+    const char *text =
+        response->outcome == CS_HTTP_ANSWERED ? apr_table_get(response->headers, "Date") : NULL;
     apr_time_t now = cs_time_now(), date = text ? apr_date_parse_http(text) : APR_DATE_BAD;
 
     if (date == APR_DATE_BAD) {

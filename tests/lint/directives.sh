@@ -5,6 +5,7 @@ set -u
 cd "$(dirname "$0")/../.." || exit 2
 table=mod_cosell/httpd/config.c
 header=mod_cosell/httpd/mod_cosell.h
+checkers='mod_cosell/httpd/config_check.c mod_cosell/httpd/config_file.c mod_cosell/httpd/config_site.c'
 [ $# -gt 0 ] || set -- conf/cosell.conf README.md
 failed=0
 
@@ -13,7 +14,9 @@ complain() {
     failed=1
 }
 
-[ -r $table ] && [ -r $header ] || { echo "cannot read $table and $header"; exit 2; }
+for file in $table $header $checkers; do
+    [ -r $file ] || { echo "cannot read $file"; exit 2; }
+done
 directives=$(sed -n 's/^ *\(HOST\|SERVER\)("\(Cosell[A-Za-z]*\)".*/\2/p' $table)
 [ "$(echo "$directives" | wc -w)" -ge 10 ] || { echo "found no command table in $table"; exit 2; }
 
@@ -49,7 +52,7 @@ for macro in COSELL_CONF_STRUCT CONF_CREATE CONF_MERGE; do
 done
 for member in $members; do
     grep -Eq -- "->$member\b|, $member\)" $table || complain "no setter stores $member"
-    grep -Eq -- "->$member\b" mod_cosell/httpd/config_check.c || complain "nothing reads $member"
+    grep -Eq -- "->$member\b" $checkers || complain "nothing reads $member"
 done
 extra=$(sed -n '/^typedef struct cosell_conf_t {/,/^} cosell_conf_t;/p' $header | sed '/^}/d; s,/\*.*,,' |
     grep -oE '\b[a-z_]+;' | tr -d ';' | grep -vx -e member -e effective -e degraded)
