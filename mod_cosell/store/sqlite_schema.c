@@ -16,13 +16,15 @@
 
 #include <apr_strings.h>
 
+#include "../base/log.h"
+#include "../base/time.h"
 #include "sqlite_impl.h"
 
 #define SCHEMA_MAJOR 1
 #define SCHEMA_MINOR 3
-/* Deals whose words are written while the schema is raised, the newest: a few seconds. Those of the
- * others come with the turns of pruning. */
-#define FILL_MAX 100000
+/* Deals whose words are written while the schema is raised, the newest: notices wait for it. Those
+ * of the others come with the turns of pruning. */
+#define FILL_MAX 1000
 #define STR_(x) #x
 #define STR(x) STR_(x)
 #define SCHEMA_VERSION STR(SCHEMA_MAJOR) "." STR(SCHEMA_MINOR)
@@ -294,23 +296,25 @@ static apr_status_t fill_new_parts(cs_sqlite_t *sq)
         return cs_sqlite_say(sq, rv, "out of memory");
     }
     apr_pool_tag(ptemp, "store raise");
-    /* Words come in no order: a page that has to leave memory is written again and again. A setting
-     * that is refused only makes this slower. */
-    sqlite3_exec(sq->db, "PRAGMA cache_size=-131072", NULL, NULL, NULL);
     rv = cs_sqlite_causes_fill(sq, ptemp);
     if (rv == APR_SUCCESS) {
         rv = cs_sqlite_words_fill(sq, FILL_MAX, &left, ptemp);
     }
-    sqlite3_exec(sq->db, "PRAGMA cache_size=-2000", NULL, NULL, NULL);
     apr_pool_destroy(ptemp);
     return rv;
 }
 
 static apr_status_t raise_to_ours(cs_sqlite_t *sq, int minor)
 {
+    apr_interval_time_t begun = cs_time_mono();
     apr_status_t rv = APR_SUCCESS;
-    int rc;
+    int rc, was = minor;
 
+    /* Whoever wants to write meanwhile only sees that somebody does. */
+    cs_log(CS_LOG_NOTICE, 0, NULL,
+           CSLOGNO(3104) "raising %s from schema " STR(SCHEMA_MAJOR) ".%d to " SCHEMA_VERSION
+                         ": what comes meanwhile waits, or is answered 503",
+           sq->db_path, was);
     for (; minor < SCHEMA_MINOR; minor++) {
         rc = sqlite3_exec(sq->db, raise_minor[minor], NULL, NULL, NULL);
         if (rc != SQLITE_OK) {
@@ -320,9 +324,15 @@ static apr_status_t raise_to_ours(cs_sqlite_t *sq, int minor)
             rv = fill_new_parts(sq);
         }
     }
-    return rv != APR_SUCCESS
-               ? rv
-               : cs_sqlite_exec(sq, CS_SQL_META_PUT, "sss", "", "schema", SCHEMA_VERSION);
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_exec(sq, CS_SQL_META_PUT, "sss", "", "schema", SCHEMA_VERSION);
+    }
+    if (rv == APR_SUCCESS) {
+        cs_log(CS_LOG_NOTICE, 0, NULL,
+               CSLOGNO(3105) "raised %s to schema " SCHEMA_VERSION " in %.1f s",
+               sq->db_path, (double)(cs_time_mono() - begun) / APR_USEC_PER_SEC);
+    }
+    return rv;
 }
 
 /* In a transaction of its own; the end of the call rolls back what failed. */

@@ -773,6 +773,31 @@ static void test_a_database_of_before_is_filled(void **state)
     assert_int_equal(left, 0);
 }
 
+/* Notices wait while a schema is raised: what takes long with many deals comes afterwards. */
+static void test_a_large_database_of_before_is_soon_raised(void **state)
+{
+    site_t *s = new_site(*state);
+    int left = 1, turns = 0;
+
+    cs_store_close(s->store);
+    tamper(s, UNIT_LOWER_TO_1_2);
+    tamper(s, "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<5000) INSERT INTO "
+              "deal(site,state,title,next_look,created,updated) SELECT '" SITE "',1,'Deal number'||i,0,i,i "
+              "FROM n");
+    reopen(s);
+    assert_string_equal(totals(s), "0,5000,0,0,0,0,0,0");
+    assert_string_equal(search(s, "number5000"), "5000");
+    assert_string_equal(search(s, "number4100"), "4100");
+    assert_string_equal(search(s, "number1234"), ""); /* not yet */
+    while (left && turns++ < 1000) {
+        assert_ok(cs_store_prune(s->store, &s->lease, T0, 100, &left, s->p, NULL));
+    }
+    assert_int_equal(left, 0);
+    assert_string_equal(search(s, "number3999"), "3999");
+    assert_string_equal(search(s, "number1234"), "1234");
+    assert_string_equal(search(s, "number0"), "");
+}
+
 static void test_a_reader_sees_the_same(void **state)
 {
     site_t *s = new_site(*state);
@@ -811,6 +836,7 @@ int main(void)
         UNIT_TEST(test_words_of_a_death),
         UNIT_TEST(test_an_older_program_writes_beside),
         UNIT_TEST(test_a_database_of_before_is_filled),
+        UNIT_TEST(test_a_large_database_of_before_is_soon_raised),
         UNIT_TEST(test_a_reader_sees_the_same),
     };
 
