@@ -1,4 +1,4 @@
-/* base/crypto.h: digests, random, sealing, encodings. With domain/signature.c the only user of
+/* base/crypto.h: digests, random, sealing, encodings. With domain/signature*.c the only user of
  * libcrypto. No global OpenSSL state is touched; the error queue is empty before and after each
  * call (httpd-and-style.md T23). Any thread. */
 #ifndef CS_BASE_CRYPTO_H
