@@ -297,8 +297,7 @@ apr_status_t cs_sf_query(cs_sf_call_t *call, const char *soql, const char *label
     return APR_SUCCESS;
 }
 
-/* A page is fetched from where it was configured, and from nowhere else. */
-static int is_next(const char *path)
+int cs_sf_is_page(const char *path)
 {
     static const char base[] = "/services/data/v";
     apr_size_t len = strlen(path), i;
@@ -307,7 +306,7 @@ static int is_next(const char *path)
         return 0;
     }
     for (i = 0; i < len; i++) {
-        if ((unsigned char)path[i] <= 0x20 || (unsigned char)path[i] >= 0x7f) {
+        if ((unsigned char)path[i] <= 0x20 || (unsigned char)path[i] >= 0x7f || path[i] == '#') {
             return 0;
         }
     }
@@ -325,10 +324,20 @@ const json_t *cs_sf_rows(cs_sf_call_t *call, const char **pnext, apr_pool_t *p)
         cs_sf_unreadable(call, "this is not a list of rows", p);
         return NULL;
     }
-    if (!done && (!next || !is_next(next))) {
+    if (!done && (!next || !cs_sf_is_page(next))) {
         cs_sf_unreadable(call, "the next page has no usable address", p);
         return NULL;
     }
     *pnext = done ? NULL : apr_pstrdup(p, next);
     return records;
+}
+
+int cs_sf_is_passing(const cs_sf_call_t *call)
+{
+    const cs_result_t *res = &call->result;
+
+    return !call->status || call->status == 401 || res->cls == CS_CLASS_RETRY ||
+           res->cls == CS_CLASS_THROTTLED || res->cls == CS_CLASS_TOKEN ||
+           res->cls == CS_CLASS_UNKNOWN ||
+           (res->problem && !strncmp(res->problem, "quota:", sizeof("quota:") - 1));
 }

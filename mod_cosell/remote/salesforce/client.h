@@ -76,6 +76,12 @@ apr_status_t cs_sf_query(cs_sf_call_t *call, const char *soql, const char *label
 /* The records (borrowed array) of a query's answer; NULL with call->result set to RETRY when the
  * answer is none. *pnext is the path of the next page, NULL = it is the last one. */
 const json_t *cs_sf_rows(cs_sf_call_t *call, const char **pnext, apr_pool_t *p);
+/* 1 = the path of a page of a query, under whatever version an answer named: it is fetched from
+ * where all is, and from nowhere else. */
+int cs_sf_is_page(const char *path);
+/* 1 = the call failed for a reason that says nothing about what was asked for: the way there, the
+ * load, the session, the quota. */
+int cs_sf_is_passing(const cs_sf_call_t *call);
 /* Says in call->result that the answer is none: RETRY for a read, else UNKNOWN. */
 void cs_sf_unreadable(cs_sf_call_t *call, const char *why, apr_pool_t *p);
 

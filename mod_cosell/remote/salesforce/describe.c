@@ -5,7 +5,7 @@
  * the caller's language; those of stages also in the organisation's. The document names no
  * language: nobody reads it, and it would have to be made of a locale.
  */
-#include "parts.h"
+#include "client.h"
 
 #include <apr_strings.h>
 #include <string.h>

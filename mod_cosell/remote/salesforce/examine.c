@@ -1,6 +1,6 @@
 /* What has to be right in the organisation before anything can be kept the same.
  * (crm-apis.md B1, B2, B8, B10) */
-#include "parts.h"
+#include "client.h"
 
 #include <apr_strings.h>
 #include <string.h>
