@@ -156,7 +156,7 @@ void cs_trouble_note(cs_trouble_e who, apr_status_t rv);
  * over. */
 apr_status_t cs_trouble_get(cs_trouble_e who, apr_time_t *pat);
 
-/* The runner's loop, each second; and its end, when it was asked for. */
+/* The runner gives a sign of life, each second. */
 void cs_runner_beat(void);
 /* 1 = it has given a sign of life within the last seconds. */
 int cs_runner_is_alive(void);

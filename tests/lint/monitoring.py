@@ -63,7 +63,7 @@ def alert_keys():
     """Keys of alerts in the code; one that a name follows ends in a colon."""
     judged = read("mod_cosell", "engine", "alert.c")
     keys = re.findall(r"\bfind\(\s*&?j,\s*(?:s->site|\"\"),\s*(?:named\(\s*)?\"([a-z:]+)\"", judged)
-    keys += re.findall(r"push_own\(\s*list,\s*\"([a-z]+)\"", read("mod_cosell", "base", "gauge.c"))
+    keys += re.findall(r"push_own\(\s*list,\s*\"([a-z]+)\"", read("mod_cosell", "base", "gauge_alert.c"))
     return sorted(set(keys))
 
 
