@@ -101,6 +101,9 @@ static void explain(const ctl_t *c, ctl_answer_t *answer, const char *reason, ap
     else if (status == 404) {
         explain_404(c, answer, said, p);
     }
+    else if (status == 409 && said) {
+        fail(answer, CTL_REFUSED, said);
+    }
     else if (status >= 300 && status < 400) {
         fail(answer, CTL_AWAY,
              apr_psprintf(p,

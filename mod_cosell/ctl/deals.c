@@ -166,11 +166,37 @@ static apr_int64_t find_one(ctl_t *c, const char *id, apr_pool_t *p)
     return found;
 }
 
+/* Of the deals that have the id, the only one of the site that is meant; 0 = there is none, or no
+ * site was named. */
+static apr_int64_t one_of_site(const ctl_t *c, const json_t *candidates)
+{
+    apr_int64_t found = 0;
+    json_t *deal;
+    size_t i;
+
+    json_array_foreach((json_t *)candidates, i, deal) {
+        const char *site = cs_json_str(deal, "site");
+
+        if (c->site && site && !strcmp(site, c->site)) {
+            if (found) {
+                return 0;
+            }
+            found = cs_json_int(deal, "id", 0);
+        }
+    }
+    return found;
+}
+
 void ctl_ask_deal(ctl_t *c, const char *id, ctl_answer_t *answer, apr_pool_t *p)
 {
     apr_int64_t number;
 
     ctl_ask(c, ctl_parameter("", "deal", id, p), NULL, answer, p);
+    number = one_of_site(c, cs_json_get(answer->doc, "candidates"));
+    if (number) {
+        ctl_ask(c, apr_psprintf(p, "deal=%" APR_INT64_T_FMT, number), NULL, answer, p);
+        return;
+    }
     /* A word of a title is no id. */
     if (answer->code != CTL_NOT_FOUND || strlen(id) < 15) {
         return;

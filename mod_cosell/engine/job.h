@@ -95,9 +95,11 @@ apr_status_t cs_jobs_turn(cs_lane_t *lane, int brief, int *pmore, apr_pool_t *p,
 /* The text as a referral's id, in lower case; NULL = it cannot be one. */
 const char *cs_job_referral_of(const char *id, apr_pool_t *p);
 /* Of what a person names: the number, the referral's, the engagement's or the record's id. *pdeal
- * NULL = none of the site has it. */
-apr_status_t cs_job_find_deal(cs_job_turn_t *t, const char *id, cs_deal_t **pdeal,
+ * NULL = none of the site has it. *pmany 1 = more than one has: the job has failed, naming them. */
+apr_status_t cs_job_find_deal(cs_job_turn_t *t, const char *id, cs_deal_t **pdeal, int *pmany,
                               cs_result_t *res);
+/* For good, because nothing has the name: which names there could be. */
+void cs_job_no_deal(cs_job_turn_t *t, const char *id);
 
 /* job_brief.c: release, pause, resume, cancel, look; job_dead.c: retry, drop. */
 extern const cs_job_kind_t cs_job_cancel, cs_job_drop, cs_job_look, cs_job_pause, cs_job_release,

@@ -2,13 +2,13 @@
  * resuming the site, looking at a deal now, cancelling a job. */
 #include <string.h>
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 
 #include "../base/json.h"
 #include "../base/log.h"
 #include "ahead.h"
 #include "job.h"
+#include "named.h"
 
 static const char *const no_members[] = {NULL};
 
@@ -109,54 +109,33 @@ const cs_job_kind_t cs_job_resume = {"resume", no_members, NULL, NULL, resume_si
 
 /* ---- look {id} ---- */
 
-static const char *lower_case(const char *text, apr_pool_t *p)
-{
-    char *lower = apr_pstrdup(p, text), *c;
-
-    for (c = lower; *c; ++c) {
-        *c = (char)apr_tolower(*c);
-    }
-    return lower;
-}
-
 const char *cs_job_referral_of(const char *id, apr_pool_t *p)
 {
-    return strlen(id) == 36 && strspn(id, "0123456789abcdefABCDEF-") == 36 ? lower_case(id, p)
+    return strlen(id) == 36 && strspn(id, "0123456789abcdefABCDEF-") == 36 ? cs_named_id(NULL, -1, id, p)
                                                                            : NULL;
 }
 
-static apr_status_t find_by_alias(cs_job_turn_t *t, const char *id, cs_deal_t **pdeal,
-                                  cs_result_t *res)
+apr_status_t cs_job_find_deal(cs_job_turn_t *t, const char *id, cs_deal_t **pdeal, int *pmany,
+                              cs_result_t *res)
 {
     cs_lane_t *lane = t->b->lane;
-    const char *lower = lower_case(id, t->b->p);
-    apr_status_t rv;
-    int i;
+    apr_array_header_t *list = NULL;
+    apr_status_t rv = cs_named_find(lane->store, lane->site, id, &list, t->b->p, res);
 
-    rv = cs_store_deal_find(lane->store, lane->site->name, CS_SYSTEM_PC, lower, pdeal, t->b->p,
-                            res);
-    if (rv == APR_SUCCESS && !*pdeal) {
-        rv = cs_store_deal_find(lane->store, lane->site->name, "pc-engagement", lower, pdeal,
-                                t->b->p, res);
+    *pdeal = NULL;
+    *pmany = rv == APR_SUCCESS && list->nelts > 1;
+    if (*pmany) {
+        cs_job_failed(t, "%s", cs_named_several(list, id, t->b->p));
     }
-    for (i = 0; rv == APR_SUCCESS && !*pdeal && i < lane->site->ncrms; ++i) {
-        const char *own = cs_row_id(lane->crm_impl[i]->facts->id_form, id, t->b->p);
-        rv = cs_store_deal_find(lane->store, lane->site->name, lane->site->crms[i].cfg.name,
-                                own ? own : lower, pdeal, t->b->p, res);
+    else if (rv == APR_SUCCESS && list->nelts) {
+        *pdeal = APR_ARRAY_IDX(list, 0, cs_deal_t *);
     }
     return rv;
 }
 
-apr_status_t cs_job_find_deal(cs_job_turn_t *t, const char *id, cs_deal_t **pdeal,
-                              cs_result_t *res)
+void cs_job_no_deal(cs_job_turn_t *t, const char *id)
 {
-    const char *site = t->b->lane->site->name;
-
-    *pdeal = NULL;
-    if (*id && strspn(id, "0123456789") == strlen(id) && strlen(id) < 15) {
-        return cs_store_deal_load(t->b->lane->store, site, apr_atoi64(id), pdeal, t->b->p, res);
-    }
-    return find_by_alias(t, id, pdeal, res);
+    cs_job_not_found(t, "no deal has the number, referral, engagement or record id \"%.80s\"", id);
 }
 
 void cs_job_look_at(cs_job_turn_t *t, const char *name)
@@ -176,9 +155,10 @@ static apr_status_t look(cs_job_turn_t *t, cs_result_t *res)
     const char *id = cs_json_str(t->arguments, "id");
     const char *referral = cs_job_referral_of(id, t->b->p);
     cs_deal_t *deal;
-    apr_status_t rv = cs_job_find_deal(t, id, &deal, res);
+    int many;
+    apr_status_t rv = cs_job_find_deal(t, id, &deal, &many, res);
 
-    if (rv != APR_SUCCESS) {
+    if (rv != APR_SUCCESS || many) {
         return rv;
     }
     if (deal) {
@@ -188,7 +168,7 @@ static apr_status_t look(cs_job_turn_t *t, cs_result_t *res)
         cs_job_look_at(t, apr_pstrcat(t->b->p, CS_SYSTEM_PC ":", referral, NULL));
     }
     else {
-        cs_job_not_found(t, "no deal has the number, referral id or record id \"%.80s\"", id);
+        cs_job_no_deal(t, id);
         return rv;
     }
     done(t, when_looked_at(t, "it is looked at"));

@@ -24,28 +24,35 @@ static const char *check_which(const json_t *arguments, apr_pool_t *p)
 }
 
 /* The name of the one row that is meant; NULL = several may be. */
-static apr_status_t name_of_one(cs_job_turn_t *t, const char **pname, cs_result_t *res)
+static apr_status_t name_of_one(cs_job_turn_t *t, const char **pname, int *pmany,
+                                cs_result_t *res)
 {
     const char *id = cs_json_str(t->arguments, "deal");
     cs_deal_t *deal = NULL;
     apr_status_t rv = APR_SUCCESS;
 
     *pname = cs_json_str(t->arguments, "name");
+    *pmany = 0;
     if (id) {
-        rv = cs_job_find_deal(t, id, &deal, res);
+        rv = cs_job_find_deal(t, id, &deal, pmany, res);
         *pname = deal ? apr_psprintf(t->b->p, "deal:%" APR_INT64_T_FMT, deal->id) : id;
     }
     return rv;
 }
 
-/* One portion of the rows that are meant: cs_work_t *. */
+/* One portion of the rows that are meant: cs_work_t *; NULL = the job has failed. */
 static apr_status_t find(cs_job_turn_t *t, apr_array_header_t **plist, cs_result_t *res)
 {
     cs_lane_t *lane = t->b->lane;
     const char *name;
     cs_work_t *work = NULL;
-    apr_status_t rv = name_of_one(t, &name, res);
+    int many;
+    apr_status_t rv = name_of_one(t, &name, &many, res);
 
+    if (many) {
+        *plist = NULL;
+        return rv;
+    }
     if (rv == APR_SUCCESS && !name) {
         return cs_store_dead(lane->store, lane->site->name, cs_json_str(t->arguments, "cause"),
                              cs_json_str(t->cursor, "after"), PORTION, plist, t->b->p, res);
@@ -95,12 +102,12 @@ static apr_status_t each_portion(cs_job_turn_t *t, const char *verb,
     apr_status_t rv = find(t, &list, res);
     int i;
 
-    for (i = 0; rv == APR_SUCCESS && i < list->nelts; ++i) {
+    for (i = 0; rv == APR_SUCCESS && list && i < list->nelts; ++i) {
         cs_work_t *work = APR_ARRAY_IDX(list, i, cs_work_t *);
         json_object_set_new(t->cursor, "after", json_string(work->name));
         fn(t, work);
     }
-    if (rv != APR_SUCCESS) {
+    if (rv != APR_SUCCESS || !list) {
         return rv;
     }
     if (fn == retry_one) {

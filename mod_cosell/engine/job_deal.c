@@ -1,5 +1,5 @@
 /* engine/job_deal.c: what a person decides about one deal: link, choose, create, ignore, unlink,
- * resolve. * (deals 1; design 7.6)
+ * resolve. (deals 1; design 7.6)
  *
  * A decision changes the deal's row and asks for a look; nothing is written outside by it. */
 #include <string.h>
@@ -19,10 +19,11 @@
 static apr_status_t load(cs_job_turn_t *t, cs_deal_t **pdeal, cs_result_t *res)
 {
     const char *id = cs_json_str(t->arguments, "deal");
-    apr_status_t rv = cs_job_find_deal(t, id, pdeal, res);
+    int many;
+    apr_status_t rv = cs_job_find_deal(t, id, pdeal, &many, res);
 
-    if (rv == APR_SUCCESS && !*pdeal) {
-        cs_job_not_found(t, "no deal has the number, referral id or record id \"%.80s\"", id);
+    if (rv == APR_SUCCESS && !*pdeal && !many) {
+        cs_job_no_deal(t, id);
     }
     return rv;
 }

@@ -337,15 +337,14 @@ static apr_status_t take_one(cs_resync_t *r, cs_result_t *res)
 {
     const char *referral = cs_job_referral_of(r->id, r->t->b->p);
     cs_deal_t *deal = NULL;
-    apr_status_t rv = cs_job_find_deal(r->t, r->id, &deal, res);
+    int many;
+    apr_status_t rv = cs_job_find_deal(r->t, r->id, &deal, &many, res);
 
-    if (rv != APR_SUCCESS) {
+    if (rv != APR_SUCCESS || many) {
         return rv;
     }
     if (!deal && !referral) {
-        cs_job_not_found(r->t,
-                         "no deal has the number, referral, engagement or record id \"%.80s\"",
-                         r->id);
+        cs_job_no_deal(r->t, r->id);
         return rv;
     }
     cs_batch_pin_crms(r->t->b);

@@ -25,11 +25,11 @@ static cs_work_t *new_work(const cs_job_turn_t *t, const char *name)
 }
 
 static apr_status_t find_item(cs_job_turn_t *t, cs_batch_t *b, const char *id, cs_item_t **pitem,
-                              cs_result_t *res)
+                              int *pmany, cs_result_t *res)
 {
     const char *referral = cs_job_referral_of(id, b->p);
     cs_deal_t *deal = NULL;
-    apr_status_t rv = cs_job_find_deal(t, id, &deal, res);
+    apr_status_t rv = cs_job_find_deal(t, id, &deal, pmany, res);
 
     *pitem = NULL;
     if (rv != APR_SUCCESS || (!deal && !referral)) {
@@ -213,10 +213,11 @@ static apr_status_t show(cs_job_turn_t *t, cs_result_t *res)
     cs_batch_t *b = cs_batch_new(t->b->lane, t->b->p);
     cs_item_t *item;
     apr_status_t rv;
+    int many;
 
     b->dry = 1;
-    rv = find_item(t, b, id, &item, res);
-    if (rv != APR_SUCCESS) {
+    rv = find_item(t, b, id, &item, &many, res);
+    if (rv != APR_SUCCESS || many) {
         return rv;
     }
     if (!item) {

@@ -57,9 +57,9 @@ static void make_deal(cosell_page_t *page, const char *parameter)
 {
     const char *id = apr_table_get(page->query, parameter);
 
-    if (!cosell_each_site(page, cosell_show_deal, (void *)id)) {
-        not_found(page, "no deal has this number, referral id or record id, and no notice about "
-                        "it waits");
+    if (!cosell_show_deal(page, id)) {
+        not_found(page, "no deal has this number, referral, engagement or record id, and no "
+                        "notice about it waits");
     }
 }
 

@@ -113,8 +113,9 @@ json_t *cosell_dead_json(cosell_page_t *page, const cosell_site_t *site, const c
 void cosell_check_lists(cosell_page_t *page);
 /* 1 = found, and in the document. */
 int cosell_show_job(cosell_page_t *page, cosell_site_t *site, void *baton);
-/* admin_deal.c: baton = an id; 1 = found, and in the document. */
-int cosell_show_deal(cosell_page_t *page, cosell_site_t *site, void *baton);
+/* admin_deal.c: 1 = found, and in the document; where several deals have the id it is 409 with
+ * which they are ("candidates"). */
+int cosell_show_deal(cosell_page_t *page, const char *id);
 /* A notice of this id that no look has made a deal of yet; NULL = there is none. */
 json_t *cosell_waiting_json(cosell_page_t *page, const cosell_site_t *site, const char *id);
 /* admin_mapping.c */

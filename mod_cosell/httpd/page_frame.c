@@ -246,6 +246,36 @@ void cosell_cell_text(cosell_html_t *h, const char *column, const char *text)
 
 /* ---- an error ---- */
 
+/* The deals that were meant, perhaps. */
+static void candidates(cosell_html_t *h, const cosell_view_t *v, const json_t *list)
+{
+    json_t *deal;
+    size_t i;
+
+    if (!json_array_size(list)) {
+        return;
+    }
+    cosell_open(h, "ul");
+    json_array_foreach((json_t *)list, i, deal) {
+        const char *number = apr_psprintf(v->p, "%" APR_INT64_T_FMT, cs_json_int(deal, "id", 0));
+        const char *title = cs_json_str(deal, "title"), *crm = cs_json_str(deal, "crm");
+
+        cosell_open(h, "li");
+        cosell_open(h, "a");
+        cosell_attr(h, "href", cosell_url(v, "deal", number, NULL));
+        cosell_textf(h, "Deal %s", number);
+        cosell_close(h);
+        cosell_text(h, " ");
+        cosell_foreign(h, title ? title : "", 120);
+        cosell_text(h, crm ? " in " : "");
+        cosell_foreign(h, crm ? crm : "", 120);
+        cosell_text(h, " ");
+        cosell_badge(h, cs_json_str(deal, "state"), cosell_state_word(cs_json_str(deal, "state")));
+        cosell_close(h);
+    }
+    cosell_close(h);
+}
+
 void cosell_view_error(cosell_html_t *h, const cosell_view_t *v, const json_t *doc)
 {
     static const struct {
@@ -253,7 +283,7 @@ void cosell_view_error(cosell_html_t *h, const cosell_view_t *v, const json_t *d
         const char *title;
     } titles[] = {{400, "This cannot be asked so"}, {403, "Not allowed"},
                   {404, "Not found"},               {405, "Not allowed"},
-                  {503, "Not available now"}};
+                  {409, "Which deal is meant?"},    {503, "Not available now"}};
     const char *title = "This did not work", *error = cs_json_str(doc, "error");
     apr_size_t i;
 
@@ -265,6 +295,7 @@ void cosell_view_error(cosell_html_t *h, const cosell_view_t *v, const json_t *d
     cosell_attr(h, "class", "note bad");
     cosell_foreign(h, error ? error : "no reason is known", 1000);
     cosell_close(h);
+    candidates(h, v, cs_json_get(doc, "candidates"));
     if (!v->sellers) {
         cosell_open(h, "p");
         cosell_link(h, cosell_url(v, NULL), "To the overview");

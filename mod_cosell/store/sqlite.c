@@ -742,6 +742,7 @@ static const cs_store_impl_t impl = {
     .jobs_due = cs_sqlite_jobs_due,
     .refresh = cs_sqlite_refresh,
     .deal_find = cs_sqlite_deal_find,
+    .deals_named = cs_sqlite_deals_named,
     .deal_load = cs_sqlite_deal_load,
     .deals_of_mapping = cs_sqlite_deals_of_mapping,
     .deals_open = cs_sqlite_deals_open,

@@ -155,6 +155,9 @@
     X(DEAL_GET, "SELECT " CS_SQLITE_DEAL_COLUMNS " FROM deal WHERE id=?2 AND site=?1")             \
     X(DEAL_FIND, "SELECT " CS_SQLITE_DEAL_COLUMNS " FROM deal WHERE site=?1 AND"                   \
                  " id=(SELECT deal FROM alias WHERE site=?1 AND name=?2)")                         \
+    X(DEALS_NAMED, "SELECT " CS_SQLITE_DEAL_COLUMNS " FROM deal WHERE +site=?1 AND id IN"          \
+                   "(SELECT deal FROM alias WHERE site=?1 AND name IN"                             \
+                   "(?2,?3,?4,?5,?6,?7,?8,?9,?10,?11)) ORDER BY id")                               \
     X(DEAL_LIST,                                                                                   \
       "SELECT " CS_SQLITE_DEAL_COLUMNS " FROM deal WHERE site=?1 ORDER BY updated DESC LIMIT ?2")  \
     X(DEAL_AFTER,                                                                                  \
@@ -399,6 +402,9 @@ apr_status_t cs_sqlite_refresh(cs_store_t *store, apr_array_header_t *works, apr
 apr_status_t cs_sqlite_deal_find(cs_store_t *store, const char *site, const char *system,
                                  const char *external_id, cs_deal_t **pdeal, apr_pool_t *p,
                                  cs_result_t *res);
+apr_status_t cs_sqlite_deals_named(cs_store_t *store, const char *site,
+                                   const apr_array_header_t *names, apr_array_header_t **plist,
+                                   apr_pool_t *p, cs_result_t *res);
 apr_status_t cs_sqlite_deal_load(cs_store_t *store, const char *site, apr_int64_t id,
                                  cs_deal_t **pdeal, apr_pool_t *p, cs_result_t *res);
 apr_status_t cs_sqlite_deals_of_mapping(cs_store_t *store, const char *site, const char *crm,

@@ -95,6 +95,40 @@ apr_status_t cs_sqlite_deal_find(cs_store_t *store, const char *site, const char
     return cs_sqlite_done(sq, rv, p, res);
 }
 
+static const char *name_at(const apr_array_header_t *names, int i)
+{
+    return i < names->nelts ? APR_ARRAY_IDX(names, i, const char *) : NULL;
+}
+
+apr_status_t cs_sqlite_deals_named(cs_store_t *store, const char *site,
+                                   const apr_array_header_t *names, apr_array_header_t **plist,
+                                   apr_pool_t *p, cs_result_t *res)
+{
+    cs_sqlite_t *sq = (cs_sqlite_t *)store;
+    sqlite3_stmt *st = NULL;
+    apr_status_t rv = cs_sqlite_read(sq, 0, p);
+
+    *plist = apr_array_make(p, 1, sizeof(cs_deal_t *));
+    if (rv == APR_SUCCESS) {
+        rv = cs_sqlite_query(sq, &st, CS_SQL_DEALS_NAMED, "sssssssssss", site, name_at(names, 0),
+                             name_at(names, 1), name_at(names, 2), name_at(names, 3),
+                             name_at(names, 4), name_at(names, 5), name_at(names, 6),
+                             name_at(names, 7), name_at(names, 8), name_at(names, 9));
+    }
+    while (rv == APR_SUCCESS && st) {
+        cs_deal_t *deal = NULL;
+
+        rv = cs_sqlite_deal_of_row(sq, st, &deal, p);
+        if (rv != APR_SUCCESS) {
+            cs_sqlite_reset(st);
+            break;
+        }
+        APR_ARRAY_PUSH(*plist, cs_deal_t *) = deal;
+        rv = cs_sqlite_next(sq, &st);
+    }
+    return cs_sqlite_done(sq, rv, p, res);
+}
+
 apr_status_t cs_sqlite_deal_load(cs_store_t *store, const char *site, apr_int64_t id,
                                  cs_deal_t **pdeal, apr_pool_t *p, cs_result_t *res)
 {

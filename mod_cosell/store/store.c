@@ -475,6 +475,13 @@ apr_status_t cs_store_deal_find(cs_store_t *store, const char *site, const char 
     return store->impl->deal_find(store, site, system, external_id, pdeal, p, res);
 }
 
+apr_status_t cs_store_deals_named(cs_store_t *store, const char *site,
+                                  const apr_array_header_t *names, apr_array_header_t **plist,
+                                  apr_pool_t *p, cs_result_t *res)
+{
+    return store->impl->deals_named(store, site, names, plist, p, res);
+}
+
 apr_status_t cs_store_deal_load(cs_store_t *store, const char *site, apr_int64_t id,
                                 cs_deal_t **pdeal, apr_pool_t *p, cs_result_t *res)
 {

@@ -226,6 +226,13 @@ int cs_work_notified(const cs_work_t *work);
 apr_status_t cs_store_deal_find(cs_store_t *store, const char *site, const char *system,
                                 const char *external_id, cs_deal_t **pdeal, apr_pool_t *p,
                                 cs_result_t *res);
+/* Deals that any of these names ("<system>:<external id>", const char *, the first
+ * CS_STORE_NAMES_MAX of them count) belongs to: cs_deal_t *, by ascending number, at most as many
+ * as names. */
+#define CS_STORE_NAMES_MAX 10
+apr_status_t cs_store_deals_named(cs_store_t *store, const char *site,
+                                  const apr_array_header_t *names, apr_array_header_t **plist,
+                                  apr_pool_t *p, cs_result_t *res);
 apr_status_t cs_store_deal_load(cs_store_t *store, const char *site, apr_int64_t id,
                                 cs_deal_t **pdeal, apr_pool_t *p, cs_result_t *res);
 

@@ -37,6 +37,9 @@ typedef struct cs_store_impl_t {
     apr_status_t (*deal_find)(cs_store_t *store, const char *site, const char *system,
                               const char *external_id, cs_deal_t **pdeal, apr_pool_t *p,
                               cs_result_t *res);
+    apr_status_t (*deals_named)(cs_store_t *store, const char *site,
+                                const apr_array_header_t *names, apr_array_header_t **plist,
+                                apr_pool_t *p, cs_result_t *res);
     apr_status_t (*deal_load)(cs_store_t *store, const char *site, apr_int64_t id,
                               cs_deal_t **pdeal, apr_pool_t *p, cs_result_t *res);
     apr_status_t (*deals_of_mapping)(cs_store_t *store, const char *site, const char *crm,

@@ -83,18 +83,16 @@ static void test_first_of_two_types_owns_it(void **state)
     routes(*state, GIVING);
 }
 
-/* The same id may be a row of either: a notice is about the CRM that sent it. */
-static void test_one_id_in_two_crms_is_two_rows(void **state)
+/* Two deals whose records have the same id, each in a CRM of its own. */
+static row_t *same_id_in_both(apr_pool_t *p, referral_t **psales, referral_t **pfield)
 {
-    apr_pool_t *p = *state;
     referral_t *sales, *field;
     row_t *row;
-    int gets;
 
     two_worlds(p, "dynamics365");
     W->at = CRM_NAME;
-    sales = new_referral();
-    field = new_referral();
+    sales = *psales = new_referral();
+    field = *pfield = new_referral();
     put_row("opportunity", ROW, apr_psprintf(p, "{'name':'Deal 0','cosell_sync':true,'statecode':0,'statuscode':1,'cosell_referral':'%s'}", sales->id));
     W->at = OTHER_CRM;
     row = put_row("opportunity", ROW, apr_psprintf(p, "{'name':'Deal 1','cosell_sync':true,'statecode':0,'statuscode':1,'cosell_referral':'%s'}", field->id));
@@ -110,6 +108,17 @@ static void test_one_id_in_two_crms_is_two_rows(void **state)
     assert_string_equal(deal_of(sales)->record_id, ROW);
     assert_string_equal(deal_of(field)->record_id, ROW);
     assert_int_not_equal(deal_of(sales)->id, deal_of(field)->id);
+    return row;
+}
+
+/* The same id may be a row of either: a notice is about the CRM that sent it. */
+static void test_one_id_in_two_crms_is_two_rows(void **state)
+{
+    apr_pool_t *p = *state;
+    referral_t *sales, *field;
+    row_t *row = same_id_in_both(p, &sales, &field);
+    int gets;
+
     gets = W->gets;
     edit_row(row, "{'name':'Edited'}");
     work();
@@ -117,6 +126,42 @@ static void test_one_id_in_two_crms_is_two_rows(void **state)
     assert_string_equal(deal_of(field)->crm_version, apr_psprintf(p, "W/%d", row->version));
     W->at = CRM_NAME;
     assert_string_equal(deal_of(sales)->crm_version, apr_psprintf(p, "W/%d", row_by_id("opportunity", ROW)->version));
+}
+
+/* A person who names it hears which deals it may be, and nothing is done to either. */
+static void test_id_of_two_rows_is_no_name(void **state)
+{
+    static const char *const asked[][2] = {
+        {"show", "{'id':'%s'}"}, {"look", "{'id':'%s'}"}, {"resync", "{'id':'%s'}"},
+        {"retry", "{'deal':'%s'}"}, {"ignore", "{'deal':'%s'}"}};
+    apr_pool_t *p = *state;
+    referral_t *sales, *field;
+    const cs_job_t *job;
+    const char *says, *id;
+    int i;
+
+    same_id_in_both(p, &sales, &field);
+    says = apr_psprintf(p, "the id \"%s\" is that of deal %d (opportunity of " CRM_NAME ") and deal %d (opportunity of " OTHER_CRM "); say which by its number",
+                        ROW, (int)deal_of(sales)->id, (int)deal_of(field)->id);
+    for (i = 0; i < 5; i++) {
+        id = ask_for(asked[i][0], apr_psprintf(p, asked[i][1], ROW));
+        work();
+        job = job_of(id);
+        assert_int_equal(job->state, CS_JOB_FAILED);
+        assert_string_equal(cs_json_str(job->result, "error"), says);
+        assert_null(json_object_get(job->result, "missing"));
+    }
+    assert_int_equal(deal_of(sales)->state, CS_DEAL_LINKED);
+    id = ask_for("show", apr_psprintf(p, "{'id':'%d'}", (int)deal_of(field)->id));
+    work();
+    assert_int_equal(job_of(id)->state, CS_JOB_DONE);
+    id = ask_for("look", apr_psprintf(p, "{'id':'%s'}", field->engagement));
+    work();
+    assert_int_equal(job_of(id)->state, CS_JOB_DONE);
+    id = ask_for("look", "{'id':'no-such-id'}");
+    work();
+    assert_has(cs_json_str(job_of(id)->result, "error"), "referral, engagement or record id \"no-such-id\"");
+    assert_true(json_is_true(json_object_get(job_of(id)->result, "missing")));
 }
 
 /* ---- the record that a referral names ---- */
@@ -518,6 +563,7 @@ int main(void)
         UNIT_TEST(test_first_that_takes_it_owns_it),
         UNIT_TEST(test_first_of_two_types_owns_it),
         UNIT_TEST(test_one_id_in_two_crms_is_two_rows),
+        UNIT_TEST(test_id_of_two_rows_is_no_name),
         UNIT_TEST(test_record_in_the_second_crm_only),
         UNIT_TEST(test_record_in_the_second_crm_by_the_form_of_its_id),
         UNIT_TEST(test_record_in_neither_is_for_a_person),

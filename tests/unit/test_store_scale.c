@@ -266,11 +266,18 @@ static void read_deals(world_t *w)
     apr_array_header_t *list;
     cs_store_t *st = w->store;
     apr_pool_t *p = w->ptemp;
+    apr_array_header_t *names = apr_array_make(p, CS_STORE_NAMES_MAX, sizeof(const char *));
     cs_deal_t *deal;
     int left;
 
     MEASURE("deal_find", cs_store_deal_find(st, SITE, "pc", w->deal->referral_id, &deal, p, res));
     assert_non_null(deal);
+    APR_ARRAY_PUSH(names, const char *) = "crm:nobody";
+    APR_ARRAY_PUSH(names, const char *) = apr_pstrcat(p, "pc:", w->deal->referral_id, NULL);
+    APR_ARRAY_PUSH(names, const char *) = apr_pstrcat(p, "crm:", w->deal->record_id, NULL);
+    MEASURE("deals_named", cs_store_deals_named(st, SITE, names, &list, p, res));
+    assert_int_equal(list->nelts, 1);
+    assert_true(APR_ARRAY_IDX(list, 0, cs_deal_t *)->id == w->deal->id);
     MEASURE("deal_load", cs_store_deal_load(st, SITE, w->deal->id, &deal, p, res));
     MEASURE("deals_of_mapping",
             cs_store_deals_of_mapping(st, SITE, "crm", "new", 50, &after, &list, &left, p, res));
