@@ -226,11 +226,29 @@ apr_array_header_t *ctl_sites(ctl_t *c, const json_t *doc, apr_pool_t *p)
         }
         there = apr_pstrcat(p, there, *there ? ", " : "", name ? ctl_clean(name, p) : "?", NULL);
     }
-    if (!list->nelts) {
-        ctl_error("%s%s%s is not shown at %s; there: %s%s", c->site ? "site \"" : "a site",
-                  c->site ? ctl_clean(c->site, p) : "", c->site ? "\"" : "", c->url,
-                  *there ? there : "none",
+    if (!list->nelts && c->site && *there) {
+        ctl_error("there is no site \"%s\" at %s; there: %s%s", ctl_clean(c->site, c->p), c->url,
+                  there, *c->scope ? "" : " (the main server shows all with ?scope=all)");
+    }
+    else if (!list->nelts) {
+        ctl_error("no site is shown at %s%s", c->url,
                   *c->scope ? "" : " (the main server shows all with ?scope=all)");
     }
     return list;
+}
+
+int ctl_print_sites(ctl_t *c, const ctl_answer_t *answer)
+{
+    if (c->site && !ctl_sites(c, answer->doc, c->p)->nelts) {
+        return CTL_NOT_FOUND;
+    }
+    ctl_print_json(answer);
+    return CTL_DONE;
+}
+
+int ctl_is_of_site(const ctl_t *c, const json_t *alert)
+{
+    const char *site = cs_json_str(alert, "site");
+
+    return !c->site || !site || !strcmp(site, c->site);
 }

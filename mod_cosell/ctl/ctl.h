@@ -166,6 +166,10 @@ const char *ctl_parameter(const char *prefix, const char *name, const char *valu
 /* The sites of a document that --site chooses: json_t *, borrowed; empty after having said that
  * there is none. */
 apr_array_header_t *ctl_sites(ctl_t *c, const json_t *doc, apr_pool_t *p);
+/* --json of a page about sites: the document as it came, unless --site names none of them. */
+int ctl_print_sites(ctl_t *c, const ctl_answer_t *answer);
+/* 1 when it is the whole server's, or of the site that --site chooses. */
+int ctl_is_of_site(const ctl_t *c, const json_t *alert);
 
 /* ---- jobs (job.c, progress.c) ---- */
 
@@ -220,8 +224,8 @@ int ctl_run_completion(ctl_t *c);
 int ctl_run_version(ctl_t *c);
 int ctl_run_help(ctl_t *c);
 
-/* The page of a deal by any id that a search finds, too. Says nothing; answer->code as ctl_ask().
- */
+/* The page of a deal by any of its ids; where several have it, that of the site that --site chooses.
+ * Says nothing; answer->code as ctl_ask(). */
 void ctl_ask_deal(ctl_t *c, const char *id, ctl_answer_t *answer, apr_pool_t *p);
 
 /* Parts that several verbs show. */

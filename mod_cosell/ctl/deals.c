@@ -144,28 +144,6 @@ int ctl_run_deals(ctl_t *c)
     return CTL_DONE;
 }
 
-/* The only deal that a search for this id finds; 0 = none, or several. */
-static apr_int64_t find_one(ctl_t *c, const char *id, apr_pool_t *p)
-{
-    const char *query =
-        apr_pstrcat(p, "deals=", ctl_parameter("&", "search", id, p), "&max=2", NULL);
-    apr_int64_t found = 0;
-    ctl_answer_t answer;
-    json_t *site, *deal;
-    size_t i, n;
-
-    ctl_ask(c, query, NULL, &answer, p);
-    json_array_foreach(cs_json_get(answer.doc, "sites"), i, site) {
-        json_array_foreach(cs_json_get(site, "deals"), n, deal) {
-            if (found) {
-                return 0;
-            }
-            found = cs_json_int(deal, "id", 0);
-        }
-    }
-    return found;
-}
-
 /* Of the deals that have the id, the only one of the site that is meant; 0 = there is none, or no
  * site was named. */
 static apr_int64_t one_of_site(const ctl_t *c, const json_t *candidates)
@@ -193,15 +171,6 @@ void ctl_ask_deal(ctl_t *c, const char *id, ctl_answer_t *answer, apr_pool_t *p)
 
     ctl_ask(c, ctl_parameter("", "deal", id, p), NULL, answer, p);
     number = one_of_site(c, cs_json_get(answer->doc, "candidates"));
-    if (number) {
-        ctl_ask(c, apr_psprintf(p, "deal=%" APR_INT64_T_FMT, number), NULL, answer, p);
-        return;
-    }
-    /* A word of a title is no id. */
-    if (answer->code != CTL_NOT_FOUND || strlen(id) < 15) {
-        return;
-    }
-    number = find_one(c, id, p);
     if (number) {
         ctl_ask(c, apr_psprintf(p, "deal=%" APR_INT64_T_FMT, number), NULL, answer, p);
     }

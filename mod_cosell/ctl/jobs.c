@@ -6,6 +6,14 @@
 
 #include "../base/json.h"
 
+/* "look at deal 12" */
+static const char *what_of(const json_t *job)
+{
+    const char *what = cs_json_str(job, "what");
+
+    return what ? what : cs_json_str(job, "kind");
+}
+
 static const char *outcome_of(const json_t *job, apr_pool_t *p)
 {
     const json_t *result = cs_json_get(job, "result");
@@ -17,7 +25,7 @@ static const char *outcome_of(const json_t *job, apr_pool_t *p)
 
 int ctl_run_jobs(ctl_t *c)
 {
-    static const char *const heads[] = {"JOB",         "KIND",    "STATE", "BY",
+    static const char *const heads[] = {"JOB",         "WHAT",    "STATE", "BY",
                                         "ASKED (UTC)", "OUTCOME", NULL};
     ctl_table_t *table = ctl_table_make(heads, c->p);
     apr_array_header_t *sites;
@@ -27,12 +35,12 @@ int ctl_run_jobs(ctl_t *c)
     size_t at;
 
     if (rc || c->json) {
-        return rc ? rc : (ctl_print_json(&answer), CTL_DONE);
+        return rc ? rc : ctl_print_sites(c, &answer);
     }
     sites = ctl_sites(c, answer.doc, c->p);
     for (i = 0; i < sites->nelts; i++) {
         json_array_foreach(cs_json_get(APR_ARRAY_IDX(sites, i, json_t *), "jobs"), at, job) {
-            ctl_table_row(table, cs_json_str(job, "id"), cs_json_str(job, "kind"),
+            ctl_table_row(table, cs_json_str(job, "id"), what_of(job),
                           cs_json_str(job, "state"), cs_json_str(job, "user"),
                           ctl_when(cs_json_get(job, "created"), c->p), outcome_of(job, c->p));
             n++;
@@ -76,8 +84,8 @@ int ctl_run_job(ctl_t *c)
     job = cs_json_get(answer.doc, "job");
     state = cs_json_str(job, "state");
     ctl_out(
-        "job      %s\nkind     %s\nstate    %s\nby       %s\nasked    %s UTC\nchanged  %s UTC\n",
-        ctl_clean(cs_json_str(job, "id"), c->p), ctl_clean(cs_json_str(job, "kind"), c->p),
+        "job      %s\nwhat     %s\nstate    %s\nby       %s\nasked    %s UTC\nchanged  %s UTC\n",
+        ctl_clean(cs_json_str(job, "id"), c->p), ctl_clean(what_of(job), c->p),
         ctl_clean(state, c->p), ctl_clean(cs_json_str(job, "user"), c->p),
         ctl_when(cs_json_get(job, "created"), c->p), ctl_when(cs_json_get(job, "updated"), c->p));
     if (json_object_size(cs_json_get(job, "arguments"))) {

@@ -84,7 +84,7 @@ static int number_of(ctl_t *c, const char **pdeal)
     ctl_answer_t answer;
     apr_int64_t id;
 
-    if (!*pdeal || (**pdeal && strspn(*pdeal, "0123456789") == strlen(*pdeal))) {
+    if (!*pdeal) {
         return CTL_DONE;
     }
     ctl_ask_deal(c, *pdeal, &answer, c->p);
@@ -159,8 +159,7 @@ int ctl_run_journal(ctl_t *c)
         return rc;
     }
     if (c->json && !ctl_opt(c, "follow")) {
-        ctl_print_json(&answer);
-        return CTL_DONE;
+        return ctl_print_sites(c, &answer);
     }
     sites = ctl_sites(c, answer.doc, c->p);
     if (sites->nelts > 1 && ctl_opt(c, "follow")) {

@@ -94,6 +94,9 @@ static void check_alerts(const checks_t *k, const json_t *overview)
         const char *level = cs_json_str(alert, "level"), *todo = text_of(alert, "todo", k->p);
         const char *what = text_of(alert, "what", k->p), *text = text_of(alert, "text", k->p);
 
+        if (!ctl_is_of_site(k->c, alert)) {
+            continue;
+        }
         k->fn(k->c, level && !strcmp(level, "error") ? "fail" : "warn", what ? what : "alert",
               text ? text : "?", todo && *todo ? todo : NULL);
     }

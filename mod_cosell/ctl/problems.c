@@ -16,7 +16,7 @@ int ctl_run_problems(ctl_t *c)
     size_t n;
 
     if (rc || c->json) {
-        return rc ? rc : (ctl_print_json(&answer), CTL_DONE);
+        return rc ? rc : ctl_print_sites(c, &answer);
     }
     sites = ctl_sites(c, answer.doc, c->p);
     for (i = 0; i < sites->nelts; i++) {
@@ -113,7 +113,7 @@ int ctl_run_dead_list(ctl_t *c)
             print_dead(c, cs_json_get(site, "dead"));
         }
     }
-    if (!rc && c->json) {
+    if (!rc && c->json && sites->nelts) {
         ctl_out("%s\n", cs_json_pretty(answer.doc, c->p));
     }
     else if (!rc && !n && sites->nelts) {

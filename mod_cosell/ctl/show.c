@@ -243,7 +243,10 @@ static void print_sides(const show_t *s)
 static void print_card(const show_t *s, const char *name, const json_t *card)
 {
     const char *status = text_of(s, card, "status"), *sub = text_of(s, card, "substatus");
-    const char *at = text_of(s, card, "updatedDateTime");
+    const char *at = cs_json_str(card, "updatedDateTime")
+                         ? apr_pstrcat(s->p, ctl_when(cs_json_get(card, "updatedDateTime"), s->p),
+                                       " UTC", NULL)
+                         : NULL;
 
     if (json_is_object(card)) {
         line(s, name, join(s, join(s, status, "/", sub), ", changed ", at));

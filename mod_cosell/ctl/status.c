@@ -34,6 +34,7 @@ static int print_alerts(ctl_t *c, const json_t *alerts)
 {
     json_t *alert;
     size_t i;
+    int n = 0;
 
     json_array_foreach((json_t *)alerts, i, alert) {
         const char *level = cs_json_str(alert, "level"), *todo = text_of(alert, "todo", c->p);
@@ -41,6 +42,10 @@ static int print_alerts(ctl_t *c, const json_t *alerts)
         const char *since = ctl_since(cs_json_get(alert, "since"), cs_time_now(), c->p);
         const char *site = text_of(alert, "site", c->p);
 
+        if (!ctl_is_of_site(c, alert)) {
+            continue;
+        }
+        n++;
         ctl_out("%s  %s%s%s%s%s%s\n",
                 ctl_paint(c, error ? 'r' : 'y', error ? "ERROR" : "warn ", c->p), site ? site : "",
                 site ? ": " : "", ctl_clean(cs_json_str(alert, "text"), c->p),
@@ -49,7 +54,7 @@ static int print_alerts(ctl_t *c, const json_t *alerts)
             ctl_out("       %s\n", todo);
         }
     }
-    return (int)json_array_size(alerts);
+    return n;
 }
 
 /* ---- the server ---- */
@@ -223,11 +228,12 @@ static void print_jobs(ctl_t *c, const json_t *site)
     size_t i;
 
     json_array_foreach(cs_json_get(site, "jobs"), i, job) {
-        const char *state = cs_json_str(job, "state");
+        const char *state = cs_json_str(job, "state"), *what = cs_json_str(job, "what");
 
+        what = what ? what : cs_json_str(job, "kind");
         if (state && (!strcmp(state, "running") || !strcmp(state, "waiting"))) {
             line("job", apr_pstrcat(c->p, ctl_clean(cs_json_str(job, "id"), c->p), " ",
-                                    ctl_clean(cs_json_str(job, "kind"), c->p), " ", state, "  ",
+                                    ctl_clean(what, c->p), ", ", state, "  ",
                                     ctl_bar_text(cs_json_get(job, "progress"), 0, c->p), NULL));
         }
     }
@@ -265,8 +271,15 @@ int ctl_run_status(ctl_t *c)
         return answer.code;
     }
     if (c->json) {
+        if (!answer.code) {
+            return ctl_print_sites(c, &answer);
+        }
         ctl_print_json(&answer);
         return answer.code;
+    }
+    sites = answer.code ? NULL : ctl_sites(c, answer.doc, c->p);
+    if (sites && !sites->nelts) {
+        return CTL_NOT_FOUND;
     }
     if (print_alerts(c, cs_json_get(answer.doc, "alerts"))) {
         ctl_out("\n");
@@ -276,9 +289,8 @@ int ctl_run_status(ctl_t *c)
         ctl_error("%s", answer.why);
         return answer.code;
     }
-    sites = ctl_sites(c, answer.doc, c->p);
     for (i = 0; i < sites->nelts; i++) {
         print_site(c, APR_ARRAY_IDX(sites, i, const json_t *));
     }
-    return sites->nelts ? CTL_DONE : CTL_NOT_FOUND;
+    return CTL_DONE;
 }

@@ -177,17 +177,25 @@ apr_array_header_t *ctl_wrap(const char *text, int width, apr_pool_t *p)
     return lines;
 }
 
-const char *ctl_when(const json_t *time, apr_pool_t *p)
+/* Whoever wrote it: to the second, in UTC; NULL = it is no time of day. */
+static const char *moment(const char *text, apr_pool_t *p)
 {
-    const char *text = json_string_value(time);
+    apr_time_t at;
     char *out;
 
-    if (!text || strlen(text) < 19 || text[10] != 'T') {
-        return text ? ctl_clean(text, p) : "-";
+    if (!text || strlen(text) < 19 || text[10] != 'T' || cs_time_parse(&at, text) != APR_SUCCESS) {
+        return NULL;
     }
-    out = apr_pstrndup(p, text, 19);
+    out = apr_pstrndup(p, cs_time_format(at, p), 19);
     out[10] = ' ';
-    return ctl_clean(out, p);
+    return out;
+}
+
+const char *ctl_when(const json_t *time, apr_pool_t *p)
+{
+    const char *text = json_string_value(time), *said = moment(text, p);
+
+    return said ? said : text ? ctl_clean(text, p) : "-";
 }
 
 const char *ctl_since(const json_t *time, apr_time_t now, apr_pool_t *p)
@@ -267,7 +275,9 @@ const char *ctl_value(const json_t *value, apr_pool_t *p)
         return "(empty)";
     }
     if (json_is_string(value)) {
-        return ctl_clean(json_string_value(value), p);
+        const char *text = json_string_value(value), *time = moment(text, p);
+
+        return time ? apr_pstrcat(p, time, " UTC", NULL) : ctl_clean(text, p);
     }
     if (json_is_boolean(value)) {
         return json_is_true(value) ? "yes" : "no";

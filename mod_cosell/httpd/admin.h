@@ -75,6 +75,8 @@ json_t *cosell_journal_json(const cs_journal_t *j, apr_pool_t *p);
 json_t *cosell_suspended_json(const cs_suspended_t *s, apr_pool_t *p);
 /* What follows the path of the address of this name may be what lets callers in: "..." instead. */
 void cosell_hide_query(json_t *json, const char *name, apr_pool_t *p);
+/* admin_job.c: what was asked for, for people; without what not everybody may see. */
+const char *cosell_job_words(const cs_job_t *job, apr_pool_t *p);
 json_t *cosell_job_json(const cosell_page_t *page, const cs_job_t *job);
 json_t *cosell_cause_json(const cs_cause_t *cause, apr_pool_t *p);
 /* whole = 1: with images, intent, told and explain. */

@@ -190,6 +190,7 @@ json_t *cosell_job_json(const cosell_page_t *page, const cs_job_t *job)
 
     cosell_put(json, "id", cosell_text_json(job->id));
     cosell_put(json, "kind", cosell_text_json(job->kind));
+    cosell_put(json, "what", cosell_text_json(cosell_job_words(job, p)));
     cosell_put(json, "user", cosell_text_json(job->user));
     cosell_put(json, "state", json_string(job_state_name(job->state)));
     cosell_put(json, "arguments", arguments_json(job->arguments, p));

@@ -16,6 +16,14 @@ static int is_alive(const json_t *job)
     return state && (!strcmp(state, "waiting") || !strcmp(state, "running"));
 }
 
+/* "look at deal 12" */
+static const char *what_of(const json_t *job)
+{
+    const char *what = cs_json_str(job, "what");
+
+    return what ? what : cs_json_str(job, "kind");
+}
+
 static const char *outcome_of(const json_t *job)
 {
     const json_t *result = cs_json_get(job, "result");
@@ -33,7 +41,10 @@ static void job_row(cosell_html_t *h, const cosell_view_t *v, const json_t *job)
 
     cosell_open(h, "tr");
     cosell_cell(h, "Job");
-    cosell_link(h, cosell_url(v, "job", id, NULL), cs_json_str(job, "kind"));
+    cosell_open(h, "a");
+    cosell_attr(h, "href", cosell_url(v, "job", id, NULL));
+    cosell_foreign(h, what_of(job), 160);
+    cosell_close(h);
     cosell_close(h);
     cosell_cell(h, "State");
     cosell_badge(h, cs_json_str(job, "state"), cs_json_str(job, "state"));
@@ -330,7 +341,7 @@ void cosell_view_job(cosell_html_t *h, const cosell_view_t *v, const json_t *doc
     const char *error = cs_json_str(result, "error"), *text = cs_json_str(result, "text");
     int alive = is_alive(job);
 
-    cosell_frame_begin(h, v, apr_pstrcat(v->p, "Job: ", cs_json_str(job, "kind"), NULL),
+    cosell_frame_begin(h, v, apr_pstrcat(v->p, "Job: ", what_of(job), NULL),
                        alive ? REFRESH : 0);
     facts(h, v, job);
     if (error || text) {

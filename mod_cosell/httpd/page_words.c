@@ -34,22 +34,33 @@ const char *cosell_ago(apr_time_t at, apr_time_t now, apr_pool_t *p)
                     : apr_pstrcat(p, span(now - at, p), " ago", NULL);
 }
 
+/* Whoever wrote it: to the second, in UTC; NULL = it is no time of day. */
+static const char *moment(const char *iso, apr_time_t *pat, apr_pool_t *p)
+{
+    char *shown;
+
+    if (!iso || strlen(iso) < 19 || iso[10] != 'T' || cs_time_parse(pat, iso) != APR_SUCCESS) {
+        return NULL;
+    }
+    shown = apr_pstrmemdup(p, cs_time_format(*pat, p), 19);
+    shown[10] = ' ';
+    return apr_pstrcat(p, shown, " UTC", NULL);
+}
+
 void cosell_time(cosell_html_t *h, const cosell_view_t *v, const char *iso, const char *none)
 {
     apr_time_t at = 0;
-    char *shown;
+    const char *shown = moment(iso, &at, v->p);
 
-    if (!iso || cs_time_parse(&at, iso) != APR_SUCCESS || strlen(iso) < 19) {
+    if (!shown) {
         cosell_text(h, none);
         return;
     }
-    shown = apr_pstrmemdup(v->p, iso, 19);
-    shown[10] = ' ';
     cosell_open(h, "span");
     cosell_attr(h, "class", "t");
     cosell_open(h, "time");
     cosell_attr(h, "datetime", iso);
-    cosell_textf(h, "%s UTC", shown);
+    cosell_text(h, shown);
     cosell_close(h);
     cosell_text(h, " ");
     cosell_classed(h, "span", "ago", cosell_ago(at, v->now, v->p));
@@ -142,6 +153,7 @@ static const char *object_words(const json_t *value, apr_pool_t *p)
 const char *cosell_value(const json_t *value, apr_pool_t *p)
 {
     const char *text;
+    apr_time_t at;
 
     switch (value ? json_typeof(value) : JSON_NULL) {
     case JSON_NULL:
@@ -151,7 +163,9 @@ const char *cosell_value(const json_t *value, apr_pool_t *p)
     case JSON_FALSE:
         return "no";
     case JSON_STRING:
-        return *json_string_value(value) ? json_string_value(value) : "empty";
+        text = moment(json_string_value(value), &at, p);
+        return text                        ? text
+               : *json_string_value(value) ? json_string_value(value) : "empty";
     case JSON_OBJECT:
         return object_words(value, p);
     default:
