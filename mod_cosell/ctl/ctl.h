@@ -196,7 +196,8 @@ void ctl_job_watch(ctl_progress_fn *fn);
 
 /* What a bar shows, without the line's end. Pure. */
 const char *ctl_bar_text(const json_t *progress, int width, apr_pool_t *p);
-/* Lines for people ("say") are not printed: the verb shows them itself when it is over. */
+/* Lines for people ("say") are not printed: the verb shows them itself when it is over; nor, where no
+ * bar is drawn, how far it is: both would stand amid what the verb prints. */
 void ctl_progress_mute(void);
 void ctl_progress_show(ctl_t *c, const json_t *progress);
 void ctl_progress_clear(void); /* takes the bar away */

@@ -128,6 +128,14 @@ static void show_say(ctl_t *c, const json_t *lines)
     said = n;
 }
 
+/* A line for whoever draws no bar: now and then, and of a muted verb only that it waits. */
+static int is_news(const json_t *progress, const char *text, apr_interval_time_t now)
+{
+    return *text && (!mute || cs_json_str(progress, "waits")) &&
+           strncmp(text, plain_text, sizeof(plain_text) - 1) &&
+           (!plain_at || now - plain_at >= PLAIN_EVERY);
+}
+
 void ctl_progress_show(ctl_t *c, const json_t *progress)
 {
     apr_interval_time_t now = cs_time_mono();
@@ -148,8 +156,7 @@ void ctl_progress_show(ctl_t *c, const json_t *progress)
         fflush(stderr);
         drawn = 1;
     }
-    else if (*text && strncmp(text, plain_text, sizeof(plain_text) - 1) &&
-             (!plain_at || now - plain_at >= PLAIN_EVERY)) {
+    else if (is_news(progress, text, now)) {
         ctl_note("%s", text);
         plain_at = now;
         apr_cpystrn(plain_text, text, sizeof(plain_text));

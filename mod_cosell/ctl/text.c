@@ -9,6 +9,7 @@
 
 #include "../base/json.h"
 #include "../base/time.h"
+#include "../domain/record.h"
 
 #define BROKEN 0xfffd
 
@@ -239,6 +240,31 @@ static const char *text_of(const json_t *obj, const char *name)
 }
 
 /* People and rows by what they are called; what has no name is the document itself. */
+/* A row that is to be written, rather than something that has a name. */
+static int has_wrappers(const json_t *value)
+{
+    const char *key;
+    json_t *member;
+
+    json_object_foreach((json_t *)value, key, member) {
+        if (json_is_object(member)) {
+            return 1;
+        }
+    }
+    return 0;
+}
+
+static const char *members_said(const json_t *value, apr_pool_t *p)
+{
+    const char *out = "", *key;
+    json_t *member;
+
+    json_object_foreach((json_t *)value, key, member) {
+        out = apr_pstrcat(p, out, *out ? "; " : "", key, ": ", ctl_value(member, p), NULL);
+    }
+    return out;
+}
+
 static const char *object_value(const json_t *value, apr_pool_t *p)
 {
     const char *name = cs_json_str(value, "name"), *key, *out;
@@ -254,8 +280,8 @@ static const char *object_value(const json_t *value, apr_pool_t *p)
     if (cs_json_str(value, "table") && cs_json_str(value, "id") && json_object_size(value) == 2) {
         return join(text_of(value, "table"), " ", text_of(value, "id"), p);
     }
-    if (!name) {
-        return cs_json_print(value, p);
+    if (!name || has_wrappers(value)) {
+        return members_said(value, p);
     }
     out = name;
     json_object_foreach((json_t *)value, key, member) {
@@ -281,6 +307,9 @@ const char *ctl_value(const json_t *value, apr_pool_t *p)
     }
     if (json_is_boolean(value)) {
         return json_is_true(value) ? "yes" : "no";
+    }
+    if (cs_wrapper_words(value, p)) {
+        return ctl_clean(cs_wrapper_words(value, p), p);
     }
     if (json_is_object(value) && json_object_size(value) == 1) {
         return ctl_value(json_object_iter_value(json_object_iter((json_t *)value)), p);

@@ -104,6 +104,10 @@ const char *cs_row_id(cs_id_form_e form, const char *text, apr_pool_t *p);
 /* 1 when both are ids and name one row. */
 int cs_row_id_same(cs_id_form_e form, const char *a, const char *b);
 
+/* What a wrapper of a neutral row ({"$lookup"}, {"$ref"}, {"$number"}, {"$choice"}) says to people:
+ * "the user whose e-mail is ann@example.com". NULL = it is none. (domain/record_words.c) */
+const char *cs_wrapper_words(const json_t *value, apr_pool_t *p);
+
 /* Systems of an alias and of a version hint. A CRM's system is its configured name. */
 #define CS_SYSTEM_PC "pc"
 /* Of a hint only: the version of a counterpart's card, named by a related-referral-* event. Such an

@@ -15,6 +15,9 @@
 /* After a start what was on before has this long to be found again. */
 #define GRACE apr_time_from_sec(40)
 #define LOG_INTERVAL apr_time_from_sec(3600)
+/* At the very first start the store is missing until somebody has made it; the alert waits as long.
+ */
+#define MADE_WITHIN apr_time_from_sec(10)
 
 struct cs_watch_t {
     const cs_node_config_t *node;
@@ -26,6 +29,8 @@ struct cs_watch_t {
     const char *path; /* of what was told, for the next start */
     char saved[65];   /* digest of what it holds */
     cs_log_state_t log;
+    apr_interval_time_t began;
+    int met; /* the store was read, or fails otherwise than by being absent */
     apr_thread_t *thread;
     apr_thread_mutex_t *mutex;
     apr_thread_cond_t *cond;
@@ -130,11 +135,18 @@ static void save(cs_watch_t *w, apr_pool_t *p)
 
 /* ---- a round ---- */
 
+static int may_yet_be_made(cs_watch_t *w, const cs_alert_facts_t *facts)
+{
+    w->met = w->met || facts->store != CS_EMISSING;
+    return !w->met && cs_time_mono() - w->began < MADE_WITHIN;
+}
+
 static void say_blind(cs_watch_t *w, const cs_alert_facts_t *facts)
 {
     unsigned long silent;
 
-    if (!cs_log_state_changed(&w->log, facts->store_detail, LOG_INTERVAL, &silent)) {
+    if (may_yet_be_made(w, facts) ||
+        !cs_log_state_changed(&w->log, facts->store_detail, LOG_INTERVAL, &silent)) {
         return;
     }
     if (facts->store_detail) {
@@ -255,6 +267,7 @@ apr_status_t cs_watch_start(cs_watch_t **pwatch, const cs_node_config_t *node, a
     w = apr_pcalloc(pool, sizeof(*w));
     w->node = node;
     w->pool = pool;
+    w->began = cs_time_mono();
     w->path = apr_pstrcat(pool, node->store.state_dir, "/alerts.json", NULL);
     cs_watch_memory_make(&w->memory, node, pool);
     rv = make(w, res);

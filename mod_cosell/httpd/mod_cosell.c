@@ -380,8 +380,10 @@ static int post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp, s
     prepare_sites(node, pconf);
     make_wake_pipe(node, pconf);
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, s, CSLOGNO(1016)
-                 "%d sites, store %s in %s, %d workers", node->sites->nelts, node->cfg.store.kind,
-                 node->cfg.store.state_dir, node->cfg.workers);
+                 "%d site%s, store %s in %s, %d worker%s", node->sites->nelts,
+                 node->sites->nelts == 1 ? "" : "s", node->cfg.store.kind,
+                 node->cfg.store.state_dir, node->cfg.workers,
+                 node->cfg.workers == 1 ? "" : "s");
     start_working(node, pconf);
     return OK;
 }

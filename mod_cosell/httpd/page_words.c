@@ -6,6 +6,7 @@
 
 #include "../base/json.h"
 #include "../base/time.h"
+#include "../domain/record.h"
 
 #define VALUE_MAX 400
 
@@ -133,6 +134,9 @@ static const char *object_words(const json_t *value, apr_pool_t *p)
     const char *name, *out = NULL;
     json_t *member;
 
+    if (cs_wrapper_words(value, p)) {
+        return cs_wrapper_words(value, p);
+    }
     if (wrapped(value)) {
         return cosell_value(wrapped(value), p);
     }
@@ -143,8 +147,7 @@ static const char *object_words(const json_t *value, apr_pool_t *p)
         const char *text = cosell_value(member, p);
 
         if (!json_is_null(member)) {
-            out = out ? apr_pstrcat(p, out, ", ", name, " ", text, NULL)
-                      : apr_pstrcat(p, name, " ", text, NULL);
+            out = apr_pstrcat(p, out ? out : "", out ? "; " : "", name, ": ", text, NULL);
         }
     }
     return out ? out : "empty";

@@ -219,7 +219,8 @@ static void be_runner(cosell_node_t *node, pid_t parent, int pause)
     json_object_seed(0);
     runner = create_runner(&process, p);
     ap_log_error(APLOG_MARK, APLOG_INFO, 0, node->server, CSLOGNO(1022)
-                 "runner: process %ld works for %d sites", (long)getpid(), node->sites->nelts);
+                 "runner: process %ld works for %d site%s", (long)getpid(), node->sites->nelts,
+                 node->sites->nelts == 1 ? "" : "s");
     cs_runner_run(runner, alive, &process);
     _exit(0);
 }
