@@ -516,6 +516,12 @@ const cs_pc_path_t *cs_load_array(cs_load_t *l, const char *text, const char *pt
 const cs_find_t *cs_load_item_find(cs_load_t *l, const char *name, const cs_pc_path_t *array,
                                    const char *ptr);
 
+/* {"member": "column"} of a list, cs_member_column_t; a column that is switched off is left out. */
+apr_array_header_t *cs_load_item_members(cs_load_t *l, const cs_list_t *list, const json_t *json,
+                                         const char *ptr);
+/* mapping_list_crm.c: "crm" of a list. */
+void cs_load_list_crm(cs_load_t *l, cs_list_t *list, const json_t *crm, const char *ptr);
+
 /* mapping_line.c, mapping_list.c, mapping_roles.c, mapping_kind.c */
 cs_line_t *cs_load_line(cs_load_t *l, const char *name, const json_t *json, const char *ptr);
 void cs_load_lists(cs_load_t *l, cs_mapping_kind_t *kind, const json_t *json, const char *ptr);

@@ -4,7 +4,7 @@
  * Loading never stops at the first mistake: each part reports what it sees and goes on with what it
  * understood, so that one run names them all. The parts: mapping_overlay.c (several files),
  * mapping_parts.c (paths, columns, conditions, values), mapping_find.c, mapping_line.c,
- * mapping_list.c, mapping_roles.c, mapping_state.c, mapping_kind.c, mapping_check.c (what only a
+ * mapping_list*.c, mapping_roles.c, mapping_state.c, mapping_kind.c, mapping_check.c (what only a
  * whole kind shows), mapping_typo.c (what was meant), mapping_columns.c (what is read),
  * mapping_metadata.c (what is to be known).
  */
