@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "text.h"
+
 #define NONCE_LEN 12
 #define TAG_LEN 16
 
@@ -142,6 +144,11 @@ int cs_uuid_valid(const char *s, apr_size_t len)
         }
     }
     return 1;
+}
+
+const char *cs_uuid_lower(const char *s, apr_size_t len, apr_pool_t *p)
+{
+    return cs_uuid_valid(s, len) ? cs_text_lower(apr_pstrmemdup(p, s, len), p) : NULL;
 }
 
 int cs_equal_consttime(const void *a, apr_size_t alen, const void *b, apr_size_t blen)

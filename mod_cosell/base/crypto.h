@@ -24,6 +24,8 @@ const char *cs_uuid4(apr_pool_t *p);
 const char *cs_uuid5_url(const char *name, apr_pool_t *p);
 /* 1 if the len bytes at s are 8-4-4-4-12 hex. */
 int cs_uuid_valid(const char *s, apr_size_t len);
+/* Those bytes as a GUID in lower case, in p; NULL when they are none. s may be NULL with len 0. */
+const char *cs_uuid_lower(const char *s, apr_size_t len, apr_pool_t *p);
 
 /* 1 if equal; time depends on the lengths only. */
 int cs_equal_consttime(const void *a, apr_size_t alen, const void *b, apr_size_t blen);

@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "compare_internal.h"
+#include "../base/text.h"
 
 #define PROBLEMS_MAX 50
 
@@ -55,16 +56,6 @@ const json_t *cs_compare_column(cs_compare_t *c, const char *table, const char *
     return out;
 }
 
-static int is_one_of(const char *word, const char *const *words)
-{
-    for (; word && *words; words++) {
-        if (!strcmp(*words, word)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 /* The choices are texts and not numbers that stand for labels: what is written is what is read. */
 static int has_text_choices(const json_t *column)
 {
@@ -86,10 +77,10 @@ void cs_compare_type(cs_compare_t *c, const json_t *column, const char *name,
 {
     const char *type = cs_json_str(column, "type");
 
-    if (type && !is_one_of(type, types) && has_text_choices(column)) {
-        type = is_one_of("text", types) ? "text" : type;
+    if (type && !cs_text_is_one_of(type, types) && has_text_choices(column)) {
+        type = cs_text_is_one_of("text", types) ? "text" : type;
     }
-    if (type && strcmp(type, "other") && !is_one_of(type, types)) {
+    if (type && strcmp(type, "other") && !cs_text_is_one_of(type, types)) {
         cs_compare_complain(c, pointer, "the column %s is %s; allowed here: %s", name, type,
                             joined(types, c->p));
     }

@@ -4,12 +4,12 @@
  * members of the child row's own columns and those of the row found. Partner Center's side has
  * every one of them; the CRM's leaves out what it does not show, and what is left out says nothing.
  */
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "list_internal.h"
+#include "../base/text.h"
 
 #define KEY_MAX 512
 
@@ -55,27 +55,18 @@ const cs_column_t *cs_member_column(const apr_array_header_t *members, const cha
 const char *cs_item_key(const json_t *value, apr_pool_t *p)
 {
     const char *text = json_string_value(value);
-    size_t len;
+    apr_size_t len;
 
     if (!text) {
         return json_is_integer(value) ? cs_json_print(value, p) : NULL;
     }
-    while (apr_isspace(*text)) {
-        text++;
-    }
-    for (len = strlen(text); len && apr_isspace(text[len - 1]); len--) {
-    }
+    text = cs_text_trim(text, &len);
     return len && len <= KEY_MAX ? apr_pstrmemdup(p, text, len) : NULL;
 }
 
 const char *cs_item_fold(const char *text, apr_pool_t *p)
 {
-    char *out = apr_pstrdup(p, text), *c;
-
-    for (c = out; *c; c++) {
-        *c = (char)apr_tolower(*c);
-    }
-    return out;
+    return cs_text_lower(text, p);
 }
 
 /* ---- which members and columns ---- */

@@ -12,20 +12,11 @@
 
 static const char *guid_of(const char *text, size_t len, apr_pool_t *p)
 {
-    char *id, *c;
-
     if (len == 38 && text[0] == '{' && text[37] == '}') {
         text++;
         len = 36;
     }
-    if (len != 36 || !cs_uuid_valid(text, len)) {
-        return NULL;
-    }
-    id = apr_pstrmemdup(p, text, len);
-    for (c = id; *c; c++) {
-        *c = (char)apr_tolower(*c);
-    }
-    return id;
+    return cs_uuid_lower(text, len, p);
 }
 
 /* Tables that come with the CRM have prefixes that begin with 0, a customer's own with a and a

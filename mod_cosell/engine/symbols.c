@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 
 #include "../base/json.h"
+#include "../base/text.h"
 #include "symbols.h"
 
 #define STAGE apr_time_from_sec(120)
@@ -27,19 +27,7 @@ const json_t *cs_symbol_lookup(const json_t *value)
 /* Blanks at both ends go, ASCII letters become small. */
 static const char *fold_text(const char *text, apr_pool_t *p)
 {
-    char *out, *c;
-    size_t len;
-
-    while (apr_isspace(*text)) {
-        ++text;
-    }
-    for (len = strlen(text); len > 0 && apr_isspace(text[len - 1]); --len) {
-    }
-    out = apr_pstrmemdup(p, text, len);
-    for (c = out; *c; ++c) {
-        *c = (char)apr_tolower(*c);
-    }
-    return out;
+    return cs_text_lower(cs_text_trimmed(text, p), p);
 }
 
 /* Keys as the CRM compares them, trimmed and without regard to case: two spellings of one customer

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "../base/command.h"
+#include "../base/text.h"
 #include "../base/time.h"
 
 APLOG_USE_MODULE(cosell);
@@ -193,25 +194,15 @@ static const cosell_option_t crm_options[] = {
     {"webhook-secret", cosell_take_secret, offsetof(cosell_crm_t, webhook_secret), SECRET},
     {NULL, NULL, 0, 0}};
 
-static int is_one_of(const char *const *words, const char *word)
-{
-    for (; *words; words++) {
-        if (!strcmp(*words, word)) {
-            return 1;
-        }
-    }
-    return 0;
-}
-
 static const cosell_option_t *options_of(const cs_crm_impl_t *impl, apr_pool_t *p)
 {
     cosell_option_t *options = apr_pcalloc(p, sizeof(crm_options)), *to = options;
     const cosell_option_t *from;
 
     for (from = crm_options; from->key; from++) {
-        if (is_one_of(impl->takes, from->key)) {
+        if (cs_text_is_one_of(from->key, impl->takes)) {
             *to = *from;
-            to->flags |= is_one_of(impl->needs, from->key) ? REQUIRED : 0;
+            to->flags |= cs_text_is_one_of(from->key, impl->needs) ? REQUIRED : 0;
             to++;
         }
     }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "../base/log.h"
+#include "../base/text.h"
 #include "../base/time.h"
 
 #define MESSAGE_MAX 1000
@@ -109,10 +110,7 @@ const char *cs_http_origin(const char *url, apr_pool_t *p)
     if (!rest || (*rest && !strchr("/?#", *rest))) {
         return NULL;
     }
-    out = apr_pstrmemdup(p, host, hlen);
-    for (char *c = out; *c; c++) {
-        *c = (char)apr_tolower(*c);
-    }
+    out = cs_text_lower(apr_pstrmemdup(p, host, hlen), p);
     if (port == 0 || port == (https ? 443 : 80)) {
         return apr_pstrcat(p, https ? "https://" : "http://", out, NULL);
     }

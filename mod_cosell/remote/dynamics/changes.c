@@ -13,7 +13,6 @@
 #include "client.h"
 
 #include <apr_date.h>
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
 
@@ -244,18 +243,13 @@ static apr_status_t ask(step_t *s, const char *path, const char *prefer)
 static const char *deleted_id(const json_t *row, apr_pool_t *p)
 {
     const char *id = cs_json_str(row, "id"), *open;
-    char *out;
 
     open = id ? strrchr(id, '(') : NULL;
     id = open ? open + 1 : id;
     if (!id || strlen(id) < 36 || !cs_uuid_valid(id, 36) || (id[36] && strcmp(id + 36, ")"))) {
         return NULL;
     }
-    out = apr_pstrndup(p, id, 36);
-    for (char *c = out; *c; c++) {
-        *c = (char)apr_tolower(*c);
-    }
-    return out;
+    return cs_uuid_lower(id, 36, p);
 }
 
 static int is_deleted(const json_t *row)

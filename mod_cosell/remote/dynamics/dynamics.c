@@ -88,16 +88,8 @@ static apr_status_t create(cs_crm_t **pcrm, const cs_crm_config_t *cfg, cs_http_
 static const char *guid_member(const json_t *json, const char *name, apr_pool_t *p)
 {
     const char *text = cs_json_str(json, name);
-    char *out;
 
-    if (!text || !cs_uuid_valid(text, strlen(text))) {
-        return NULL;
-    }
-    out = apr_pstrdup(p, text);
-    for (char *c = out; *c; c++) {
-        *c = *c >= 'A' && *c <= 'F' ? (char)(*c + ('a' - 'A')) : *c;
-    }
-    return out;
+    return text ? cs_uuid_lower(text, strlen(text), p) : NULL;
 }
 
 /* A copied sandbox answers under the old address with an identity of its own: nothing must be
@@ -234,8 +226,8 @@ static const char *link_of(const cs_crm_config_t *cfg, const char *table, const 
     return apr_pstrcat(p, origin, "/main.aspx?pagetype=entityrecord&etn=", table, "&id=", id, NULL);
 }
 
-static const char *const takes[] = {"mapping",   "tenant",      "client-id", "client-secret",
-                                    "organization", "token-url", "certificate", "key",
+static const char *const takes[] = {"mapping",        "tenant",    "client-id",   "client-secret",
+                                    "organization",   "token-url", "certificate", "key",
                                     "webhook-secret", NULL};
 static const char *const needs[] = {"mapping", "tenant", "client-id", NULL};
 

@@ -7,6 +7,7 @@
 
 #include "../../base/crypto.h"
 #include "../../base/json.h"
+#include "../../base/text.h"
 #include "../../base/time.h"
 
 /* A mapping may name a table that this environment lacks: it is not asked for with each batch. */
@@ -145,18 +146,6 @@ const cs_dyn_table_t *cs_dyn_table(void *baton, const char *name)
     return table ? table : cs_dyn_table_std(name);
 }
 
-static void add_name(apr_array_header_t *names, const char *name)
-{
-    int i;
-
-    for (i = 0; i < names->nelts; i++) {
-        if (!strcmp(APR_ARRAY_IDX(names, i, const char *), name)) {
-            return;
-        }
-    }
-    APR_ARRAY_PUSH(names, const char *) = name;
-}
-
 void cs_dyn_want(cs_crm_t *crm, apr_array_header_t *names, const char *name, const char *column)
 {
     const cs_dyn_table_t *table = name ? cs_dyn_table(crm, name) : NULL;
@@ -165,7 +154,7 @@ void cs_dyn_want(cs_crm_t *crm, apr_array_header_t *names, const char *name, con
                             !strcmp(table->key, column)))) {
         return;
     }
-    add_name(names, name);
+    cs_text_add_once(names, name);
 }
 
 const cs_dyn_table_t *cs_dyn_keep(cs_crm_t *crm, const json_t *definition, const char *name)

@@ -35,24 +35,10 @@ typedef struct decoder_t {
 
 /* ---- values ---- */
 
-static const char *folded(const char *text, apr_pool_t *p)
-{
-    char *out = apr_pstrdup(p, text);
-
-    for (char *c = out; *c; c++) {
-        *c = (char)apr_tolower(*c);
-    }
-    return out;
-}
-
 /* A GUID that is said; the empty one stands for none. */
 static const char *guid_of(const char *text, apr_pool_t *p)
 {
-    if (!text || strlen(text) != 36 || !cs_uuid_valid(text, 36) ||
-        strspn(text, "0-") == strlen(text)) {
-        return NULL;
-    }
-    return folded(text, p);
+    return text && text[strspn(text, "0-")] ? cs_uuid_lower(text, strlen(text), p) : NULL;
 }
 
 static const char *guid_member(const json_t *obj, const char *name, apr_pool_t *p)

@@ -1,11 +1,11 @@
 #include "wire_internal.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
 
 #include "../../base/crypto.h"
 #include "../../base/json.h"
+#include "../../base/text.h"
 #include "../../base/time.h"
 
 #define GUID_LEN 36
@@ -14,16 +14,6 @@ apr_status_t cs_wire_refuse(cs_result_t *res, apr_pool_t *p, const char *column,
 {
     return cs_result_set(res, p, CS_EPARSE, CS_CLASS_SUSPEND, "config:column",
                          "column \"%.128s\": %s", column, why);
-}
-
-static const char *lower(const char *text, apr_pool_t *p)
-{
-    char *out = apr_pstrdup(p, text);
-
-    for (char *c = out; *c; c++) {
-        *c = (char)apr_tolower(*c);
-    }
-    return out;
 }
 
 int cs_wire_is_guid(const char *text)
@@ -37,18 +27,6 @@ const char *cs_wire_value_name(const char *column, apr_pool_t *p)
 }
 
 /* ---- selecting ---- */
-
-static void add_once(apr_array_header_t *list, const char *text)
-{
-    int i;
-
-    for (i = 0; i < list->nelts; i++) {
-        if (!strcmp(APR_ARRAY_IDX(list, i, const char *), text)) {
-            return;
-        }
-    }
-    APR_ARRAY_PUSH(list, const char *) = text;
-}
 
 /* One expanded look-up and the columns wanted from its target. */
 typedef struct expansion_t {
@@ -113,13 +91,13 @@ static apr_status_t select_path(const char *path, const char *slash, const cs_dy
         return cs_wire_refuse(res, p, path,
                               "a path is a look-up, a slash and a column of its target");
     }
-    add_once(selects, cs_wire_value_name(base, p));
+    cs_text_add_once(selects, cs_wire_value_name(base, p));
     nav = cs_dyn_expand(table, base, cs_dyn_target(lookups, base));
     if (!expansions || !nav) {
         return APR_SUCCESS;
     }
     one = expansion_of(expansions, nav, target, p);
-    add_once(one->columns, wire_column(one->target, column, NULL, p));
+    cs_text_add_once(one->columns, wire_column(one->target, column, NULL, p));
     return APR_SUCCESS;
 }
 
@@ -147,7 +125,7 @@ apr_status_t cs_dyn_select(const char **pquery, const cs_dyn_table_t *table,
     const char *column, *slash;
     int i;
 
-    add_once(selects, "modifiedon");
+    cs_text_add_once(selects, "modifiedon");
     for (i = 0; rv == APR_SUCCESS && columns && i < columns->nelts; i++) {
         column = APR_ARRAY_IDX(columns, i, const char *);
         slash = strchr(column, '/');
@@ -160,7 +138,7 @@ apr_status_t cs_dyn_select(const char **pquery, const cs_dyn_table_t *table,
                                 "a column name has letters, digits and underscores only");
         }
         else {
-            add_once(selects, wire_column(table, column, lookups, p));
+            cs_text_add_once(selects, wire_column(table, column, lookups, p));
         }
     }
     *pquery = apr_pstrcat(p, "$select=", apr_array_pstrcat(p, selects, ','),
@@ -180,7 +158,7 @@ static json_t *lookup_value(const json_t *row, const char *column, apr_pool_t *p
     if (json_is_null(value)) {
         return json_null();
     }
-    return id ? json_pack("{s:s}", "id", lower(id, p)) : NULL;
+    return id ? json_pack("{s:s}", "id", cs_text_lower(id, p)) : NULL;
 }
 
 static json_t *plain_value(const json_t *row, const cs_dyn_table_t *table, const char *column,
@@ -193,7 +171,7 @@ static json_t *plain_value(const json_t *row, const cs_dyn_table_t *table, const
     }
     value = cs_json_get(row, column);
     if (table && !strcmp(table->key, column) && json_string_value(value)) {
-        return json_string(lower(json_string_value(value), p));
+        return json_string(cs_text_lower(json_string_value(value), p));
     }
     return json_incref(value);
 }
@@ -259,7 +237,7 @@ cs_record_t *cs_dyn_record(const json_t *row, const char *etag, const cs_dyn_tab
     }
     record = apr_pcalloc(p, sizeof(*record));
     record->table = apr_pstrdup(p, table->name);
-    record->id = lower(id, p);
+    record->id = cs_text_lower(id, p);
     record->version = apr_pstrdup(p, version);
     record->order = order_of(version);
     modified = cs_json_str(row, "modifiedon");
@@ -353,7 +331,7 @@ static apr_status_t put_ref(body_t *b, const cs_dyn_table_t *table, const char *
     nav = cs_dyn_nav(table, column, target);
     nav = nav ? nav : cs_dyn_nav(table, column, NULL);
     put(b, apr_pstrcat(b->p, nav ? nav : column, "@odata.bind", NULL),
-        apr_pstrcat(b->p, "\"/", to->set, "(", lower(id, b->p), ")\"", NULL));
+        apr_pstrcat(b->p, "\"/", to->set, "(", cs_text_lower(id, b->p), ")\"", NULL));
     return APR_SUCCESS;
 }
 
@@ -435,7 +413,7 @@ apr_status_t cs_dyn_close_body(const char **pbody, const json_t *row, const char
         return cs_wire_refuse(res, p, "Status", "the status is an integer, -1 for the default");
     }
     put(&b, "opportunityid@odata.bind",
-        apr_pstrcat(p, "\"/opportunities(", lower(id, p), ")\"", NULL));
+        apr_pstrcat(p, "\"/opportunities(", cs_text_lower(id, p), ")\"", NULL));
     if (!cs_json_get(row, "subject")) {
         put(&b, "subject",
             !strcmp(call, "WinOpportunity") ? "\"Won in Partner Center\""
@@ -458,7 +436,7 @@ static apr_status_t put_entity(body_t *b, const char *name, const json_t *ref)
         return cs_wire_refuse(b->res, b->p, name, "the parameter needs a known table and a GUID");
     }
     put(b, name,
-        apr_pstrcat(b->p, "{\"", to->key, "\":\"", lower(id, b->p),
+        apr_pstrcat(b->p, "{\"", to->key, "\":\"", cs_text_lower(id, b->p),
                     "\",\"@odata.type\":\"Microsoft.Dynamics.CRM.", to->name, "\"}", NULL));
     return APR_SUCCESS;
 }
@@ -504,9 +482,9 @@ apr_status_t cs_dyn_join_body(const char **pbody, const cs_dyn_table_t *table, c
     if (!cs_wire_is_guid(id) || !cs_wire_is_guid(templ)) {
         return cs_wire_refuse(res, p, "user", "the record and the team template need a GUID");
     }
-    *pbody = apr_pstrcat(p, "{\"Record\":{\"", table->key, "\":\"", lower(id, p),
+    *pbody = apr_pstrcat(p, "{\"Record\":{\"", table->key, "\":\"", cs_text_lower(id, p),
                          "\",\"@odata.type\":\"Microsoft.Dynamics.CRM.", table->name,
-                         "\"},\"TeamTemplate\":{\"teamtemplateid\":\"", lower(templ, p),
+                         "\"},\"TeamTemplate\":{\"teamtemplateid\":\"", cs_text_lower(templ, p),
                          "\",\"@odata.type\":\"Microsoft.Dynamics.CRM.teamtemplate\"}}", NULL);
     return APR_SUCCESS;
 }

@@ -1,10 +1,10 @@
 #include "wire_internal.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
 
 #include "../../base/json.h"
+#include "../../base/text.h"
 
 static const char *odata_quote(const char *text, apr_size_t len, apr_pool_t *p)
 {
@@ -21,22 +21,6 @@ static const char *odata_quote(const char *text, apr_size_t len, apr_pool_t *p)
     *to++ = '\'';
     *to = '\0';
     return out;
-}
-
-/* Blanks around a key are typing accidents. */
-static const char *trimmed(const char *text, apr_size_t *plen)
-{
-    apr_size_t len;
-
-    while (*text && apr_isspace(*text)) {
-        text++;
-    }
-    len = strlen(text);
-    while (len > 0 && apr_isspace(text[len - 1])) {
-        len--;
-    }
-    *plen = len;
-    return text;
 }
 
 /* {"$ref":{"id"}} and {"id"}, or a bare GUID for a look-up or the key. */
@@ -70,7 +54,7 @@ static apr_status_t compare(const char **ptext, const char *column, const json_t
         literal = cs_wire_is_decimal(json_string_value(number)) ? json_string_value(number) : NULL;
     }
     else if (!literal && json_is_string(value) && !guid_column) {
-        text = trimmed(json_string_value(value), &len);
+        text = cs_text_trim(json_string_value(value), &len);
         if (len == 0) {
             return APR_SUCCESS;
         }

@@ -1,6 +1,5 @@
 #include "partner_center.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
 
@@ -46,20 +45,14 @@ static int is_referral_event(const char *name)
 static const char *guid_of(const char *uri, apr_pool_t *p)
 {
     apr_size_t len = uri ? strcspn(uri, "?#") : 0;
-    char *guid;
 
     if (len > 0 && uri[len - 1] == '/') {
         len--;
     }
-    if (len <= GUID_LEN || uri[len - GUID_LEN - 1] != '/' ||
-        !cs_uuid_valid(uri + len - GUID_LEN, GUID_LEN)) {
+    if (len <= GUID_LEN || uri[len - GUID_LEN - 1] != '/') {
         return NULL;
     }
-    guid = apr_pstrmemdup(p, uri + len - GUID_LEN, GUID_LEN);
-    for (char *c = guid; *c; c++) {
-        *c = (char)apr_tolower(*c);
-    }
-    return guid;
+    return cs_uuid_lower(uri + len - GUID_LEN, GUID_LEN, p);
 }
 
 apr_status_t cs_pc_event_decode(cs_pc_event_t *event, const char *body, apr_size_t len,

@@ -1,6 +1,5 @@
 #include "client.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
 
@@ -74,16 +73,7 @@ apr_status_t cs_pc_create(cs_pc_t **ppc, const cs_pc_config_t *cfg, const cs_vau
 
 static const char *guid_text(const char *text, apr_pool_t *p)
 {
-    char *out;
-
-    if (!text || !cs_uuid_valid(text, strlen(text))) {
-        return NULL;
-    }
-    out = apr_pstrdup(p, text);
-    for (char *c = out; *c; c++) {
-        *c = (char)apr_tolower(*c);
-    }
-    return out;
+    return text ? cs_uuid_lower(text, strlen(text), p) : NULL;
 }
 
 const char *cs_pc_member(const json_t *doc, const char *name)

@@ -27,7 +27,7 @@ struct cs_pc_hooks_t {
     cs_http_t *http;
     cs_limiter_t *limiter;
     cs_limiter_t tests; /* of test events, whose own limit must stop nothing else */
-    const char *base; /* ".../webhooks/v1/registration" */
+    const char *base;   /* ".../webhooks/v1/registration" */
 };
 
 /* ---- creation ---- */
@@ -310,16 +310,7 @@ apr_status_t cs_pc_hooks_write(cs_pc_hooks_t *hooks, const cs_pc_hook_t *hook, i
 
 static const char *guid_of(const char *text, apr_pool_t *p)
 {
-    char *out;
-
-    if (!text || !cs_uuid_valid(text, strlen(text))) {
-        return NULL;
-    }
-    out = apr_pstrdup(p, text);
-    for (char *c = out; *c; c++) {
-        *c = (char)apr_tolower(*c);
-    }
-    return out;
+    return text ? cs_uuid_lower(text, strlen(text), p) : NULL;
 }
 
 apr_status_t cs_pc_hooks_test(cs_pc_hooks_t *hooks, const char *request, const char **pid,

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "../../base/json.h"
+#include "../../base/text.h"
 
 #define MAX_CANDIDATES 10
 #define MOST_IN_ONE 50
@@ -202,24 +203,12 @@ static int is_ascii(const char *text)
     return 1;
 }
 
-static const char *trimmed(const char *text, apr_pool_t *p)
-{
-    apr_size_t len;
-
-    while (*text && apr_isspace(*text)) {
-        text++;
-    }
-    for (len = strlen(text); len > 0 && apr_isspace(text[len - 1]); len--)
-        ;
-    return apr_pstrmemdup(p, text, len);
-}
-
 /* As the CRM compares, as far as we know how: letters beyond ASCII are its own business, and a row
  * that nobody's key seems to have makes each be asked for by itself. */
 static int text_matches(const char *key, const char *is, apr_pool_t *p)
 {
-    key = trimmed(key, p);
-    is = trimmed(is, p);
+    key = cs_text_trimmed(key, p);
+    is = cs_text_trimmed(is, p);
     return !strcmp(key, is) || (is_ascii(key) && is_ascii(is) && !strcasecmp(key, is));
 }
 

@@ -2,27 +2,15 @@
  * queries as there can be. (deals 5; crm-apis.md B5, B6, C4) */
 #include "rows.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
 
 #include "../../base/json.h"
+#include "../../base/text.h"
 
 #define MOST_TRIES 40 /* queries that are made again without a hidden column */
 
 /* ---- what is asked for ---- */
-
-static const char *trimmed(const char *text, apr_pool_t *p)
-{
-    apr_size_t len;
-
-    while (*text && apr_isspace(*text)) {
-        text++;
-    }
-    for (len = strlen(text); len > 0 && apr_isspace(text[len - 1]); len--)
-        ;
-    return apr_pstrmemdup(p, text, len);
-}
 
 /* A key is one column with a text. */
 static int take_key(cs_sf_item_t *item, const json_t *key, apr_pool_t *p)
@@ -35,7 +23,7 @@ static int take_key(cs_sf_item_t *item, const json_t *key, apr_pool_t *p)
     }
     json_object_foreach((json_t *)key, column, value) {
         item->key = column;
-        item->value = json_is_string(value) ? trimmed(json_string_value(value), p) : "";
+        item->value = json_is_string(value) ? cs_text_trimmed(json_string_value(value), p) : "";
     }
     return cs_sf_name_valid(item->key) && *item->value;
 }
@@ -139,7 +127,7 @@ static void take_record_row(const cs_sf_run_t *r, const cs_sf_query_t *q, const 
     const char *value = q->key ? cs_json_str(row, q->key) : NULL;
     int i;
 
-    value = value ? trimmed(value, r->p) : NULL;
+    value = value ? cs_text_trimmed(value, r->p) : NULL;
     for (i = 0; i < q->items->nelts; i++) {
         cs_sf_item_t *item = APR_ARRAY_IDX(q->items, i, cs_sf_item_t *);
 

@@ -1,11 +1,11 @@
 /* What enters a query. (crm-apis.md B6) */
 #include "wire.h"
 
-#include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
 
 #include "../../base/json.h"
+#include "../../base/text.h"
 
 static apr_status_t refuse(cs_result_t *res, apr_pool_t *p, const char *column, const char *why)
 {
@@ -78,27 +78,15 @@ const char *cs_sf_relation(const char *column, apr_pool_t *p)
     return len > 2 && !strcmp(column + len - 2, "Id") ? apr_pstrmemdup(p, column, len - 2) : NULL;
 }
 
-static void add_once(apr_array_header_t *list, const char *text)
-{
-    int i;
-
-    for (i = 0; i < list->nelts; i++) {
-        if (!strcmp(APR_ARRAY_IDX(list, i, const char *), text)) {
-            return;
-        }
-    }
-    APR_ARRAY_PUSH(list, const char *) = text;
-}
-
 /* What the state is made of. */
 static void add_state(apr_array_header_t *fields, const char *table)
 {
     if (!strcmp(table, "Lead")) {
-        add_once(fields, "IsConverted");
+        cs_text_add_once(fields, "IsConverted");
     }
     else if (!strcmp(table, "Opportunity")) {
-        add_once(fields, "IsClosed");
-        add_once(fields, "IsWon");
+        cs_text_add_once(fields, "IsClosed");
+        cs_text_add_once(fields, "IsWon");
     }
 }
 
@@ -124,8 +112,8 @@ static apr_status_t add_path(apr_array_header_t *fields, const char *path, const
     if (!field) {
         return refuse(res, p, path, "a path is a look-up, a slash and a column of its target");
     }
-    add_once(fields, base);
-    add_once(fields, field);
+    cs_text_add_once(fields, base);
+    cs_text_add_once(fields, field);
     return APR_SUCCESS;
 }
 
@@ -136,9 +124,9 @@ apr_status_t cs_sf_fields(apr_array_header_t *fields, const char *table,
     apr_status_t rv;
     int i;
 
-    add_once(fields, "Id");
-    add_once(fields, "LastModifiedDate");
-    add_once(fields, "SystemModstamp");
+    cs_text_add_once(fields, "Id");
+    cs_text_add_once(fields, "LastModifiedDate");
+    cs_text_add_once(fields, "SystemModstamp");
     for (i = 0; columns && i < columns->nelts; i++) {
         column = APR_ARRAY_IDX(columns, i, const char *);
         slash = strchr(column, '/');
@@ -155,29 +143,13 @@ apr_status_t cs_sf_fields(apr_array_header_t *fields, const char *table,
             return refuse(res, p, column, "a column name has letters, digits and underscores only");
         }
         else {
-            add_once(fields, column);
+            cs_text_add_once(fields, column);
         }
     }
     return APR_SUCCESS;
 }
 
 /* ---- conditions ---- */
-
-/* Blanks around a key are typing accidents. */
-static const char *trimmed(const char *text, apr_size_t *plen)
-{
-    apr_size_t len;
-
-    while (*text && apr_isspace(*text)) {
-        text++;
-    }
-    len = strlen(text);
-    while (len > 0 && apr_isspace(text[len - 1])) {
-        len--;
-    }
-    *plen = len;
-    return text;
-}
 
 static const json_t *member(const json_t *value, const char *name)
 {
@@ -212,7 +184,7 @@ static int literal_of(const char **ptext, const json_t *value, apr_pool_t *p)
 
     *ptext = NULL;
     if (text) {
-        text = trimmed(text, &len);
+        text = cs_text_trim(text, &len);
         *ptext = len ? quote(text, len, p) : NULL;
         return 1;
     }
