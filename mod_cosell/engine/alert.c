@@ -11,7 +11,7 @@
 /* A certificate that a person must renew, and one that renews itself. */
 #define CERTIFICATE_WARN DAYS(30)
 #define SIGNER_WARN DAYS(3)
-#define BREAKER_HOLD SECONDS(30)
+#define BREAKER_HOLD SECONDS(15)
 #define QUOTA_WARN 80 /* percent of what may be used */
 
 typedef struct judge_t {

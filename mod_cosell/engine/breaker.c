@@ -200,6 +200,22 @@ static met_e met(const cs_lane_t *lane, const cs_item_t *item, int upstream)
                                                                              : MET_NOTHING;
 }
 
+int cs_breaker_note(cs_lane_t *lane, int upstream, const cs_result_t *met,
+                    apr_array_header_t *changes, apr_pool_t *p)
+{
+    cs_lane_breaker_t *breaker = &lane->breaker[upstream];
+
+    if (!means_down(met)) {
+        breaker->in_a_row = breaker->batches = 0;
+        return 0;
+    }
+    ++breaker->batches;
+    if (!breaker->open && breaker->batches >= BATCHES_IN_A_ROW) {
+        open_breaker(lane, upstream, met, changes, p);
+    }
+    return !breaker->open;
+}
+
 static void note_batch(cs_batch_t *b, int upstream)
 {
     cs_lane_breaker_t *breaker = &b->lane->breaker[upstream];

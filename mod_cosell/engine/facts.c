@@ -357,12 +357,12 @@ static const char *pinned(const cs_lane_t *lane, int crm)
     return configured ? configured : *learnt ? learnt : NULL;
 }
 
-static apr_status_t ask_who(cs_lane_t *lane, int crm, cs_crm_whoami_t *who, apr_pool_t *ptemp,
-                            cs_result_t *res)
+static apr_status_t ask_who(cs_lane_t *lane, int crm, cs_crm_whoami_t *who,
+                            apr_interval_time_t patience, apr_pool_t *ptemp, cs_result_t *res)
 {
     const char *wanted = pinned(lane, crm);
-    apr_status_t rv = lane->crm_impl[crm]->whoami(lane->crm[crm], who,
-                                                  cs_time_mono() + PIN_PATIENCE, ptemp, res);
+    apr_status_t rv = lane->crm_impl[crm]->whoami(lane->crm[crm], who, cs_time_mono() + patience,
+                                                  ptemp, res);
 
     if (rv != APR_SUCCESS || !wanted || !who->organization ||
         cs_row_id_same(lane->crm_impl[crm]->facts->id_form, wanted, who->organization)) {
@@ -380,11 +380,27 @@ apr_status_t cs_lane_ask(cs_lane_t *lane, int upstream, apr_pool_t *ptemp, cs_re
 
     memset(&who, 0, sizeof(who));
     if (upstream != CS_LANE_PC) {
-        apr_status_t rv = ask_who(lane, upstream, &who, ptemp, res);
+        apr_status_t rv = ask_who(lane, upstream, &who, PIN_PATIENCE, ptemp, res);
         /* It answers a probe, and would be asked for nothing else. */
         return rv == APR_SUCCESS && cs_quota_is_used_up(lane, upstream, res, ptemp) ? res->rv : rv;
     }
     return cs_pc_probe(lane->pc, cs_time_mono() + PIN_PATIENCE, ptemp, res);
+}
+
+apr_status_t cs_lane_feel(cs_lane_t *lane, int upstream, apr_interval_time_t patience,
+                          apr_pool_t *ptemp, cs_result_t *res)
+{
+    cs_crm_whoami_t who;
+
+    if (upstream == CS_LANE_PC) {
+        return cs_pc_probe(lane->pc, cs_time_mono() + patience, ptemp, res);
+    }
+    if (lane->crm_impl[upstream]->pulse) {
+        return lane->crm_impl[upstream]->pulse(lane->crm[upstream], cs_time_mono() + patience,
+                                               ptemp, res);
+    }
+    memset(&who, 0, sizeof(who));
+    return ask_who(lane, upstream, &who, patience, ptemp, res);
 }
 
 static void learn_pin(cs_lane_t *lane, int crm, const char *organization,
@@ -413,7 +429,7 @@ void cs_lane_pin(cs_lane_t *lane, int crm, apr_array_header_t *changes, apr_pool
         return;
     }
     memset(&who, 0, sizeof(who));
-    if (ask_who(lane, crm, &who, p, &res) == APR_SUCCESS) {
+    if (ask_who(lane, crm, &who, PIN_PATIENCE, p, &res) == APR_SUCCESS) {
         pin->asked = 1;
         learn_pin(lane, crm, who.organization, changes, p);
         return;

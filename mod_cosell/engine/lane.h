@@ -98,6 +98,12 @@ typedef struct cs_lane_breaker_t {
     apr_interval_time_t probe; /* cs_time_boot() */
 } cs_lane_breaker_t;
 
+/* When an upstream was, and is, asked whether it answers at all (pulse.h). cs_time_boot() */
+typedef struct cs_lane_pulse_t {
+    apr_interval_time_t asked; /* 0 = not yet */
+    apr_interval_time_t next;  /* 0 = when it has been silent for a while */
+} cs_lane_pulse_t;
+
 /* How many deals a cause has changed. */
 typedef struct cs_lane_brake_t {
     char cause[72]; /* digest of the mapping, or the hour */
@@ -172,6 +178,7 @@ typedef struct cs_lane_t {
     cs_lane_brake_t brake_job;
     struct cs_ahead_t *ahead; /* cards read ahead for a resync (ahead.h); NULL = none */
     cs_lane_breaker_t breaker[CS_LANE_UPSTREAMS];
+    cs_lane_pulse_t pulse[CS_LANE_UPSTREAMS];
     cs_lane_metadata_t metadata[CS_SITE_CRMS_MAX];
     apr_pool_t *cache_pool;        /* resolved look-ups: symbol -> row id */
     apr_hash_t *cache;
@@ -227,6 +234,10 @@ const char *cs_lane_upstream(const cs_lane_t *lane, int index);
 int cs_lane_upstream_index(const cs_lane_t *lane, const char *name);
 /* A cheap authenticated call. A CRM that answers as another organisation is SUSPEND. */
 apr_status_t cs_lane_ask(cs_lane_t *lane, int upstream, apr_pool_t *ptemp, cs_result_t *res);
+/* The cheapest request that shows whether it answers at all, which need not be authenticated; at
+ * most `patience`. */
+apr_status_t cs_lane_feel(cs_lane_t *lane, int upstream, apr_interval_time_t patience,
+                          apr_pool_t *ptemp, cs_result_t *res);
 /* CS_FACT_CHOSEN of this deal. */
 const char *cs_chosen_fact(apr_int64_t deal, apr_pool_t *p);
 /* Remembers the own organisation; text in memory of the lane's own. */
@@ -301,6 +312,10 @@ apr_time_t cs_breaker_probe_at(const cs_lane_t *lane, const char *upstream, apr_
 int cs_breaker_stops_lane(const cs_lane_t *lane);
 /* 1 when one of the open ones wants to be asked. */
 int cs_breaker_probe_due(const cs_lane_t *lane);
+/* What a request that is of no look came to, which counts as a batch of its own: the breaker may
+ * open. 1 = it failed as if nothing worked, and the breaker is still closed. */
+int cs_breaker_note(cs_lane_t *lane, int upstream, const cs_result_t *met,
+                    apr_array_header_t *changes, apr_pool_t *p);
 /* Asks the open ones that are due; closes or postpones them in the store. */
 apr_status_t cs_breaker_probe(cs_lane_t *lane, apr_pool_t *ptemp);
 

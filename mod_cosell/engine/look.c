@@ -17,6 +17,7 @@
 #include "ahead.h"
 #include "apply.h"
 #include "job.h"
+#include "pulse.h"
 #include "registration.h"
 #include "timers.h"
 
@@ -763,10 +764,13 @@ static apr_status_t look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_re
     return rv == APR_SUCCESS ? cs_quota_store(lane, p, res) : rv;
 }
 
-/* The registration is watched whatever else waits. */
+/* The registration is watched, and who is silent is asked, whatever else waits. */
 apr_status_t cs_look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_result_t *res)
 {
     apr_status_t rv = look_batch(lane, pmore, p, res);
 
-    return rv == APR_SUCCESS ? cs_registration_watch(lane, p, res) : rv;
+    if (rv == APR_SUCCESS) {
+        rv = cs_registration_watch(lane, p, res);
+    }
+    return rv == APR_SUCCESS ? cs_pulse(lane, p, res) : rv;
 }

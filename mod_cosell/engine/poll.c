@@ -15,6 +15,7 @@
 #include "../base/json.h"
 #include "../base/log.h"
 #include "poll.h"
+#include "pulse.h"
 
 /* Rows among which a turn looks for its own. */
 #define CLAIM 16
@@ -279,6 +280,9 @@ void cs_poll_failed(cs_poll_t *t)
     }
     if (stops_upstream(res)) {
         cs_lane_suspend(t->b->lane, upstream_of(t), res, t->b->changes, t->b->p);
+    }
+    else if (res->cls == CS_CLASS_RETRY || res->cls == CS_CLASS_UNKNOWN) {
+        cs_pulse_doubt(t->b->lane, t->timer->crm < 0 ? CS_LANE_PC : t->timer->crm);
     }
     describe(t, res);
     later(t, at)->result = res;

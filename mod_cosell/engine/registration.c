@@ -6,6 +6,7 @@
 
 #include "../base/json.h"
 #include "../base/log.h"
+#include "pulse.h"
 
 #define PATIENCE apr_time_from_sec(10)
 
@@ -204,7 +205,8 @@ static void log_trouble(const cs_lane_t *lane, const cs_work_t *work, const cs_r
            why->detail ? why->detail : "no detail");
 }
 
-/* Nothing else waits for this: no upstream is suspended for it. */
+/* Nothing else waits for this: no upstream is suspended for it. Whether nothing else would work
+ * either is for the pulse to find out. */
 static void not_read(cs_lane_t *lane, cs_work_t *work, json_t *fact, const cs_result_t *why,
                      apr_time_t now, apr_array_header_t *changes, apr_pool_t *p)
 {
@@ -249,6 +251,9 @@ static void read_now(cs_lane_t *lane, cs_work_t *work, json_t *fact, apr_time_t 
     }
     else {
         not_read(lane, work, fact, &why, now, changes, p);
+        if (!needs_person(&why) && why.cls != CS_CLASS_THROTTLED) {
+            cs_pulse_doubt(lane, CS_LANE_PC);
+        }
     }
 }
 

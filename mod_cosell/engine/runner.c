@@ -18,6 +18,7 @@
 #include "../base/pool.h"
 #include "certs.h"
 #include "lane.h"
+#include "pulse.h"
 #include "runner_watch.h"
 
 #define TICK apr_time_from_sec(1)
@@ -456,15 +457,16 @@ static cs_lane_t *lane_named(cs_runner_t *r, const char *name)
     return NULL;
 }
 
-/* Without due work: facts to load, a suspended upstream to ask, a refresh token to redeem, a
- * changed mapping under way, or old rows, which test events leave behind too; at once where the
- * last turn of pruning left some. Only while no worker has the lane. */
+/* Without due work: facts to load, a suspended or silent upstream to ask, a refresh token to
+ * redeem, a changed mapping under way, or old rows, which test events leave behind too; at once
+ * where the last turn of pruning left some. Only while no worker has the lane. */
 static int needs_a_turn(cs_lane_t *lane, apr_time_t now)
 {
     apr_time_t probe = cs_lane_next_probe(lane);
 
     return !lane->facts_loaded || (probe && probe <= now) || cs_breaker_probe_due(lane) ||
-           cs_planned_active(lane) || cs_keep_alive_due(lane, now) || !lane->pruned_at ||
+           cs_planned_active(lane) || cs_keep_alive_due(lane, now) || cs_pulse_due(lane) ||
+           !lane->pruned_at ||
            cs_time_boot() - lane->pruned_at > PRUNE_AT_REST;
 }
 

@@ -23,7 +23,9 @@ typedef struct cs_site_crm_t {
 } cs_site_crm_t;
 
 /* How often the registration of the webhook is read: a take-over is named within a minute. */
-#define CS_SITE_WATCH apr_time_from_sec(45)
+#define CS_SITE_WATCH apr_time_from_sec(40)
+/* How long a CRM may be silent before it is asked whether it answers. */
+#define CS_SITE_PULSE apr_time_from_sec(20)
 
 typedef struct cs_site_config_t {
     const char *name;         /* CosellSite */
@@ -37,6 +39,7 @@ typedef struct cs_site_config_t {
     const cs_upstream_t *certificate; /* upstream of certificate fetches */
     apr_interval_time_t poll, sweep;
     apr_interval_time_t watch; /* of the webhook's registration: CS_SITE_WATCH; 0 = never */
+    apr_interval_time_t pulse; /* of a silent CRM: CS_SITE_PULSE; 0 = never */
     const char *degraded; /* why this site answers 503; NULL = it does not */
 } cs_site_config_t;
 

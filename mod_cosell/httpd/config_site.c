@@ -273,6 +273,7 @@ cosell_site_t *cosell_site_make(cosell_check_t *ck)
     cfg->file = ck->conf->site_where;
     cfg->poll = ck->conf->poll >= 0 ? ck->conf->poll : apr_time_from_sec(300);
     cfg->watch = cfg->poll > 0 ? CS_SITE_WATCH : 0;
+    cfg->pulse = cfg->poll > 0 ? CS_SITE_PULSE : 0;
     cfg->sweep = ck->conf->sweep >= 0 ? ck->conf->sweep : apr_time_from_sec(12 * 3600);
     make_partner_center(ck, cfg, login);
     for (i = 0; i < ck->conf->crms->nelts; i++) {

@@ -185,6 +185,10 @@ typedef struct cs_crm_impl_t {
     /* cheap, authenticated; also the probe of a suspended upstream */
     apr_status_t (*whoami)(cs_crm_t *crm, cs_crm_whoami_t *who, apr_interval_time_t deadline,
                            apr_pool_t *p, cs_result_t *res);
+    /* Whether it answers at all, by a request that counts for no quota; NULL function = whoami is
+     * cheap enough */
+    apr_status_t (*pulse)(cs_crm_t *crm, apr_interval_time_t deadline, apr_pool_t *p,
+                          cs_result_t *res);
     apr_status_t (*read)(cs_crm_t *crm, cs_crm_read_t *reads, int n, apr_interval_time_t deadline,
                          apr_pool_t *p);
     apr_status_t (*find)(cs_crm_t *crm, cs_crm_find_t *finds, int n, apr_interval_time_t deadline,

@@ -191,9 +191,9 @@ static void test_breaker(void **state)
     cs_suspended_t why = {"contoso", "sales", "secret", "no secret", NOW, NOW};
 
     w->crm->breaker = "no answer";
-    w->crm->breaker_since = NOW - SEC(29);
+    w->crm->breaker_since = NOW - SEC(14);
     assert_null(found(w, "breaker:sales"));
-    w->crm->breaker_since = NOW - SEC(30);
+    w->crm->breaker_since = NOW - SEC(15);
     only(w, "breaker:sales", CS_ALERT_ERROR, "no answer", "can be reached");
     w->crm->suspended = &why;
     only(w, "suspended:sales", CS_ALERT_ERROR, "no secret", "secret");

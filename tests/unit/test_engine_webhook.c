@@ -4,6 +4,7 @@
 
 #include "unit_canned.h"
 
+#include "mod_cosell/engine/pulse.h"
 #include "mod_cosell/engine/registration.h"
 
 #define OURS "https://ours.example/partner-center"
@@ -43,6 +44,7 @@ static void watched_site(apr_pool_t *p)
     W->site.pc.webhooks_url = apr_pstrdup(p, server->base);
     W->site.pc.upstream = W->site.pc.login = &up;
     W->site.watch = apr_time_from_sec(45);
+    W->site.pulse = CS_SITE_PULSE;
     begin_lane();
 }
 
@@ -149,12 +151,35 @@ static void test_what_cannot_be_read_stops_nothing(void **state)
     assert_null(suspended("partner-center"));
     assert_non_null(strstr(row()->detail, "Referrals admin"));
     assert_int_equal(row()->attempts, 1);
+    assert_false(cs_pulse_due(W->lane)); /* a role that is missing for this alone */
     turn("503 Unavailable", "");
     assert_int_equal(row()->attempts, 2);
+    assert_true(cs_pulse_due(W->lane)); /* or nothing works: that is asked for */
+    work();
+    assert_int_equal(W->pc_probes, 1);
+    assert_null(suspended("partner-center"));
     f = turn("200 OK", GOOD);
     assert_null(cs_json_str(f, "trouble"));
     assert_int_equal(row()->attempts, 0);
     assert_null(row()->problem);
+    canned_stop(server);
+}
+
+/* Nothing else is asked on a silent site: the registration's trouble leads to the pulse. */
+static void test_dead_sign_in_is_found(void **state)
+{
+    apr_pool_t *p = *state;
+
+    watched_site(p);
+    work();
+    W->pc_fails = CS_CLASS_SUSPEND;
+    W->pc_problem = "oauth:invalid_grant";
+    turn("400 Bad Request", "{\"error\":\"invalid_grant\",\"error_description\":\"AADSTS50173: revoked\"}");
+    assert_true(cs_pulse_due(W->lane));
+    work();
+    assert_non_null(suspended("partner-center"));
+    assert_string_equal(suspended("partner-center")->problem, "oauth:invalid_grant");
+    assert_false(cs_pulse_due(W->lane));
     canned_stop(server);
 }
 
@@ -227,6 +252,7 @@ int main(void)
         UNIT_TEST(test_drift_comes_and_goes),
         UNIT_TEST(test_never_registered_is_compared_with_nothing),
         UNIT_TEST(test_what_cannot_be_read_stops_nothing),
+        UNIT_TEST(test_dead_sign_in_is_found),
         UNIT_TEST(test_the_row_of_the_watch),
         UNIT_TEST(test_deliveries_are_found),
     };

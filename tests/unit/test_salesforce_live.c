@@ -171,6 +171,35 @@ static void test_whoami_and_a_foreign_organisation(void **state)
     expect(&read.result, CS_CLASS_SUSPEND, "config:organization");
 }
 
+/* Nobody has signed in, and none of the day's requests is used. */
+static void test_pulse_costs_nothing(void **state)
+{
+    apr_pool_t *p = *state;
+    rig_t *r = rig(p);
+    cs_crm_usage_t usage;
+    cs_result_t res = {0};
+    const json_t *limits;
+
+    control(&sim, "POST", "limits", "{\"used\":10000,\"max\":10000}", p);
+    assert_ok(r->impl->pulse(r->crm, cs_time_mono() + apr_time_from_sec(20), p, &res));
+    expect(&res, CS_CLASS_OK, NULL);
+    limits = control(&sim, "GET", "limits", NULL, p);
+    assert_int_equal(cs_json_int(limits, "used", -1), 10000);
+    r->impl->usage(r->crm, &usage);
+    assert_true(!usage.most);
+    assert_true(r->limiter.dated > 0);
+    control(&sim, "POST", "faults", "{\"path\":\"^/services/data/$\",\"fault\":\"status\",\"status\":503}", p);
+    assert_int_not_equal(r->impl->pulse(r->crm, cs_time_mono() + apr_time_from_sec(20), p, &res), APR_SUCCESS);
+    expect(&res, CS_CLASS_RETRY, "http:503");
+    control(&sim, "DELETE", "faults", NULL, p);
+    r->cfg.url = "http://127.0.0.1:9";
+    r->up = upstream("sales", r->cfg.url, p);
+    renew(r);
+    assert_int_not_equal(r->impl->pulse(r->crm, cs_time_mono() + apr_time_from_sec(20), p, &res), APR_SUCCESS);
+    expect(&res, CS_CLASS_RETRY, "transport");
+    assert_has(res.detail, "127.0.0.1:9");
+}
+
 static void test_another_instance_is_not_used(void **state)
 {
     apr_pool_t *p = *state;
@@ -743,6 +772,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         LIVE_TEST(test_whoami_and_a_foreign_organisation),
+        LIVE_TEST(test_pulse_costs_nothing),
         LIVE_TEST(test_another_instance_is_not_used),
         LIVE_TEST(test_sign_in_problems_suspend),
         LIVE_TEST(test_a_key_signs_in),

@@ -3,6 +3,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "../../base/counter.h"
 #include "../../base/json.h"
 
 /* A session's life is not told: it ends with a 401. After this it is renewed anyway, at four fifths
@@ -116,6 +117,30 @@ static apr_status_t whoami(cs_crm_t *crm, cs_crm_whoami_t *who, apr_interval_tim
     }
     /* The day's requests come back by and by: until there are some, the probe says that too. */
     return cs_sf_quota_over(crm, res, p) ? res->rv : APR_SUCCESS;
+}
+
+/* The list of versions is shown without a session, so that it counts for no quota.
+ * (crm-apis.md B2) */
+static apr_status_t pulse(cs_crm_t *crm, apr_interval_time_t deadline, apr_pool_t *p,
+                          cs_result_t *res)
+{
+    cs_http_request_t request = {.method = "GET", .label = "GET versions"};
+    cs_http_response_t response;
+    apr_status_t rv;
+
+    cs_result_clear(res);
+    request.url = apr_pstrcat(p, crm->origin, "/services/data/", NULL);
+    request.headers = apr_table_make(p, 1);
+    apr_table_setn(request.headers, "Accept", "application/json");
+    rv = cs_http_perform(crm->http, crm->cfg.upstream, crm->limiter, &request, &response, 1,
+                         deadline, p);
+    if (rv != APR_SUCCESS) {
+        return cs_result_set(res, p, rv, CS_CLASS_RETRY, "transport",
+                             "no request could be sent to %s", crm->cfg.name);
+    }
+    cs_count(CS_COUNT_CALLS_CRM, (apr_uint64_t)response.calls);
+    cs_http_classify(res, &response, &request, p);
+    return res->rv;
 }
 
 /* ---- configuration ---- */
@@ -238,6 +263,7 @@ const cs_crm_impl_t cs_salesforce_impl = {
     .needs = needs,
     .create = create,
     .whoami = whoami,
+    .pulse = pulse,
     .read = cs_sf_read,
     .find = cs_sf_find,
     .write = cs_sf_write,
