@@ -1,7 +1,7 @@
 #include "pulse.h"
 
 #define AGAIN apr_time_from_sec(2)
-/* With CS_SITE_PULSE, three that are not answered and AGAIN between them are over within a minute. */
+/* With CS_SITE_PULSE, three that are not answered and AGAIN between them leave some of a minute. */
 #define PATIENCE apr_time_from_sec(6)
 
 static int is_stopped(const cs_lane_t *lane, int upstream)
