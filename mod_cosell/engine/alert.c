@@ -198,7 +198,7 @@ static void judge_breaker(judge_t *j, const cs_alert_site_t *s, const cs_alert_u
                    apr_psprintf(j->p, "%s does not answer: %s", up->name, up->breaker),
                    apr_psprintf(j->p,
                                 "see whether %s works and can be reached from this server; it "
-                                "is asked every few minutes, and work goes on by itself",
+                                "is asked every minute, and work goes on by itself",
                                 up->name));
     finding->alert.since = up->breaker_since;
 }

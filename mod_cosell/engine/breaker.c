@@ -3,7 +3,7 @@
  *
  * Closed: every batch says what it met. Open: the lane claims nothing that needs the upstream,
  * so no attempt is burnt and the work stays due; a probe after 5 s, then after pauses that
- * double up to 5 minutes, closes it. A problem that the other end names by a code of its own is
+ * double up to a minute, closes it. A problem that the other end names by a code of its own is
  * an answer. */
 #include <string.h>
 
@@ -15,7 +15,7 @@
 #define ITEMS_IN_A_ROW 5
 #define BATCHES_IN_A_ROW 3
 #define PROBE_FIRST apr_time_from_sec(5)
-#define PROBE_MAX apr_time_from_sec(300)
+#define PROBE_MAX apr_time_from_sec(60)
 #define PROBE_FLOOR apr_time_from_sec(1)
 
 static const char *fact_name(const cs_lane_t *lane, int upstream, apr_pool_t *p)
