@@ -69,6 +69,11 @@ endef
 $(eval $(call VARIANT,ship,,))
 $(eval $(call VARIANT,test,-DCS_TEST,test/))
 $(eval $(call VARIANT,asan,-DCS_TEST $(SAN),asan/))
+# For tests/fuzz/run, which says with what and how.
+ifdef FUZZ_CC
+$(B)/obj-fuzz-$(FUZZ_CC)/%.o: CC = $(FUZZ_CC)
+$(eval $(call VARIANT,fuzz-$(FUZZ_CC),-DCS_TEST $(FUZZ_FLAGS),fuzz-$(FUZZ_CC)/))
+endif
 
 $(B)/cosellctl.bash: $(B)/cosellctl
 	@$(B)/cosellctl completion bash > $@.tmp && mv $@.tmp $@

@@ -521,6 +521,38 @@ json_t *cs_json_own(json_t *json, apr_pool_t *p)
     return json;
 }
 
+/* Length of the letter at s if it is one; 0 = it is none. */
+static apr_size_t letter_at(const char *s)
+{
+    unsigned char first = (unsigned char)*s;
+    apr_size_t len = first < 0x80 ? 1 : first < 0xe0 ? 2 : first < 0xf0 ? 3 : 4;
+    json_t *json = strnlen(s, len) == len ? json_stringn(s, len) : NULL;
+
+    json_decref(json);
+    return json ? len : 0;
+}
+
+json_t *cs_json_words(const char *text, apr_pool_t *p)
+{
+    json_t *json = text ? json_string(text) : NULL;
+    char *copy, *s;
+
+    if (json || !text) {
+        return json;
+    }
+    copy = apr_pstrdup(p, text);
+    for (s = copy; *s;) {
+        apr_size_t len = letter_at(s);
+
+        if (!len) {
+            *s = '?';
+            len = 1;
+        }
+        s += len;
+    }
+    return json_string(copy);
+}
+
 json_t *cs_json_get(const json_t *obj, const char *name)
 {
     return json_is_object(obj) ? json_object_get(obj, name) : NULL;

@@ -49,6 +49,10 @@ const char *cs_json_pretty(const json_t *json, apr_pool_t *p);
 /* json_decref at the end of p. Returns json, now borrowed from p. */
 json_t *cs_json_own(json_t *json, apr_pool_t *p);
 
+/* A message as a value: a string whatever it quotes; where a letter was cut, or is none, '?'. New
+ * reference; NULL text = NULL. */
+json_t *cs_json_words(const char *text, apr_pool_t *p);
+
 /* Borrowed members, by exact name or, for wire formats with unstable casing, by name without regard
  * to ASCII case. NULL when absent or obj is no object. */
 json_t *cs_json_get(const json_t *obj, const char *name);

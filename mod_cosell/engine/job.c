@@ -173,7 +173,10 @@ void cs_job_done(cs_job_turn_t *t, json_t *result)
 
 static void fail(turn_t *turn, const char *why)
 {
-    end_with(turn, CS_JOB_FAILED, json_pack("{s:s}", "error", why));
+    json_t *result = json_object();
+
+    json_object_set_new(result, "error", cs_json_words(why, turn->t.b->p));
+    end_with(turn, CS_JOB_FAILED, result);
     cs_log(CS_LOG_INFO, 0, turn->job->site,
            CSLOGNO(2400) "job %s (%s, asked for by %s) failed: %s", turn->job->id, turn->job->kind,
            turn->job->user, why);

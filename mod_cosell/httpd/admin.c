@@ -233,7 +233,7 @@ static int send_page(cosell_page_t *page)
 
     if (page->status == HTTP_SERVICE_UNAVAILABLE) {
         if (page->res.detail) {
-            cosell_put(page->out, "error", json_string(page->res.detail));
+            cosell_put(page->out, "error", cs_json_words(page->res.detail, page->p));
         }
         apr_table_setn(r->headers_out, "Retry-After", "5");
     }
@@ -251,7 +251,7 @@ static int send_page(cosell_page_t *page)
 int cosell_page_refuse(cosell_page_t *page, int status, const char *why)
 {
     page->status = status;
-    cosell_put(page->out, "error", json_string(why));
+    cosell_put(page->out, "error", cs_json_words(why, page->p));
     return send_page(page);
 }
 

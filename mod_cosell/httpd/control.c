@@ -405,10 +405,23 @@ static int act_on(request_rec *r, json_t *doc)
     return submit(r, site, kind, arguments);
 }
 
+/* In p; NULL and why in res: allowed is an object. */
+static json_t *read_document(const char *text, apr_size_t len, apr_pool_t *p, cs_result_t *res)
+{
+    json_t *doc = NULL;
+
+    if (cs_json_parse(&doc, text, len, NULL, p, res) != APR_SUCCESS) {
+        return NULL;
+    }
+    /* By itself: json_is_object() is a macro that asks for its argument twice. */
+    cs_json_own(doc, p);
+    return json_is_object(doc) ? doc : NULL;
+}
+
 static int act(request_rec *r)
 {
     cs_result_t res = { 0 };
-    json_t *doc = NULL;
+    json_t *doc;
     const char *text;
     apr_size_t len;
     int status = read_body(r, &text, &len);
@@ -416,8 +429,8 @@ static int act(request_rec *r)
     if (!text) {
         return status;
     }
-    if (cs_json_parse(&doc, text, len, NULL, r->pool, &res) != APR_SUCCESS ||
-        !json_is_object(cs_json_own(doc, r->pool))) {
+    doc = read_document(text, len, r->pool, &res);
+    if (!doc) {
         return refuse(r, HTTP_BAD_REQUEST, "%s", res.detail ? res.detail
                                                             : "allowed is a JSON object");
     }

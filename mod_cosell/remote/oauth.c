@@ -8,6 +8,7 @@
 #include "../base/crypto.h"
 #include "../base/json.h"
 
+#define ERROR_MAX 60
 #define WORDS_MAX 300
 
 /* ---- the request ---- */
@@ -164,6 +165,17 @@ const char *cs_oauth_advice(const char *error, const char *text)
     return AGAIN;
 }
 
+/* At most `most` bytes of it, whole letters. */
+static apr_size_t cut_of(const char *text, apr_size_t len, apr_size_t most)
+{
+    apr_size_t cut = len > most ? most : len;
+
+    while (cut < len && cut && ((unsigned char)text[cut] & 0xc0) == 0x80) {
+        cut--;
+    }
+    return cut;
+}
+
 const char *cs_oauth_words(const char *error, const char *text, apr_pool_t *p)
 {
     const char *end = text ? strstr(text, "Trace ID:") : NULL;
@@ -173,12 +185,10 @@ const char *cs_oauth_words(const char *error, const char *text, apr_pool_t *p)
     while (len && apr_isspace(text[len - 1])) {
         len--;
     }
-    cut = len > WORDS_MAX ? WORDS_MAX : len;
-    while (cut < len && cut && ((unsigned char)text[cut] & 0xc0) == 0x80) {
-        cut--;
-    }
-    out = apr_psprintf(p, "%.60s%s%.*s%s", error ? error : "no error code", cut ? ": " : "",
-                       (int)cut, text ? text : "", cut < len ? "..." : "");
+    cut = cut_of(text, len, WORDS_MAX);
+    error = error ? error : "no error code";
+    out = apr_psprintf(p, "%.*s%s%.*s%s", (int)cut_of(error, strlen(error), ERROR_MAX), error,
+                       cut ? ": " : "", (int)cut, text ? text : "", cut < len ? "..." : "");
     for (c = out; *c; c++) {
         *c = apr_iscntrl(*c) ? ' ' : *c;
     }

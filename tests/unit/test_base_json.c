@@ -365,6 +365,27 @@ static void test_pointer_set(void **state)
     assert_int_equal(cs_json_pointer_set(j, "/a/\xff", json_string("x")), APR_EINVAL);
 }
 
+static void test_words_are_a_string_whatever_they_quote(void **state)
+{
+    static const struct {
+        const char *text, *words;
+    } cases[] = {
+        { "", "" }, { "plain", "plain" }, { "Gr\xc3\xb6\xc3\x9f" "e \xe2\x82\xac \xf0\x9f\x98\x80", "Gr\xc3\xb6\xc3\x9f" "e \xe2\x82\xac \xf0\x9f\x98\x80" },
+        { "cut \xc3", "cut ?" }, { "cut \xe2\x82", "cut ??" }, { "\xf0\x9f\x98 in the middle \xc3\xa4", "??? in the middle \xc3\xa4" },
+        { "\xff\xfe\xed\xa0\x80", "?????" }, { "\xc3\xc3\xa4", "?\xc3\xa4" },
+    };
+    apr_pool_t *p = *state;
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        json_t *json = cs_json_own(cs_json_words(cases[i].text, p), p);
+
+        assert_non_null(json);
+        assert_string_equal(json_string_value(json), cases[i].words);
+    }
+    assert_null(cs_json_words(NULL, p));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -378,6 +399,7 @@ int main(void)
         UNIT_TEST(test_source_read),
         UNIT_TEST(test_print_is_stable),
         UNIT_TEST(test_own_gives_up_with_the_pool),
+        UNIT_TEST(test_words_are_a_string_whatever_they_quote),
         UNIT_TEST(test_members),
         UNIT_TEST(test_pointer),
         UNIT_TEST(test_pointer_set),

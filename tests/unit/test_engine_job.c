@@ -84,6 +84,11 @@ static void test_look_is_a_notice_of_a_person(void **state)
     assert_int_equal(job_of(id)->state, CS_JOB_FAILED);
     assert_non_null(strstr(text_of(id), "nobody"));
     assert_true(json_is_true(cs_json_get(job_of(id)->result, "missing")));
+    /* What it quotes ends amidst a letter. */
+    id = ask_for("look", apr_psprintf(p, "{'id':'%079d\xc3\xa4'}", 0));
+    work();
+    assert_non_null(strstr(text_of(id), "no deal has"));
+    assert_true(json_is_true(cs_json_get(job_of(id)->result, "missing")));
 }
 
 /* Suspended, and asked again after an hour of failures only every fifteen minutes: a person need not wait for that. */
