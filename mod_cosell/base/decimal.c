@@ -207,6 +207,28 @@ json_t *cs_decimal_to_json(const char *decimal)
     return json_loadb(decimal, len, JSON_DECODE_ANY, NULL);
 }
 
+int cs_decimal_is_plain(const char *text)
+{
+    apr_size_t whole, fraction = 0, len = text ? strlen(text) : 0;
+    const char *at = text;
+
+    if (len == 0 || len > 40) {
+        return 0;
+    }
+    at += *at == '-';
+    whole = strspn(at, "0123456789");
+    if (at[0] == '0' && whole > 1) {
+        return 0;
+    }
+    at += whole;
+    if (*at == '.') {
+        fraction = strspn(at + 1, "0123456789");
+        at += 1 + fraction;
+        whole = fraction ? whole : 0;
+    }
+    return whole > 0 && !*at;
+}
+
 int cs_decimal_is_zero(const char *decimal)
 {
     return !decimal || decimal[strspn(decimal, "-0.")] == '\0';

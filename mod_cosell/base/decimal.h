@@ -22,6 +22,9 @@ apr_status_t cs_decimal_from_json(const char **pout, const json_t *json, int sca
 /* A JSON number that prints as the same digits with cs_json_print(): an integer when the fraction
  * is zero, else a real. New reference. */
 json_t *cs_decimal_to_json(const char *decimal);
+/* 1 for -?digits[.digits] of at most 40 characters without leading zeros: text that stands for a
+ * number in JSON, in a query and in an address as it is, and can be nothing else. NULL = 0. */
+int cs_decimal_is_plain(const char *text);
 /* 1 when the amount is 0, -0 or empty. */
 int cs_decimal_is_zero(const char *decimal);
 /* Fraction digits of an ISO 4217 currency: JPY 0, KWD 3, 2 for what is not in the table. */

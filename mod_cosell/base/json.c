@@ -574,6 +574,11 @@ json_t *cs_json_get_nocase(const json_t *obj, const char *name)
     return NULL;
 }
 
+json_t *cs_json_only(const json_t *obj, const char *name)
+{
+    return json_object_size(obj) == 1 ? cs_json_get(obj, name) : NULL;
+}
+
 const char *cs_json_str(const json_t *obj, const char *name)
 {
     return json_string_value(cs_json_get(obj, name));

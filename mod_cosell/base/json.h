@@ -57,6 +57,8 @@ json_t *cs_json_words(const char *text, apr_pool_t *p);
  * to ASCII case. NULL when absent or obj is no object. */
 json_t *cs_json_get(const json_t *obj, const char *name);
 json_t *cs_json_get_nocase(const json_t *obj, const char *name);
+/* The same of an object that has this member alone: what {"$number": "1.50"} wraps. Else NULL. */
+json_t *cs_json_only(const json_t *obj, const char *name);
 /* The text of a string member; NULL when absent, null or no string. Borrowed. */
 const char *cs_json_str(const json_t *obj, const char *name);
 /* Integer member, also from a string of digits (Entra v1 sends "3599"); dflt otherwise. */

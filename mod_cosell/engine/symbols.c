@@ -20,8 +20,7 @@
 
 const json_t *cs_symbol_lookup(const json_t *value)
 {
-    return json_is_object(value) && json_object_size(value) == 1 ? json_object_get(value, "$lookup")
-                                                                 : NULL;
+    return cs_json_only(value, "$lookup");
 }
 
 /* Blanks at both ends go, ASCII letters become small. */

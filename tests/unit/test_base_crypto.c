@@ -47,6 +47,9 @@ static void test_uuids(void **state)
     assert_false(cs_uuid_valid("FCDE3C8502270-590f-9E7C-EE003D65E0E2", 36));
     assert_false(cs_uuid_valid("{CDE3C85-2270-590f-9E7C-EE003D65E0E}", 36));
     assert_false(cs_uuid_valid(NULL, 36));
+    assert_string_equal(cs_uuid_lower("FCDE3C85-2270-590f-9E7C-EE003D65E0E2)", 36, p), "fcde3c85-2270-590f-9e7c-ee003d65e0e2");
+    assert_null(cs_uuid_lower("FCDE3C85-2270-590f-9E7C-EE003D65E0E2)", 37, p));
+    assert_null(cs_uuid_lower(NULL, 0, p));
 }
 
 static void test_random_differs(void **state)

@@ -160,6 +160,28 @@ static void test_zero_and_currency(void **state)
     assert_int_equal(cs_currency_scale("JPYX"), 2);
 }
 
+static void test_plain(void **state)
+{
+    static const char *const plain[] = {"0", "-0", "7", "-12", "1.5", "0.00", "-0.25", "1234567890123456789012345678901234567.8", "1234567890123456789012345678901234567890"};
+    static const char *const others[] = {
+        "", "-", ".", "1.", ".5", "-.5", "01", "-01", "00", "+1", "1e3", "1,5", " 1", "1 ", "0x1", "NaN", "--1", "1.5.2", "1'", "1)", "\xd9\xa1",
+        "12345678901234567890123456789012345678901",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(plain) / sizeof(plain[0]); i++) {
+        if (!cs_decimal_is_plain(plain[i])) {
+            fail_msg("%s is plain", plain[i]);
+        }
+    }
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        if (cs_decimal_is_plain(others[i])) {
+            fail_msg("%s is not plain", others[i]);
+        }
+    }
+    assert_false(cs_decimal_is_plain(NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -169,6 +191,7 @@ int main(void)
         UNIT_TEST(test_to_json_prints_the_same_digits),
         UNIT_TEST(test_round_trip_of_cents),
         UNIT_TEST(test_zero_and_currency),
+        UNIT_TEST(test_plain),
     };
 
     /* A comma as decimal point, where the machine has such a locale, must change nothing. */

@@ -317,6 +317,19 @@ static void test_members(void **state)
     assert_int_equal(cs_json_bool(j, "zzz", 0), 0);
 }
 
+static void test_only_member(void **state)
+{
+    apr_pool_t *p = *state;
+    json_t *j = good("{\"one\":{\"$number\":\"1\"},\"two\":{\"$number\":\"1\",\"b\":2},\"list\":[1],\"none\":{}}", p);
+
+    assert_string_equal(json_string_value(cs_json_only(cs_json_get(j, "one"), "$number")), "1");
+    assert_null(cs_json_only(cs_json_get(j, "one"), "$ref"));
+    assert_null(cs_json_only(cs_json_get(j, "two"), "$number"));
+    assert_null(cs_json_only(cs_json_get(j, "list"), "$number"));
+    assert_null(cs_json_only(cs_json_get(j, "none"), "$number"));
+    assert_null(cs_json_only(NULL, "$number"));
+}
+
 /* The examples of RFC 6901, section 5. */
 static void test_pointer(void **state)
 {
@@ -401,6 +414,7 @@ int main(void)
         UNIT_TEST(test_own_gives_up_with_the_pool),
         UNIT_TEST(test_words_are_a_string_whatever_they_quote),
         UNIT_TEST(test_members),
+        UNIT_TEST(test_only_member),
         UNIT_TEST(test_pointer),
         UNIT_TEST(test_pointer_set),
     };

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "../../base/crypto.h"
+#include "../../base/decimal.h"
 #include "../../base/json.h"
 #include "../../base/text.h"
 #include "../../base/time.h"
@@ -288,35 +289,6 @@ static const char *close_object(const body_t *b)
     return apr_pstrcat(b->p, "{", apr_array_pstrcat(b->p, b->parts, ','), "}", NULL);
 }
 
-/* -?digits[.digits], bounded: nothing else may enter a body unquoted. */
-int cs_wire_is_decimal(const char *text)
-{
-    apr_size_t whole, fraction = 0, len = text ? strlen(text) : 0;
-    const char *at = text;
-
-    if (len == 0 || len > 40) {
-        return 0;
-    }
-    at += *at == '-';
-    whole = strspn(at, "0123456789");
-    if (at[0] == '0' && whole > 1) {
-        return 0;
-    }
-    at += whole;
-    if (*at == '.') {
-        fraction = strspn(at + 1, "0123456789");
-        at += 1 + fraction;
-        whole = fraction ? whole : 0;
-    }
-    return whole > 0 && !*at;
-}
-
-const json_t *cs_wire_wrapped(const json_t *value, const char *name)
-{
-    return json_is_object(value) && json_object_size(value) == 1 ? json_object_get(value, name)
-                                                                 : NULL;
-}
-
 static apr_status_t put_ref(body_t *b, const cs_dyn_table_t *table, const char *column,
                             const json_t *ref)
 {
@@ -346,11 +318,11 @@ static apr_status_t put_value(body_t *b, const cs_dyn_table_t *table,
         return cs_wire_refuse(b->res, b->p, column,
                               "a column name has letters, digits and underscores only");
     }
-    if ((inner = cs_wire_wrapped(value, "$ref")) != NULL) {
+    if ((inner = cs_json_only(value, "$ref")) != NULL) {
         return put_ref(b, table, column, inner);
     }
-    if ((inner = cs_wire_wrapped(value, "$number")) != NULL) {
-        if (!cs_wire_is_decimal(json_string_value(inner))) {
+    if ((inner = cs_json_only(value, "$number")) != NULL) {
+        if (!cs_decimal_is_plain(json_string_value(inner))) {
             return cs_wire_refuse(b->res, b->p, column, "a $number is decimal text");
         }
         put(b, column, json_string_value(inner));
@@ -458,7 +430,7 @@ apr_status_t cs_dyn_qualify_body(const char **pbody, const json_t *row, cs_dyn_t
 
     *pbody = NULL;
     json_object_foreach((json_t *)row, name, value) {
-        const json_t *ref = cs_wire_wrapped(value, "$ref");
+        const json_t *ref = cs_json_only(value, "$ref");
 
         if (json_is_null(value)) {
             continue;

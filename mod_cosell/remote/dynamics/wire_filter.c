@@ -3,6 +3,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "../../base/decimal.h"
 #include "../../base/json.h"
 #include "../../base/text.h"
 
@@ -26,7 +27,7 @@ static const char *odata_quote(const char *text, apr_size_t len, apr_pool_t *p)
 /* {"$ref":{"id"}} and {"id"}, or a bare GUID for a look-up or the key. */
 static const char *guid_in(const json_t *value, int guid_column)
 {
-    const json_t *ref = cs_wire_wrapped(value, "$ref");
+    const json_t *ref = cs_json_only(value, "$ref");
     const char *id = json_is_object(value) ? cs_json_str(ref ? ref : value, "id")
                      : guid_column         ? json_string_value(value)
                                            : NULL;
@@ -41,7 +42,7 @@ static apr_status_t compare(const char **ptext, const char *column, const json_t
     int lookup = cs_dyn_is_lookup(table, column, NULL) || json_is_object(value);
     int guid_column = lookup || !strcmp(table->key, column);
     const char *literal = guid_in(value, guid_column), *text;
-    const json_t *number = cs_wire_wrapped(value, "$number");
+    const json_t *number = cs_json_only(value, "$number");
     apr_size_t len;
 
     *ptext = NULL;
@@ -51,7 +52,7 @@ static apr_status_t compare(const char **ptext, const char *column, const json_t
     }
     if (number) {
         lookup = 0;
-        literal = cs_wire_is_decimal(json_string_value(number)) ? json_string_value(number) : NULL;
+        literal = cs_decimal_is_plain(json_string_value(number)) ? json_string_value(number) : NULL;
     }
     else if (!literal && json_is_string(value) && !guid_column) {
         text = cs_text_trim(json_string_value(value), &len);

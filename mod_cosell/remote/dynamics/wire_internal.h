@@ -9,9 +9,5 @@ apr_status_t cs_wire_refuse(cs_result_t *res, apr_pool_t *p, const char *column,
 int cs_wire_is_guid(const char *text);
 /* "_column_value": the id a look-up points to. In p. */
 const char *cs_wire_value_name(const char *column, apr_pool_t *p);
-/* -?digits[.digits], bounded: nothing else may enter a body or a query unquoted. */
-int cs_wire_is_decimal(const char *text);
-/* What {"<name>": x} wraps; NULL when value is no such object. */
-const json_t *cs_wire_wrapped(const json_t *value, const char *name);
 
 #endif

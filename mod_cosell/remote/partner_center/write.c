@@ -25,7 +25,7 @@ static json_t *plain(const json_t *value)
     if (!json_is_object(value)) {
         return json_deep_copy(value);
     }
-    digits = json_object_size(value) == 1 ? cs_json_str(value, "$number") : NULL;
+    digits = json_string_value(cs_json_only(value, "$number"));
     out = digits ? cs_decimal_to_json(digits) : NULL;
     if (out) {
         return out;

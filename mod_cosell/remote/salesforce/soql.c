@@ -4,10 +4,11 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "../../base/decimal.h"
 #include "../../base/json.h"
 #include "../../base/text.h"
 
-static apr_status_t refuse(cs_result_t *res, apr_pool_t *p, const char *column, const char *why)
+apr_status_t cs_sf_refuse(cs_result_t *res, apr_pool_t *p, const char *column, const char *why)
 {
     return cs_result_set(res, p, CS_EPARSE, CS_CLASS_SUSPEND, "config:column",
                          "column \"%.128s\": %s", column, why);
@@ -110,7 +111,8 @@ static apr_status_t add_path(apr_array_header_t *fields, const char *path, const
     const char *base, *field = path_field(path, slash, &base, p);
 
     if (!field) {
-        return refuse(res, p, path, "a path is a look-up, a slash and a column of its target");
+        return cs_sf_refuse(res, p, path,
+                            "a path is a look-up, a slash and a column of its target");
     }
     cs_text_add_once(fields, base);
     cs_text_add_once(fields, field);
@@ -140,7 +142,8 @@ apr_status_t cs_sf_fields(apr_array_header_t *fields, const char *table,
             }
         }
         else if (!cs_sf_name_valid(column)) {
-            return refuse(res, p, column, "a column name has letters, digits and underscores only");
+            return cs_sf_refuse(res, p, column,
+                                "a column name has letters, digits and underscores only");
         }
         else {
             cs_text_add_once(fields, column);
@@ -151,34 +154,10 @@ apr_status_t cs_sf_fields(apr_array_header_t *fields, const char *table,
 
 /* ---- conditions ---- */
 
-static const json_t *member(const json_t *value, const char *name)
-{
-    return json_is_object(value) && json_object_size(value) == 1 ? json_object_get(value, name)
-                                                                 : NULL;
-}
-
-/* -?digits[.digits] */
-static int is_decimal(const char *text)
-{
-    apr_size_t n;
-
-    text += text && *text == '-';
-    n = text ? strspn(text, "0123456789") : 0;
-    if (!n || n > 20) {
-        return 0;
-    }
-    text += n;
-    if (*text == '.') {
-        n = strspn(text + 1, "0123456789");
-        text += n && n <= 20 ? n + 1 : 0;
-    }
-    return !*text;
-}
-
 /* The value as it stands in a query; *ptext NULL = it is empty. 0 = it is none. */
 static int literal_of(const char **ptext, const json_t *value, apr_pool_t *p)
 {
-    const json_t *ref = member(value, "$ref"), *number = member(value, "$number");
+    const json_t *ref = cs_json_only(value, "$ref"), *number = cs_json_only(value, "$number");
     const char *text = json_string_value(value), *id;
     apr_size_t len;
 
@@ -190,7 +169,7 @@ static int literal_of(const char **ptext, const json_t *value, apr_pool_t *p)
     }
     if (number) {
         *ptext = json_string_value(number);
-        return *ptext && is_decimal(*ptext);
+        return *ptext && cs_decimal_is_plain(*ptext);
     }
     if (json_is_object(value)) {
         id = cs_sf_id(cs_json_str(ref ? ref : value, "id"), p);
@@ -221,10 +200,11 @@ apr_status_t cs_sf_compare(const char **ptext, const char *column, const json_t 
 
     *ptext = NULL;
     if (!field) {
-        return refuse(res, p, column, "a column name has letters, digits and underscores only");
+        return cs_sf_refuse(res, p, column,
+                            "a column name has letters, digits and underscores only");
     }
     if (!literal_of(&literal, value, p)) {
-        return refuse(res, p, column, "this value cannot be searched for");
+        return cs_sf_refuse(res, p, column, "this value cannot be searched for");
     }
     *ptext = literal ? apr_pstrcat(p, field, " = ", literal, NULL) : NULL;
     return APR_SUCCESS;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../../base/crypto.h"
+#include "../../base/decimal.h"
 #include "../../base/json.h"
 #include "../../base/time.h"
 
@@ -328,64 +329,30 @@ cs_record_t *cs_sf_record(const json_t *row, const char *table, const apr_array_
 
 /* ---- writing ---- */
 
-static apr_status_t refuse(cs_result_t *res, apr_pool_t *p, const char *column, const char *why)
-{
-    return cs_result_set(res, p, CS_EPARSE, CS_CLASS_SUSPEND, "config:column",
-                         "column \"%.128s\": %s", column, why);
-}
-
-/* -?digits[.digits], bounded: nothing else may enter a body unquoted. */
-static int is_decimal(const char *text)
-{
-    apr_size_t whole, fraction = 0, len = text ? strlen(text) : 0;
-    const char *at = text;
-
-    if (len == 0 || len > 40) {
-        return 0;
-    }
-    at += *at == '-';
-    whole = strspn(at, "0123456789");
-    if (at[0] == '0' && whole > 1) {
-        return 0;
-    }
-    at += whole;
-    if (*at == '.') {
-        fraction = strspn(at + 1, "0123456789");
-        at += 1 + fraction;
-        whole = fraction ? whole : 0;
-    }
-    return whole > 0 && !*at;
-}
-
-static const json_t *wrapped(const json_t *value, const char *name)
-{
-    return json_is_object(value) && json_object_size(value) == 1 ? json_object_get(value, name)
-                                                                 : NULL;
-}
-
 static apr_status_t value_text(const char **ptext, const char *column, const json_t *value,
                                apr_pool_t *p, cs_result_t *res)
 {
-    const json_t *ref = wrapped(value, "$ref"), *number = wrapped(value, "$number");
+    const json_t *ref = cs_json_only(value, "$ref"), *number = cs_json_only(value, "$number");
     const char *id;
 
     if (ref) {
         id = cs_sf_id(cs_json_str(ref, "id"), p);
         if (!id) {
-            return refuse(res, p, column,
-                          "the look-up's target needs an id of 15 or 18 characters");
+            return cs_sf_refuse(res, p, column,
+                                "the look-up's target needs an id of 15 or 18 characters");
         }
         *ptext = apr_pstrcat(p, "\"", id, "\"", NULL);
         return APR_SUCCESS;
     }
     if (number) {
         *ptext = json_string_value(number);
-        return is_decimal(*ptext) ? APR_SUCCESS
-                                  : refuse(res, p, column, "a $number is decimal text");
+        return cs_decimal_is_plain(*ptext)
+                   ? APR_SUCCESS
+                   : cs_sf_refuse(res, p, column, "a $number is decimal text");
     }
     if (json_is_object(value) || json_is_array(value)) {
-        return refuse(res, p, column,
-                      "a value is text, a number, true, false, null, $number or $ref");
+        return cs_sf_refuse(res, p, column,
+                            "a value is text, a number, true, false, null, $number or $ref");
     }
     *ptext = cs_json_print(value, p);
     return APR_SUCCESS;
@@ -402,7 +369,8 @@ apr_status_t cs_sf_body(const char **pbody, const json_t *row, const json_t *key
     *pbody = NULL;
     json_object_foreach((json_t *)row, column, value) {
         if (!cs_sf_name_valid(column)) {
-            return refuse(res, p, column, "a column name has letters, digits and underscores only");
+            return cs_sf_refuse(res, p, column,
+                                "a column name has letters, digits and underscores only");
         }
         if (!strcmp(column, "Id") || cs_json_get(key, column)) {
             continue;

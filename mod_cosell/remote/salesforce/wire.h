@@ -15,6 +15,9 @@ int cs_sf_name_valid(const char *name);
  * those that follow from the others. */
 const char *cs_sf_id(const char *text, apr_pool_t *p);
 
+/* CS_EPARSE: this column cannot be written, read or searched for, and why. */
+apr_status_t cs_sf_refuse(cs_result_t *res, apr_pool_t *p, const char *column, const char *why);
+
 /* ---- queries (soql.c) ---- */
 
 /* 'text' with what must be escaped in it. */
