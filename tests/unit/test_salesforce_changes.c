@@ -171,7 +171,7 @@ static void logged(const org_t *org, int i, const char *text)
 
 #define BEGIN(...)                                                                                 \
     apr_pool_t *p = *state;                                                                        \
-    org_t org = {.p = p, __VA_ARGS__};                                                             \
+    org_t org = {.p = unit_pool_apart(p), __VA_ARGS__};                                            \
     sf_rig_t *r = sf_rig(answer, &org, p);                                                         \
     cs_crm_changes_t ch = {0}
 

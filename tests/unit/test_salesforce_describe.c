@@ -128,7 +128,7 @@ static json_t *column(json_t *document, const char *table, const char *name)
 static void test_a_table(void **state)
 {
     apr_pool_t *p = *state;
-    org_t org = {.p = p};
+    org_t org = {.p = unit_pool_apart(p)};
     sf_rig_t *r = sf_rig(answer, &org, p);
     json_t *d = describe(r, "Opportunity", 1, p), *t;
 
@@ -180,7 +180,7 @@ static void test_columns(void **state)
         {"$state", "{\"type\":\"integer\",\"create\":false,\"update\":false,\"read\":true}"},
     };
     apr_pool_t *p = *state;
-    org_t org = {.p = p};
+    org_t org = {.p = unit_pool_apart(p)};
     sf_rig_t *r = sf_rig(answer, &org, p);
     json_t *d = describe(r, "Opportunity Plain", 1, p);
 
@@ -199,7 +199,7 @@ static void test_columns(void **state)
 static void test_stages_have_states(void **state)
 {
     apr_pool_t *p = *state;
-    org_t org = {.p = p};
+    org_t org = {.p = unit_pool_apart(p)};
     sf_rig_t *r = sf_rig(answer, &org, p);
     json_t *d = describe(r, "Opportunity Lead", 1, p);
 
@@ -243,7 +243,7 @@ static void test_stages_that_cannot_be_read(void **state)
 static void test_tables_that_are_not_there(void **state)
 {
     apr_pool_t *p = *state;
-    org_t org = {.p = p};
+    org_t org = {.p = unit_pool_apart(p)};
     sf_rig_t *r = sf_rig(answer, &org, p);
     json_t *d = describe(r, "Nothing__c Plain bad-name", 1, p), *tables = cs_json_get(d, "tables");
 
@@ -258,7 +258,7 @@ static void test_tables_that_are_not_there(void **state)
 static void test_many_tables(void **state)
 {
     apr_pool_t *p = *state;
-    org_t org = {.p = p};
+    org_t org = {.p = unit_pool_apart(p)};
     sf_rig_t *r = sf_rig(answer, &org, p);
     json_t *d = describe(r, "Plain1 Plain2 Plain3 Plain4 Plain5 Plain6 Plain7 Plain8 Opportunity", 2, p);
 

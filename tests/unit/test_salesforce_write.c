@@ -89,7 +89,7 @@ static const char *organisation(canned_t *c, const canned_op_t *op)
 
 static sf_rig_t *world(world_t *w, apr_pool_t *p)
 {
-    w->p = p;
+    w->p = unit_pool_apart(p);
     return sf_rig(organisation, w, p);
 }
 

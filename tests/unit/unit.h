@@ -41,6 +41,24 @@ static inline int unit_teardown(void **state)
     return 0;
 }
 
+static inline apr_status_t unit_pool_end(void *apart)
+{
+    apr_pool_destroy(apart);
+    return APR_SUCCESS;
+}
+
+/* A pool for another thread, which shares nothing with p and ends with it. */
+static inline apr_pool_t *unit_pool_apart(apr_pool_t *p)
+{
+    apr_pool_t *apart;
+
+    if (apr_pool_create_unmanaged_ex(&apart, NULL, NULL) != APR_SUCCESS) {
+        fail_msg("no memory for a pool");
+    }
+    apr_pool_cleanup_register(p, apart, unit_pool_end, apr_pool_cleanup_null);
+    return apart;
+}
+
 #define UNIT_TEST(name) cmocka_unit_test_setup_teardown(name, unit_setup, unit_teardown)
 
 /* The directory of this process; made at the first call. */
