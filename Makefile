@@ -37,7 +37,7 @@ UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNITS := $(UNIT_SRC:tests/unit/%.c=%)
 PRELOADS := $(patsubst tests/preload/%.c,$(B)/preload/%.so,$(wildcard tests/preload/*.c))
 
-.PHONY: all install clean demo test lint sim property both bench crash pages soak reload valgrind sanitize fuzz sandbox unit unit-asan test-build preload \
+.PHONY: all install clean demo test lint sim property both bench crash pages soak reload valgrind sanitize sanitized fuzz sandbox unit unit-asan test-build preload \
         packages-build packages-demo packages-test packages-bench packages-lint packages-pages
 
 all: $(B)/mod_cosell.so $(B)/cosellctl $(B)/cosellctl.bash
@@ -194,6 +194,11 @@ valgrind: packages-test
 sanitize: packages-test
 	@$(MAKE) --no-print-directory -j$$(nproc) unit-asan
 	@for t in $(UNITS:%=$(B)/unit-asan/%); do echo "== $$t"; $$t || exit 1; done
+
+# httpd's tests with the module of build/asan: TESTS=files, slowly.
+sanitized: packages-test
+	@$(MAKE) --no-print-directory -j$$(nproc) $(B)/asan/mod_cosell.so $(B)/cosellctl preload
+	@COSELL_SANITIZED=1 PYTHONDONTWRITEBYTECODE=1 /usr/bin/python3 -m pytest -q -p no:cacheprovider -n $$(nproc) --dist loadgroup $(or $(TESTS),tests/httpd)
 
 fuzz: packages-lint
 	@tests/fuzz/run $(or $(SECONDS_EACH),60)

@@ -102,4 +102,5 @@ def oracle():
         server.log.begin()
     yield
     for server in Server.alive:
+        server.sane()
         server.log.check()

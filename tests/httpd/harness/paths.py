@@ -15,9 +15,20 @@ PYTHON = "/usr/bin/python3"
 USER = "www-data"
 
 
+def sanitized():
+    """COSELL_SANITIZED=1: httpd with the module of build/asan, slowly."""
+    return bool(os.environ.get("COSELL_SANITIZED"))
+
+
+def sanitizers():
+    """What must be loaded before httpd, which was built without."""
+    return [subprocess.run(["gcc", "-print-file-name=lib%s.so" % name], stdout=subprocess.PIPE, check=True, universal_newlines=True).stdout.strip()
+            for name in ("asan", "ubsan")]
+
+
 def module_path():
     """The module under test."""
-    return os.path.abspath(os.environ.get("COSELL_MODULE", os.path.join(BUILD, "test", "mod_cosell.so")))
+    return os.path.abspath(os.environ.get("COSELL_MODULE", os.path.join(BUILD, "asan" if sanitized() else "test", "mod_cosell.so")))
 
 
 def running_as_root():

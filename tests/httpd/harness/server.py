@@ -1,5 +1,6 @@
 """A private httpd: its own ServerRoot under build/httpd/, only the modules it needs, free ports, ended by pid."""
 
+import glob
 import grp
 import os
 import re
@@ -13,7 +14,7 @@ import urllib.parse
 
 from .errorlog import ErrorLog
 from .paths import (USER, apxs, bare_module, give_to_server_user, httpd_binary, module_path, preload, private_directory,
-                    remove_directory, running_as_root)
+                    remove_directory, running_as_root, sanitized, sanitizers)
 from .storm import post
 from .wait import Timeout, wait_for
 
@@ -165,9 +166,22 @@ class Server:
 
     def _environment(self):
         env = dict(self.env)
-        if self.preloads:
-            env["LD_PRELOAD"] = ":".join(preload(name) for name in self.preloads)
+        libraries = [preload(name) for name in self.preloads]
+        if sanitized():
+            libraries = sanitizers() + libraries  # the program itself is without
+            env["ASAN_OPTIONS"] = "detect_leaks=0:log_path=" + self.path("tmp/sanitizer")
+            env["UBSAN_OPTIONS"] = "print_stacktrace=1:halt_on_error=1:log_path=" + self.path("tmp/sanitizer")
+        if libraries:
+            env["LD_PRELOAD"] = ":".join(libraries)
         return env
+
+    def sane(self):
+        """Fails with what a sanitizer said; see COSELL_SANITIZED."""
+        for name in glob.glob(self.path("tmp/sanitizer.*")):
+            with open(name, errors="replace") as file:
+                said = file.read()
+            os.unlink(name)
+            raise AssertionError(said[:20000])
 
     def run(self, *arguments, deadline=30, user=None):
         """httpd with these arguments to its end: (exit status, what it said)."""
