@@ -48,6 +48,8 @@ typedef enum { CS_GAUGE_NUMBER = 0, CS_GAUGE_AGE, CS_GAUGE_TIME, CS_GAUGE_TOTAL 
       "age of the oldest notice that waits for its look; none while none waits")                   \
     X(DEAD_LOOKS, SITE, NUMBER, "dead_looks",                                                      \
       "looks that were given up and wait for a person: the page of problems has them by cause")    \
+    X(LOOKING, SITE, NUMBER, "looks_under_way",                                                    \
+      "looks of the batch that is worked on; jobs wait for its end")                               \
     X(SUSPENDED_LOOKS, SITE, NUMBER, "suspended_looks",                                            \
       "looks that wait for a suspended upstream or for a brake")                                   \
     X(BLOCKED, SITE, NUMBER, "blocked_deals",                                                      \

@@ -100,6 +100,18 @@ apr_status_t cs_batch_act(cs_batch_t *b, cs_result_t *res);
 /* Before anything is asked of a CRM it has said who it is. */
 void cs_batch_pin_crms(cs_batch_t *b);
 
+/* turn.c: how many looks a batch claims at most, by what the limiters let through. */
+int cs_turn_claim(const cs_lane_t *lane);
+/* The items from `first` on whose cards are fetched in a few seconds, at least one. */
+apr_array_header_t *cs_turn_portion(const cs_batch_t *b, const apr_array_header_t *items,
+                                    int first);
+/* What a portion took. */
+void cs_turn_measure(cs_lane_t *lane, int looks, apr_interval_time_t took);
+/* 1 = somebody waits for a job that begins after this batch; a job's own looks end with it. */
+int cs_turn_called(const cs_batch_t *b);
+/* Plans that would send more to Partner Center than fits into a turn are made again in the next. */
+void cs_batch_put_off_long(cs_batch_t *b);
+
 /* Ends the item with a result that belongs to upstream. */
 void cs_item_fail(cs_item_t *item, const char *upstream, const cs_result_t *result);
 /* Ends the item well: its work is done. */
@@ -141,7 +153,8 @@ void cs_item_journal_store(cs_batch_t *b, cs_item_t *item);
 int cs_batch_alias_taken(const cs_batch_t *b, const cs_deal_t *deal, const char *system,
                          const char *id);
 
-/* fetch.c: cards of all items; who is whose. Ends items that cannot be read. */
+/* fetch.c: cards of all items; who is whose. Ends items that cannot be read. Once somebody waits
+ * for the lane, b->items are those that it has come to: of the others nothing was asked. */
 apr_status_t cs_batch_fetch(cs_batch_t *b, cs_result_t *res);
 /* fetch.c: CRM rows of the met items; a row that was reserved and is there gives its deal its own
  * id, into the changes. */

@@ -289,7 +289,7 @@ static void judge_freshness(cs_item_t *item, apr_int64_t claimed)
     }
 }
 
-apr_status_t cs_batch_fetch(cs_batch_t *b, cs_result_t *res)
+static apr_status_t fetch_portion(cs_batch_t *b, cs_result_t *res)
 {
     apr_array_header_t *works = apr_array_make(b->p, b->items->nelts + 1, sizeof(cs_work_t *));
     apr_int64_t *claimed = apr_pcalloc(b->p, sizeof(*claimed) * (apr_size_t)(b->items->nelts + 1));
@@ -333,6 +333,24 @@ apr_status_t cs_batch_fetch(cs_batch_t *b, cs_result_t *res)
         }
     }
     return APR_SUCCESS;
+}
+
+apr_status_t cs_batch_fetch(cs_batch_t *b, cs_result_t *res)
+{
+    apr_array_header_t *all = b->items, *done = apr_array_make(b->p, all->nelts + 1,
+                                                               sizeof(cs_item_t *));
+    apr_status_t rv = APR_SUCCESS;
+
+    while (rv == APR_SUCCESS && done->nelts < all->nelts &&
+           !(done->nelts && cs_turn_called(b))) {
+        apr_interval_time_t began = cs_time_boot();
+        b->items = cs_turn_portion(b, all, done->nelts);
+        rv = fetch_portion(b, res);
+        cs_turn_measure(b->lane, b->items->nelts, cs_time_boot() - began);
+        apr_array_cat(done, b->items);
+    }
+    b->items = done;
+    return rv;
 }
 
 /* ---- CRM rows ---- */

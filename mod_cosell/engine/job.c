@@ -500,6 +500,31 @@ apr_status_t cs_jobs_turn(cs_lane_t *lane, int brief, int *pmore, apr_pool_t *p,
     return rv;
 }
 
+static int is_called(const cs_lane_t *lane, const cs_work_t *work, apr_pool_t *p)
+{
+    cs_job_t *job = NULL;
+
+    return !strncmp(work->name, CS_JOB_NAME, sizeof(CS_JOB_NAME) - 1) &&
+           cs_store_job_get(lane->store, lane->site->name, work->name + sizeof(CS_JOB_NAME) - 1,
+                            &job, p, NULL) == APR_SUCCESS &&
+           job && strcmp(job->kind, cs_job_resync.name);
+}
+
+int cs_jobs_wait(const cs_lane_t *lane, int most, apr_pool_t *p)
+{
+    apr_array_header_t *works = NULL;
+    int i, called = 0;
+
+    if (cs_store_jobs_due(lane->store, lane->site->name, cs_time_now(), most, &works, p, NULL) !=
+        APR_SUCCESS) {
+        return 0;
+    }
+    for (i = 0; i < works->nelts && !called; ++i) {
+        called = is_called(lane, APR_ARRAY_IDX(works, i, const cs_work_t *), p);
+    }
+    return called;
+}
+
 int cs_lane_paused(const cs_lane_t *lane)
 {
     return lane->paused;

@@ -92,6 +92,10 @@ const char *cs_job_wrong(const cs_job_kind_t *kind, const json_t *arguments, apr
  * stops nothing else. */
 apr_status_t cs_jobs_turn(cs_lane_t *lane, int brief, int *pmore, apr_pool_t *p, cs_result_t *res);
 
+/* 1 = one of the first `most` jobs that are due is not such that has turns as long as it lasts and
+ * waits for the looks by its nature (a resync). */
+int cs_jobs_wait(const cs_lane_t *lane, int most, apr_pool_t *p);
+
 /* The text as a referral's id, in lower case; NULL = it cannot be one. */
 const char *cs_job_referral_of(const char *id, apr_pool_t *p);
 /* Of what a person names: the number, the referral's, the engagement's or the record's id. *pdeal

@@ -166,6 +166,7 @@ typedef struct cs_lane_t {
     apr_time_t watch_at;           /* when the registration is read next; 0 = not known yet */
     apr_time_t watch_set;          /* when that was said */
     int timers_set;                /* the rows of polls and sweeps are there */
+    apr_interval_time_t look_took; /* what fetching took per look, the last time; 0 = not known */
     int narrow;                    /* batches to come that are of one look each */
     char stuck[160];               /* the work whose transaction the store would not take alone */
     apr_time_t born;

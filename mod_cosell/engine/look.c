@@ -12,6 +12,7 @@
 
 #include "../base/counter.h"
 #include "../base/crash.h"
+#include "../base/gauge.h"
 #include "../base/json.h"
 #include "../base/log.h"
 #include "ahead.h"
@@ -22,9 +23,6 @@
 #include "timers.h"
 
 #define CLAIM_MAX 200
-#define CLAIM_MIN 4
-#define CLAIM_SECONDS                                                                              \
-    20 /* of requests at the upstream's rate: a batch should not take much longer */
 
 /* ---- items ---- */
 
@@ -132,20 +130,6 @@ cs_journal_t *cs_item_journal(cs_batch_t *b, cs_item_t *item, const char *action
 }
 
 /* ---- claim ---- */
-
-static int claim_of(const cs_upstream_t *upstream)
-{
-    double n = upstream && upstream->rate > 0 ? upstream->rate * CLAIM_SECONDS : CLAIM_MAX;
-
-    return n < CLAIM_MIN ? CLAIM_MIN : n > CLAIM_MAX ? CLAIM_MAX : (int)n;
-}
-
-/* Partner Center decides: it needs a request or two per deal, a CRM that takes batches one for
- * dozens. What a stage cannot send in its time was claimed for nothing. */
-static int claim_size(const cs_lane_t *lane)
-{
-    return claim_of(lane->site->pc.upstream);
-}
 
 static int related_only(const cs_work_t *work)
 {
@@ -522,8 +506,15 @@ static apr_status_t read_and_plan(cs_batch_t *b, cs_result_t *res)
     plan_items(b);
     if (!b->dry) {
         cs_batch_put_off_young(b);
+        cs_batch_put_off_long(b);
     }
     return rv;
+}
+
+/* For those whose jobs wait. */
+static void say_looking(const cs_lane_t *lane, int looks)
+{
+    cs_gauge_set(CS_GAUGE_LOOKING, cs_gauge_site(lane->site->name), -1, looks);
 }
 
 apr_status_t cs_batch_see(cs_batch_t *b, cs_result_t *res)
@@ -531,7 +522,9 @@ apr_status_t cs_batch_see(cs_batch_t *b, cs_result_t *res)
     apr_status_t rv;
 
     wait_before_fetch(b);
+    say_looking(b->lane, b->items->nelts);
     rv = cs_batch_fetch(b, res);
+    say_looking(b->lane, b->items->nelts);
     if (rv == APR_SUCCESS) {
         rv = cs_batch_meet(b, res);
     }
@@ -730,7 +723,7 @@ static apr_status_t look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_re
     cs_lease_t lease = cs_lane_lease(lane);
     cs_batch_t *b = cs_batch_new(lane, p);
     apr_array_header_t *works = NULL, *looks = NULL;
-    int max = lane->narrow > 0 ? 1 : claim_size(lane), polls = 0;
+    int max = lane->narrow > 0 ? 1 : cs_turn_claim(lane), polls = 0;
     apr_status_t rv;
 
     *pmore = 0;
@@ -745,6 +738,9 @@ static apr_status_t look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_re
                         &works, p, res);
     if (rv == APR_SUCCESS) {
         rv = cs_jobs_turn(lane, 1, pmore, p, res);
+    }
+    if (rv == APR_SUCCESS && cs_lane_paused(lane)) {
+        return cs_jobs_turn(lane, 0, pmore, p, res);
     }
     if (rv == APR_SUCCESS) {
         looks = looks_of(works, max, &polls, p);
@@ -769,6 +765,7 @@ apr_status_t cs_look_batch(cs_lane_t *lane, int *pmore, apr_pool_t *p, cs_result
 {
     apr_status_t rv = look_batch(lane, pmore, p, res);
 
+    say_looking(lane, 0);
     if (rv == APR_SUCCESS) {
         rv = cs_registration_watch(lane, p, res);
     }

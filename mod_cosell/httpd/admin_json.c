@@ -4,6 +4,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "../base/gauge.h"
 #include "../engine/lane.h"
 
 #define DEADLINE apr_time_from_msec(250)
@@ -171,11 +172,22 @@ static json_t *arguments_json(const json_t *arguments, apr_pool_t *p)
 
 /* Who knows where a sign-in goes on ends it with an account of his own: that is for those who may
  * begin one. */
-static json_t *progress_json(const cs_job_t *job, int admin)
+static json_t *progress_json(const cs_job_t *job, int admin, apr_pool_t *p)
 {
     static const char *const hidden[] = {"open", "code"};
     json_t *json = cosell_copy_json(job->progress);
+    apr_int64_t looking = cs_gauge_get(CS_GAUGE_LOOKING, cs_gauge_site(job->site), -1);
     apr_size_t i;
+
+    if (job->state == CS_JOB_WAITING && looking > 0) {
+        json = json_is_object(json) ? json : json_object();
+        json_object_set_new(json, "waits",
+                            json_string(looking == 1
+                                            ? "until the look that is under way ends"
+                                            : apr_psprintf(p, "until %" APR_INT64_T_FMT
+                                                              " looks that are under way end",
+                                                           looking)));
+    }
 
     for (i = 0; !admin && i < sizeof(hidden) / sizeof(hidden[0]); i++) {
         json_object_del(json, hidden[i]);
@@ -194,7 +206,7 @@ json_t *cosell_job_json(const cosell_page_t *page, const cs_job_t *job)
     cosell_put(json, "user", cosell_text_json(job->user));
     cosell_put(json, "state", json_string(job_state_name(job->state)));
     cosell_put(json, "arguments", arguments_json(job->arguments, p));
-    cosell_put(json, "progress", progress_json(job, page->admin));
+    cosell_put(json, "progress", progress_json(job, page->admin, p));
     cosell_put(json, "result", cosell_copy_json(job->result));
     cosell_put(json, "created", cosell_time_json(job->created, p));
     cosell_put(json, "updated", cosell_time_json(job->updated, p));

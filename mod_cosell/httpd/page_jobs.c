@@ -30,7 +30,8 @@ static const char *outcome_of(const json_t *job)
     const char *text = cs_json_str(result, "error");
 
     text = text ? text : cs_json_str(result, "text");
-    return text ? text : cs_json_str(cs_json_get(job, "progress"), "text");
+    text = text ? text : cs_json_str(cs_json_get(job, "progress"), "text");
+    return text ? text : cs_json_str(cs_json_get(job, "progress"), "waits");
 }
 
 /* ---- a list ---- */
@@ -127,6 +128,10 @@ static void progress(cosell_html_t *h, const cosell_view_t *v, const json_t *jso
         cosell_text(h, ". ");
     }
     cosell_foreign(h, cs_json_str(json, "text"), 500);
+    if (cs_json_str(json, "waits")) {
+        cosell_text(h, "It waits: ");
+        cosell_foreign(h, cs_json_str(json, "waits"), 500);
+    }
     cosell_close(h);
 }
 

@@ -40,6 +40,11 @@ apr_interval_time_t cs_limiter_wait(cs_limiter_t *limiter, double rate, apr_time
            1;
 }
 
+double cs_limiter_pace(const cs_limiter_t *limiter, double rate)
+{
+    return rate > 0 ? rate * slowness(limiter) : 0;
+}
+
 void cs_limiter_take(cs_limiter_t *limiter, double rate)
 {
     limiter->sent++;

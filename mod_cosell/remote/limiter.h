@@ -14,6 +14,8 @@
 /* 0 = one request may start now; else how long until it may. Refills the bucket. rate 0 = not
  * limited. */
 apr_interval_time_t cs_limiter_wait(cs_limiter_t *limiter, double rate, apr_time_t now);
+/* Requests a second that it lets through at present; 0 = not limited. */
+double cs_limiter_pace(const cs_limiter_t *limiter, double rate);
 /* Takes the token of a request that starts. */
 void cs_limiter_take(cs_limiter_t *limiter, double rate);
 /* What is left of a pause; 0 = none. */

@@ -18,7 +18,7 @@ static void test_batch_takes_what_partner_center_allows(void **state)
     int i;
 
     new_world(p);
-    W->crm_upstream.rate = 1; /* a CRM that takes batches does not count */
+    W->crm_upstream.rate = 2; /* a CRM that takes batches has room for many at any but the lowest rate */
     begin_lane();
     for (i = 0; i < 200; i++) {
         notify(new_referral());
