@@ -12,7 +12,6 @@
 #include "reconcile_internal.h"
 
 #define CANDIDATES_NAMED 5
-#define STALE_PAUSE apr_time_from_sec(5)
 
 /* ---- what is stored about a deal ---- */
 
@@ -423,14 +422,15 @@ static const cs_mapping_kind_t *kind_of(const cs_look_t *look, apr_pool_t *ptemp
 /* Whoever writes the other side from an old answer undoes what came after it. */
 static int stop_stale(cs_planning_t *pl)
 {
-    const char *why = cs_look_stale(pl->look);
+    apr_time_t again = 0;
+    const char *why = cs_look_stale(pl->look, &again, pl->p);
 
     if (!why) {
         return 0;
     }
     stop(pl->plan, pl->look, CS_PLAN_HOLD, pl->look->deal->state, why);
     pl->plan->stale = 1;
-    pl->plan->look_at = pl->look->now + STALE_PAUSE;
+    pl->plan->look_at = again;
     return 1;
 }
 

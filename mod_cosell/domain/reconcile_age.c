@@ -4,14 +4,19 @@
  * not the other one: an old answer of Partner Center would pass for an edit there and be copied
  * over what the seller has written since. So the state's image remembers how new what was settled
  * is, and nothing is made of what is older. After a while that is no lagging replica but a side
- * that went back. A list has no version of its own: what was just written there is given time to
+ * that went back, restored from a backup: what it shows is compared value by value, and how new
+ * that is counts from then on. A list has no version of its own: what was just written there is given time to
  * appear.
  */
 #include <string.h>
 
+#include <apr_strings.h>
+
+#include "../base/time.h"
 #include "reconcile_internal.h"
 
 #define STALE_MAX apr_time_from_sec(900)
+#define STALE_PAUSE apr_time_from_sec(5)
 #define ROWS_SETTLE apr_time_from_sec(20)
 
 static const json_t *read_of(const cs_deal_t *deal)
@@ -32,18 +37,51 @@ static int is_older(const cs_record_t *record, const json_t *read)
                : record->modified && record->modified < cs_json_int(read, "crm", 0);
 }
 
-const char *cs_look_stale(const cs_look_t *look)
+static int is_pc_older(const cs_look_t *look, const json_t *read)
+{
+    return look->own && look->own->updated && look->own->updated < cs_json_int(read, "pc", 0);
+}
+
+static int is_crm_older(const cs_look_t *look, const json_t *read)
+{
+    return look->record && is_older(look->record, read);
+}
+
+static apr_time_t stale_until(const json_t *read)
+{
+    return (apr_time_t)cs_json_int(read, "at", 0) + STALE_MAX;
+}
+
+const char *cs_look_stale(const cs_look_t *look, apr_time_t *pagain, apr_pool_t *p)
+{
+    const json_t *read = read_of(look->deal);
+    apr_time_t until = stale_until(read);
+    apr_interval_time_t pause = (look->now - (until - STALE_MAX)) / 2;
+    int pc = is_pc_older(look, read);
+
+    if (look->now >= until || (!pc && !is_crm_older(look, read))) {
+        return NULL;
+    }
+    *pagain = look->now + (pause > STALE_PAUSE ? pause : STALE_PAUSE);
+    *pagain = *pagain < until ? *pagain : until;
+    return apr_psprintf(p, "%s answered with an older version than before: it is read again, and "
+                           "counts from %s on",
+                        pc ? "Partner Center" : "the CRM", cs_time_format(until, p));
+}
+
+const char *cs_look_went_back(const cs_look_t *look)
 {
     const json_t *read = read_of(look->deal);
 
-    if (look->now - (apr_time_t)cs_json_int(read, "at", 0) >= STALE_MAX) {
+    if (look->now < stale_until(read)) {
         return NULL;
     }
-    if (look->own && look->own->updated && look->own->updated < cs_json_int(read, "pc", 0)) {
-        return "Partner Center answered with an older version than before: it is read again";
-    }
-    return look->record && is_older(look->record, read)
-               ? "the CRM answered with an older version than before: it is read again"
+    return is_pc_older(look, read)
+               ? "Partner Center shows an older version for good: what it shows counts, value by "
+                 "value"
+           : is_crm_older(look, read)
+               ? "the CRM shows an older version for good, as after a restore: what it shows "
+                 "counts, value by value"
                : NULL;
 }
 
@@ -82,6 +120,17 @@ static int add_record(json_t *read, const cs_record_t *record)
     later = put_newest(read, "crm", record->modified);
     newer = put_newest(read, "order", record->order);
     return later || newer;
+}
+
+/* What went back is as new as it shows itself. */
+static void forget_newer(json_t *read, const cs_look_t *look)
+{
+    if (is_pc_older(look, read)) {
+        json_object_del(read, "pc");
+    }
+    if (is_crm_older(look, read)) {
+        json_object_del(read, "of");
+    }
 }
 
 /* What a write left behind that showed nothing is later than what was read. */
@@ -153,6 +202,9 @@ void cs_settle_age(json_t *images, const cs_look_t *look, const cs_plan_t *plan,
         json_object_set_new(images, CS_LINE_STATE, state);
     }
     read = was ? json_deep_copy(was) : json_object();
+    if (cs_look_went_back(look)) {
+        forget_newer(read, look);
+    }
     newer = look->own && put_newest(read, "pc", look->own->updated);
     newer |= add_record(read, look->record);
     for (i = 0; i < plan->steps->nelts; i++) {

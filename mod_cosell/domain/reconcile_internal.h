@@ -219,8 +219,11 @@ int cs_intent_is_create(const json_t *step);
 
 /* reconcile_age.c: reads that are older than what was settled. */
 
-/* Why nothing can be made of what was read; NULL = it is no older than what was settled last. */
-const char *cs_look_stale(const cs_look_t *look);
+/* Why nothing can be made of what was read, and when it is read again; NULL = it is no older than
+ * what was settled last, or has been for so long that it counts. */
+const char *cs_look_stale(const cs_look_t *look, apr_time_t *pagain, apr_pool_t *p);
+/* It is older, and counts all the same: what to say of it, else NULL. */
+const char *cs_look_went_back(const cs_look_t *look);
 /* 1 while a list may still be shown without what we have just done to this item: until *puntil. */
 int cs_item_settles(const cs_look_t *look, const char *line, apr_time_t *puntil);
 /* How new what both sides show now is, into the images. */

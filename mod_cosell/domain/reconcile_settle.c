@@ -491,6 +491,9 @@ static void settle_compared(cs_settling_t *s)
         }
     }
     settle_told(s);
+    if (cs_look_went_back(s->look)) {
+        cs_settle_write_down(s, "", "stale", "done", cs_look_went_back(s->look));
+    }
     cs_settle_age(deal->images, s->look, s->plan, s->applied);
     deal->crm_version = apr_pstrdup(s->p, crm_version(s));
     deal->pc_version = apr_pstrdup(s->p, pc_version(s));

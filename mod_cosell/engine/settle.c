@@ -21,6 +21,7 @@
 #define UNHEARD apr_time_from_sec(120)
 #define PROBLEM_STALE "pc:stale"
 #define PROBLEM_STALE_CRM "crm:stale"
+#define PROBLEM_OLDER "older"
 #define PROBLEM_UNTOLD "deal:untold"
 #define UNTOLD_MAX 2 /* looks in a row for the sake of what the seller reads */
 #define NEXT_LOOK apr_time_from_sec(900)
@@ -190,7 +191,7 @@ static int has_worked(const cs_item_t *item)
             return 1;
         }
     }
-    return !item->over && item->plan;
+    return !item->over && item->plan && !item->plan->stale;
 }
 
 static void work_done(cs_batch_t *b, cs_item_t *item)
@@ -295,6 +296,19 @@ static const char *stale_detail(const cs_batch_t *b, const cs_item_t *item)
                         cs_time_format(item->unseen, b->p));
 }
 
+/* What is older than what was settled is no answer: the look is repeated as if it had not been. */
+static int look_again_for_answer(cs_batch_t *b, cs_item_t *item)
+{
+    if (!item->plan || !item->plan->stale) {
+        return 0;
+    }
+    cs_result_set(&item->result, b->p, CS_ESTALE, CS_CLASS_OK, PROBLEM_OLDER, "%s",
+                  item->plan->why);
+    item->work->due = item->plan->look_at;
+    work_later(b, item);
+    return 1;
+}
+
 static int look_again_for_hint(cs_batch_t *b, cs_item_t *item)
 {
     const char *detail;
@@ -339,7 +353,7 @@ static int look_again_to_tell(cs_batch_t *b, cs_item_t *item)
 /* A look done well, possibly on old news. */
 static void after_a_good_look(cs_batch_t *b, cs_item_t *item)
 {
-    if (!look_again_for_hint(b, item) && !look_again_to_tell(b, item)) {
+    if (!look_again_for_answer(b, item) && !look_again_for_hint(b, item) && !look_again_to_tell(b, item)) {
         work_done(b, item);
     }
 }
@@ -494,7 +508,7 @@ static int lacks_inputs(const cs_item_t *item)
 static void plan_next_look(cs_batch_t *b, cs_item_t *item)
 {
     cs_deal_t *deal = item->deal;
-    apr_time_t at = item->plan->look_at;
+    apr_time_t at = item->plan->stale ? 0 : item->plan->look_at; /* that is its work's */
     apr_interval_time_t pause;
 
     int alive = deal->state == CS_DEAL_NEW || deal->state == CS_DEAL_LINKED;

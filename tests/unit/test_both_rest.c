@@ -54,6 +54,61 @@ static void test_the_number_of_a_row_tells_its_age(void **state)
     assert_int_equal(w->plan->stale, 0);
 }
 
+static int stale_lines(const deal_world_t *w, int from)
+{
+    int i, n = 0;
+
+    for (i = from; i < w->journal->nelts; i++) {
+        n += !strcmp(APR_ARRAY_IDX(w->journal, i, cs_journal_t *)->action, "stale");
+    }
+    return n;
+}
+
+static void read_at(deal_world_t *w, int second, apr_int64_t order)
+{
+    deal_fetch(w);
+    w->look.now = DEAL_NOW + apr_time_from_sec(second);
+    w->card.updated = apr_time_from_sec(1000 + second);
+    w->record.modified = apr_time_from_sec(5000) + order;
+    w->record.order = order;
+    plan_now(w);
+}
+
+static void settle_then(deal_world_t *w, int second, apr_int64_t order)
+{
+    read_at(w, second, order);
+    deal_apply(w);
+    w->record.order = order;
+    deal_settle(w);
+}
+
+/* The CRM was restored from a backup: its versions went back and count on from there. */
+static void test_a_restored_crm_is_not_held_for_good(void **state)
+{
+    deal_world_t *w = settled(*state, NULL);
+    int lines;
+
+    settle_then(w, 0, 700);
+    read_at(w, 60, 300);
+    assert_int_equal(w->plan->stale, 1);
+    assert_non_null(strstr(w->plan->why, "counts from 2"));
+    assert_true(w->plan->look_at > w->look.now && w->plan->look_at <= DEAL_NOW + apr_time_from_sec(900));
+    lines = w->journal->nelts;
+    deal_edit(w, "description", "\"as it was in the backup\"");
+    settle_then(w, 900, 300);
+    assert_int_equal(w->plan->stale, 0);
+    assert_json(w, cs_json_pointer(w->doc, "/details/notes"), "\"as it was in the backup\"");
+    assert_int_equal(stale_lines(w, lines), 1);
+    /* From now on it is as new as it shows itself: nothing waits any more. */
+    deal_edit(w, "description", "\"and on it goes\"");
+    settle_then(w, 910, 310);
+    assert_int_equal(w->plan->stale, 0);
+    assert_json(w, cs_json_pointer(w->doc, "/details/notes"), "\"and on it goes\"");
+    assert_int_equal(stale_lines(w, lines), 1);
+    read_at(w, 920, 300);
+    assert_int_equal(w->plan->stale, 1); /* a lagging answer is one as before */
+}
+
 /* ---- rows of lists ---- */
 
 static json_t *child_rows(list_world_t *l)
@@ -242,6 +297,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT_TEST(test_the_number_of_a_row_tells_its_age),
+        UNIT_TEST(test_a_restored_crm_is_not_held_for_good),
         UNIT_TEST(test_a_list_is_given_time_to_show_a_row),
         UNIT_TEST(test_what_a_silent_referral_made_of_it_is_no_edit),
         UNIT_TEST(test_what_a_silent_record_made_of_it_is_no_edit),

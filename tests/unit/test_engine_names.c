@@ -292,6 +292,43 @@ static void test_reading_older_than_the_notice_is_repeated(void **state)
     one_notice(p);
 }
 
+/* The CRM went back, as after a restore: that is waited for, seen to be waited for, and over after a while. */
+static void test_answer_older_than_before_is_no_answer(void **state)
+{
+    apr_pool_t *p = *state;
+    const cs_work_t *work_row;
+    int reads, patches;
+    row_t *row;
+
+    new_world(p);
+    W->site.crms[0].mapping = make_mapping(p, "1", "", ",'notes':{'pc':'/details/notes','crm':'description','type':'text','max':2000}");
+    live_with(1);
+    row = row_by_id("opportunity", deal_of(&W->referral[0])->record_id);
+    edit_row(row, "{'description':'newest'}");
+    work();
+    patches = W->patches;
+    row->modified -= 3600 * SEC;
+    row->version++;
+    json_object_set_new(row->row, "description", json_string("from the backup"));
+    notify_row("opportunity", row->id, 0);
+    work();
+    work_row = work_of(&W->referral[0]);
+    assert_string_equal(work_row->problem, "older");
+    assert_has(work_row->detail, "the CRM answered with an older version than before");
+    assert_int_equal(counts_of(W->store, SITE, p).outstanding, 1);
+    assert_int_equal(W->patches, patches);
+    reads = W->reads;
+    for (int i = 0; i < 180; i++) {
+        pass_seconds(5);
+        work();
+    }
+    assert_in_range(W->reads - reads, 5, 25);
+    assert_int_equal(counts_of(W->store, SITE, p).outstanding, 0);
+    assert_int_equal(journal_lines("stale"), 1);
+    assert_int_equal(W->patches, patches + 1);
+    assert_string_equal(cs_json_str(cs_json_pointer(W->referral[0].doc, "/details"), "notes"), "from the backup");
+}
+
 static void test_reading_as_new_as_the_notice_is_enough(void **state)
 {
     apr_pool_t *p = *state;
@@ -321,6 +358,7 @@ int main(void)
         UNIT_TEST(test_crm_that_is_down_keeps_the_name),
         UNIT_TEST(test_crm_that_is_not_configured_has_no_names),
         UNIT_TEST(test_reading_older_than_the_notice_is_repeated),
+        UNIT_TEST(test_answer_older_than_before_is_no_answer),
         UNIT_TEST(test_reading_as_new_as_the_notice_is_enough),
     };
 
