@@ -6,6 +6,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -22,6 +23,10 @@ typedef struct running_t {
     apr_size_t len;
     apr_interval_time_t deadline;
 } running_t;
+
+/* Groups of programs that run, for whoever ends this process. 0 = free. */
+#define AT_ONCE 8
+static _Atomic pid_t groups[AT_ONCE];
 
 char *const *cs_command_split(const char *line, apr_pool_t *p)
 {
@@ -125,6 +130,39 @@ static int start(running_t *r, char *const *argv, char *const *env)
     return err;
 }
 
+static void note(pid_t pid)
+{
+    int i, placed = 0;
+
+    for (i = 0; i < AT_ONCE && !placed; i++) {
+        pid_t none = 0;
+        placed = atomic_compare_exchange_strong(&groups[i], &none, pid);
+    }
+}
+
+/* Before it is waited for: afterwards its number may be another's. */
+static void forget(pid_t pid)
+{
+    int i;
+
+    for (i = 0; i < AT_ONCE; i++) {
+        pid_t it = pid;
+        atomic_compare_exchange_strong(&groups[i], &it, 0);
+    }
+}
+
+void cs_command_end_all(void)
+{
+    int i;
+
+    for (i = 0; i < AT_ONCE; i++) {
+        pid_t pid = atomic_load(&groups[i]);
+        if (pid > 0) {
+            kill(-pid, SIGKILL);
+        }
+    }
+}
+
 static int ms_left(apr_interval_time_t deadline)
 {
     apr_interval_time_t left = deadline - cs_time_mono();
@@ -184,20 +222,25 @@ static int talk(running_t *r)
 /* It may close its output and stay: it has until the deadline. 0 when it had to be ended. */
 static int reap(running_t *r, int in_time, int *pstatus)
 {
-    pid_t got = 0;
+    siginfo_t info = {0};
+    int err = 0, ended = 0;
 
-    while (in_time && (got = waitpid(r->pid, pstatus, WNOHANG)) == 0) {
-        in_time = ms_left(r->deadline) > 0;
-        poll(NULL, 0, 5);
+    while (in_time && !ended && !err) {
+        err = waitid(P_PID, (id_t)r->pid, &info, WEXITED | WNOHANG | WNOWAIT) && errno != EINTR;
+        ended = !err && info.si_pid == r->pid;
+        if (!ended && !err) {
+            in_time = ms_left(r->deadline) > 0;
+            poll(NULL, 0, 5);
+        }
     }
-    if (got == r->pid || (got < 0 && errno != EINTR)) {
-        return got == r->pid ? 1 : -1;
+    if (!ended && !err) {
+        kill(-r->pid, SIGKILL);
+        kill(r->pid, SIGKILL);
     }
-    kill(-r->pid, SIGKILL);
-    kill(r->pid, SIGKILL);
-    while (waitpid(r->pid, pstatus, 0) < 0 && errno == EINTR) {
+    forget(r->pid);
+    while (!err && waitpid(r->pid, pstatus, 0) < 0 && errno == EINTR) {
     }
-    return 0;
+    return err ? -1 : ended;
 }
 
 static const char *end_words(int reaped, int status, apr_interval_time_t time, apr_pool_t *p)
@@ -231,6 +274,7 @@ apr_status_t cs_command_run(char *const *argv, char *const *env, const char *in,
         return cs_result_set(res, p, APR_FROM_OS_ERROR(err), CS_CLASS_RETRY, "command",
                              "could not run %s: %s", argv[0], strerror(err));
     }
+    note(r.pid);
     reaped = talk(&r);
     shut(&r.in);
     shut(&r.out);

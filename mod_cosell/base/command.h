@@ -20,4 +20,8 @@ char *const *cs_command_split(const char *line, apr_pool_t *p);
 apr_status_t cs_command_run(char *const *argv, char *const *env, const char *in, apr_size_t len,
                             apr_interval_time_t time, apr_pool_t *p, cs_result_t *res);
 
+/* Ends the programs that run, and what they started: this process is about to end, and nobody else
+ * would see to their time. May be called by a signal's handler. */
+void cs_command_end_all(void);
+
 #endif

@@ -260,6 +260,7 @@ int cs_notifier_stop(cs_notifier_t *n, apr_interval_time_t budget)
     apr_thread_mutex_lock(n->mutex);
     n->stop = 1;
     apr_thread_cond_broadcast(n->cond);
+    cs_command_end_all(); /* what it was to tell is told by the next one */
     while (!n->ended && cs_time_mono() < end) {
         apr_thread_cond_timedwait(n->cond, n->mutex, end - cs_time_mono() + 1000);
     }

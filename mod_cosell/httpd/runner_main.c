@@ -22,6 +22,7 @@
 #include <malloc.h>
 #endif
 
+#include "../base/command.h"
 #include "../base/pool.h"
 #include "../base/time.h"
 
@@ -64,6 +65,7 @@ static int pause_of(int failures)
 static void end_at_once(int sig)
 {
     (void)sig;
+    cs_command_end_all();
     _exit(0);
 }
 
@@ -108,7 +110,7 @@ static int alive(void *baton)
     process_t *process = baton;
 
     if (getppid() != process->parent) {
-        _exit(0);
+        end_at_once(0);
     }
     beat(process->node->shared);
     return 1;
@@ -222,6 +224,7 @@ static void be_runner(cosell_node_t *node, pid_t parent, int pause)
                  "runner: process %ld works for %d site%s", (long)getpid(), node->sites->nelts,
                  node->sites->nelts == 1 ? "" : "s");
     cs_runner_run(runner, alive, &process);
+    cs_command_end_all();
     _exit(0);
 }
 

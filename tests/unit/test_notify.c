@@ -1,6 +1,7 @@
 /* Who is told what, and when; and the program that is run for it. */
 #include "unit.h"
 
+#include <apr_thread_proc.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -346,6 +347,36 @@ static void test_command_is_bounded(void **state)
     assert_true(cs_time_mono() - began < SEC(10));
 }
 
+static void *APR_THREAD_FUNC end_soon(apr_thread_t *thread, void *baton)
+{
+    (void)thread;
+    while (access(baton, F_OK)) {
+        apr_sleep(1000);
+    }
+    cs_command_end_all();
+    return NULL;
+}
+
+/* Whoever runs it ends, and it with him: its children, too. */
+static void test_command_ends_with_who_runs_it(void **state)
+{
+    apr_pool_t *p = *state;
+    const char *mark = unit_path(p, "began");
+    apr_interval_time_t began = cs_time_mono();
+    apr_thread_t *thread;
+    apr_status_t rv;
+    cs_result_t res;
+
+    unlink(mark);
+    assert_ok(apr_thread_create(&thread, NULL, end_soon, (void *)mark, p));
+    assert_int_not_equal(run_script(p, apr_psprintf(p, "sleep 60 & touch %s; sleep 60", mark), "x", SEC(50), &res), APR_SUCCESS);
+    assert_ok(apr_thread_join(&rv, thread));
+    assert_non_null(strstr(res.detail, "ended by signal 9"));
+    assert_true(cs_time_mono() - began < SEC(20));
+    cs_command_end_all(); /* of those that ended nothing is known any more */
+    assert_ok(run_script(p, "exit 0", "x", SEC(5), &res));
+}
+
 static void test_no_command(void **state)
 {
     static char *const env[] = {NULL};
@@ -364,7 +395,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT_TEST(test_once_each), UNIT_TEST(test_errors_only), UNIT_TEST(test_reminder), UNIT_TEST(test_reminder_after_the_clock_went_back), UNIT_TEST(test_away), UNIT_TEST(test_a_flood_is_summed_up),
         UNIT_TEST(test_flapping_is_bounded), UNIT_TEST(test_saved_and_loaded), UNIT_TEST(test_damaged_memory), UNIT_TEST(test_much_is_saved_whole),
-        UNIT_TEST(test_environment_has_one_line_each), UNIT_TEST(test_command), UNIT_TEST(test_command_is_bounded), UNIT_TEST(test_no_command),
+        UNIT_TEST(test_environment_has_one_line_each), UNIT_TEST(test_command), UNIT_TEST(test_command_is_bounded), UNIT_TEST(test_command_ends_with_who_runs_it), UNIT_TEST(test_no_command),
     };
 
     return UNIT_RUN(tests);
