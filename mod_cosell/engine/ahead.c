@@ -39,6 +39,7 @@ struct cs_ahead_t {
     apr_size_t bytes;
     apr_hash_t *by_id, *by_engagement; /* entry_t */
     apr_array_header_t *own;           /* entry_t *, by id */
+    apr_hash_t *settled;               /* deal -> apr_interval_time_t, cs_time_boot() */
 };
 
 static int same(const char *a, const char *b)
@@ -97,7 +98,34 @@ static cs_ahead_t *begin(cs_lane_t *lane, apr_time_t floor)
     ahead->begun = cs_time_boot();
     ahead->by_id = apr_hash_make(pool);
     ahead->by_engagement = apr_hash_make(pool);
+    ahead->settled = apr_hash_make(pool);
     return lane->ahead = ahead;
+}
+
+/* ---- deals that were looked at since ---- */
+
+void cs_ahead_settled(cs_lane_t *lane, apr_int64_t deal)
+{
+    cs_ahead_t *ahead = lane->ahead;
+    apr_interval_time_t *at;
+
+    if (!ahead) {
+        return;
+    }
+    at = apr_hash_get(ahead->settled, &deal, sizeof(deal));
+    if (!at) {
+        at = apr_palloc(ahead->pool, sizeof(*at));
+        apr_hash_set(ahead->settled, apr_pmemdup(ahead->pool, &deal, sizeof(deal)), sizeof(deal),
+                     at);
+    }
+    *at = cs_time_boot();
+}
+
+int cs_ahead_is_settled(const cs_ahead_t *ahead, const cs_ahead_own_t *own, apr_int64_t deal)
+{
+    const apr_interval_time_t *at = apr_hash_get(ahead->settled, &deal, sizeof(deal));
+
+    return at && *at >= own->read;
 }
 
 int cs_ahead_pages(const cs_lane_t *lane, int *pcards)
@@ -124,7 +152,8 @@ static entry_t *new_entry(cs_ahead_t *ahead, const cs_card_t *card)
 }
 
 /* Of two sightings the later one counts. */
-static void keep(cs_ahead_t *ahead, const cs_card_t *card, apr_time_t asked, apr_pool_t *ptemp)
+static void keep(cs_ahead_t *ahead, const cs_card_t *card, apr_interval_time_t asked,
+                 apr_pool_t *ptemp)
 {
     entry_t *entry = apr_hash_get(ahead->by_id, card->id, APR_HASH_KEY_STRING);
     const char *type = cs_json_str(card->doc, "type");
@@ -174,7 +203,7 @@ static apr_time_t bottom_of(const cs_ahead_t *ahead)
 }
 
 /* 1 when the page shows what lies below the bottom. */
-static int take_cards(cs_ahead_t *ahead, const cs_pc_page_t *page, apr_time_t asked,
+static int take_cards(cs_ahead_t *ahead, const cs_pc_page_t *page, apr_interval_time_t asked,
                       apr_pool_t *ptemp)
 {
     apr_time_t bottom = bottom_of(ahead);
@@ -207,7 +236,7 @@ static void next_phase(cs_ahead_t *ahead, int below)
 
 static void read_page(cs_lane_t *lane, cs_ahead_t *ahead, cs_result_t *result, apr_pool_t *ptemp)
 {
-    apr_time_t asked = cs_time_now();
+    apr_interval_time_t asked = cs_time_boot();
     cs_pc_page_t page;
     int below;
 

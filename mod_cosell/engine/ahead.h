@@ -19,7 +19,7 @@ typedef struct cs_ahead_t cs_ahead_t;
 /* Of one of our referrals on the list. */
 typedef struct cs_ahead_own_t {
     const char *id, *engagement; /* engagement NULL = none */
-    apr_time_t read;             /* when the list was asked for; cs_time_now() */
+    apr_interval_time_t read;    /* when the list was asked for; cs_time_boot() */
 } cs_ahead_own_t;
 
 /* The list down to what changed before `floor` (0 = all of it), not too old, or one that shows
@@ -42,6 +42,11 @@ const cs_ahead_own_t *cs_ahead_at(const cs_ahead_t *ahead, int i);
 int cs_ahead_after(const cs_ahead_t *ahead, const char *id);
 /* 1 when the list shows this referral. */
 int cs_ahead_has(const cs_ahead_t *ahead, const char *id);
+
+/* The deal was looked at with what both sides show now. Clocks that were set do not matter. */
+void cs_ahead_settled(cs_lane_t *lane, apr_int64_t deal);
+/* 1 when that was after its referral was read here. */
+int cs_ahead_is_settled(const cs_ahead_t *ahead, const cs_ahead_own_t *own, apr_int64_t deal);
 
 /* All cards of the engagement of this referral: cs_card_t * in p; NULL = its own list is to be
  * asked for. *pown = the referral's own card, NULL = it had no room. */

@@ -67,6 +67,7 @@ typedef struct cs_item_t {
     int adopted; /* the deal has the row's own id since this look's writes: its alias is to be */
     int unheard; /* a row that cannot be found by a key was sent, and not heard of */
     int put_off; /* over, and looked at again at work->due: nothing has happened */
+    int chosen;           /* a person had chosen one of several rows for one of its look-ups */
     int recalled;         /* a look-up's row was found in an earlier batch */
     int calls;
     apr_interval_time_t took;

@@ -320,6 +320,7 @@ static apr_status_t rest(cs_job_turn_t *t, int linked, const char *word, cs_resu
     }
     cs_decide_rest(deal, apr_psprintf(t->b->p, "%s by %s: neither side is changed; link or create "
                                       "brings it back", word, t->user), t->b->p);
+    cs_lane_fact(cs_chosen_fact(deal->id, t->b->p), NULL, t->b->changes);
     decided(t, deal, apr_psprintf(t->b->p, "%s: both sides stay as they are", word));
     return rv;
 }

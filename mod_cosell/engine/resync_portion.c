@@ -191,7 +191,7 @@ static void add_item(cs_resync_t *r, cs_deal_t *deal, const cs_ahead_own_t *own,
     const char *name = name_of(r, deal, own ? own->id : NULL);
     cs_item_t *item;
 
-    if (deal && own && deal->updated >= own->read && !r->dry) {
+    if (deal && own && !r->dry && cs_ahead_is_settled(r->ahead, own, deal->id)) {
         cs_resync_count(r, "nothing", 1);
         return;
     }

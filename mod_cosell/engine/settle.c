@@ -8,6 +8,7 @@
 #include "../base/crash.h"
 #include "../base/json.h"
 #include "../base/log.h"
+#include "ahead.h"
 #include "apply.h"
 
 #define CONFLICTS_AT_ONCE 5
@@ -614,8 +615,34 @@ static void look_again_at_once(cs_batch_t *b, const cs_item_t *item)
     }
 }
 
+static void note_settled(cs_batch_t *b, const cs_item_t *item)
+{
+    if (item->plan && !item->plan->stale && !item->copy_of && item->deal->id) {
+        cs_ahead_settled(b->lane, item->deal->id);
+    }
+}
+
+static int is_alive(cs_deal_state_e state)
+{
+    return state == CS_DEAL_NEW || state == CS_DEAL_LINKED || state == CS_DEAL_PARKED;
+}
+
+/* What a person chose is not asked for again once the rows that were meant are in the record, or
+ * the deal has ended. */
+static void drop_choice(cs_batch_t *b, const cs_item_t *item, cs_deal_state_e was)
+{
+    const cs_deal_t *deal = item->deal;
+    int used = item->chosen && !item->over && deal->state == CS_DEAL_LINKED &&
+               !waits_or_refused(deal);
+
+    if (deal->id && (used || (is_alive(was) && !is_alive(deal->state)))) {
+        cs_lane_fact(cs_chosen_fact(deal->id, b->p), NULL, b->changes);
+    }
+}
+
 static apr_status_t settle_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res)
 {
+    cs_deal_state_e was = item->deal ? item->deal->state : CS_DEAL_NEW;
     apr_status_t rv = APR_SUCCESS;
 
     cs_count(CS_COUNT_LOOKS, 1);
@@ -644,8 +671,10 @@ static apr_status_t settle_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res
             cs_count(CS_COUNT_LOOKS_NOTHING, 1);
         }
         after_a_good_look(b, item);
+        note_settled(b, item);
     }
     if (item->plan && !item->copy_of) {
+        drop_choice(b, item, was);
         plan_next_look(b, item);
         cs_item_watch(b, item);
     }

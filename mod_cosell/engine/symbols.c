@@ -398,6 +398,7 @@ static void take_several(cs_batch_t *b, cs_symbol_t *s, const json_t *candidates
     const char *chosen = chosen_of(b, s, candidates);
 
     if (chosen) {
+        s->item->chosen = 1;
         cs_symbol_found(b, s, chosen);
     }
     else {

@@ -239,6 +239,39 @@ static void test_one_of_several_rows_is_chosen(void **state)
     assert_done(ask_about(r, "choose", ",'row':'" ROW2 "'"));
     assert_null(deal_of(r)->problem);
     assert_string_equal(cs_json_str(cs_json_get(cs_json_get(record_of_deal(r)->row, "parentaccountid"), "$ref"), "id"), ROW2);
+    assert_null(fact(cs_chosen_fact(deal_of(r)->id, p))); /* it is in the record now */
+}
+
+/* A choice that is never used goes with the deal. */
+static void test_choice_ends_with_its_deal(void **state)
+{
+    apr_pool_t *p = *state;
+    cs_result_t res = {0};
+    apr_array_header_t *changes = apr_array_make(p, 1, sizeof(cs_change_t));
+    referral_t *r;
+    cs_lease_t lease;
+
+    new_world(p);
+    live_with(2);
+    for (int i = 0; i < 2; i++) {
+        cs_lane_fact(cs_chosen_fact(deal_of(&W->referral[i])->id, p), "[\"" ROW2 "\"]", changes);
+    }
+    lease = cs_lane_lease(W->lane);
+    assert_ok(cs_store_write(W->store, &lease, changes, p, &res));
+    r = &W->referral[0];
+    json_object_set_new(r->doc, "status", json_string("Closed"));
+    json_object_set_new(r->doc, "substatus", json_string("Error"));
+    r->version++;
+    notify(r);
+    work();
+    assert_int_equal(deal_of(r)->state, CS_DEAL_UNLINKED);
+    assert_null(fact(cs_chosen_fact(deal_of(r)->id, p)));
+    r = &W->referral[1];
+    notify(r);
+    work();
+    assert_non_null(fact(cs_chosen_fact(deal_of(r)->id, p)));
+    assert_done(ask_about(r, "unlink", ""));
+    assert_null(fact(cs_chosen_fact(deal_of(r)->id, p)));
 }
 
 static void test_one_of_several_records_is_chosen(void **state)
@@ -274,6 +307,7 @@ int main(void)
         UNIT_TEST(test_conflict_is_decided_for_partner_center),
         UNIT_TEST(test_conflict_is_decided_for_the_crm),
         UNIT_TEST(test_one_of_several_rows_is_chosen),
+        UNIT_TEST(test_choice_ends_with_its_deal),
         UNIT_TEST(test_one_of_several_records_is_chosen),
         UNIT_TEST(test_a_side_is_named_by_what_it_is),
     };

@@ -159,6 +159,29 @@ static void test_what_no_notice_told_is_found(void **state)
     assert_has(cs_json_str(result, "text"), "130 deals looked at: changed 6");
 }
 
+/* Deals that an earlier day settled with a clock that was ahead are looked at all the same. */
+static void test_clock_that_was_ahead_hides_nothing(void **state)
+{
+    apr_pool_t *p = *state;
+    const json_t *result;
+    const char *id;
+    int i;
+
+    new_world(p);
+    pass_seconds(7200);
+    listed_world(p, 30);
+    for (i = 0; i < 6; i++) {
+        rename_silently(i);
+    }
+    pass_seconds(-7200);
+    begin_lane();
+    id = ask_for("resync", "{'all':true}");
+    work();
+    result = done(id);
+    assert_int_equal(number(result, "changed"), 6);
+    assert_int_equal(renamed_rows(), 6);
+}
+
 static void test_dry_run_writes_nothing(void **state)
 {
     apr_pool_t *p = *state;
@@ -715,6 +738,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT_TEST(test_nothing_to_do_costs_pages_alone),
         UNIT_TEST(test_what_no_notice_told_is_found),
+        UNIT_TEST(test_clock_that_was_ahead_hides_nothing),
         UNIT_TEST(test_dry_run_writes_nothing),
         UNIT_TEST(test_too_much_stops_before_anything_is_written),
         UNIT_TEST(test_few_in_each_portion_are_too_many_together),
