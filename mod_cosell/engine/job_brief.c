@@ -221,6 +221,10 @@ static apr_status_t cancel(cs_job_turn_t *t, cs_result_t *res)
     apr_status_t rv = cs_store_job_get(t->b->lane->store, t->b->lane->site->name, id, &job,
                                        t->b->p, res);
 
+    if (rv == CS_EPARSE && job) {
+        cs_result_clear(res); /* a damaged one fails by itself */
+        rv = APR_SUCCESS;
+    }
     if (rv != APR_SUCCESS) {
         return rv;
     }

@@ -370,6 +370,10 @@ static apr_status_t find_rival(cs_resync_t *r, int *pwaits, cs_result_t *res)
     if (!r->dry && *other && strcmp(other, r->t->id)) {
         rv = cs_store_job_get(lane->store, lane->site->name, other, &job, r->t->b->p, res);
     }
+    if (rv == CS_EPARSE) {
+        cs_result_clear(res); /* it fails by itself */
+        rv = APR_SUCCESS;
+    }
     *pwaits = job && (job->state == CS_JOB_WAITING || job->state == CS_JOB_RUNNING);
     if (*pwaits) {
         wait_for(r, apr_psprintf(r->t->b->p, "the resync %s goes first", other));

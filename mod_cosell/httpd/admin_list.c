@@ -266,10 +266,18 @@ int cosell_show_job(cosell_page_t *page, cosell_site_t *site, void *baton)
 {
     const char *id = baton;
     cs_job_t *job = NULL;
+    apr_status_t rv;
 
-    if (!cosell_may_ask(page) ||
-        !cosell_asked(page, cs_store_job_get(page->store, site->cfg.name, id, &job, page->p,
-                                             &page->res)) || !job) {
+    if (!cosell_may_ask(page)) {
+        return 0;
+    }
+    rv = cs_store_job_get(page->store, site->cfg.name, id, &job, page->p, &page->res);
+    if (rv == CS_EPARSE && job) {
+        /* A damaged one is told as one that failed. */
+        cs_result_clear(&page->res);
+        rv = APR_SUCCESS;
+    }
+    if (!cosell_asked(page, rv) || !job) {
         return 0;
     }
     cosell_put(page->out, "site", json_string(site->cfg.name));

@@ -67,14 +67,45 @@ apr_status_t cs_sqlite_job_row_add(cs_sqlite_t *sq, const char *site, const cs_c
 
 /* ---- reading ---- */
 
+/* What is whole of them, and why the first one is not. */
 static apr_status_t read_documents(cs_sqlite_t *sq, sqlite3_stmt *st, cs_job_t *job, apr_pool_t *p)
 {
-    apr_status_t rv = cs_sqlite_json(sq, st, 6, &job->arguments, p);
+    json_t **documents[] = {&job->arguments, &job->progress, &job->result, &job->cursor};
+    static const int columns[] = {6, 7, 8, 11};
+    char detail[sizeof(sq->detail)] = "";
+    apr_status_t rv = APR_SUCCESS;
+    int i;
 
-    if (rv == APR_SUCCESS) {
-        rv = cs_sqlite_json(sq, st, 7, &job->progress, p);
+    for (i = 0; i < 4 && columns[i] < sqlite3_column_count(st); i++) {
+        apr_status_t its = cs_sqlite_json(sq, st, columns[i], documents[i], p);
+        if (its == APR_SUCCESS) {
+            continue;
+        }
+        *documents[i] = NULL;
+        if (rv == APR_SUCCESS || its != CS_EPARSE) {
+            rv = its;
+            apr_cpystrn(detail, sq->detail, sizeof(detail));
+        }
     }
-    return rv == APR_SUCCESS ? cs_sqlite_json(sq, st, 8, &job->result, p) : rv;
+    if (rv != APR_SUCCESS) {
+        apr_cpystrn(sq->detail, detail, sizeof(sq->detail));
+    }
+    return rv;
+}
+
+/* Nothing more can be done of it, unless it is over already. */
+static void take_as_failed(const cs_sqlite_t *sq, cs_job_t *job, apr_pool_t *p)
+{
+    if (job->state == CS_JOB_WAITING || job->state == CS_JOB_RUNNING) {
+        job->state = CS_JOB_FAILED;
+    }
+    if (!job->result) {
+        job->result = cs_json_own(
+            json_pack("{s:s}", "error",
+                      apr_pstrcat(p, "what was kept of this job cannot be read: ", sq->detail,
+                                  NULL)),
+            p);
+    }
 }
 
 static apr_status_t job_of_row(cs_sqlite_t *sq, sqlite3_stmt *st, cs_job_t **pjob, apr_pool_t *p)
@@ -91,6 +122,9 @@ static apr_status_t job_of_row(cs_sqlite_t *sq, sqlite3_stmt *st, cs_job_t **pjo
     job->created = sqlite3_column_int64(st, 9);
     job->updated = sqlite3_column_int64(st, 10);
     rv = read_documents(sq, st, job, p);
+    if (rv == CS_EPARSE) {
+        take_as_failed(sq, job, p);
+    }
     if (!job->arguments) {
         job->arguments = cs_json_own(json_object(), p);
     }
@@ -110,12 +144,9 @@ apr_status_t cs_sqlite_job_get(cs_store_t *store, const char *site, const char *
     }
     if (st) {
         rv = job_of_row(sq, st, pjob, p);
-        if (rv == APR_SUCCESS) {
-            rv = cs_sqlite_json(sq, st, 11, &(*pjob)->cursor, p);
-        }
         cs_sqlite_reset(st);
     }
-    if (rv != APR_SUCCESS) {
+    if (rv != APR_SUCCESS && rv != CS_EPARSE) {
         *pjob = NULL;
     }
     return cs_sqlite_done(sq, rv, p, res);
@@ -129,7 +160,6 @@ static apr_status_t list_job(cs_sqlite_t *sq, sqlite3_stmt *st, apr_array_header
     apr_status_t rv = job_of_row(sq, st, pjob, p);
 
     if (rv == CS_EPARSE) {
-        (*pjob)->result = cs_json_own(json_pack("{s:s}", "error", sq->detail), p);
         sq->detail[0] = '\0';
         rv = APR_SUCCESS;
     }

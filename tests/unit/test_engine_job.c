@@ -316,6 +316,32 @@ static void test_damaged_job_fails_alone(void **state)
     assert_non_null(strstr(text_of(id), "cannot be read"));
 }
 
+/* What was asked for cannot be read any more: who looks sees that it failed and why, and who cancels it stops nothing else. */
+static void test_damaged_arguments_are_told(void **state)
+{
+    apr_pool_t *p = *state;
+    const char *id, *cancel;
+    cs_job_t *job = NULL;
+
+    new_world(p);
+    begin_lane();
+    work();
+    id = ask_for("retry", "{'all':true}");
+    cancel = ask_for("cancel", apr_psprintf(p, "{'job':'%s'}", id));
+    run_sql(apr_psprintf(p, "UPDATE job SET arguments='{\"all\":' WHERE name='%s'", id));
+    assert_int_equal(cs_store_job_get(W->store, SITE, id, &job, p, NULL), CS_EPARSE);
+    assert_int_equal(job->state, CS_JOB_FAILED);
+    assert_has(cs_json_str(job->result, "error"), "cannot be read");
+    work();
+    assert_false(pending(id));
+    assert_false(pending(cancel));
+    assert_true(job_of(cancel)->state > CS_JOB_RUNNING);
+    assert_int_equal(cs_store_job_get(W->store, SITE, id, &job, p, NULL), CS_EPARSE);
+    assert_int_equal(job->state, CS_JOB_FAILED);
+    assert_has(cs_json_str(job->result, "error"), "cannot be read");
+    assert_string_equal(job->kind, "retry");
+}
+
 static void test_arguments_are_judged_by_name(void **state)
 {
     static const struct {
@@ -364,6 +390,7 @@ int main(void)
         UNIT_TEST(test_many_jobs_hold_up_no_look),
         UNIT_TEST(test_every_job_of_a_paused_site_has_its_turn),
         UNIT_TEST(test_damaged_job_fails_alone),
+        UNIT_TEST(test_damaged_arguments_are_told),
         UNIT_TEST(test_arguments_are_judged_by_name),
     };
 

@@ -318,7 +318,8 @@ static void test_a_damaged_job_spoils_no_other(void **state)
               "UPDATE job_row SET row='{' WHERE n=1");
     s->store = open_store(s->cfg, CS_STORE_WRITER, s->p);
     assert_int_equal(cs_store_job_get(s->store, SITE, A, &job, s->p, &res), CS_EPARSE);
-    assert_null(job);
+    assert_int_equal(job->state, CS_JOB_FAILED); /* who asks for it is told so, and why */
+    assert_non_null(strstr(json_string_value(json_object_get(job->result, "error")), "progress"));
     assert_non_null(strstr(res.detail, "progress"));
     list = jobs_of(s, SITE, 10);
     assert_int_equal(list->nelts, 2);
