@@ -270,16 +270,34 @@ static apr_status_t is_on(request_rec *r, const cosell_site_t *site, const char 
     return rv;
 }
 
+/* A disk that hangs holds whoever reads from it: these and the pages together are never more than a
+ * quarter of the threads. */
+static apr_status_t is_on_bounded(request_rec *r, const cosell_site_t *site, const char *brake,
+                                  int *pon, const char **pothers, cs_result_t *res)
+{
+    apr_status_t rv;
+
+    if (atomic_fetch_add(&cosell_child->pages, 1) < cosell_child->wait_max) {
+        rv = is_on(r, site, brake, pon, pothers, res);
+    }
+    else {
+        rv = cs_result_set(res, r->pool, APR_EBUSY, CS_CLASS_RETRY, "pages",
+                           "too many requests read the store at once");
+    }
+    atomic_fetch_sub(&cosell_child->pages, 1);
+    return rv;
+}
+
 /* OK when the brake may be released, or what the refusal returned, with *prefused 1. */
 static int check_brake(request_rec *r, const cosell_site_t *site, json_t *arguments, int *prefused)
 {
-    const char *brake = without_prefix(cs_json_str(arguments, "brake")), *others;
+    const char *brake = without_prefix(cs_json_str(arguments, "brake")), *others = NULL;
     cs_result_t res = { 0 };
-    int on;
+    int on = 0;
 
     *prefused = 1;
     json_object_set_new(arguments, "brake", json_string(brake));
-    if (is_on(r, site, brake, &on, &others, &res) != APR_SUCCESS) {
+    if (is_on_bounded(r, site, brake, &on, &others, &res) != APR_SUCCESS) {
         return refuse(r, HTTP_SERVICE_UNAVAILABLE, "%s",
                       res.detail ? res.detail : "the store cannot be read");
     }

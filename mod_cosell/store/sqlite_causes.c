@@ -1,5 +1,9 @@
 /* store/sqlite_causes.c: what stands in the way of deals, and of how many. The totals follow the
- * rows of `deal_cause` and `dead` (sqlite_schema.c). */
+ * rows of `deal_cause` and `dead` (sqlite_schema.c).
+ *
+ * A program of schema 1.2 that worked on this database in between says nothing of what it settled
+ * deals with, and a trigger could only guess: what such a deal is counted by stays until its next
+ * look, a sweep's for an open deal, a resync's for any other. */
 #include <string.h>
 
 #include <apr_strings.h>
