@@ -95,6 +95,37 @@ static const char *crm_names(const cosell_check_t *ck)
     return text;
 }
 
+/* NULL = it has a quota of a day, of which some can be kept; else who has: ", sales". */
+static const char *with_quota(const cosell_check_t *ck, const char *name)
+{
+    const char *text = "";
+    int k, has = !strcmp(name, "*");
+
+    for (k = 0; ck->conf->crms && k < ck->conf->crms->nelts; k++) {
+        const cosell_crm_t *crm = APR_ARRAY_IDX(ck->conf->crms, k, cosell_crm_t *);
+        const cs_crm_impl_t *impl = cs_crm_impl_of(crm->type);
+
+        if (impl && impl->usage) {
+            text = apr_pstrcat(ck->ptemp, text, ", ", crm->name, NULL);
+            has |= !strcmp(name, crm->name);
+        }
+    }
+    return has ? NULL : text;
+}
+
+static void check_reserve(cosell_check_t *ck, const cosell_upstream_t *up)
+{
+    const char *others = with_quota(ck, up->name);
+
+    if (up->reserve >= 0 && others) {
+        cosell_mistake(ck, up->where,
+                       "CosellUpstream: reserve=%d means nothing for \"%s\", which has no quota of "
+                       "requests a day; allowed for it are ca=, rate=, concurrency=, timeout= and "
+                       "proxy=, and reserve= for *%s",
+                       up->reserve, up->name, others);
+    }
+}
+
 static void check_upstreams(cosell_check_t *ck)
 {
     int i;
@@ -108,6 +139,9 @@ static void check_upstreams(cosell_check_t *ck)
                            "partner-center, login, certificate%s",
                            up->name, crm_names(ck));
         }
+        else {
+            check_reserve(ck, up);
+        }
         if (up->ca) {
             cosell_check_file(ck, up->where, "CosellUpstream: ca=", up->ca);
         }
@@ -119,6 +153,29 @@ static void check_upstreams(cosell_check_t *ck)
 static const char *entra_url(const char *tenant, apr_pool_t *p)
 {
     return apr_pstrcat(p, "https://login.microsoftonline.com/", tenant, "/oauth2/v2.0/token", NULL);
+}
+
+static const char *path_of(const char *url)
+{
+    const char *rest = strstr(url, "://");
+
+    rest = rest ? strpbrk(rest + 3, "/?#") : NULL;
+    return rest && strcmp(rest, "/") ? rest : NULL;
+}
+
+/* Where a sign-in is sent is no server's front page. */
+static void check_token_url(cosell_check_t *ck, const char *where, const char *directive,
+                            const char *given, const char *standard)
+{
+    const char *origin = given && !path_of(given) ? cs_http_origin(given, ck->ptemp) : NULL;
+    const char *path = origin && standard ? path_of(standard) : NULL;
+
+    if (origin) {
+        cosell_mistake(ck, where,
+                       "%s: token-url=\"%s\" has no path; allowed is the whole address that gives "
+                       "tokens, as %s%s",
+                       directive, given, origin, path ? path : "/oauth2/v2.0/token");
+    }
 }
 
 static void make_partner_center(cosell_check_t *ck, cs_site_config_t *cfg,
@@ -142,6 +199,8 @@ static void make_partner_center(cosell_check_t *ck, cs_site_config_t *cfg,
     cosell_upstream_origin(ck, up, cfg->pc.referrals_url);
     cosell_upstream_origin(ck, up, cfg->pc.webhooks_url);
     cosell_upstream_origin(ck, login, cfg->pc.token_url);
+    check_token_url(ck, pc->where, "CosellPartnerCenter", pc->token_url,
+                    entra_url(pc->tenant, ck->ptemp));
     cosell_check_secret(ck, pc->where, "CosellPartnerCenter: client-secret=", pc->client_secret);
     cosell_check_secret(ck, pc->where, "CosellPartnerCenter: refresh-token=", pc->refresh_token);
 }
@@ -191,6 +250,8 @@ static void make_crm(cosell_check_t *ck, cs_site_config_t *cfg, const cosell_crm
     to->cfg.webhook_secret = crm->webhook_secret;
     to->cfg.organization = crm->organization;
     to->cfg.user = crm->user;
+    check_token_url(ck, crm->where, apr_pstrcat(ck->ptemp, "CosellCrm ", crm->name, NULL),
+                    crm->token_url, impl->token_url(&to->cfg, ck->ptemp));
     to->cfg.token_url = crm->token_url;
     to->cfg.token_url = impl->token_url(&to->cfg, ck->p);
     to->cfg.upstream = up;

@@ -104,6 +104,14 @@ def salesforce(key):
     return change
 
 
+def salesforce_at(url):
+    def change(world):
+        where = salesforce(key_text(sealed_key))(world)
+        world.replace("CosellCrm", where + " token-url=" + url)
+        return where
+    return change
+
+
 def key_text(make):
     return lambda world: world.server.secret("key", make())
 
@@ -172,6 +180,14 @@ WRONG = {
     "literal key": (credentials("certificate={a} key=hunter2"), None, "file:.*exec:"),
     "no parent of the state directory": (state_dir("/nonexistent/parent/state"), "/nonexistent/parent", "No such file.*make it"),
     "a file as state directory": (state_dir("/etc/hostname"), "/etc/hostname", "not a directory"),
+    "sign-in without a path at Salesforce": (salesforce_at("https://login.salesforce.com"), '"https://login.salesforce.com"',
+                                             r"no path.* https://login\.salesforce\.com/services/oauth2/token"),
+    "sign-in without a path at Partner Center": (site("CosellPartnerCenter", r"token-url=\S+", "token-url=https://login.microsoftonline.us/"),
+                                                 "https://login.microsoftonline.us/", r"no path.* https://login\.microsoftonline\.us/\S+/oauth2/v2\.0/token"),
+    "sign-in without a path at Dynamics 365": (site("CosellCrm", r"token-url=\S+", "token-url=https://login.microsoftonline.us"),
+                                               "https://login.microsoftonline.us", r"no path.* https://login\.microsoftonline\.us/\S+/oauth2/v2\.0/token"),
+    "a reserve of what has no quota": (line("CosellUpstream partner-center reserve=10"), "partner-center", r"reserve=10.*allowed.*rate=.*reserve= for \*"),
+    "a reserve of a CRM without quota": (line("CosellUpstream %s reserve=10" % CRM), CRM, r"reserve=10.*allowed.*rate="),
     "http to elsewhere": (site("CosellCrm", r"http://127.0.0.1:\d+ ", "http://contoso.crm.dynamics.com "), "http://contoso.crm.dynamics.com",
                           "https"),
     "http to a name like loopback": (site("CosellCrm", r"http://127.0.0.1:\d+ ", "http://127.evil.example "), "http://127.evil.example", "https"),
