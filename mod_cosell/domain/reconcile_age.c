@@ -5,8 +5,8 @@
  * over what the seller has written since. So the state's image remembers how new what was settled
  * is, and nothing is made of what is older. After a while that is no lagging replica but a side
  * that went back, restored from a backup: what it shows is compared value by value, and how new
- * that is counts from then on. A list has no version of its own: what was just written there is given time to
- * appear.
+ * that is counts from then on. A list has no version of its own: what was just written there is
+ * given time to appear.
  */
 #include <string.h>
 

@@ -354,7 +354,8 @@ static int look_again_to_tell(cs_batch_t *b, cs_item_t *item)
 /* A look done well, possibly on old news. */
 static void after_a_good_look(cs_batch_t *b, cs_item_t *item)
 {
-    if (!look_again_for_answer(b, item) && !look_again_for_hint(b, item) && !look_again_to_tell(b, item)) {
+    if (!look_again_for_answer(b, item) && !look_again_for_hint(b, item) &&
+        !look_again_to_tell(b, item)) {
         work_done(b, item);
     }
 }

@@ -122,8 +122,8 @@ typedef struct cs_job_t {
     apr_time_t created, updated;
 } cs_job_t;
 
-/* *pjob NULL when there is none. CS_EPARSE = not all of it can be read: *pjob is what can, a job that
- * failed and has the reason as its result. */
+/* *pjob NULL when there is none. CS_EPARSE = not all of it can be read: *pjob is what can, a job
+ * that failed and has the reason as its result. */
 apr_status_t cs_store_job_get(cs_store_t *store, const char *site, const char *id, cs_job_t **pjob,
                               apr_pool_t *p, cs_result_t *res);
 /* Newest first, at most max, without cursors; damaged ones as above: cs_job_t * in p. */
