@@ -90,9 +90,11 @@
     X(WORK_PUT, "INSERT OR REPLACE INTO work(" CS_SQLITE_WORK_COLUMNS ")"                          \
                 " VALUES(?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17)")             \
     X(WORK_DELETE, "DELETE FROM work WHERE site=?1 AND kind=?2 AND name=?3")                       \
+    /* A name that got its alias, or its notice, since the folding is the next claim's. */         \
     X(WORK_DUE,                                                                                    \
-      "SELECT " CS_SQLITE_WORK_COLUMNS " FROM work WHERE site=?1 AND state=0 AND due<=?2"          \
-      " AND kind<>'job' ORDER BY due LIMIT ?3")                                                    \
+      "SELECT " CS_SQLITE_WORK_COLUMNS " FROM (SELECT * FROM work WHERE site=?1 AND state=0"       \
+      " AND due<=?2 AND kind<>'job' ORDER BY due LIMIT ?3) w WHERE w.kind<>'look' OR NOT EXISTS"   \
+      " (SELECT 1 FROM alias a WHERE a.site=w.site AND a.name=w.name) ORDER BY w.due")             \
     X(JOBS_DUE, "SELECT " CS_SQLITE_WORK_COLUMNS " FROM work WHERE site=?1 AND kind='job' AND"     \
                 " +state=0 AND +due<=?2 ORDER BY +due LIMIT ?3")                                   \
     X(WORK_NEXT, "SELECT due FROM work WHERE site=?1 AND state=0 ORDER BY due LIMIT 1")            \
@@ -100,7 +102,7 @@
       "SELECT wanted,first,hint_pc,hints,seen,trace FROM work WHERE site=?1 AND kind=?2 AND "      \
       "name=?3")                                                                                   \
     X(WORK_FOLDABLE, "SELECT w.name,a.deal FROM (SELECT name,kind,due FROM work WHERE site=?1 "    \
-                     "AND state=0 AND due<=?2"                                                     \
+                     "AND state=0 AND due<=?2 AND kind<>'job'"                                     \
                      " ORDER BY due LIMIT ?3) w CROSS JOIN alias a ON a.site=?1 AND a.name=w.name" \
                      " WHERE w.kind='look' ORDER BY w.due")                                        \
     X(WORK_RESUME, "UPDATE work INDEXED BY work_due SET state=0,upstream=NULL,due=?3 WHERE "       \

@@ -204,7 +204,9 @@ apr_status_t cs_store_sites_due(cs_store_t *store, const apr_array_header_t *sit
  * up; a row that waits for its next attempt keeps waiting, as in cs_store_accept(); the name's row
  * goes), due rows only, and delivery repeats (same digest) are folded too, at most 500 rows.
  * Then returns at most max ready rows due at `now`, oldest due first, of any kind but jobs:
- * cs_work_t * in p. Nothing is marked: the lease is the mark. */
+ * cs_work_t * in p. A name that has an alias is never among them, also when it came in since the
+ * folding: it stays due for the next claim, or its deal would be read for both in one batch.
+ * Nothing is marked: the lease is the mark. */
 apr_status_t cs_store_claim(cs_store_t *store, const cs_lease_t *lease, apr_time_t now, int max,
                             apr_array_header_t **pworks, apr_pool_t *p, cs_result_t *res);
 /* The same of jobs alone, and without folding: however many wait, looks and polls keep their places

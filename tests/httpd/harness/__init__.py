@@ -9,9 +9,9 @@ from .events import Event, Pki
 from .paths import BUILD, REPO, preload
 from .server import ConfigRefused, Server
 from .sims import Dynamics, PartnerCenter, Simulator
-from .storm import Answer, post, storm
+from .storm import Answer, deliver, post, storm
 from .wait import Timeout, wait_for
 from .world import World
 
 __all__ = ["Answer", "BUILD", "ConfigRefused", "Dynamics", "ErrorLog", "Event", "PartnerCenter", "Pki", "REPO", "Server",
-           "Simulator", "Timeout", "World", "post", "preload", "storm", "wait_for"]
+           "Simulator", "Timeout", "World", "deliver", "post", "preload", "storm", "wait_for"]

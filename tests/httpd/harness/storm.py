@@ -89,3 +89,18 @@ def storm(url, items, senders=32, **more):
         return loop.run_until_complete(storm_async(url, items, senders, **more))
     finally:
         loop.close()
+
+
+def deliver(url, items, senders=32, deadline=60, **more):
+    """A storm by senders that send again what is answered 503, as Partner Center does: on a slow disk not all is durable in time.
+
+    The last answers, one for each item.
+    """
+    left = {tag: (tag, data) for tag, data in items}
+    answers, end = {}, time.monotonic() + deadline
+    while left:
+        for result in storm(url, list(left.values()), senders, **more):
+            answers[result.tag] = result
+        left = {tag: item for tag, item in left.items() if answers[tag].status == 503}
+        assert not left or time.monotonic() < end, "%d of %d are still answered 503 after %d s" % (len(left), len(answers), deadline)
+    return list(answers.values())
