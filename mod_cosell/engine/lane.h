@@ -98,6 +98,12 @@ typedef struct cs_lane_breaker_t {
     apr_interval_time_t probe; /* cs_time_boot() */
 } cs_lane_breaker_t;
 
+/* What an upstream told us of itself (sign.c). */
+typedef struct cs_lane_sign_t {
+    apr_int64_t heard;         /* notices accepted from it when it was last looked at */
+    apr_interval_time_t asked; /* cs_time_boot(): when a notice last made us ask; 0 = never */
+} cs_lane_sign_t;
+
 /* When an upstream was, and is, asked whether it answers at all (pulse.h). cs_time_boot() */
 typedef struct cs_lane_pulse_t {
     apr_interval_time_t asked; /* 0 = not yet */
@@ -180,6 +186,7 @@ typedef struct cs_lane_t {
     struct cs_ahead_t *ahead; /* cards read ahead for a resync (ahead.h); NULL = none */
     cs_lane_breaker_t breaker[CS_LANE_UPSTREAMS];
     cs_lane_pulse_t pulse[CS_LANE_UPSTREAMS];
+    cs_lane_sign_t sign[CS_LANE_UPSTREAMS];
     cs_lane_metadata_t metadata[CS_SITE_CRMS_MAX];
     apr_pool_t *cache_pool;        /* resolved look-ups: symbol -> row id */
     apr_hash_t *cache;
@@ -319,6 +326,10 @@ int cs_breaker_note(cs_lane_t *lane, int upstream, const cs_result_t *met,
                     apr_array_header_t *changes, apr_pool_t *p);
 /* Asks the open ones that are due; closes or postpones them in the store. */
 apr_status_t cs_breaker_probe(cs_lane_t *lane, apr_pool_t *ptemp);
+
+/* sign.c: an upstream behind an open breaker that has sent a notice is asked at once, at most every
+ * ten seconds. */
+void cs_lane_take_signs(cs_lane_t *lane);
 
 /* ---- brake.c ---- */
 

@@ -600,6 +600,7 @@ static apr_status_t prepare(cs_lane_t *lane, cs_batch_t *b, cs_result_t *res)
         rv = cs_lane_probe(lane, b->now, b->p);
     }
     if (rv == APR_SUCCESS) {
+        cs_lane_take_signs(lane);
         rv = cs_breaker_probe(lane, b->p);
     }
     if (rv == APR_SUCCESS && cs_keep_alive_due(lane, b->now)) {

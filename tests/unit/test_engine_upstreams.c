@@ -415,11 +415,59 @@ static void test_misfits_are_said_once_and_shown(void **state)
     assert_null(suspended(CRM_NAME));
 }
 
+static void it_tells(const char *upstream)
+{
+    int site = cs_gauge_site(SITE);
+
+    cs_gauge_add(CS_GAUGE_HEARD, site, cs_gauge_upstream(site, upstream), 1);
+}
+
+/* Whoever sends a notice is there again: the pause, which has grown, need not be over. */
+static void test_notice_is_a_sign_of_life(void **state)
+{
+    static const cs_gauge_names_t names = {SITE, 2, {CRM_NAME, CS_UPSTREAM_PC}};
+    apr_pool_t *p = *state;
+    int i, whoamis;
+
+    new_world(p);
+    cs_gauges_layout(&names, 1);
+    live_with(8);
+    W->crm_fails = CS_CLASS_RETRY;
+    notify_all();
+    work();
+    assert_has(fact(CS_FACT_BREAKER CRM_NAME), "open");
+    for (i = 0; i < 8; i++) {
+        pass_seconds(120);
+        work();
+    }
+    whoamis = W->whoamis;
+    work();
+    assert_int_equal(W->whoamis, whoamis); /* it is not its time */
+    it_tells(CS_UPSTREAM_PC);
+    work();
+    assert_int_equal(W->whoamis, whoamis);
+    it_tells(CRM_NAME);
+    work();
+    assert_int_equal(W->whoamis, whoamis + 1);
+    for (i = 0; i < 5; i++) { /* in a flood, too, not more often */
+        it_tells(CRM_NAME);
+        work();
+    }
+    assert_int_equal(W->whoamis, whoamis + 1);
+    W->crm_fails = CS_CLASS_OK;
+    pass_seconds(10);
+    it_tells(CRM_NAME);
+    work();
+    assert_null(fact(CS_FACT_BREAKER CRM_NAME));
+    assert_int_equal(counts_of(W->store, SITE, p).outstanding, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT_TEST(test_batch_takes_what_partner_center_allows),
         UNIT_TEST(test_crm_that_is_down_is_left_alone),
+        UNIT_TEST(test_notice_is_a_sign_of_life),
         UNIT_TEST(test_organisation_of_fifteen_characters),
         UNIT_TEST(test_probes_come_soon_and_then_rarely),
         UNIT_TEST(test_another_reason_for_a_suspension_is_said),
