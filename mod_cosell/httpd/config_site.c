@@ -150,11 +150,6 @@ static void check_upstreams(cosell_check_t *ck)
 
 /* ---- the parts of a site ---- */
 
-static const char *entra_url(const char *tenant, apr_pool_t *p)
-{
-    return apr_pstrcat(p, "https://login.microsoftonline.com/", tenant, "/oauth2/v2.0/token", NULL);
-}
-
 static const char *path_of(const char *url)
 {
     const char *rest = strstr(url, "://");
@@ -189,7 +184,7 @@ static void make_partner_center(cosell_check_t *ck, cs_site_config_t *cfg,
     cfg->pc.client_secret = pc->client_secret;
     cfg->pc.refresh_token = pc->refresh_token;
     cfg->pc.organization = pc->organization;
-    cfg->pc.token_url = pc->token_url ? pc->token_url : entra_url(pc->tenant, ck->p);
+    cfg->pc.token_url = pc->token_url ? pc->token_url : cs_token_entra_url(pc->tenant, ck->p);
     cfg->pc.webhooks_url =
         pc->webhooks_url ? pc->webhooks_url : "https://api.partnercenter.microsoft.com";
     cfg->pc.referrals_url =
@@ -200,7 +195,7 @@ static void make_partner_center(cosell_check_t *ck, cs_site_config_t *cfg,
     cosell_upstream_origin(ck, up, cfg->pc.webhooks_url);
     cosell_upstream_origin(ck, login, cfg->pc.token_url);
     check_token_url(ck, pc->where, "CosellPartnerCenter", pc->token_url,
-                    entra_url(pc->tenant, ck->ptemp));
+                    cs_token_entra_url(pc->tenant, ck->ptemp));
     cosell_check_secret(ck, pc->where, "CosellPartnerCenter: client-secret=", pc->client_secret);
     cosell_check_secret(ck, pc->where, "CosellPartnerCenter: refresh-token=", pc->refresh_token);
 }

@@ -7,17 +7,9 @@
 #include <string.h>
 
 #include "limiter.h"
-#include "../base/host.h"
 #include "../base/time.h"
 
 #define DEFAULT_TIMEOUT apr_time_from_sec(30)
-
-static int is_loopback(const char *origin)
-{
-    const char *host = strstr(origin, "://") + 3;
-
-    return cs_host_is_loopback(host, *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":"));
-}
 
 static int has_origin(const cs_upstream_t *up, const char *origin)
 {
@@ -68,7 +60,7 @@ static int check_address(const cs_http_request_t *request, cs_http_response_t *r
         text = apr_psprintf(p, "%s: %s is not an address configured for %s", request->label, origin,
                             up->name);
     }
-    else if (strncmp(origin, "https:", 6) && !is_loopback(origin)) {
+    else if (strncmp(origin, "https:", 6) && !cs_http_is_loopback(origin)) {
         text =
             apr_psprintf(p, "%s: %s is not allowed; http is for loopback addresses only, use https",
                          request->label, origin);

@@ -5,6 +5,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "../base/host.h"
 #include "../base/log.h"
 #include "../base/text.h"
 #include "../base/time.h"
@@ -115,6 +116,13 @@ const char *cs_http_origin(const char *url, apr_pool_t *p)
         return apr_pstrcat(p, https ? "https://" : "http://", out, NULL);
     }
     return apr_psprintf(p, "%s%s:%d", https ? "https://" : "http://", out, port);
+}
+
+int cs_http_is_loopback(const char *origin)
+{
+    const char *host = strstr(origin, "://") + 3;
+
+    return cs_host_is_loopback(host, *host == '[' ? strcspn(host, "]") + 1 : strcspn(host, ":"));
 }
 
 /* ---- correlation ---- */

@@ -120,6 +120,8 @@ const char *cs_http_escape(const char *text, apr_pool_t *p);
 const char *cs_http_form(const apr_table_t *fields, apr_pool_t *p);
 /* scheme://host[:port] of a URL, lower case, default port dropped; NULL when it is none. */
 const char *cs_http_origin(const char *url, apr_pool_t *p);
+/* 1 = an origin of this very machine, where http is allowed. */
+int cs_http_is_loopback(const char *origin);
 
 /* How long an answer asks to stay away: Retry-After as seconds or as a date (against the server's
  * own Date when it is sent), else "again in 57 seconds" in the body of a 429 or 509; at most 1 h, 0

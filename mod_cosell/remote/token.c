@@ -147,6 +147,12 @@ void cs_token_forget(cs_token_t *token)
     token->not_before = 0;
 }
 
+const char *cs_token_entra_url(const char *tenant, apr_pool_t *p)
+{
+    return apr_pstrcat(p, "https://login.microsoftonline.com/",
+                       cs_http_escape(tenant ? tenant : "", p), "/oauth2/v2.0/token", NULL);
+}
+
 const cs_token_config_t *cs_token_config(const cs_token_t *token)
 {
     return &token->cfg;

@@ -62,7 +62,11 @@ typedef struct cs_token_config_t {
     const char *const *hopeless;
 } cs_token_config_t;
 
+/* Microsoft Entra ID's token endpoint of a tenant (NULL = ""), in p. */
+const char *cs_token_entra_url(const char *tenant, apr_pool_t *p);
+
 typedef struct cs_token_t cs_token_t;
+/* Asks nobody yet. What cfg points to must live as long as p. */
 apr_status_t cs_token_create(cs_token_t **ptoken, const cs_token_config_t *cfg, cs_http_t *http,
                              cs_limiter_t *limiter, apr_pool_t *p);
 

@@ -44,12 +44,7 @@ json_t *cs_dyn_object(cs_result_t *res, const cs_http_response_t *response,
 
 static const char *token_url(const cs_crm_config_t *cfg, apr_pool_t *p)
 {
-    if (cfg->token_url) {
-        return cfg->token_url;
-    }
-    return apr_pstrcat(p, "https://login.microsoftonline.com/",
-                       cs_http_escape(cfg->tenant ? cfg->tenant : "", p), "/oauth2/v2.0/token",
-                       NULL);
+    return cfg->token_url ? cfg->token_url : cs_token_entra_url(cfg->tenant, p);
 }
 
 static apr_status_t create(cs_crm_t **pcrm, const cs_crm_config_t *cfg, cs_http_t *http,

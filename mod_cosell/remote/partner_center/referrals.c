@@ -1,3 +1,4 @@
+#include "access.h"
 #include "client.h"
 
 #include <apr_strings.h>
@@ -16,57 +17,21 @@ static const cs_json_limits_t answer_limits = {4 * 1024 * 1024, 100000, 32};
 
 /* ---- creation ---- */
 
-/* http is allowed for loopback alone, where only a simulator can listen. */
-static const char *audience_of(const cs_pc_config_t *cfg, const char *url, apr_pool_t *p)
-{
-    const char *origin = cs_http_origin(url, p);
-
-    if (cfg->token_audience) {
-        return cfg->token_audience;
-    }
-    return !origin || !strncmp(origin, "http:", 5) || strstr(origin, "://127.") ||
-                   strstr(origin, "://localhost") || strstr(origin, "://[::1]")
-               ? DEFAULT_URL
-               : origin;
-}
-
-/* The path is ours; an address that already ends in it is taken as it is. */
-static const char *base_of(const char *url, apr_pool_t *p)
-{
-    apr_size_t len = strlen(url), n = sizeof(PATH) - 1;
-
-    while (len > 0 && url[len - 1] == '/') {
-        len--;
-    }
-    url = apr_pstrmemdup(p, url, len);
-    return len > n && !strcmp(url + len - n, PATH) ? url : apr_pstrcat(p, url, PATH, NULL);
-}
-
 apr_status_t cs_pc_create(cs_pc_t **ppc, const cs_pc_config_t *cfg, const cs_vault_t *vault,
                           cs_http_t *http, cs_limiter_t *limiter, cs_limiter_t *login_limiter,
                           apr_pool_t *p)
 {
     cs_pc_t *pc = apr_pcalloc(p, sizeof(*pc));
     const char *url = cfg->referrals_url ? cfg->referrals_url : DEFAULT_URL;
-    cs_token_config_t tc = {0};
+    const char *audience =
+        cfg->token_audience ? cfg->token_audience : cs_pc_audience(url, DEFAULT_URL, p);
 
     pc->cfg = *cfg;
     pc->http = http;
     pc->limiter = limiter;
-    pc->base = base_of(url, p);
-    tc.grant = CS_GRANT_REFRESH_TOKEN;
-    tc.url = cfg->token_url ? cfg->token_url
-                            : apr_pstrcat(p, "https://login.microsoftonline.com/",
-                                          cs_http_escape(cfg->tenant ? cfg->tenant : "", p),
-                                          "/oauth2/v2.0/token", NULL);
-    tc.audience = audience_of(cfg, url, p);
-    tc.client_id = cfg->client_id;
-    tc.client_secret = cfg->client_secret;
-    tc.refresh_seed = cfg->refresh_token;
-    tc.vault = vault;
-    tc.upstream = cfg->login;
+    pc->base = cs_pc_base(url, PATH, p);
     *ppc = pc;
-    return cs_token_create(&pc->token, &tc, http, login_limiter, p);
+    return cs_pc_token(&pc->token, cfg, audience, vault, http, login_limiter, p);
 }
 
 /* ---- documents ---- */

@@ -7,6 +7,7 @@
 #include "../../base/counter.h"
 #include "../../base/crypto.h"
 #include "../../base/json.h"
+#include "access.h"
 #include "errors.h"
 
 #define DEFAULT_URL "https://api.partnercenter.microsoft.com"
@@ -32,54 +33,20 @@ struct cs_pc_hooks_t {
 
 /* ---- creation ---- */
 
-/* http is allowed for loopback alone, where only a simulator can listen. */
-static const char *audience_of(const char *url, apr_pool_t *p)
-{
-    const char *origin = cs_http_origin(url, p);
-
-    return !origin || !strncmp(origin, "http:", 5) || strstr(origin, "://127.") ||
-                   strstr(origin, "://localhost") || strstr(origin, "://[::1]")
-               ? DEFAULT_URL
-               : origin;
-}
-
-static const char *base_of(const char *url, apr_pool_t *p)
-{
-    apr_size_t len = strlen(url), n = sizeof(PATH) - 1;
-
-    while (len > 0 && url[len - 1] == '/') {
-        len--;
-    }
-    url = apr_pstrmemdup(p, url, len);
-    return apr_pstrcat(p, url, len > n && !strcmp(url + len - n, PATH) ? "" : PATH, "/registration",
-                       NULL);
-}
-
 apr_status_t cs_pc_hooks_create(cs_pc_hooks_t **phooks, const cs_pc_config_t *cfg,
                                 const cs_vault_t *vault, cs_http_t *http, cs_limiter_t *limiter,
                                 cs_limiter_t *login_limiter, apr_pool_t *p)
 {
     cs_pc_hooks_t *hooks = apr_pcalloc(p, sizeof(*hooks));
     const char *url = cfg->webhooks_url ? cfg->webhooks_url : DEFAULT_URL;
-    cs_token_config_t tc = {0};
 
     hooks->upstream = cfg->upstream;
     hooks->http = http;
     hooks->limiter = limiter;
-    hooks->base = base_of(url, p);
-    tc.grant = CS_GRANT_REFRESH_TOKEN;
-    tc.url = cfg->token_url ? cfg->token_url
-                            : apr_pstrcat(p, "https://login.microsoftonline.com/",
-                                          cs_http_escape(cfg->tenant ? cfg->tenant : "", p),
-                                          "/oauth2/v2.0/token", NULL);
-    tc.audience = audience_of(url, p);
-    tc.client_id = cfg->client_id;
-    tc.client_secret = cfg->client_secret;
-    tc.refresh_seed = cfg->refresh_token;
-    tc.vault = vault;
-    tc.upstream = cfg->login;
+    hooks->base = apr_pstrcat(p, cs_pc_base(url, PATH, p), "/registration", NULL);
     *phooks = hooks;
-    return cs_token_create(&hooks->token, &tc, http, login_limiter, p);
+    return cs_pc_token(&hooks->token, cfg, cs_pc_audience(url, DEFAULT_URL, p), vault, http,
+                       login_limiter, p);
 }
 
 void cs_pc_hooks_signed_in(cs_pc_hooks_t *hooks)
