@@ -328,15 +328,10 @@ static void settle_told(cs_settling_t *s)
     if (at >= 0 && !done) {
         return; /* the seller still reads the old text */
     }
-    s->deal->told = cs_json_own(
-        json_is_object(s->plan->told) ? json_deep_copy(s->plan->told) : json_object(), s->p);
-    s->deal->status = apr_pstrdup(s->p, s->plan->status);
-    s->deal->problem = apr_pstrdup(s->p, s->plan->problem);
+    cs_settle_keep_told(s, at);
     if (at >= 0) {
         const cs_record_t *after = s->applied[at].after;
 
-        cs_tell_keep(s->deal->told, s->kind, cs_settle_step(s, at)->columns,
-                     after ? after->row : NULL, s->ptemp);
         s->deal->crm_version = after ? apr_pstrdup(s->p, after->version) : NULL;
         journal_told(s, at);
     }
@@ -396,8 +391,7 @@ void cs_settle_create(cs_settling_t *s)
  * have arrived, so that a list which lags later does not make it be sent again. */
 static void note_seen_card(cs_settling_t *s)
 {
-    const char *state =
-        cs_json_str(cs_json_get(s->deal->posted, CS_CALL_CONNECTED), "state");
+    const char *state = cs_json_str(cs_json_get(s->deal->posted, CS_CALL_CONNECTED), "state");
     json_t *to;
 
     if (!s->look->microsoft || !state || strcmp(state, CS_POSTED_SENT)) {

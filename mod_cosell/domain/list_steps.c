@@ -172,18 +172,13 @@ void cs_list_columns(cs_planning_t *pl, json_t *columns, apr_array_header_t *nam
 static cs_step_t *add_step(cs_planning_t *pl, const cs_listing_t *l, const cs_list_item_t *item,
                            cs_step_kind_e kind, int after)
 {
-    cs_step_t *step = apr_pcalloc(pl->p, sizeof(*step));
+    const char *words = cs_list_words(l->list, item->view, pl->p);
+    cs_step_t *step = cs_planning_step(pl, kind, cs_json_own(json_object(), pl->p),
+                                       apr_pstrcat(pl->p, words, ": ", item->view->why, NULL));
 
-    step->kind = kind;
-    step->send = 1;
-    step->columns = cs_json_own(json_object(), pl->p);
-    step->lines = apr_array_make(pl->p, 1, sizeof(const char *));
     APR_ARRAY_PUSH(step->lines, const char *) = item->view->line;
     step->list = l->list->name;
     step->after = after;
-    step->why =
-        apr_pstrcat(pl->p, cs_list_words(l->list, item->view, pl->p), ": ", item->view->why, NULL);
-    APR_ARRAY_PUSH(pl->plan->steps, cs_step_t *) = step;
     return step;
 }
 

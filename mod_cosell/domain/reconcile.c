@@ -487,3 +487,17 @@ apr_status_t cs_reconcile_plan(cs_plan_t **pplan, const cs_look_t *look, apr_poo
     cs_plan_explain(plan, look, p);
     return APR_SUCCESS;
 }
+
+const cs_line_view_t *cs_plan_view(const cs_plan_t *plan, const char *line)
+{
+    int i;
+
+    for (i = 0; i < plan->lines->nelts; i++) {
+        const cs_line_view_t *view = APR_ARRAY_IDX(plan->lines, i, cs_line_view_t *);
+
+        if (!strcmp(view->line, line)) {
+            return view;
+        }
+    }
+    return NULL;
+}

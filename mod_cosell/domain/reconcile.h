@@ -160,6 +160,9 @@ typedef struct cs_plan_t {
                        without it */
 } cs_plan_t;
 
+/* What was found about a line; NULL when the plan says nothing of it. Borrowed. */
+const cs_line_view_t *cs_plan_view(const cs_plan_t *plan, const char *line);
+
 /* look->own == NULL with a deal that never had a referral: the record is to become one (deals 3):
  * a plan that waits (status "Waiting" or "Sending", look_at), searches or posts. look->own == NULL
  * with a referral_id: the referral is gone.

@@ -55,23 +55,18 @@ static json_t *columns_of(cs_planning_t *pl, json_t *parts)
 
 static void add_step(cs_planning_t *pl)
 {
-    cs_step_t *step = apr_pcalloc(pl->p, sizeof(*step));
+    json_t *parts = cs_json_own(json_object(), pl->p), *columns = columns_of(pl, parts);
+    cs_step_t *step;
 
-    step->parts = cs_json_own(json_object(), pl->p);
-    step->columns = columns_of(pl, step->parts);
-    if (!json_object_size(step->columns)) {
+    if (!json_object_size(columns)) {
         return;
     }
-    step->kind = CS_STEP_UPDATE;
-    step->send = 1;
+    step = cs_planning_step(pl, CS_STEP_UPDATE, columns, pl->plan->why);
     step->table = pl->kind->table;
     step->id = pl->look->record->id;
     step->guard = pl->look->record->version;
-    step->lines = apr_array_make(pl->p, 1, sizeof(const char *));
+    step->parts = parts;
     APR_ARRAY_PUSH(step->lines, const char *) = CS_LINE_TELL;
-    step->after = -1;
-    step->why = pl->plan->why;
-    APR_ARRAY_PUSH(pl->plan->steps, cs_step_t *) = step;
 }
 
 apr_status_t cs_reconcile_clone(cs_plan_t **pplan, const cs_look_t *look, apr_pool_t *p,

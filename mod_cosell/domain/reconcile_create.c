@@ -195,16 +195,9 @@ static void decide(cs_planning_t *pl, cs_making_t *m)
 static cs_step_t *add_step(cs_planning_t *pl, cs_step_kind_e kind, const char *call,
                            json_t *columns, const char *why)
 {
-    cs_step_t *step = apr_pcalloc(pl->p, sizeof(*step));
+    cs_step_t *step = cs_planning_step(pl, kind, columns, why);
 
-    step->kind = kind;
-    step->send = 1;
     step->call = call;
-    step->columns = columns;
-    step->lines = apr_array_make(pl->p, 4, sizeof(const char *));
-    step->after = -1;
-    step->why = why;
-    APR_ARRAY_PUSH(pl->plan->steps, cs_step_t *) = step;
     return step;
 }
 

@@ -232,6 +232,10 @@ void cs_settle_age(json_t *images, const cs_look_t *look, const cs_plan_t *plan,
 
 /* reconcile_steps.c: the steps of everything that was judged, in order. */
 void cs_plan_steps(cs_planning_t *pl);
+/* Appends a step that is sent, waits for none and names no line yet. columns, why: of the plan's
+ * pool. */
+cs_step_t *cs_planning_step(cs_planning_t *pl, cs_step_kind_e kind, json_t *columns,
+                            const char *why);
 /* Of a step that makes a row: what finds it again where the CRM gives ids; NULL = its id does, or
  * nothing. In p. */
 json_t *cs_create_key(const cs_planning_t *pl, const char *column, const char *value);

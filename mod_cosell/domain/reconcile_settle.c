@@ -107,8 +107,7 @@ static int is_left_out(const json_t *whys, const char *line)
 }
 
 /* A group is one part of its step, named after one of its lines: all of it was left out. */
-static int goes_with_left_out(const cs_settling_t *s, const cs_applied_t *applied,
-                              const char *name)
+static int goes_with_left_out(const cs_settling_t *s, const cs_applied_t *applied, const char *name)
 {
     const cs_line_t *line = s->kind ? cs_settle_line_of(s, name) : NULL;
     int i;
@@ -212,9 +211,8 @@ static json_t *state_after(cs_settling_t *s, int at)
     json_t *seen = after ? cs_state_columns(s->kind, after->row, s->ptemp) : NULL, *row;
     const cs_step_t *step = cs_settle_step(s, at);
     const cs_crm_facts_t *facts = s->kind->mapping->facts;
-    const json_t *reason = facts->reason_parameter
-                               ? cs_json_get(step->columns, facts->reason_parameter)
-                               : NULL;
+    const json_t *reason =
+        facts->reason_parameter ? cs_json_get(step->columns, facts->reason_parameter) : NULL;
 
     if (seen) {
         return seen;
@@ -307,10 +305,9 @@ static void keep_state(cs_settling_t *s, const cs_line_view_t *view)
 /* The referral did not go where the record asked it to. */
 static void refuse_state(cs_settling_t *s, const cs_line_view_t *view, const char *why)
 {
-    const json_t *row =
-        cs_row_with_close(s->kind, s->look->record->row, s->look->record, s->ptemp);
-    const cs_heard_t *heard = cs_state_hear(s->kind, json_string_value(view->pc), row,
-                                            s->look->metadata, s->ptemp);
+    const json_t *row = cs_row_with_close(s->kind, s->look->record->row, s->look->record, s->ptemp);
+    const cs_heard_t *heard =
+        cs_state_hear(s->kind, json_string_value(view->pc), row, s->look->metadata, s->ptemp);
     json_t *note = cs_settle_refused_there(s, view, why);
 
     if (heard && heard->reason) {
@@ -367,9 +364,9 @@ static json_t *moved_by_write(cs_settling_t *s, const cs_line_view_t *view)
 static void note_made(cs_settling_t *s, int at)
 {
     json_t *image = cs_json_get(s->deal->images, CS_LINE_STATE);
-    const cs_record_t *row = at >= 0                               ? s->applied[at].after
+    const cs_record_t *row = at >= 0                             ? s->applied[at].after
                              : cs_json_get(image, CS_IMAGE_MADE) ? NULL
-                                                                   : s->look->record;
+                                                                 : s->look->record;
 
     if (row && row->modified) {
         json_object_set_new(image, CS_IMAGE_MADE, json_integer((json_int_t)row->modified));
@@ -413,23 +410,27 @@ static void settle_state(cs_settling_t *s, const cs_line_view_t *view)
 
 /* ---- the deal ---- */
 
-static void settle_told(cs_settling_t *s)
+void cs_settle_keep_told(cs_settling_t *s, int at)
 {
-    int done, at = cs_settle_writer(s, CS_LINE_TELL, &done);
-    json_t *told = json_deep_copy(s->plan->told);
+    const json_t *told = s->plan->told;
+    const cs_record_t *after = at >= 0 ? s->applied[at].after : NULL;
 
-    if (at < 0 ? !s->all_done : !done) {
-        json_decref(told);
-        return; /* the seller still reads the old text */
-    }
-    s->deal->told = cs_json_own(told ? told : json_object(), s->p);
+    s->deal->told = cs_json_own(json_is_object(told) ? json_deep_copy(told) : json_object(), s->p);
     s->deal->status = apr_pstrdup(s->p, s->plan->status);
     s->deal->problem = apr_pstrdup(s->p, s->plan->problem);
     if (at >= 0) {
-        const cs_record_t *after = s->applied[at].after;
-
         cs_tell_keep(s->deal->told, s->kind, cs_settle_step(s, at)->columns,
                      after ? after->row : NULL, s->ptemp);
+    }
+}
+
+static void settle_told(cs_settling_t *s)
+{
+    int done, at = cs_settle_writer(s, CS_LINE_TELL, &done);
+
+    /* Else the seller still reads the old text. */
+    if (at < 0 ? s->all_done : done) {
+        cs_settle_keep_told(s, at);
     }
 }
 
@@ -686,11 +687,10 @@ apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
     }
     adopt(deal, plan, look, applied, p);
     if (plan->lines->nelts || plan->posted) {
-        s.kind = deal->kind ? cs_mapping_kind(look->mapping, deal->kind)
-                 : plan->posted
-                     ? cs_mapping_kind_of_table(look->mapping, look->record->table)
-                     : cs_mapping_route(look->mapping, look->own, look->microsoft,
-                                        look->organization, &lead, ptemp);
+        s.kind = deal->kind     ? cs_mapping_kind(look->mapping, deal->kind)
+                 : plan->posted ? cs_mapping_kind_of_table(look->mapping, look->record->table)
+                                : cs_mapping_route(look->mapping, look->own, look->microsoft,
+                                                   look->organization, &lead, ptemp);
         if (!s.kind) {
             return cs_result_set(res, p, APR_EINVAL, CS_CLASS_REFUSED, "mapping:kind",
                                  "the mapping has no record kind \"%s\"",

@@ -4,21 +4,30 @@
 
 #include "reconcile_internal.h"
 
-/* ---- steps towards the CRM ---- */
-
-static cs_step_t *add_step(cs_planning_t *pl, cs_step_kind_e kind, json_t *columns, const char *why)
+cs_step_t *cs_planning_step(cs_planning_t *pl, cs_step_kind_e kind, json_t *columns,
+                            const char *why)
 {
     cs_step_t *step = apr_pcalloc(pl->p, sizeof(*step));
 
     step->kind = kind;
     step->send = 1;
-    step->table = pl->kind->table;
-    step->id = pl->record_id;
     step->columns = columns;
     step->lines = apr_array_make(pl->p, 4, sizeof(const char *));
     step->after = -1;
     step->why = why;
     APR_ARRAY_PUSH(pl->plan->steps, cs_step_t *) = step;
+    return step;
+}
+
+/* ---- steps towards the CRM ---- */
+
+/* Of the record itself. */
+static cs_step_t *add_step(cs_planning_t *pl, cs_step_kind_e kind, json_t *columns, const char *why)
+{
+    cs_step_t *step = cs_planning_step(pl, kind, columns, why);
+
+    step->table = pl->kind->table;
+    step->id = pl->record_id;
     return step;
 }
 
@@ -315,13 +324,13 @@ static void add_move(cs_planning_t *pl, cs_step_t *step, const char *state)
     const char *slash = strchr(state, '/');
     size_t first = json_array_size(step->columns);
 
-    json_array_append_new(step->columns, json_pack("{s:s,s:s,s:s%}", "op", "replace", "path",
-                                                   "/status", "value", state,
-                                                   (size_t)(slash - state)));
-    json_array_append_new(step->columns, json_pack("{s:s,s:s,s:s}", "op",
-                                                   cs_json_get(pl->doc, "substatus") ? "replace"
-                                                                                     : "add",
-                                                   "path", "/substatus", "value", slash + 1));
+    json_array_append_new(step->columns,
+                          json_pack("{s:s,s:s,s:s%}", "op", "replace", "path", "/status", "value",
+                                    state, (size_t)(slash - state)));
+    json_array_append_new(step->columns,
+                          json_pack("{s:s,s:s,s:s}", "op",
+                                    cs_json_get(pl->doc, "substatus") ? "replace" : "add", "path",
+                                    "/substatus", "value", slash + 1));
     if (pl->heard->reason && cs_state_is_terminal(state) && strcmp(state, "Closed/Won")) {
         set_member(pl, step->columns, "/statusReason", pl->heard->reason);
     }

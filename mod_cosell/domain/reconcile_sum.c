@@ -62,20 +62,6 @@ static int is_held(const cs_plan_t *plan)
     return 0;
 }
 
-static const cs_line_view_t *view_of(const cs_plan_t *plan, const char *line)
-{
-    int i;
-
-    for (i = 0; i < plan->lines->nelts; i++) {
-        const cs_line_view_t *view = APR_ARRAY_IDX(plan->lines, i, cs_line_view_t *);
-
-        if (!strcmp(view->line, line)) {
-            return view;
-        }
-    }
-    return NULL;
-}
-
 /* It writes over what is there. */
 static int is_over(const cs_step_t *step)
 {
@@ -90,7 +76,7 @@ static json_t *intent_of(const cs_planning_t *pl, const cs_step_t *step)
     int to_pc = step->kind == CS_STEP_PATCH_PC, i;
 
     for (i = 0; i < step->lines->nelts; i++) {
-        const cs_line_view_t *view = view_of(pl->plan, APR_ARRAY_IDX(step->lines, i, const char *));
+        const cs_line_view_t *view = cs_plan_view(pl->plan, APR_ARRAY_IDX(step->lines, i, const char *));
         const json_t *was = !view ? NULL : to_pc ? view->pc : view->crm;
 
         if (view && view->value) {

@@ -42,6 +42,9 @@ int cs_settle_is_to_pc(const cs_step_t *step);
  * else it is what was asked for. */
 json_t *cs_settle_doc(const cs_settling_t *s, int at, int *pshown);
 
+/* The seller reads what the plan says, by the step at `at`, or by none (-1). */
+void cs_settle_keep_told(cs_settling_t *s, int at);
+
 /* settle_images.c */
 
 /* What both sides showed, and the rule by which they may differ; NULL = no image of that side, no

@@ -6,20 +6,6 @@
 
 #include "settle_internal.h"
 
-static const cs_line_view_t *view_of(const cs_settling_t *s, const char *name)
-{
-    int i;
-
-    for (i = 0; i < s->plan->lines->nelts; i++) {
-        const cs_line_view_t *view = APR_ARRAY_IDX(s->plan->lines, i, cs_line_view_t *);
-
-        if (!strcmp(view->line, name)) {
-            return view;
-        }
-    }
-    return NULL;
-}
-
 cs_journal_t *cs_settle_write_down(cs_settling_t *s, const char *direction, const char *action,
                                    const char *outcome, const char *why)
 {
@@ -112,7 +98,7 @@ static const char *direction_of(const cs_step_t *step)
 static void journal_move(cs_settling_t *s, int at)
 {
     const cs_step_t *step = cs_settle_step(s, at);
-    const cs_line_view_t *view = view_of(s, CS_LINE_STATE);
+    const cs_line_view_t *view = cs_plan_view(s->plan, CS_LINE_STATE);
     const char *action = move_of(step);
     cs_journal_t *j;
 
@@ -178,7 +164,7 @@ static void journal_aside(cs_settling_t *s, int at)
 {
     const cs_step_t *step = cs_settle_step(s, at);
     const char *line = step->lines->nelts ? APR_ARRAY_IDX(step->lines, 0, const char *) : NULL;
-    const cs_line_view_t *view = line ? view_of(s, line) : NULL;
+    const cs_line_view_t *view = line ? cs_plan_view(s->plan, line) : NULL;
     cs_journal_t *j =
         cs_settle_write_down(s, "to_crm", action_of(s, step), "done",
                              s->applied[at].found ? "the row was there already" : step->why);

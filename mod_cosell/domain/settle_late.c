@@ -44,20 +44,6 @@ static int took_effect(const cs_settling_t *s, const cs_line_view_t *view, const
            is_given(s, view->line, "crm", view->seen_crm, value);
 }
 
-static const cs_line_view_t *view_of(const cs_plan_t *plan, const char *line)
-{
-    int i;
-
-    for (i = 0; i < plan->lines->nelts; i++) {
-        const cs_line_view_t *view = APR_ARRAY_IDX(plan->lines, i, cs_line_view_t *);
-
-        if (!strcmp(view->line, line)) {
-            return view;
-        }
-    }
-    return NULL;
-}
-
 static const json_t *from_of(const json_t *steps, size_t i, const char *line)
 {
     return cs_json_get(cs_json_get(json_array_get(steps, i), "from"), line);
@@ -86,7 +72,7 @@ static void journal_line(cs_settling_t *s, const json_t *steps, size_t at, const
                          const json_t *value)
 {
     const json_t *from = from_of(steps, at, line);
-    const cs_line_view_t *view = view_of(s->plan, line);
+    const cs_line_view_t *view = cs_plan_view(s->plan, line);
     int to_pc = cs_intent_is_to_pc(json_array_get(steps, at)), took;
     cs_journal_t *j;
 

@@ -47,19 +47,6 @@ static void add(json_t *list, const char *line, int to_pc, json_t *from, json_t 
                                           why));
 }
 
-static const cs_line_view_t *view_of(const cs_plan_t *plan, const char *line)
-{
-    int i;
-
-    for (i = 0; i < plan->lines->nelts; ++i) {
-        const cs_line_view_t *view = APR_ARRAY_IDX(plan->lines, i, const cs_line_view_t *);
-        if (!strcmp(view->line, line)) {
-            return view;
-        }
-    }
-    return NULL;
-}
-
 static void add_view(json_t *list, const cs_line_view_t *view, const cs_step_t *step)
 {
     int to_pc = cs_step_is_pc(step);
@@ -92,7 +79,7 @@ static const char *step_name(const cs_step_t *step)
 
 static void add_line(json_t *list, const cs_item_t *item, const cs_step_t *step, const char *line)
 {
-    const cs_line_view_t *view = view_of(item->plan, line);
+    const cs_line_view_t *view = cs_plan_view(item->plan, line);
 
     if (view) {
         add_view(list, view, step);
