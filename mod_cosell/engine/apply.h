@@ -55,6 +55,10 @@ const char *cs_result_words(const cs_result_t *result);
 
 /* ---- apply_write.c ---- */
 
+/* What an answer for a step cost, on the account of the item and of the step. */
+void cs_applied_account(cs_batch_t *b, cs_item_t *item, cs_applied_t *applied, int calls,
+                        apr_interval_time_t took, const char *correlation);
+
 /* The id of a row that was made, where the answer tells it; NULL = it does not. */
 const char *cs_write_made(const cs_crm_write_t *write);
 /* Made or not, there is no way to ask: the row has no key. */

@@ -162,25 +162,10 @@ static void end_refusal(patches_t *t, turn_t *turn)
     }
 }
 
-static void account(patches_t *t, turn_t *turn, int calls, apr_interval_time_t took,
-                    const char *correlation)
-{
-    cs_applied_t *applied = turn->applied;
-
-    cs_item_account(t->b, turn->item, calls, took, correlation);
-    applied->calls += calls;
-    applied->took += took;
-    if (correlation && *correlation) {
-        applied->correlation =
-            applied->correlation
-                ? apr_pstrcat(t->b->p, applied->correlation, "; ", correlation, NULL)
-                : correlation;
-    }
-}
-
 static void take(patches_t *t, turn_t *turn, const cs_pc_write_t *write)
 {
-    account(t, turn, write->calls, write->took, write->correlation);
+    cs_applied_account(t->b, turn->item, turn->applied, write->calls, write->took,
+                       write->correlation);
     if (turn->refusal) {
         cs_pc_refusal_take(turn->refusal, write);
         return;
@@ -224,7 +209,8 @@ static void read_back(patches_t *t, int n)
     cs_pc_get(t->b->lane->pc, reads, m, cs_time_mono() + STAGE, t->b->p);
     for (i = 0; i < m; ++i) {
         t->writes[which[i]].card = reads[i].result.cls == CS_CLASS_OK ? reads[i].card : NULL;
-        account(t, t->whose[which[i]], reads[i].calls, reads[i].took, reads[i].correlation);
+        cs_applied_account(t->b, t->whose[which[i]]->item, t->whose[which[i]]->applied,
+                           reads[i].calls, reads[i].took, reads[i].correlation);
     }
 }
 

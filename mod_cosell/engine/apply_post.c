@@ -151,21 +151,8 @@ static void put_deal(const posts_t *t, const posting_t *post)
 {
     cs_deal_t *deal = apr_pmemdup(t->b->p, post->item->deal, sizeof(*deal));
 
-    deal->intent =
-        post->item->plan->intent ? cs_unheard_intent(t->b, post->item) : deal->intent;
+    deal->intent = post->item->plan->intent ? cs_unheard_intent(t->b, post->item) : deal->intent;
     cs_batch_change(t->b, CS_CHANGE_DEAL)->deal = deal;
-}
-
-static apr_status_t commit(const posts_t *t, cs_result_t *res)
-{
-    cs_lease_t lease = cs_lane_lease(t->b->lane);
-    apr_status_t rv = APR_SUCCESS;
-
-    if (t->b->changes->nelts) {
-        rv = cs_store_write(t->b->lane->store, &lease, t->b->changes, t->b->p, res);
-        apr_array_clear(t->b->changes);
-    }
-    return rv;
 }
 
 /* ---- which ---- */
@@ -267,22 +254,6 @@ static apr_status_t collect(posts_t *t, cs_result_t *res)
 }
 
 /* ---- how one ends ---- */
-
-static void account(const posts_t *t, posting_t *post, int calls, apr_interval_time_t took,
-                    const char *correlation)
-{
-    cs_applied_t *applied = post->applied;
-
-    cs_item_account(t->b, post->item, calls, took, correlation);
-    applied->calls += calls;
-    applied->took += took;
-    if (correlation && *correlation) {
-        applied->correlation =
-            applied->correlation
-                ? apr_pstrcat(t->b->p, applied->correlation, "; ", correlation, NULL)
-                : correlation;
-    }
-}
 
 static void say(const posts_t *t, posting_t *post, const char *outcome, const char *why)
 {
@@ -395,13 +366,13 @@ static void park(const posts_t *t, posting_t *post, const cs_deal_t *stranger)
     cs_deal_t *deal = post->item->deal;
 
     deal->state = CS_DEAL_PARKED;
-    deal->problem = apr_psprintf(t->b->p,
-                                 "referral %s was made for this record and belongs to the deal of "
-                                 "record %s%s%s",
-                                 post->card->id,
-                                 stranger->record_id ? stranger->record_id : "(none)",
-                                 is_another(stranger->crm, deal->crm) ? " of " : "",
-                                 is_another(stranger->crm, deal->crm) ? stranger->crm : "");
+    deal->problem =
+        apr_psprintf(t->b->p,
+                     "referral %s was made for this record and belongs to the deal of "
+                     "record %s%s%s",
+                     post->card->id, stranger->record_id ? stranger->record_id : "(none)",
+                     is_another(stranger->crm, deal->crm) ? " of " : "",
+                     is_another(stranger->crm, deal->crm) ? stranger->crm : "");
     cs_deal_cause(deal, "parked two", "Two records name one referral", t->b->p);
     say(t, post, "held", deal->problem);
     post->item->plan = NULL;
@@ -466,7 +437,7 @@ static apr_status_t say_sent(posts_t *t, cs_result_t *res)
             put_deal(t, post);
         }
     }
-    rv = commit(t, res);
+    rv = cs_batch_commit(t->b, res);
     if (rv == APR_SUCCESS) {
         CS_CRASH_POINT("post-intended");
     }
@@ -530,7 +501,7 @@ static void not_there(const posts_t *t, posting_t *post)
 static apr_status_t take_search(const posts_t *t, posting_t *post, const cs_pc_read_t *read,
                                 cs_result_t *res)
 {
-    account(t, post, read->calls, read->took, read->correlation);
+    cs_applied_account(t->b, post->item, post->applied, read->calls, read->took, read->correlation);
     if (read->result.cls != CS_CLASS_OK) {
         take_back(t, post, &read->result);
         return APR_SUCCESS;
@@ -580,7 +551,8 @@ static apr_status_t search(posts_t *t, const char *which, int beginning, cs_resu
 static apr_status_t take_answer(const posts_t *t, posting_t *post, const cs_pc_write_t *write,
                                 cs_result_t *res)
 {
-    account(t, post, write->calls, write->took, write->correlation);
+    cs_applied_account(t->b, post->item, post->applied, write->calls, write->took,
+                       write->correlation);
     switch (write->result.cls) {
     case CS_CLASS_OK:
         if (write->card) {
@@ -622,7 +594,7 @@ static apr_status_t post_some(posts_t *t, posting_t **whose, int n, cs_result_t 
         rv = take_answer(t, whose[i], &writes[i], res);
     }
     if (rv == APR_SUCCESS) {
-        rv = commit(t, res);
+        rv = cs_batch_commit(t->b, res);
     }
     if (rv == APR_SUCCESS) {
         CS_CRASH_POINT("post-known");
@@ -668,7 +640,7 @@ apr_status_t cs_batch_post(cs_batch_t *b, cs_result_t *res)
         rv = search(&t, CONNECTED, 0, res);
     }
     if (rv == APR_SUCCESS) {
-        rv = commit(&t, res);
+        rv = cs_batch_commit(t.b, res);
     }
     return rv == APR_SUCCESS ? post_all(&t, res) : rv;
 }

@@ -87,18 +87,24 @@ static void fill_write(cs_batch_t *b, cs_crm_write_t *write, const cs_turn_t *tu
     write->lookups = cs_lane_lookups(turn->item->kind, b->p);
 }
 
+void cs_applied_account(cs_batch_t *b, cs_item_t *item, cs_applied_t *applied, int calls,
+                        apr_interval_time_t took, const char *correlation)
+{
+    cs_item_account(b, item, calls, took, correlation);
+    applied->calls += calls;
+    applied->took += took;
+    if (correlation && *correlation) {
+        applied->correlation =
+            applied->correlation
+                ? apr_pstrcat(b->p, applied->correlation, "; ", correlation, NULL)
+                : correlation;
+    }
+}
+
 static void account(cs_batch_t *b, const cs_turn_t *turn, const cs_crm_write_t *write)
 {
-    cs_applied_t *applied = turn->applied;
-
-    cs_item_account(b, turn->item, write->calls, write->took, write->correlation);
-    applied->calls += write->calls;
-    applied->took += write->took;
-    if (write->correlation && *write->correlation) {
-        applied->correlation = applied->correlation ? apr_pstrcat(b->p, applied->correlation, "; ",
-                                                                  write->correlation, NULL)
-                                                    : write->correlation;
-    }
+    cs_applied_account(b, turn->item, turn->applied, write->calls, write->took,
+                       write->correlation);
 }
 
 /* What was found in an earlier batch may be gone by now, deleted or merged: before the value is

@@ -452,7 +452,6 @@ apr_status_t cs_batch_meet(cs_batch_t *b, cs_result_t *res)
     cs_item_t **merged_into =
         apr_pcalloc(b->p, sizeof(*merged_into) * (apr_size_t)(b->items->nelts + 1));
     apr_status_t rv = identify_all(b, merged_into, res);
-    cs_lease_t lease;
 
     if (rv == APR_SUCCESS) {
         cs_batch_route(b);
@@ -465,11 +464,7 @@ apr_status_t cs_batch_meet(cs_batch_t *b, cs_result_t *res)
     if (rv != APR_SUCCESS || b->stopped || b->dry) {
         return rv;
     }
-    if (b->changes->nelts) {
-        lease = cs_lane_lease(b->lane);
-        rv = cs_store_write(b->lane->store, &lease, b->changes, b->p, res);
-        apr_array_clear(b->changes);
-    }
+    rv = cs_batch_commit(b, res);
     if (rv == APR_SUCCESS) {
         join_covered(b, merged_into);
         CS_CRASH_POINT("look-met");

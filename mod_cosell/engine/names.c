@@ -53,18 +53,6 @@ static void pass_on(const names_t *t, const naming_t *naming, const char *name)
     cs_batch_pass_on(t->b, name, naming->item->work->first, naming->item->trace);
 }
 
-static apr_status_t commit(const names_t *t, cs_result_t *res)
-{
-    cs_lease_t lease = cs_lane_lease(t->b->lane);
-    apr_status_t rv = APR_SUCCESS;
-
-    if (t->b->changes->nelts) {
-        rv = cs_store_write(t->b->lane->store, &lease, t->b->changes, t->b->p, res);
-        apr_array_clear(t->b->changes);
-    }
-    return rv;
-}
-
 /* ---- what shows the row ---- */
 
 /* Of an account that thousands show the first go at once and the others when nothing else is due:
@@ -101,7 +89,7 @@ static apr_status_t wake_watchers(const names_t *t, const naming_t *naming, int 
             *pwoken = 1;
         }
         if (rv == APR_SUCCESS && ids->nelts == WAKE_PORTION) {
-            rv = commit(t, res);
+            rv = cs_batch_commit(t->b, res);
         }
     } while (rv == APR_SUCCESS && ids->nelts == WAKE_PORTION);
     return rv;
@@ -574,7 +562,7 @@ static apr_status_t name_rows_of(cs_batch_t *b, int crm, cs_result_t *res)
     }
     if (rv == APR_SUCCESS) {
         read_rivals(&t);
-        rv = commit(&t, res);
+        rv = cs_batch_commit(t.b, res);
     }
     return rv;
 }

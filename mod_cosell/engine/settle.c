@@ -738,6 +738,18 @@ static void log_ended(const cs_batch_t *b, int settled)
     }
 }
 
+apr_status_t cs_batch_commit(cs_batch_t *b, cs_result_t *res)
+{
+    cs_lease_t lease = cs_lane_lease(b->lane);
+    apr_status_t rv = APR_SUCCESS;
+
+    if (b->changes->nelts) {
+        rv = cs_store_write(b->lane->store, &lease, b->changes, b->p, res);
+        apr_array_clear(b->changes);
+    }
+    return rv;
+}
+
 apr_status_t cs_batch_settle(cs_batch_t *b, cs_result_t *res)
 {
     cs_lease_t lease = cs_lane_lease(b->lane);
