@@ -663,72 +663,97 @@ static void adopt(cs_deal_t *deal, const cs_plan_t *plan, const cs_look_t *look,
     }
 }
 
+/* Of a deal that is new, as the plan chose it; NULL = the mapping has none. */
+static const cs_mapping_kind_t *kind_of(const cs_settling_t *s)
+{
+    const cs_look_t *look = s->look;
+    int lead;
+
+    if (s->deal->kind) {
+        return cs_mapping_kind(look->mapping, s->deal->kind);
+    }
+    return s->plan->posted ? cs_mapping_kind_of_table(look->mapping, look->record->table)
+                           : cs_mapping_route(look->mapping, look->own, look->microsoft,
+                                              look->organization, &lead, s->ptemp);
+}
+
+static apr_status_t take_kind(cs_settling_t *s, cs_result_t *res)
+{
+    s->kind = kind_of(s);
+    if (!s->kind) {
+        return cs_result_set(res, s->p, APR_EINVAL, CS_CLASS_REFUSED, "mapping:kind",
+                             "the mapping has no record kind \"%s\"",
+                             s->deal->kind ? s->deal->kind : "for this referral");
+    }
+    s->table.name = s->kind->table;
+    s->table.metadata = s->look->metadata;
+    s->table.row = s->look->record ? s->look->record->row : NULL;
+    s->applied = unmarked(s);
+    return APR_SUCCESS;
+}
+
+static void settle_sides(cs_settling_t *s)
+{
+    int i;
+
+    for (i = 0; i < s->plan->steps->nelts; i++) {
+        s->all_done &= cs_settle_is_over(s, i) || waits_for_left_out(s, i);
+    }
+    if (s->plan->posted) {
+        cs_settle_create(s);
+        return;
+    }
+    cs_settle_journal(s);
+    if (s->plan->lines->nelts) {
+        settle_compared(s);
+        cs_settle_connect(s);
+        settle_qualified(s);
+    }
+    else {
+        settle_stopped(s);
+    }
+}
+
+static void settle_intent(cs_settling_t *s)
+{
+    if (s->all_done && !waits_uncompared(s->plan)) {
+        s->deal->intent = s->plan->lines->nelts && !s->plan->posted ? still_meant(s) : NULL;
+    }
+    else if (s->plan->intent) {
+        s->deal->intent = not_learnt(s);
+    }
+}
+
 apr_status_t cs_reconcile_settle(cs_deal_t *deal, apr_array_header_t *journal,
                                  const cs_plan_t *plan, const cs_look_t *look,
                                  const cs_applied_t *applied, apr_pool_t *p, apr_pool_t *ptemp,
                                  cs_result_t *res)
 {
-    cs_settling_t s = {deal,
-                       journal,
-                       plan,
-                       look,
-                       NULL,
-                       applied,
-                       look->deal->explain,
-                       p,
-                       ptemp,
-                       1,
-                       {NULL, NULL, NULL},
-                       cs_json_own(json_object(), ptemp)};
-    int i, lead;
+    cs_settling_t s = {.deal = deal,
+                       .journal = journal,
+                       .plan = plan,
+                       .look = look,
+                       .applied = applied,
+                       .before = look->deal->explain,
+                       .p = p,
+                       .ptemp = ptemp,
+                       .all_done = 1,
+                       .learnt = cs_json_own(json_object(), ptemp)};
+    apr_status_t rv;
 
     if (plan->stale) {
         return APR_SUCCESS;
     }
     adopt(deal, plan, look, applied, p);
-    if (plan->lines->nelts || plan->posted) {
-        s.kind = deal->kind     ? cs_mapping_kind(look->mapping, deal->kind)
-                 : plan->posted ? cs_mapping_kind_of_table(look->mapping, look->record->table)
-                                : cs_mapping_route(look->mapping, look->own, look->microsoft,
-                                                   look->organization, &lead, ptemp);
-        if (!s.kind) {
-            return cs_result_set(res, p, APR_EINVAL, CS_CLASS_REFUSED, "mapping:kind",
-                                 "the mapping has no record kind \"%s\"",
-                                 deal->kind ? deal->kind : "for this referral");
-        }
+    rv = plan->lines->nelts || plan->posted ? take_kind(&s, res) : APR_SUCCESS;
+    if (rv != APR_SUCCESS) {
+        return rv;
     }
-    if (s.kind) {
-        s.table.name = s.kind->table;
-        s.table.metadata = look->metadata;
-        s.table.row = look->record ? look->record->row : NULL;
-        s.applied = unmarked(&s);
-    }
-    for (i = 0; i < plan->steps->nelts; i++) {
-        s.all_done &= cs_settle_is_over(&s, i) || waits_for_left_out(&s, i);
-    }
-    if (!plan->posted) {
-        cs_settle_journal(&s);
-    }
-    if (plan->posted) {
-        cs_settle_create(&s);
-    }
-    else if (plan->lines->nelts) {
-        settle_compared(&s);
-        cs_settle_connect(&s);
-        settle_qualified(&s);
-    }
-    else {
-        settle_stopped(&s);
-    }
+    settle_sides(&s);
     deal->explain = cs_json_own(json_deep_copy(plan->explain), p);
     deal->causes = cs_json_own(json_deep_copy(plan->causes), p);
     deal->mapping = apr_pstrdup(p, cs_mapping_digest(look->mapping));
-    if (s.all_done && !waits_uncompared(plan)) {
-        deal->intent = plan->lines->nelts && !plan->posted ? still_meant(&s) : NULL;
-    }
-    else if (plan->intent) {
-        deal->intent = not_learnt(&s);
-    }
+    settle_intent(&s);
     if (plan->lines->nelts && !plan->posted) {
         cs_settle_late(&s);
     }

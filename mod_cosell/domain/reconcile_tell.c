@@ -15,7 +15,7 @@
 #define MORE_UNITS 24   /* room for "; and 9 more" */
 #define DATE_LEN 11     /* of "2026-02-02 10:42", so that the hour is left */
 #define AWAITED "Partner Center has not answered yet; it is looked for before it is sent again"
-#define LABEL_MAX 60    /* of a choice's */
+#define LABEL_MAX 60 /* of a choice's */
 #define CLOSED "Closed; edits stay here"
 
 /* ---- words ---- */
@@ -445,9 +445,8 @@ static void create_status(cs_planning_t *pl)
         break;
     case CS_MAKING_QUIET:
         plan->status = "Sending";
-        plan->problem =
-            apr_pstrcat(pl->p, "Sends at ", cs_time_format_minute(m->due, pl->p) + DATE_LEN, " UTC",
-                        NULL);
+        plan->problem = apr_pstrcat(pl->p, "Sends at ",
+                                    cs_time_format_minute(m->due, pl->p) + DATE_LEN, " UTC", NULL);
         break;
     case CS_MAKING_REFUSED:
         plan->status = "Needs you";
@@ -505,14 +504,54 @@ static void paused_status(cs_planning_t *pl)
                                  "has the deal";
 }
 
-static void decide_status(cs_planning_t *pl)
+static void closed_status(cs_planning_t *pl)
 {
     cs_plan_t *plan = pl->plan;
-    int awaits;
+
+    plan->status = "Closed";
+    plan->problem =
+        pl->say ? apr_psprintf(pl->p, "%s: Partner Center stays %s", pl->say, pl->pc_now)
+        : pl->unlink
+            ? "Partner Center closed the referral as an error; this record goes on without it"
+            : CLOSED;
+}
+
+/* awaits: an answer of Partner Center's. */
+static void open_status(cs_planning_t *pl, news_t *news, int is_new, int awaits)
+{
+    cs_plan_t *plan = pl->plan;
+
+    put_first(news, cs_state_unkept_words(pl));
+    plan->problem = all_words(pl, pl->say, news);
+    if (news->conflicts->nelts || pl->say) {
+        plan->status = "Needs you";
+    }
+    else if (news->waits->nelts) {
+        plan->status = "Waiting";
+    }
+    else if (pl->later) {
+        plan->status = "Sending";
+        put_first(news, pl->later);
+        plan->problem = all_words(pl, NULL, news);
+    }
+    else if (is_new) {
+        plan->status = "Not accepted";
+        put_first(news, unanswered_words(pl));
+        plan->problem = all_words(pl, NULL, news);
+    }
+    else {
+        plan->problem = all_words(pl, NULL, news);
+        plan->status = awaits ? "Sending" : news->lasts->nelts ? "In sync, not all" : "In sync";
+    }
+}
+
+static void decide_status(cs_planning_t *pl)
+{
     const char *next = state_next(pl);
+    int awaits, is_new;
     news_t news;
 
-    cs_plan_no_causes(plan, pl->p);
+    cs_plan_no_causes(pl->plan, pl->p);
     if (pl->making && !pl->look->own) {
         create_status(pl);
         cs_plan_causes_create(pl);
@@ -527,14 +566,10 @@ static void decide_status(cs_planning_t *pl)
     }
     read_lines(pl, &news);
     awaits = connect_news(pl, &news);
+    is_new = !strncmp(next, "New", 3);
     if (cs_state_is_terminal(next)) {
-        cs_plan_no_causes(plan, pl->p);
-        plan->status = "Closed";
-        plan->problem =
-            pl->say ? apr_psprintf(pl->p, "%s: Partner Center stays %s", pl->say, pl->pc_now)
-            : pl->unlink
-                ? "Partner Center closed the referral as an error; this record goes on without it"
-                : CLOSED;
+        cs_plan_no_causes(pl->plan, pl->p);
+        closed_status(pl);
         return;
     }
     if (pl->making && pl->making->connected) {
@@ -543,31 +578,10 @@ static void decide_status(cs_planning_t *pl)
     if (pl->say) {
         cs_plan_cause(pl, "state", NULL, "The record's state asks for what may not be sent");
     }
-    if (!strncmp(next, "New", 3)) {
+    if (is_new) {
         cs_plan_cause_expires(pl);
     }
-    put_first(&news, cs_state_unkept_words(pl));
-    plan->problem = all_words(pl, pl->say, &news);
-    if (news.conflicts->nelts || pl->say) {
-        plan->status = "Needs you";
-    }
-    else if (news.waits->nelts) {
-        plan->status = "Waiting";
-    }
-    else if (pl->later) {
-        plan->status = "Sending";
-        put_first(&news, pl->later);
-        plan->problem = all_words(pl, NULL, &news);
-    }
-    else if (!strncmp(next, "New", 3)) {
-        plan->status = "Not accepted";
-        put_first(&news, unanswered_words(pl));
-        plan->problem = all_words(pl, NULL, &news);
-    }
-    else {
-        plan->problem = all_words(pl, NULL, &news);
-        plan->status = awaits ? "Sending" : news.lasts->nelts ? "In sync, not all" : "In sync";
-    }
+    open_status(pl, &news, is_new, awaits);
 }
 
 /* ---- audit ---- */

@@ -59,7 +59,7 @@ cs_transfer_t *cs_transfer_take(cs_http_t *http);
 /* Keeps it for another request, or frees it: one that failed (good = 0) is not trusted again. Its
  * tokens and bodies are wiped either way. */
 void cs_transfer_give_back(cs_http_t *http, cs_transfer_t *t, int good);
-/* Frees it. */
+/* Frees it; what it held is wiped. */
 void cs_transfer_destroy(cs_transfer_t *t);
 /* Makes it carry this request: both borrowed until it is given back; the answer's strings in p.
  * trace: NULL = none is sent. Anything but CURLE_OK: a header or an option cannot be used. */
