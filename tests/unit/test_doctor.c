@@ -1,6 +1,7 @@
 /* What the doctor makes of what it is told: the parts that ask nobody, and both clients against
  * answers that no simulator gives. */
 #include "unit_dynamics.h"
+#include "unit_finding.h"
 
 #include "mod_cosell/domain/mapping.h"
 #include "mod_cosell/engine/doctor.h"
@@ -12,31 +13,6 @@
 #define DAY (86400 * SEC)
 #define NOW (APR_INT64_C(1795000000) * SEC)
 #define GB (1024.0 * 1024 * 1024)
-
-static const cs_finding_t *one(const apr_array_header_t *findings, const char *check)
-{
-    int i;
-
-    for (i = 0; i < findings->nelts; i++) {
-        if (!strcmp(APR_ARRAY_IDX(findings, i, cs_finding_t).check, check)) {
-            return &APR_ARRAY_IDX(findings, i, cs_finding_t);
-        }
-    }
-    fail_msg("nothing says %s", check);
-    return NULL;
-}
-
-static void says(const apr_array_header_t *findings, const char *check, cs_found_e state,
-                 const char *text)
-{
-    const cs_finding_t *f = one(findings, check);
-
-    if (f->state != state || !strstr(f->text, text)) {
-        fail_msg("%s is %s \"%s\", expected %s \"%s\"", check, cs_found_name(f->state), f->text,
-                 cs_found_name(state), text);
-    }
-    assert_true(state == CS_FOUND_OK || state == CS_FOUND_SKIP || (f->fix && *f->fix));
-}
 
 /* ---- findings ---- */
 

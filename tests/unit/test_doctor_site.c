@@ -1,4 +1,5 @@
 /* What the doctor finds at Partner Center, in mapping files and in certificates. */
+#include "unit_finding.h"
 #include "unit_pc.h"
 #include "unit_pki.h"
 
@@ -9,31 +10,6 @@
 
 #define SEC APR_USEC_PER_SEC
 #define OK_LIST "{\"value\":[]}"
-
-static const cs_finding_t *one(const apr_array_header_t *findings, const char *check)
-{
-    int i;
-
-    for (i = 0; i < findings->nelts; i++) {
-        if (!strcmp(APR_ARRAY_IDX(findings, i, cs_finding_t).check, check)) {
-            return &APR_ARRAY_IDX(findings, i, cs_finding_t);
-        }
-    }
-    fail_msg("nothing says %s", check);
-    return NULL;
-}
-
-static void says(const apr_array_header_t *findings, const char *check, cs_found_e state,
-                 const char *text)
-{
-    const cs_finding_t *f = one(findings, check);
-
-    if (f->state != state || !strstr(f->text, text)) {
-        fail_msg("%s is %s \"%s\", expected %s \"%s\"", check, cs_found_name(f->state), f->text,
-                 cs_found_name(state), text);
-    }
-    assert_true(state == CS_FOUND_OK || state == CS_FOUND_SKIP || (f->fix && *f->fix));
-}
 
 /* ---- Partner Center ---- */
 

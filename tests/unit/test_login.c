@@ -1,6 +1,6 @@
 /* Signing a person in: what is sent, what is read out of the answers, and what is said when it goes
  * wrong; boxes that only one process can open. (partner-center-api.md 3.2; RFC 7636, 8628) */
-#include "unit_canned.h"
+#include "unit_sign_in.h"
 
 #include "mod_cosell/base/crypto.h"
 #include "mod_cosell/base/json.h"
@@ -12,53 +12,25 @@
 /* RFC 7636, appendix B */
 #define VERIFIER "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk"
 #define CHALLENGE "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"
-#define ANSWERS 8
-#define assert_not_ok(rv) assert_int_not_equal(rv, APR_SUCCESS)
 
 typedef struct rig_t {
-    canned_t *server;
-    cs_limiter_t limiter;
-    cs_upstream_t up;
-    cs_secret_t secret;
+    sign_in_t to;
     cs_login_config_t cfg;
-    const char *answers[ANSWERS];
-    int n, next;
 } rig_t;
 
-static const char *answer_next(canned_t *c, const canned_op_t *op)
-{
-    rig_t *r = c->baton;
-
-    (void)op;
-    return r->next < r->n ? r->answers[r->next++] : "500 Nobody Prepared This\r\n\r\n{}";
-}
-
-/* The canned server keeps tokens of addresses with "/oauth2/" apart: these have none in the path. */
 static rig_t *rig(apr_pool_t *p)
 {
     rig_t *r = apr_pcalloc(p, sizeof(*r));
 
-    r->server = canned_start(answer_next);
-    r->server->baton = r;
-    assert_ok(cs_http_create(&r->cfg.http, "test", p));
-    r->up.name = "login";
-    r->up.origins = apr_array_make(p, 1, sizeof(const char *));
-    APR_ARRAY_PUSH(r->up.origins, const char *) = apr_pstrdup(p, r->server->base);
-    r->up.concurrency = 1;
-    r->up.timeout = 20 * APR_USEC_PER_SEC;
-    r->secret = (cs_secret_t){.ref = "file:/s", .value = "s&cret", .len = 6};
-    r->cfg.token_url = apr_pstrcat(p, r->server->base, "/t/v2.0/token", NULL);
+    sign_in_start(&r->to, "s&cret", p);
+    r->cfg.http = r->to.http;
+    r->cfg.token_url = r->to.url;
     r->cfg.audience = AUDIENCE;
     r->cfg.client_id = CLIENT;
-    r->cfg.client_secret = &r->secret;
-    r->cfg.upstream = &r->up;
-    r->cfg.limiter = &r->limiter;
+    r->cfg.client_secret = &r->to.secret;
+    r->cfg.upstream = &r->to.up;
+    r->cfg.limiter = &r->to.limiter;
     return r;
-}
-
-static void will(rig_t *r, const char *answer)
-{
-    r->answers[r->n++] = answer;
 }
 
 static const char *error_answer(const char *error, int code, apr_pool_t *p)
@@ -112,8 +84,8 @@ static const char *field(const char *form, const char *name, apr_pool_t *p)
 
 static const char *sent(rig_t *r, int i, const char *name, apr_pool_t *p)
 {
-    assert_true(i < r->server->n_ops);
-    return field(r->server->ops[i].body, name, p);
+    assert_true(i < r->to.server->n_ops);
+    return field(r->to.server->ops[i].body, name, p);
 }
 
 /* ---- where the browser goes ---- */
@@ -165,13 +137,13 @@ static void test_redeem(void **state)
     cs_login_answer_t a;
     cs_result_t res = {0};
 
-    will(r, good("{\"preferred_username\":\"service@partner.example\",\"name\":\"S\"}", p));
+    sign_in_will(&r->to, good("{\"preferred_username\":\"service@partner.example\",\"name\":\"S\"}", p));
     assert_ok(cs_login_redeem(&a, &r->cfg, "c/1", BACK, VERIFIER, 0, p, &res));
     assert_string_equal(a.refresh, "r-1");
     assert_string_equal(a.account, "service@partner.example");
     assert_false(a.is_public);
-    assert_string_equal(r->server->ops[0].method, "POST");
-    assert_string_equal(r->server->ops[0].path, "/t/v2.0/token");
+    assert_string_equal(r->to.server->ops[0].method, "POST");
+    assert_string_equal(r->to.server->ops[0].path, "/t/v2.0/token");
     assert_string_equal(sent(r, 0, "grant_type", p), "authorization_code");
     assert_string_equal(sent(r, 0, "code", p), "c/1");
     assert_string_equal(sent(r, 0, "redirect_uri", p), BACK);
@@ -179,7 +151,7 @@ static void test_redeem(void **state)
     assert_string_equal(sent(r, 0, "client_id", p), CLIENT);
     assert_string_equal(sent(r, 0, "client_secret", p), "s&cret");
     assert_has(sent(r, 0, "scope", p), "offline_access");
-    canned_stop(r->server);
+    canned_stop(r->to.server);
 }
 
 static void test_first_version(void **state)
@@ -189,13 +161,13 @@ static void test_first_version(void **state)
     cs_login_answer_t a;
     cs_result_t res = {0};
 
-    r->cfg.token_url = apr_pstrcat(p, r->server->base, "/t/oauth2/token", NULL);
-    r->server->token = good("{\"upn\":\"old@partner.example\"}", p);
+    r->cfg.token_url = apr_pstrcat(p, r->to.server->base, "/t/oauth2/token", NULL);
+    r->to.server->token = good("{\"upn\":\"old@partner.example\"}", p);
     assert_ok(cs_login_redeem(&a, &r->cfg, "c", BACK, VERIFIER, 0, p, &res));
     assert_string_equal(a.account, "old@partner.example");
-    assert_string_equal(field(r->server->last_token_form, "resource", p), AUDIENCE);
-    assert_string_equal(field(r->server->last_token_form, "scope", p), "openid");
-    canned_stop(r->server);
+    assert_string_equal(field(r->to.server->last_token_form, "resource", p), AUDIENCE);
+    assert_string_equal(field(r->to.server->last_token_form, "scope", p), "openid");
+    canned_stop(r->to.server);
 }
 
 static void test_who_signed_in(void **state)
@@ -218,8 +190,8 @@ static void test_who_signed_in(void **state)
     size_t i;
 
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        r->n = r->next = 0;
-        will(r, good(cases[i].claims, p));
+        r->to.n = r->to.next = 0;
+        sign_in_will(&r->to, good(cases[i].claims, p));
         assert_ok(cs_login_redeem(&a, &r->cfg, "c", BACK, VERIFIER, 0, p, &res));
         if (cases[i].account) {
             assert_string_equal(a.account, cases[i].account);
@@ -229,11 +201,11 @@ static void test_who_signed_in(void **state)
         }
     }
     /* Not a token of three parts. */
-    r->n = r->next = 0;
-    will(r, "200 OK\r\n\r\n{\"refresh_token\":\"r\",\"id_token\":\"a.b\"}");
+    r->to.n = r->to.next = 0;
+    sign_in_will(&r->to, "200 OK\r\n\r\n{\"refresh_token\":\"r\",\"id_token\":\"a.b\"}");
     assert_ok(cs_login_redeem(&a, &r->cfg, "c", BACK, VERIFIER, 0, p, &res));
     assert_null(a.account);
-    canned_stop(r->server);
+    canned_stop(r->to.server);
 }
 
 static void test_answers_that_are_none(void **state)
@@ -254,12 +226,12 @@ static void test_answers_that_are_none(void **state)
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         rig_t *r = rig(p); /* each its own: a limiter pauses after 429 */
         cs_result_t res = {0};
-        will(r, cases[i].answer);
+        sign_in_will(&r->to, cases[i].answer);
         assert_not_ok(cs_login_redeem(&a, &r->cfg, "c", BACK, VERIFIER, 0, p, &res));
         assert_int_equal(res.cls, cases[i].cls);
         assert_non_null(res.detail);
         assert_null(a.refresh);
-        canned_stop(r->server);
+        canned_stop(r->to.server);
     }
 }
 
@@ -289,7 +261,7 @@ static void test_errors_say_what_to_do(void **state)
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         rig_t *r = rig(p);
         cs_result_t res = {0};
-        will(r, error_answer(cases[i].error, cases[i].code, p));
+        sign_in_will(&r->to, error_answer(cases[i].error, cases[i].code, p));
         assert_not_ok(cs_login_redeem(&a, &r->cfg, "the-code", BACK, VERIFIER, 0, p, &res));
         assert_int_equal(res.cls, CS_CLASS_SUSPEND);
         assert_string_equal(res.problem, apr_pstrcat(p, "oauth:", cases[i].error, NULL));
@@ -297,7 +269,7 @@ static void test_errors_say_what_to_do(void **state)
         assert_has(res.detail, apr_psprintf(p, "AADSTS%d", cases[i].code));
         assert_null(strstr(res.detail, "Trace ID"));
         assert_null(strstr(res.detail, "the-code"));
-        canned_stop(r->server);
+        canned_stop(r->to.server);
     }
     assert_has(cs_login_refusal("access_denied", "AADSTS65004: User\r\ndeclined.", p), "declined");
     assert_has(cs_login_refusal("x", NULL, p), "sign in again");
@@ -312,8 +284,8 @@ static void test_public_client(void **state)
     cs_login_answer_t a;
     cs_result_t res = {0};
 
-    will(r, error_answer("invalid_client", 700025, p));
-    will(r, good(NULL, p));
+    sign_in_will(&r->to, error_answer("invalid_client", 700025, p));
+    sign_in_will(&r->to, good(NULL, p));
     assert_ok(cs_login_redeem(&a, &r->cfg, "c", BACK, VERIFIER, 0, p, &res));
     assert_true(a.is_public);
     assert_non_null(sent(r, 0, "client_secret", p));
@@ -321,12 +293,12 @@ static void test_public_client(void **state)
     assert_string_equal(sent(r, 1, "code", p), "c");
     /* Who knows it does not ask in vain. */
     r->cfg.is_public = 1;
-    will(r, good(NULL, p));
+    sign_in_will(&r->to, good(NULL, p));
     assert_ok(cs_login_redeem(&a, &r->cfg, "c", BACK, VERIFIER, 0, p, &res));
     assert_true(a.is_public);
-    assert_int_equal(r->server->n_ops, 3);
+    assert_int_equal(r->to.server->n_ops, 3);
     assert_null(sent(r, 2, "client_secret", p));
-    canned_stop(r->server);
+    canned_stop(r->to.server);
 }
 
 /* ---- device code ---- */
@@ -340,18 +312,18 @@ static void test_device(void **state)
     cs_login_state_e how;
     cs_result_t res = {0};
 
-    will(r, "200 OK\r\n\r\n{\"user_code\":\"ABCD-EFGH\",\"device_code\":\"d&1\",\"verification_uri\":"
+    sign_in_will(&r->to, "200 OK\r\n\r\n{\"user_code\":\"ABCD-EFGH\",\"device_code\":\"d&1\",\"verification_uri\":"
             "\"https://microsoft.com/devicelogin\",\"expires_in\":900,\"interval\":7}");
     assert_ok(cs_login_device(&d, &r->cfg, 0, p, &res));
-    assert_string_equal(r->server->ops[0].path, "/t/v2.0/devicecode");
+    assert_string_equal(r->to.server->ops[0].path, "/t/v2.0/devicecode");
     assert_null(sent(r, 0, "client_secret", p));
     assert_has(sent(r, 0, "scope", p), AUDIENCE "/.default");
     assert_string_equal(d.user_code, "ABCD-EFGH");
     assert_string_equal(d.open, "https://microsoft.com/devicelogin");
     assert_true(d.interval == apr_time_from_sec(7) && d.life == apr_time_from_sec(900));
-    will(r, error_answer("authorization_pending", 70016, p));
-    will(r, error_answer("slow_down", 70016, p));
-    will(r, good("{\"upn\":\"d@partner.example\"}", p));
+    sign_in_will(&r->to, error_answer("authorization_pending", 70016, p));
+    sign_in_will(&r->to, error_answer("slow_down", 70016, p));
+    sign_in_will(&r->to, good("{\"upn\":\"d@partner.example\"}", p));
     assert_ok(cs_login_device_ask(&a, &how, &r->cfg, d.device_code, 0, p, &res));
     assert_int_equal(how, CS_LOGIN_PENDING);
     assert_null(a.refresh);
@@ -362,7 +334,7 @@ static void test_device(void **state)
     assert_string_equal(a.account, "d@partner.example");
     assert_string_equal(sent(r, 3, "grant_type", p), "urn:ietf:params:oauth:grant-type:device_code");
     assert_string_equal(sent(r, 3, "device_code", p), "d&1");
-    canned_stop(r->server);
+    canned_stop(r->to.server);
 }
 
 static void test_device_of_the_first_version(void **state)
@@ -374,19 +346,19 @@ static void test_device_of_the_first_version(void **state)
     cs_login_state_e how;
     cs_result_t res = {0};
 
-    r->cfg.token_url = apr_pstrcat(p, r->server->base, "/t/oauth2/token", NULL);
-    r->server->token = "200 OK\r\n\r\n{\"user_code\":\"ABCDEFGHJ\",\"device_code\":\"d1\","
+    r->cfg.token_url = apr_pstrcat(p, r->to.server->base, "/t/oauth2/token", NULL);
+    r->to.server->token = "200 OK\r\n\r\n{\"user_code\":\"ABCDEFGHJ\",\"device_code\":\"d1\","
                        "\"verification_url\":\"https://aka.ms/devicelogin\",\"expires_in\":\"600\","
                        "\"interval\":\"5\"}";
     assert_ok(cs_login_device(&d, &r->cfg, 0, p, &res));
-    assert_string_equal(field(r->server->last_token_form, "resource", p), AUDIENCE);
+    assert_string_equal(field(r->to.server->last_token_form, "resource", p), AUDIENCE);
     assert_true(d.interval == apr_time_from_sec(5) && d.life == apr_time_from_sec(600));
-    r->server->token = good(NULL, p);
+    r->to.server->token = good(NULL, p);
     assert_ok(cs_login_device_ask(&a, &how, &r->cfg, d.device_code, 0, p, &res));
-    assert_string_equal(field(r->server->last_token_form, "grant_type", p), "device_code");
-    assert_string_equal(field(r->server->last_token_form, "code", p), "d1");
-    assert_string_equal(field(r->server->last_token_form, "resource", p), AUDIENCE);
-    canned_stop(r->server);
+    assert_string_equal(field(r->to.server->last_token_form, "grant_type", p), "device_code");
+    assert_string_equal(field(r->to.server->last_token_form, "code", p), "d1");
+    assert_string_equal(field(r->to.server->last_token_form, "resource", p), AUDIENCE);
+    canned_stop(r->to.server);
 }
 
 static void test_device_codes_that_are_none(void **state)
@@ -405,10 +377,10 @@ static void test_device_codes_that_are_none(void **state)
     for (i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
         rig_t *r = rig(p);
         cs_result_t res = {0};
-        will(r, apr_pstrcat(p, "200 OK\r\n\r\n", bodies[i], NULL));
+        sign_in_will(&r->to, apr_pstrcat(p, "200 OK\r\n\r\n", bodies[i], NULL));
         assert_not_ok(cs_login_device(&d, &r->cfg, 0, p, &res));
         assert_int_equal(res.cls, CS_CLASS_SUSPEND);
-        canned_stop(r->server);
+        canned_stop(r->to.server);
     }
 }
 
@@ -419,15 +391,15 @@ static void test_device_intervals_are_bounded(void **state)
     cs_login_device_t d;
     cs_result_t res = {0};
 
-    will(r, "200 OK\r\n\r\n{\"user_code\":\"A\",\"device_code\":\"d\",\"verification_uri\":"
+    sign_in_will(&r->to, "200 OK\r\n\r\n{\"user_code\":\"A\",\"device_code\":\"d\",\"verification_uri\":"
             "\"https://a.example\",\"expires_in\":99999999,\"interval\":0}");
     assert_ok(cs_login_device(&d, &r->cfg, 0, p, &res));
     assert_true(d.interval == apr_time_from_sec(1) && d.life == apr_time_from_sec(900));
-    will(r, "200 OK\r\n\r\n{\"user_code\":\"A\",\"device_code\":\"d\",\"verification_uri\":"
+    sign_in_will(&r->to, "200 OK\r\n\r\n{\"user_code\":\"A\",\"device_code\":\"d\",\"verification_uri\":"
             "\"https://a.example\"}");
     assert_ok(cs_login_device(&d, &r->cfg, 0, p, &res));
     assert_true(d.interval == apr_time_from_sec(5) && d.life == apr_time_from_sec(900));
-    canned_stop(r->server);
+    canned_stop(r->to.server);
 }
 
 static void test_device_ends_badly(void **state)
@@ -449,11 +421,11 @@ static void test_device_ends_badly(void **state)
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         rig_t *r = rig(p);
         cs_result_t res = {0};
-        will(r, error_answer(cases[i].error, cases[i].code, p));
+        sign_in_will(&r->to, error_answer(cases[i].error, cases[i].code, p));
         assert_not_ok(cs_login_device_ask(&a, &how, &r->cfg, "d", 0, p, &res));
         assert_int_equal(res.cls, CS_CLASS_SUSPEND);
         assert_has(res.detail, cases[i].todo);
-        canned_stop(r->server);
+        canned_stop(r->to.server);
     }
 }
 

@@ -1,37 +1,22 @@
 /* The refresh token in force: which one that is, what is kept with it, how a sign-in takes its
  * place, and a public client's. */
-#include "unit_canned.h"
+#include "unit_sign_in.h"
 
 #include "mod_cosell/base/json.h"
 #include "mod_cosell/base/time.h"
 #include "mod_cosell/remote/token.h"
 
-#define assert_not_ok(rv) assert_int_not_equal(rv, APR_SUCCESS)
-#define ANSWERS 8
 
 typedef struct rig_t {
-    canned_t *server;
-    cs_limiter_t limiter;
-    cs_upstream_t up;
-    cs_secret_t secret, seed;
-    cs_http_t *http;
+    sign_in_t to;
+    cs_secret_t seed;
     cs_vault_t vault;
     cs_token_config_t cfg;
     cs_token_t *token;
-    const char *answers[ANSWERS];
-    int n, next;
     char *kept; /* what the vault holds */
     apr_int64_t version;
     int races; /* so often somebody else stores in between */
 } rig_t;
-
-static const char *answer_next(canned_t *c, const canned_op_t *op)
-{
-    rig_t *r = c->baton;
-
-    (void)op;
-    return r->next < r->n ? r->answers[r->next++] : "500 Nobody Prepared This\r\n\r\n{}";
-}
 
 static apr_status_t get(void *baton, const char *name, const char **pvalue, apr_int64_t *pversion,
                         apr_pool_t *p, cs_result_t *res)
@@ -68,44 +53,36 @@ static rig_t *rig(apr_pool_t *p)
 {
     rig_t *r = apr_pcalloc(p, sizeof(*r));
 
-    r->server = canned_start(answer_next);
-    r->server->baton = r;
-    assert_ok(cs_http_create(&r->http, "test", p));
-    r->up.name = "login";
-    r->up.origins = apr_array_make(p, 1, sizeof(const char *));
-    APR_ARRAY_PUSH(r->up.origins, const char *) = apr_pstrdup(p, r->server->base);
-    r->up.concurrency = 1;
-    r->up.timeout = 20 * APR_USEC_PER_SEC;
-    r->secret = (cs_secret_t){.ref = "file:/s", .value = "secret", .len = 6};
+    sign_in_start(&r->to, "secret", p);
     r->seed = (cs_secret_t){.ref = "file:/r", .value = "seed-1", .len = 6, .digest = "d1"};
     r->vault = (cs_vault_t){r, get, put};
     r->cfg.grant = CS_GRANT_REFRESH_TOKEN;
-    r->cfg.url = apr_pstrcat(p, r->server->base, "/t/v2.0/token", NULL);
+    r->cfg.url = r->to.url;
     r->cfg.audience = "https://api.example";
     r->cfg.client_id = "c";
-    r->cfg.client_secret = &r->secret;
+    r->cfg.client_secret = &r->to.secret;
     r->cfg.refresh_seed = &r->seed;
     r->cfg.vault = &r->vault;
-    r->cfg.upstream = &r->up;
-    assert_ok(cs_token_create(&r->token, &r->cfg, r->http, &r->limiter, p));
+    r->cfg.upstream = &r->to.up;
+    assert_ok(cs_token_create(&r->token, &r->cfg, r->to.http, &r->to.limiter, p));
     return r;
 }
 
 static void end(rig_t *r)
 {
-    canned_stop(r->server);
+    canned_stop(r->to.server);
     free(r->kept);
 }
 
 static void will(rig_t *r, const char *body, apr_pool_t *p)
 {
-    r->answers[r->n++] = apr_pstrcat(p, "200 OK\r\n\r\n", body, NULL);
+    sign_in_will(&r->to, apr_pstrcat(p, "200 OK\r\n\r\n", body, NULL));
 }
 
 static int sent_has(rig_t *r, int i, const char *text)
 {
-    assert_true(i < r->server->n_ops);
-    return strstr(r->server->ops[i].body, text) != NULL;
+    assert_true(i < r->to.server->n_ops);
+    return strstr(r->to.server->ops[i].body, text) != NULL;
 }
 
 static void fetch(rig_t *r, apr_pool_t *p)
@@ -143,12 +120,12 @@ static void test_without_any(void **state)
     cs_result_t res = {0};
 
     r->cfg.refresh_seed = NULL;
-    assert_ok(cs_token_create(&r->token, &r->cfg, r->http, &r->limiter, p));
+    assert_ok(cs_token_create(&r->token, &r->cfg, r->to.http, &r->to.limiter, p));
     assert_not_ok(cs_token_get(r->token, &bearer, 0, p, &res));
     assert_int_equal(res.cls, CS_CLASS_SUSPEND);
     assert_string_equal(res.problem, "config:refresh-token");
     assert_has(res.detail, "cosellctl login");
-    assert_int_equal(r->server->n_ops, 0);
+    assert_int_equal(r->to.server->n_ops, 0);
     end(r);
 }
 
@@ -236,8 +213,8 @@ static void test_public_client_is_learnt(void **state)
     apr_pool_t *p = *state;
     rig_t *r = rig(p);
 
-    r->answers[r->n++] = "401 Unauthorized\r\n\r\n{\"error\":\"invalid_client\",\"error_codes\":[700025],"
-                         "\"error_description\":\"AADSTS700025: Client is public\"}";
+    sign_in_will(&r->to, "401 Unauthorized\r\n\r\n{\"error\":\"invalid_client\",\"error_codes\":[700025],"
+                         "\"error_description\":\"AADSTS700025: Client is public\"}");
     will(r, "{\"access_token\":\"a\",\"refresh_token\":\"r2\"}", p);
     fetch(r, p);
     assert_true(sent_has(r, 0, "client_secret=secret"));
@@ -246,7 +223,7 @@ static void test_public_client_is_learnt(void **state)
     will(r, "{\"access_token\":\"a\",\"refresh_token\":\"r3\"}", p);
     fetch(r, p);
     assert_false(sent_has(r, 2, "client_secret"));
-    assert_int_equal(r->server->n_ops, 3);
+    assert_int_equal(r->to.server->n_ops, 3);
     assert_true(cs_json_bool(kept(r, p), "public", 0));
     end(r);
 }
@@ -264,7 +241,7 @@ static void test_renewal_redeems_though_a_token_is_good(void **state)
     assert_ok(cs_token_renew(r->token, 0, p, &res));
     assert_ok(cs_token_get(r->token, &bearer, 0, p, &res));
     assert_string_equal(bearer, "two");
-    assert_int_equal(r->server->n_ops, 2);
+    assert_int_equal(r->to.server->n_ops, 2);
     assert_string_equal(cs_json_str(kept(r, p), "token"), "r2");
     assert_not_ok(cs_token_renew(r->token, 0, p, &res));
     assert_int_equal(res.cls, CS_CLASS_RETRY);
@@ -281,14 +258,14 @@ static void test_advice_is_for_persons(void **state)
     const char *bearer;
     cs_result_t res = {0};
 
-    r->answers[r->n++] = dead;
+    sign_in_will(&r->to, dead);
     assert_not_ok(cs_token_get(r->token, &bearer, 0, p, &res));
     assert_string_equal(res.problem, "oauth:invalid_grant");
     assert_has(res.detail, "AADSTS700082");
     assert_has(res.detail, "sign in again with cosellctl login");
     r->cfg.grant = CS_GRANT_CLIENT_CREDENTIALS;
-    assert_ok(cs_token_create(&r->token, &r->cfg, r->http, &r->limiter, p));
-    r->answers[r->n++] = dead;
+    assert_ok(cs_token_create(&r->token, &r->cfg, r->to.http, &r->to.limiter, p));
+    sign_in_will(&r->to, dead);
     assert_not_ok(cs_token_get(r->token, &bearer, 0, p, &res));
     assert_has_not(res.detail, "cosellctl");
     end(r);
