@@ -76,7 +76,8 @@ static json_t *intent_of(const cs_planning_t *pl, const cs_step_t *step)
     int to_pc = step->kind == CS_STEP_PATCH_PC, i;
 
     for (i = 0; i < step->lines->nelts; i++) {
-        const cs_line_view_t *view = cs_plan_view(pl->plan, APR_ARRAY_IDX(step->lines, i, const char *));
+        const char *line = APR_ARRAY_IDX(step->lines, i, const char *);
+        const cs_line_view_t *view = cs_plan_view(pl->plan, line);
         const json_t *was = !view ? NULL : to_pc ? view->pc : view->crm;
 
         if (view && view->value) {

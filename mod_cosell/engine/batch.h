@@ -231,7 +231,8 @@ void cs_posted_is(cs_batch_t *b, cs_deal_t *deal, const char *referral);
  * plan has, or none, is refused with it. Settle stores it. */
 void cs_posted_hidden(cs_batch_t *b, cs_item_t *item, const cs_step_t *share,
                       const cs_result_t *result);
-/* settle.c: stores the changes made so far under the lane's lease, in a transaction of their own. */
+/* settle.c: stores the changes made so far under the lane's lease, in a transaction of their own.
+ */
 apr_status_t cs_batch_commit(cs_batch_t *b, cs_result_t *res);
 /* poll.c: one page of a poll, one portion of a sweep; the cursor moves with the work it makes, in
  * the batch's transaction. work is a row of kind CS_WORK_POLL or CS_WORK_SWEEP. */
