@@ -118,7 +118,7 @@ $(B)/bench/bench_%: tests/bench/bench_%.c $(B)/libcosell.a
 # The simulation brings its own remote ends, clock, chance and instants of death, and calls lanes itself.
 SIM_WRAP = -Wl,--wrap=cs_time_now,--wrap=cs_time_boot,--wrap=cs_time_mono,--wrap=cs_random,--wrap=cs_uuid4,--wrap=cs_crash_point
 SIM_ALL = $(LIB_SRC:%.c=$(B)/obj-test/%.o)
-SIM_LIB = $(foreach o,$(SIM_ALL),$(if $(findstring /remote/,$(o))$(findstring engine/certs,$(o))$(findstring engine/runner,$(o))$(findstring engine/job_,$(o)),,$(o))) $(filter %/engine/job_brief.o,$(SIM_ALL)) $(filter $(B)/obj-test/mod_cosell/remote/%/facts.o,$(SIM_ALL))
+SIM_LIB = $(foreach o,$(SIM_ALL),$(if $(findstring /remote/,$(o))$(findstring engine/certs,$(o))$(findstring engine/runner,$(o))$(findstring engine/job_,$(o)),,$(o))) $(filter %/engine/job_brief.o %/remote/limiter.o,$(SIM_ALL)) $(filter $(B)/obj-test/mod_cosell/remote/%/facts.o,$(SIM_ALL))
 $(B)/sim/sim: $(SIM_SRC) $(wildcard tests/sim/*.h) $(B)/test/libcosell.a
 	@mkdir -p $(@D)
 	@echo "  CC $@"

@@ -14,6 +14,8 @@
 
 /* Nothing here asks for the others, which need the remote ends that are modelled. */
 const cs_job_kind_t *const cs_job_kinds[] = {&cs_job_cancel, &cs_job_look, &cs_job_pause, &cs_job_release, &cs_job_resume, NULL};
+/* Known by its name to whoever asks whether one waits. */
+const cs_job_kind_t cs_job_resync = {.name = "resync"};
 
 sim_t *S;
 int verbose;
