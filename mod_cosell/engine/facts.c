@@ -259,17 +259,21 @@ static apr_interval_time_t probe_wait(int failures)
 }
 
 static void log_suspended(const cs_lane_t *lane, const char *upstream, const cs_result_t *why,
-                          cs_log_level_e level)
+                          apr_interval_time_t wait, cs_log_level_e level)
 {
     cs_log(level, 0, lane->site->name,
-           CSLOGNO(2003) "%s is suspended: %s (%s); it is asked again, after a minute and then "
-                         "more rarely, and resumes by itself",
-           upstream, why->detail ? why->detail : "no detail", why->problem ? why->problem : "?");
+           CSLOGNO(2003) "%s is suspended: %s (%s); it is asked again in %d s, then more and more "
+                         "rarely until it is every %d minutes, and at once with cosellctl resume; "
+                         "its work resumes by itself",
+           upstream, why->detail ? why->detail : "no detail", why->problem ? why->problem : "?",
+           (int)apr_time_sec(wait + APR_USEC_PER_SEC - 1),
+           (int)(apr_time_sec(PROBE_MAX) / 60));
 }
 
 void cs_lane_suspend(cs_lane_t *lane, const char *upstream, const cs_result_t *why,
                      apr_array_header_t *changes, apr_pool_t *p)
 {
+    apr_interval_time_t wait;
     cs_result_t *kept;
     int relapses;
 
@@ -285,9 +289,10 @@ void cs_lane_suspend(cs_lane_t *lane, const char *upstream, const cs_result_t *w
         return;
     }
     relapses = count_relapse(lane, upstream, kept->problem ? kept->problem : "?");
-    suspend_change(lane, upstream, kept, cs_time_now() + probe_wait(relapses), changes);
+    wait = probe_wait(relapses);
+    suspend_change(lane, upstream, kept, cs_time_now() + wait, changes);
     note_reason(cs_lane_suspension(lane, upstream), kept->problem);
-    log_suspended(lane, upstream, kept, relapses ? CS_LOG_INFO : CS_LOG_ERR);
+    log_suspended(lane, upstream, kept, wait, relapses ? CS_LOG_INFO : CS_LOG_ERR);
 }
 
 void cs_lane_ask_again(cs_lane_t *lane)
@@ -491,14 +496,15 @@ static void resume(cs_lane_t *lane, cs_lane_suspension_t *s, apr_time_t now,
 
 /* Another reason asks something else of a person, perhaps after a reload with what was to mend the
  * first; a moment's trouble is none. */
-static void say_new_reason(const cs_lane_t *lane, cs_lane_suspension_t *s, const cs_result_t *why)
+static void say_new_reason(const cs_lane_t *lane, cs_lane_suspension_t *s, const cs_result_t *why,
+                           apr_interval_time_t wait)
 {
     const char *problem = why->problem ? why->problem : "?";
 
     if ((why->cls == CS_CLASS_SUSPEND || why->cls == CS_CLASS_TOKEN) &&
         strncmp(s->problem, problem, sizeof(s->problem) - 1)) {
         note_reason(s, problem);
-        log_suspended(lane, s->upstream, why, CS_LOG_ERR);
+        log_suspended(lane, s->upstream, why, wait, CS_LOG_ERR);
     }
 }
 
@@ -508,9 +514,9 @@ static void postpone(cs_lane_t *lane, cs_lane_suspension_t *s, apr_time_t now,
     apr_interval_time_t wait = probe_wait(s->failures);
 
     ++s->failures;
-    say_new_reason(lane, s, why);
-    suspend_change(lane, s->upstream, why, now + wait / 2 + cs_backoff(0, wait / 2, wait / 2, 0),
-                   changes);
+    wait = wait / 2 + cs_backoff(0, wait / 2, wait / 2, 0);
+    say_new_reason(lane, s, why, wait);
+    suspend_change(lane, s->upstream, why, now + wait, changes);
 }
 
 apr_status_t cs_lane_probe(cs_lane_t *lane, apr_time_t now, apr_pool_t *ptemp)

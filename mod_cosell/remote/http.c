@@ -255,6 +255,11 @@ const char *cs_http_describe(const cs_http_response_t *response, const cs_http_r
     return message && *message ? apr_pstrcat(p, what, ": ", one_line(message, p), NULL) : what;
 }
 
+const char *cs_http_plainly(const char *plain, const char *described, apr_pool_t *p)
+{
+    return plain && *plain ? apr_pstrcat(p, plain, " (", described, ")", NULL) : described;
+}
+
 static cs_class_e class_of_status(int status)
 {
     if (status >= 200 && status < 300) {

@@ -131,6 +131,10 @@ apr_interval_time_t cs_http_retry_after(const cs_http_response_t *response, apr_
  * (either may be NULL), in p; NULL when there are none. */
 const char *cs_http_correlation(const apr_table_t *sent, const apr_table_t *received,
                                 apr_pool_t *p);
+/* Plain words of who refused what and what to do first, then what was asked and answered, in
+ * brackets: "the account lacks ... (GET x: h answered 403 Forbidden)". plain NULL or "" = the
+ * latter alone. In p. */
+const char *cs_http_plainly(const char *plain, const char *described, apr_pool_t *p);
 /* One line for people, in p: "<label>: <host> answered 400 Bad Request: <message>". message may be
  * NULL; it is redacted, put on one line and cut at 300 bytes. */
 const char *cs_http_describe(const cs_http_response_t *response, const cs_http_request_t *request,

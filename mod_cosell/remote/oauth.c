@@ -248,9 +248,12 @@ static apr_status_t describe(const cs_http_response_t *response, const cs_http_r
     const char *detail = cs_http_describe(response, request, cs_oauth_words(error, text, p), p);
     int advise = person && cls == CS_CLASS_SUSPEND;
     apr_time_t retry_at = res->retry_at;
+    const char *plain =
+        advise ? apr_pstrcat(p, "the sign-in was refused: ", cs_oauth_advice(error, text), NULL)
+               : NULL;
 
-    cs_result_set(res, p, CS_EREMOTE, cls, apr_pstrcat(p, "oauth:", error, NULL), "%s%s%s", detail,
-                  advise ? "; " : "", advise ? cs_oauth_advice(error, text) : "");
+    cs_result_set(res, p, CS_EREMOTE, cls, apr_pstrcat(p, "oauth:", error, NULL), "%s",
+                  cs_http_plainly(plain, detail, p));
     res->retry_at = retry_at;
     res->correlation = response->correlation;
     return res->rv;

@@ -14,20 +14,36 @@ typedef struct rule_t {
     apr_uint32_t code;
     cs_class_e cls;
     const char *problem; /* NULL = "dataverse:<code>" */
-    const char *advice;  /* what a person can do, NULL = nothing to add */
+    const char *plain;   /* who refused what, and what to do; NULL = by the class */
 } rule_t;
+
+#define PRIVILEGE                                                                                  \
+    "the CRM does not let our application user do this: give its security role the privilege "     \
+    "that "                                                                                        \
+    "the CRM's words name"
+#define DUPLICATE                                                                                  \
+    "the CRM already has such a row, by a key or a duplicate detection rule: merge the two "       \
+    "there, or "                                                                                   \
+    "name the right one with `cosellctl deals link`"
+#define COLUMN_SECURITY                                                                            \
+    "column security keeps our application user out: give it a column security profile that may "  \
+    "read and write the column"
+#define PLUG_IN                                                                                    \
+    "a plug-in or a workflow of this organisation said no: correct what it names, or let it pass " \
+    "our application user"
 
 /* The code decides over the status: the same code has been seen under several. */
 static const rule_t rules[] = {
     {0x80072560, CS_CLASS_SUSPEND, NULL,
-     "; the application needs an application user with a security role in this environment"},
+     "the CRM does not know our application: the application needs an application user with a "
+     "security role in this environment"},
     {0x80072321, CS_CLASS_THROTTLED, NULL, NULL},
     {0x80072322, CS_CLASS_THROTTLED, NULL, NULL},
     {0x80072326, CS_CLASS_THROTTLED, NULL, NULL},
     {0x80060882, CS_CLASS_CONFLICT, NULL, NULL},
-    {0x80040237, CS_CLASS_DUPLICATE, NULL, NULL},
-    {0x80060892, CS_CLASS_DUPLICATE, NULL, NULL},
-    {0x80040333, CS_CLASS_DUPLICATE, NULL, NULL},
+    {0x80040237, CS_CLASS_DUPLICATE, NULL, DUPLICATE},
+    {0x80060892, CS_CLASS_DUPLICATE, NULL, DUPLICATE},
+    {0x80040333, CS_CLASS_DUPLICATE, NULL, DUPLICATE},
     {0x80044331, CS_CLASS_DATA, NULL, NULL}, /* text too long */
     {0x80044330, CS_CLASS_DATA, NULL, NULL}, /* number too large */
     {0x8004432F, CS_CLASS_DATA, NULL, NULL}, /* number too small */
@@ -40,18 +56,26 @@ static const rule_t rules[] = {
     {0x80041D33, CS_CLASS_DATA, NULL, NULL},
     {0x80041D67, CS_CLASS_DATA, NULL, NULL},
     {0x80040800, CS_CLASS_DATA, NULL, NULL},
-    {0x8004F502, CS_CLASS_DATA, NULL, NULL}, /* column security: may not create, */
-    {0x8004F504, CS_CLASS_DATA, NULL, NULL}, /* read, */
-    {0x8004F507, CS_CLASS_DATA, NULL, NULL}, /* update this column */
+    {0x8004F502, CS_CLASS_DATA, NULL, COLUMN_SECURITY}, /* column security: may not create, */
+    {0x8004F504, CS_CLASS_DATA, NULL, COLUMN_SECURITY}, /* read, */
+    {0x8004F507, CS_CLASS_DATA, NULL, COLUMN_SECURITY}, /* update this column */
     {0x80048d19, CS_CLASS_SUSPEND, "config:column",
-     "; check the mapping's columns against this environment"},
+     "the mapping names a column that the CRM does not have or does not show us: check the "
+     "mapping's "
+     "columns against this environment, with `cosellctl doctor`"},
     {0x80060888, CS_CLASS_SUSPEND, "config:column",
-     "; check the mapping's columns against this environment"},
-    {0x80060890, CS_CLASS_SUSPEND, "config:key", NULL},
+     "the mapping names a column that the CRM does not have or does not show us: check the "
+     "mapping's "
+     "columns against this environment, with `cosellctl doctor`"},
+    {0x80060890, CS_CLASS_SUSPEND, "config:key",
+     "the CRM has no alternate key that the mapping uses: make it (Power Apps > Tables > Keys) and "
+     "wait until it is active"},
     {0x8006088a, CS_CLASS_SUSPEND, "config:table",
-     "; check the mapping's tables against this environment"},
+     "the mapping names a table that the CRM does not have or does not show us: check the "
+     "mapping's "
+     "tables against this environment, with `cosellctl doctor`"},
     /* A plug-in of this organisation said no: to one of the values, as likely as not. */
-    {0x80040265, CS_CLASS_DATA, NULL, NULL},
+    {0x80040265, CS_CLASS_DATA, NULL, PLUG_IN},
     {0x80040217, CS_CLASS_GONE, NULL, NULL},
     {0x80060891, CS_CLASS_GONE, NULL, NULL},
     {0x80044150, CS_CLASS_RETRY, NULL, NULL}, /* SQL error: deadlock */
@@ -256,12 +280,39 @@ static const char *problem_of(const cs_http_response_t *response, const rule_t *
                 : apr_psprintf(p, "http:%d", response->status);
 }
 
-static const char *advice_of(const cs_http_response_t *response, const rule_t *rule)
+/* Who refused what, and what to do about it; NULL = what was answered says it all. */
+static const char *plain_of(const cs_http_response_t *response, const rule_t *rule, cs_class_e cls,
+                            const char *problem)
 {
     if (response->status == 401) {
-        return "; a fresh token was refused too";
+        return "the CRM does not accept our sign-in, and a fresh token was refused too: see "
+               "whether "
+               "the application user is still there and enabled";
     }
-    return rule && rule->advice ? rule->advice : "";
+    if (rule && rule->plain) {
+        return rule->plain;
+    }
+    if (!strncmp(problem, "internal:", 9)) {
+        return "the CRM fails inside: when it lasts, its administrator finds more in the plug-in "
+               "trace log, by the ids of the request";
+    }
+    switch (cls) {
+    case CS_CLASS_REFUSED:
+        return response->status == 403
+                   ? PRIVILEGE
+                   : "the CRM does not take such a request, however often it is "
+                     "sent: correct what it names, or report it with this line";
+    case CS_CLASS_DUPLICATE:
+        return DUPLICATE;
+    case CS_CLASS_SUSPEND:
+        return "the CRM turns us away: see what it names, with `cosellctl doctor`";
+    case CS_CLASS_DATA:
+        return "the CRM does not take what was written: correct what it names, at Partner Center "
+               "or "
+               "in the CRM's rules";
+    default:
+        return NULL;
+    }
 }
 
 void cs_dyn_classify(cs_result_t *res, const cs_http_response_t *response,
@@ -287,8 +338,9 @@ void cs_dyn_classify(cs_result_t *res, const cs_http_response_t *response,
     cls = decide(response, rule, res->cls, documented, message, kind, id);
     problem = problem_of(response, rule, code, p);
     retry_at = res->retry_at;
-    cs_result_set(res, p, CS_EREMOTE, cls, problem, "%s%s",
-                  cs_http_describe(response, request, message, p), advice_of(response, rule));
+    cs_result_set(res, p, CS_EREMOTE, cls, problem, "%s",
+                  cs_http_plainly(plain_of(response, rule, cls, problem),
+                                  cs_http_describe(response, request, message, p), p));
     res->retry_at = retry_at;
     res->correlation = response->correlation;
     res->said = message && *message ? message : NULL;

@@ -260,22 +260,55 @@ static const char *problem_of(const cs_http_response_t *response, const pc_error
     return apr_psprintf(p, "http:%d", response->status);
 }
 
-static const char *advice_of(const cs_http_response_t *response, const char *problem,
-                             cs_pc_kind_e kind)
+/* Who refused what, and what to do about it; NULL = what was answered says it all. */
+static const char *refused_words(cs_pc_kind_e kind)
+{
+    switch (kind) {
+    case CS_PC_HOOK:
+        return "Partner Center does not let our account register webhooks: to register webhooks "
+               "the "
+               "account needs the role Referrals admin, or, where that is refused, Admin agent, "
+               "Sales agent, Helpdesk agent or Billing admin";
+    case CS_PC_READ:
+        return "Partner Center does not let our account read this: the account needs the role "
+               "Referrals admin, and the referral must be this organisation's";
+    case CS_PC_POST:
+        return "Partner Center does not let our account create referrals: the account needs the "
+               "role Referrals admin";
+    default:
+        return "Partner Center does not let our account change this referral: the account needs "
+               "the "
+               "role Referrals admin, and the referral must be this organisation's";
+    }
+}
+
+static const char *plain_of(const cs_http_response_t *response, const char *problem, cs_class_e cls,
+                            cs_pc_kind_e kind)
 {
     if (!strcmp(problem, "pc:mfa")) {
-        return "; the account must sign in with multi-factor authentication";
+        return "Partner Center takes only sign-ins with a second factor: the account must sign in "
+               "with multi-factor authentication, by `cosellctl login`";
     }
     if (response->status == 401) {
-        return "; a fresh token was refused too";
+        return "Partner Center does not accept our sign-in, and a fresh token was refused too: "
+               "sign "
+               "in again with `cosellctl login`";
     }
     if (response->status == 403) {
-        return kind == CS_PC_HOOK ? "; to register webhooks the account needs the role Referrals "
-                                    "admin, or, where that is refused, Admin agent, Sales agent, "
-                                    "Helpdesk agent or Billing admin"
-                                  : "; the account needs the role Referrals admin";
+        return refused_words(kind);
     }
-    return "";
+    if (cls == CS_CLASS_REFUSED && (response->status == 404 || response->status == 410)) {
+        return "Partner Center has no such place: see the address referrals-url= of "
+               "CosellPartnerCenter";
+    }
+    if (cls == CS_CLASS_REFUSED || cls == CS_CLASS_SUSPEND) {
+        return "Partner Center does not take such a request, however often it is sent: see whether "
+               "a proxy on the way changes requests; if not, report it with this line";
+    }
+    if (cls == CS_CLASS_DATA) {
+        return "Partner Center does not take what was written: correct in the CRM what it names";
+    }
+    return NULL;
 }
 
 /* One line, cut between two characters. */
@@ -328,9 +361,9 @@ void cs_pc_classify(cs_result_t *res, const cs_http_response_t *response,
     cls = class_of(response, res->cls, kind);
     problem = cls == CS_CLASS_THROTTLED ? "throttled" : problem_of(response, &error, p);
     retry_at = res->retry_at;
-    cs_result_set(res, p, CS_EREMOTE, cls, problem, "%s%s",
-                  cs_http_describe(response, request, words, p),
-                  advice_of(response, problem, kind));
+    cs_result_set(res, p, CS_EREMOTE, cls, problem, "%s",
+                  cs_http_plainly(plain_of(response, problem, cls, kind),
+                                  cs_http_describe(response, request, words, p), p));
     res->retry_at = retry_at;
     res->correlation = response->correlation;
     if (kind != CS_PC_READ && kind != CS_PC_HOOK) {

@@ -23,16 +23,41 @@ typedef struct rule_t {
     const char *code;
     cs_class_e read, write; /* of a request that reads, of one that writes */
     const char *problem;    /* NULL = "salesforce:<code>" */
-    const char *advice;     /* what a person can do, NULL = nothing to add */
+    const char *plain;      /* who refused what, and what to do; NULL = by the class */
 } rule_t;
 
 #define BOTH(cls) cls, cls
-#define MAPPING "; check the mapping's columns against this organisation and the user's rights"
+#define MAPPING                                                                                    \
+    "the mapping names a field that Salesforce does not have or does not show us: check the "      \
+    "mapping's columns against this organisation and the user's rights, with `cosellctl doctor`"
+#define ACCESS                                                                                     \
+    "Salesforce does not let the integration user do this: share the record with it, or give it "  \
+    "a "                                                                                           \
+    "permission set that may read and edit the object and its fields"
+#define DUPLICATE                                                                                  \
+    "Salesforce already has such a record, by a unique field or a duplicate rule: merge the two "  \
+    "there, or name the right one with `cosellctl deals link`"
+#define AUTOMATION                                                                                 \
+    "a flow or Apex code of this organisation said no: correct what it names, or let it pass the " \
+    "integration user"
+#define RULE                                                                                       \
+    "a validation rule of this organisation said no: correct what it names, or let it pass the "   \
+    "integration user"
+#define FIELD                                                                                      \
+    "Salesforce does not let the integration user write this field: give it a permission set "     \
+    "that "                                                                                        \
+    "may edit the field"
+#define SIGN_IN                                                                                    \
+    "Salesforce does not accept our sign-in, and a fresh session was refused too, or none can "    \
+    "help: "                                                                                       \
+    "see whether the integration user is active and the app allowed for it"
+#define LOCKED                                                                                     \
+    "the record is locked in Salesforce: when it lasts, see which approval or workflow holds it"
 
 /* The code decides over the status: the same code has been seen under several. */
 static const rule_t rules[] = {
-    {"INVALID_SESSION_ID", BOTH(CS_CLASS_SUSPEND), NULL, NULL},
-    {"INVALID_AUTH_HEADER", BOTH(CS_CLASS_SUSPEND), NULL, NULL},
+    {"INVALID_SESSION_ID", BOTH(CS_CLASS_SUSPEND), NULL, SIGN_IN},
+    {"INVALID_AUTH_HEADER", BOTH(CS_CLASS_SUSPEND), NULL, SIGN_IN},
     {"SERVER_UNAVAILABLE", BOTH(CS_CLASS_RETRY), NULL, NULL},
     {"UNABLE_TO_LOCK_ROW", BOTH(CS_CLASS_RETRY), NULL, NULL},
     {"QUERY_TIMEOUT", BOTH(CS_CLASS_RETRY), NULL, NULL},
@@ -48,13 +73,14 @@ static const rule_t rules[] = {
     {"ALL_OR_NONE_OPERATION_ROLLED_BACK", BOTH(CS_CLASS_RETRY), NULL, NULL},
     {"PROCESSING_HALTED", BOTH(CS_CLASS_RETRY), NULL, NULL},
     /* Over when somebody approves, or frees space. */
-    {"ENTITY_IS_LOCKED", BOTH(CS_CLASS_RETRY), NULL, NULL},
-    {"RECORD_IN_USE_BY_WORKFLOW", BOTH(CS_CLASS_RETRY), NULL, NULL},
-    {"STORAGE_LIMIT_EXCEEDED", BOTH(CS_CLASS_RETRY), NULL, NULL},
+    {"ENTITY_IS_LOCKED", BOTH(CS_CLASS_RETRY), NULL, LOCKED},
+    {"RECORD_IN_USE_BY_WORKFLOW", BOTH(CS_CLASS_RETRY), NULL, LOCKED},
+    {"STORAGE_LIMIT_EXCEEDED", BOTH(CS_CLASS_RETRY), NULL,
+     "Salesforce has no storage left: free some, or buy more"},
     {"LIMIT_EXCEEDED", BOTH(CS_CLASS_RETRY), NULL, NULL},
-    {"DUPLICATE_VALUE", CS_CLASS_REFUSED, CS_CLASS_DUPLICATE, NULL, NULL},
-    {"DUPLICATE_EXTERNAL_ID", CS_CLASS_DUPLICATE, CS_CLASS_DUPLICATE, NULL, NULL},
-    {"DUPLICATES_DETECTED", CS_CLASS_REFUSED, CS_CLASS_DUPLICATE, NULL, NULL},
+    {"DUPLICATE_VALUE", CS_CLASS_REFUSED, CS_CLASS_DUPLICATE, NULL, DUPLICATE},
+    {"DUPLICATE_EXTERNAL_ID", CS_CLASS_DUPLICATE, CS_CLASS_DUPLICATE, NULL, DUPLICATE},
+    {"DUPLICATES_DETECTED", CS_CLASS_REFUSED, CS_CLASS_DUPLICATE, NULL, DUPLICATE},
     {"ENTITY_IS_DELETED", BOTH(CS_CLASS_GONE), NULL, NULL},
     {"NOT_FOUND", BOTH(CS_CLASS_GONE), NULL, NULL},
     {"INVALID_CROSS_REFERENCE_KEY", CS_CLASS_REFUSED, CS_CLASS_DATA, NULL, NULL},
@@ -62,9 +88,11 @@ static const rule_t rules[] = {
     {"INVALID_ID_FIELD", CS_CLASS_REFUSED, CS_CLASS_DATA, NULL, NULL},
     /* The lead became an opportunity since it was read. */
     {"CANNOT_UPDATE_CONVERTED_LEAD", CS_CLASS_REFUSED, CS_CLASS_CONFLICT, NULL, NULL},
-    {"REQUIRED_FIELD_MISSING", CS_CLASS_REFUSED, CS_CLASS_DATA, NULL, NULL},
-    {"FIELD_CUSTOM_VALIDATION_EXCEPTION", CS_CLASS_REFUSED, CS_CLASS_DATA, NULL, NULL},
-    {"FIELD_FILTER_VALIDATION_EXCEPTION", CS_CLASS_REFUSED, CS_CLASS_DATA, NULL, NULL},
+    {"REQUIRED_FIELD_MISSING", CS_CLASS_REFUSED, CS_CLASS_DATA, NULL,
+     "Salesforce wants a field that is not written: give it a value in the mapping, or make it "
+     "optional there"},
+    {"FIELD_CUSTOM_VALIDATION_EXCEPTION", CS_CLASS_REFUSED, CS_CLASS_DATA, NULL, RULE},
+    {"FIELD_FILTER_VALIDATION_EXCEPTION", CS_CLASS_REFUSED, CS_CLASS_DATA, NULL, RULE},
     {"FIELD_INTEGRITY_EXCEPTION", CS_CLASS_REFUSED, CS_CLASS_DATA, NULL, NULL},
     {"STRING_TOO_LONG", CS_CLASS_REFUSED, CS_CLASS_DATA, NULL, NULL},
     {"INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", CS_CLASS_REFUSED, CS_CLASS_DATA, NULL, NULL},
@@ -74,25 +102,33 @@ static const rule_t rules[] = {
     {"INVALID_TYPE_ON_FIELD_IN_RECORD", CS_CLASS_REFUSED, CS_CLASS_DATA, NULL, NULL},
     {"JSON_PARSER_ERROR", CS_CLASS_REFUSED, CS_CLASS_DATA, NULL, NULL},
     /* Apex and flows of this organisation said no: to one of the values, as likely as not. */
-    {"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", CS_CLASS_REFUSED, CS_CLASS_DATA, NULL, NULL},
-    {"CANNOT_EXECUTE_FLOW_TRIGGER", CS_CLASS_REFUSED, CS_CLASS_DATA, NULL, NULL},
+    {"CANNOT_INSERT_UPDATE_ACTIVATE_ENTITY", CS_CLASS_REFUSED, CS_CLASS_DATA, NULL, AUTOMATION},
+    {"CANNOT_EXECUTE_FLOW_TRIGGER", CS_CLASS_REFUSED, CS_CLASS_DATA, NULL, AUTOMATION},
     /* The user may not write this column: the line is refused, the deal goes on. */
-    {"INVALID_FIELD_FOR_INSERT_UPDATE", CS_CLASS_SUSPEND, CS_CLASS_DATA, NULL, NULL},
-    {"FIELD_NOT_UPDATABLE", CS_CLASS_SUSPEND, CS_CLASS_DATA, NULL, NULL},
+    {"INVALID_FIELD_FOR_INSERT_UPDATE", CS_CLASS_SUSPEND, CS_CLASS_DATA, NULL, FIELD},
+    {"FIELD_NOT_UPDATABLE", CS_CLASS_SUSPEND, CS_CLASS_DATA, NULL, FIELD},
     {"INVALID_FIELD", BOTH(CS_CLASS_SUSPEND), "config:column", MAPPING},
     {"MALFORMED_QUERY", BOTH(CS_CLASS_SUSPEND), "config:column", MAPPING},
     {"INVALID_TYPE", BOTH(CS_CLASS_SUSPEND), "config:table",
-     "; check the mapping's tables against this organisation and the user's rights"},
-    {"INSUFFICIENT_ACCESS", BOTH(CS_CLASS_REFUSED), NULL, NULL},
-    {"INSUFFICIENT_ACCESS_OR_READONLY", BOTH(CS_CLASS_REFUSED), NULL, NULL},
-    {"INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", BOTH(CS_CLASS_REFUSED), NULL, NULL},
-    {"TRANSFER_REQUIRES_READ", BOTH(CS_CLASS_REFUSED), NULL, NULL},
+     "the mapping names an object that Salesforce does not have or does not show us: check the "
+     "mapping's tables against this organisation and the user's rights, with `cosellctl doctor`"},
+    {"INSUFFICIENT_ACCESS", BOTH(CS_CLASS_REFUSED), NULL, ACCESS},
+    {"INSUFFICIENT_ACCESS_OR_READONLY", BOTH(CS_CLASS_REFUSED), NULL, ACCESS},
+    {"INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY", BOTH(CS_CLASS_REFUSED), NULL, ACCESS},
+    {"TRANSFER_REQUIRES_READ", BOTH(CS_CLASS_REFUSED), NULL, ACCESS},
     {"API_DISABLED_FOR_ORG", BOTH(CS_CLASS_SUSPEND), NULL,
-     "; the user needs the permission \"API Enabled\", the organisation an edition with the API"},
-    {"API_CURRENTLY_DISABLED", BOTH(CS_CLASS_SUSPEND), NULL, NULL},
+     "Salesforce does not let the integration user use the API: the user needs the permission "
+     "\"API "
+     "Enabled\", the organisation an edition with the API"},
+    {"API_CURRENTLY_DISABLED", BOTH(CS_CLASS_SUSPEND), NULL,
+     "the API of this organisation is switched off: its administrator, or Salesforce, switches it "
+     "on"},
     {"CLIENT_NOT_ACCESSIBLE_FOR_USER", BOTH(CS_CLASS_SUSPEND), NULL,
-     "; the connected app must be allowed for the user"},
-    {"UNSUPPORTED_API_VERSION", BOTH(CS_CLASS_SUSPEND), "config:version", NULL},
+     "Salesforce does not let the integration user use our app: the connected app must be allowed "
+     "for "
+     "the user"},
+    {"UNSUPPORTED_API_VERSION", BOTH(CS_CLASS_SUSPEND), "config:version",
+     "Salesforce has retired this version of its API: install a newer version of mod_cosell"},
     {"EXCEEDED_ID_LIMIT", BOTH(CS_CLASS_REFUSED), NULL, NULL},
     {"INVALID_REPLICATION_DATE", BOTH(CS_CLASS_REFUSED), NULL, NULL},
 };
@@ -291,7 +327,7 @@ static const char *several_rows(const json_t *body, apr_pool_t *p)
 }
 
 typedef struct reading_t {
-    const char *code, *message, *blames, *problem, *advice;
+    const char *code, *message, *blames, *problem, *plain;
     cs_class_e cls;
     apr_time_t retry_at;
 } reading_t;
@@ -306,7 +342,9 @@ static void read_limit(reading_t *r)
     else {
         r->cls = CS_CLASS_SUSPEND;
         r->problem = "quota:daily";
-        r->advice = "; the requests of the last 24 hours are used up";
+        r->plain =
+            "Salesforce answers no more for now: the requests of the last 24 hours are used up; "
+            "work resumes by itself when there are some again";
     }
 }
 
@@ -322,8 +360,8 @@ static void read_rule(reading_t *r, int status, cs_sf_kind_e kind, apr_pool_t *p
     if (rule && rule->problem) {
         r->problem = rule->problem;
     }
-    if (rule && rule->advice) {
-        r->advice = rule->advice;
+    if (rule && rule->plain) {
+        r->plain = rule->plain;
     }
     if (hidden) {
         r->cls = CS_CLASS_RETRY;
@@ -344,12 +382,41 @@ static void read_rule(reading_t *r, int status, cs_sf_kind_e kind, apr_pool_t *p
     r->cls = about_another(r->cls, kind, r->blames);
 }
 
+/* Who refused what, and what to do about it; NULL = what was answered says it all. */
+static const char *plain_of(const reading_t *r, int status)
+{
+    if (r->plain && r->cls != CS_CLASS_CONFLICT) {
+        return r->plain;
+    }
+    if (!strncmp(r->problem, "internal:", 9)) {
+        return "Salesforce fails inside: when it lasts, its administrator finds more in the debug "
+               "log "
+               "of the integration user";
+    }
+    switch (r->cls) {
+    case CS_CLASS_REFUSED:
+        return status == 403 ? ACCESS
+                             : "Salesforce does not take such a request, however often it is sent: "
+                               "correct what it names, or report it with this line";
+    case CS_CLASS_DUPLICATE:
+        return DUPLICATE;
+    case CS_CLASS_SUSPEND:
+        return "Salesforce turns us away: see what it names, with `cosellctl doctor`";
+    case CS_CLASS_DATA:
+        return "Salesforce does not take what was written: correct what it names, at Partner "
+               "Center "
+               "or in Salesforce's rules";
+    default:
+        return NULL;
+    }
+}
+
 void cs_sf_classify(cs_result_t *res, const cs_http_response_t *response,
                     const cs_http_request_t *request, const json_t *body, cs_sf_kind_e kind,
                     apr_pool_t *p)
 {
     const json_t *error = cs_sf_error(body);
-    reading_t r = {.advice = ""};
+    reading_t r = {0};
     apr_time_t retry_at;
 
     if (!response->failure && response->outcome == CS_HTTP_ANSWERED && response->status == 304) {
@@ -367,13 +434,15 @@ void cs_sf_classify(cs_result_t *res, const cs_http_response_t *response,
     }
     r.blames = kind == CS_SF_READ ? NULL : blamed(error, r.message, p);
     if (response->status == 401) {
-        r.advice = "; a fresh session was refused too, or none can help";
+        r.plain = SIGN_IN;
     }
     read_rule(&r, response->status, kind, p);
     retry_at = r.retry_at ? r.retry_at : res->retry_at;
-    cs_result_set(res, p, CS_EREMOTE, r.cls, r.problem, "%s%s%s",
-                  cs_http_describe(response, request, r.message, p), matched_rows(error, p),
-                  r.advice);
+    cs_result_set(res, p, CS_EREMOTE, r.cls, r.problem, "%s",
+                  cs_http_plainly(plain_of(&r, response->status),
+                                  apr_pstrcat(p, cs_http_describe(response, request, r.message, p),
+                                              matched_rows(error, p), NULL),
+                                  p));
     res->retry_at = retry_at;
     res->correlation = response->correlation;
     res->said = r.message && *r.message ? apr_pstrdup(p, r.message) : NULL;
