@@ -7,6 +7,14 @@
 
 #include "../base/json.h"
 
+/* "why; what to do" */
+static const char *with_todo(const ctl_t *c, const json_t *row, const char *text)
+{
+    const char *todo = cs_json_str(row, "todo");
+
+    return !todo ? text : apr_pstrcat(c->p, text ? text : "", text ? "; " : "", todo, NULL);
+}
+
 int ctl_run_problems(ctl_t *c)
 {
     static const char *const heads[] = {"DEALS", "SINCE (UTC)", "", "PROBLEM", "KEY", NULL};
@@ -31,7 +39,8 @@ int ctl_run_problems(ctl_t *c)
             ctl_table_row(table,
                           apr_psprintf(c->p, "%" APR_INT64_T_FMT, cs_json_int(cause, "deals", 0)),
                           ctl_when(cs_json_get(cause, "since"), c->p),
-                          cs_json_bool(cause, "dead", 0) ? "dead" : "", cs_json_str(cause, "text"),
+                          cs_json_bool(cause, "dead", 0) ? "dead" : "",
+                          with_todo(c, cause, cs_json_str(cause, "text")),
                           cs_json_str(cause, "cause"));
         }
         if (!json_array_size(cs_json_get(site, "causes"))) {
@@ -53,7 +62,7 @@ static void print_dead(ctl_t *c, const json_t *dead)
         ctl_table_row(table, cs_json_str(work, "name"),
                       apr_psprintf(c->p, "%" APR_INT64_T_FMT, cs_json_int(work, "attempts", 0)),
                       ctl_when(cs_json_get(work, "first"), c->p), cs_json_str(work, "problem"),
-                      cs_json_str(work, "detail"));
+                      with_todo(c, work, cs_json_str(work, "detail")));
     }
     ctl_out("%s", ctl_table_text(table, c->tty ? c->width : 0, c->p));
 }

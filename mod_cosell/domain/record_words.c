@@ -13,9 +13,10 @@ static const char *column_said(const char *column)
 {
     static const struct {
         const char *part, *word;
-    } words[] = {{"mail", "e-mail"},   {"postalcode", "postal code"}, {"currencycode", "code"},
-                 {"isocode", "code"},  {"name", "name"},              {"number", "number"},
-                 {"identifier", "id"}, {"upn", "user name"}};
+    } words[] = {{"mail", "e-mail"},       {"postalcode", "postal code"},
+                 {"currencycode", "code"}, {"isocode", "code"},
+                 {"name", "name"},         {"number", "number"},
+                 {"identifier", "id"},     {"upn", "user name"}};
     size_t i;
 
     for (i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
@@ -34,8 +35,8 @@ static const char *key_said(const json_t *key, apr_pool_t *p)
 
     json_object_foreach((json_t *)key, column, value) {
         text = json_string_value(value) ? json_string_value(value) : cs_json_print(value, p);
-        out = apr_pstrcat(p, out, *out ? " and " : "whose ", column_said(column), " is ", text,
-                          NULL);
+        out =
+            apr_pstrcat(p, out, *out ? " and " : "whose ", column_said(column), " is ", text, NULL);
     }
     return out;
 }

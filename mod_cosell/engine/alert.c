@@ -1,4 +1,5 @@
 #include "alert.h"
+#include "remedy.h"
 
 #include <apr_strings.h>
 #include <string.h>
@@ -180,7 +181,7 @@ static void judge_suspended(judge_t *j, const cs_alert_site_t *s, const cs_alert
                                  apr_psprintf(j->p, "%s is suspended: %s (%s)", up->name,
                                               why->detail ? why->detail : "no detail",
                                               why->problem ? why->problem : "?"),
-                                 cs_alert_todo(why->problem, up->name, up->pc, j->p));
+                                 cs_remedy_of_upstream(why->problem, up->name, up->pc, j->p));
 
     finding->hold = SECONDS(5);
     finding->alert.since = why->since;
@@ -373,9 +374,9 @@ static void judge_brakes(judge_t *j, const cs_alert_site_t *s)
              apr_psprintf(j->p, "a bulk change is held: %s",
                           brake->detail ? brake->detail : brake->upstream),
              apr_psprintf(j->p,
-                          "undo what caused it, or let it go on: release the brake \"%s\" on "
-                          "the page or with cosellctl",
-                          brake->upstream))
+                          "undo what caused it, or let it go on: the button on the page, or "
+                          "`cosellctl release %s`",
+                          name))
             ->alert.since = brake->since;
     }
 }
@@ -542,94 +543,4 @@ apr_array_header_t *cs_alerts_judge(const cs_alert_facts_t *facts, apr_pool_t *p
         judge_site(&j, APR_ARRAY_IDX(facts->sites, i, const cs_alert_site_t *));
     }
     return j.found;
-}
-
-/* ---- what to do about a suspended upstream ---- */
-
-typedef enum { OF_ANY = 0, OF_PC, OF_CRM } todo_of_e;
-
-/* The first whose beginning fits; %s = the upstream. */
-static const struct {
-    const char *begins;
-    todo_of_e of;
-    const char *todo;
-} todos[] = {
-    {"oauth:interaction_required", OF_PC,
-     "sign in again with `cosellctl login` and pass the second factor: the tenant asks for it"},
-    {"oauth:", OF_PC,
-     "sign in again with `cosellctl login`; if that fails, see whether the application still "
-     "exists, "
-     "has its permissions and a valid client secret"},
-    {"oauth:invalid_client", OF_CRM,
-     "put a valid secret or certificate of the application into CosellCrm %s and reload"},
-    {"oauth:", OF_CRM,
-     "see whether the application of CosellCrm %s still exists, is allowed in, and has a valid "
-     "secret "
-     "or certificate"},
-    {"pc:mfa", OF_ANY,
-     "sign in again with `cosellctl login` and pass the second factor: Partner Center takes no "
-     "token "
-     "without it"},
-    {"pc:unauthenticated", OF_ANY,
-     "sign in again with `cosellctl login` as an account of the partner's tenant"},
-    {"config:refresh-token", OF_ANY, "sign in with `cosellctl login`"},
-    {"config:client-secret", OF_ANY,
-     "put the client secret where the configuration says it is, and reload"},
-    {"secret", OF_ANY, "put the secret where the configuration says it is, and reload"},
-    {"config:certificate", OF_ANY,
-     "put a valid certificate and its key where CosellCrm %s says they are, and reload"},
-    {"config:organization", OF_ANY,
-     "%s answers as another organisation than at first: point its URL at the right one; a copied "
-     "environment is not written to"},
-    {"config:instance", OF_ANY, "change the URL of CosellCrm %s to the one that the sign-in names"},
-    {"config:column", OF_ANY,
-     "add the column there, or give the application the right to it, or take it out of the "
-     "mapping"},
-    {"config:table", OF_ANY,
-     "see whether the table exists in %s and the application may read and write it"},
-    {"config:key", OF_ANY,
-     "make the alternate key or external id in %s that the mapping names, and wait until it is "
-     "active"},
-    {"config:origin", OF_ANY, "change the URL of %s in the configuration to the one it answers at"},
-    {"config:ca", OF_ANY, "mend the file of ca= of CosellUpstream %s, and reload"},
-    {"config:version", OF_ANY, "install a version of mod_cosell that knows the API of %s"},
-    {"config:", OF_ANY, "mend what the sentence names in the configuration, and reload"},
-    {"tls:", OF_ANY,
-     "see which certificate %s shows (a proxy that inspects TLS?), and name its authority with ca= "
-     "of CosellUpstream"},
-    {"quota:", OF_ANY,
-     "wait until the day of the quota is over, buy more requests, or lower reserve= of "
-     "CosellUpstream "
-     "%s"},
-    {"http:401", OF_PC, "sign in again with `cosellctl login`"},
-    {"http:403", OF_PC,
-     "give the account a role that may see referrals (Referral admin), and consent to the "
-     "application's permissions"},
-    {"http:401", OF_CRM, "see whether the application user of CosellCrm %s is enabled"},
-    {"http:403", OF_CRM,
-     "give the application user of CosellCrm %s the security role or permission set that the "
-     "README "
-     "names"},
-    {"pc:", OF_PC,
-     "give the account a role that may see referrals, or sign in again with `cosellctl login`; "
-     "`cosellctl doctor` says which"},
-    {"", OF_ANY, "mend what the sentence names; `cosellctl doctor` says more"},
-};
-
-const char *cs_alert_todo(const char *problem, const char *upstream, int pc, apr_pool_t *p)
-{
-    const char *before, *at;
-    apr_size_t i;
-
-    problem = problem ? problem : "";
-    for (i = 0; strncmp(problem, todos[i].begins, strlen(todos[i].begins)) ||
-                (todos[i].of != OF_ANY && (todos[i].of == OF_PC) != (pc != 0));
-         i++) {
-    }
-    at = strstr(todos[i].todo, "%s");
-    if (!at) {
-        return todos[i].todo;
-    }
-    before = apr_pstrmemdup(p, todos[i].todo, (apr_size_t)(at - todos[i].todo));
-    return apr_pstrcat(p, before, upstream, at + 2, NULL);
 }

@@ -86,8 +86,6 @@ apr_array_header_t *cs_alerts_judge(const cs_alert_facts_t *facts, apr_pool_t *p
 
 /* Deals of a site that nobody has answered and that expire soon. */
 apr_int64_t cs_alert_expiring(const cs_alert_site_t *site, apr_time_t now);
-/* What to do about a suspended upstream, by its problem; never NULL. */
-const char *cs_alert_todo(const char *problem, const char *upstream, int pc, apr_pool_t *p);
 
 /* As apr_cpystrn(), and what is cut ends with a whole character of UTF-8. */
 void cs_alert_copy(char *to, const char *from, apr_size_t size);

@@ -77,7 +77,10 @@ const char *cs_named_several(const apr_array_header_t *list, const char *id, apr
     int i;
 
     for (i = 0; i < list->nelts; ++i) {
-        out = apr_pstrcat(p, out, !i ? "" : i + 1 < list->nelts ? ", " : " and ",
+        out = apr_pstrcat(p, out,
+                          !i                    ? ""
+                          : i + 1 < list->nelts ? ", "
+                                                : " and ",
                           cs_named_said(APR_ARRAY_IDX(list, i, const cs_deal_t *), p), NULL);
     }
     return apr_psprintf(p, "the id \"%.80s\" is that of %s; say which by its number", id, out);

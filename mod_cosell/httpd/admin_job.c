@@ -57,7 +57,7 @@ static const char *login_said(const json_t *arguments)
 {
     const char *method = cs_json_str(arguments, "method");
 
-    return !method                    ? "login"
+    return !method                     ? "login"
            : !strcmp(method, "device") ? "login with a device code"
                                        : "login in a browser";
 }

@@ -6,6 +6,7 @@
 
 #include "../base/gauge.h"
 #include "../engine/lane.h"
+#include "../engine/remedy.h"
 
 #define DEADLINE apr_time_from_msec(250)
 
@@ -99,6 +100,9 @@ json_t *cosell_work_json(const cs_work_t *work, apr_pool_t *p)
     cosell_put(json, "class", cosell_text_json(work->problem_class));
     cosell_put(json, "problem", cosell_text_json(work->problem));
     cosell_put(json, "detail", cosell_text_json(work->detail));
+    cosell_put(json, "todo",
+               cosell_text_json(work->state == CS_WORK_DEAD ? cs_remedy_of_dead(work->problem)
+                                                            : NULL));
     return json;
 }
 
@@ -125,11 +129,17 @@ json_t *cosell_journal_json(const cs_journal_t *j, apr_pool_t *p)
 
 json_t *cosell_suspended_json(const cs_suspended_t *s, apr_pool_t *p)
 {
+    int brake = !strncmp(s->upstream, CS_BRAKE, sizeof(CS_BRAKE) - 1);
     json_t *json = json_object();
 
     cosell_put(json, "upstream", cosell_text_json(s->upstream));
     cosell_put(json, "problem", cosell_text_json(s->problem));
     cosell_put(json, "detail", cosell_text_json(s->detail));
+    cosell_put(json, "todo",
+               cosell_text_json(brake ? NULL
+                                      : cs_remedy_of_upstream(s->problem, s->upstream,
+                                                              !strcmp(s->upstream, CS_UPSTREAM_PC),
+                                                              p)));
     cosell_put(json, "since", cosell_time_json(s->since, p));
     cosell_put(json, "probe", cosell_time_json(s->probe, p));
     return json;
@@ -219,6 +229,7 @@ json_t *cosell_cause_json(const cs_cause_t *cause, apr_pool_t *p)
 
     cosell_put(json, "cause", cosell_text_json(cause->cause));
     cosell_put(json, "text", cosell_text_json(cause->text));
+    cosell_put(json, "todo", cosell_text_json(cs_remedy_of_cause(cause->cause, p)));
     cosell_put(json, "deals", json_integer(cause->n));
     cosell_put(json, "since", cosell_time_json(cause->since, p));
     cosell_put(json, "dead", json_boolean(cause->dead));

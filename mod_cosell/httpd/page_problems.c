@@ -18,6 +18,7 @@ void cosell_stops(cosell_html_t *h, const cosell_view_t *v, const char *site,
     for (i = 0; i < json_array_size(suspended); i++) {
         const json_t *stop = json_array_get(suspended, i);
         const char *name = cs_json_str(stop, "upstream"), *detail = cs_json_str(stop, "detail");
+        const char *todo = cs_json_str(stop, "todo");
         int brake = name && !strncmp(name, BRAKE, sizeof(BRAKE) - 1);
 
         cosell_open(h, "div");
@@ -29,7 +30,9 @@ void cosell_stops(cosell_html_t *h, const cosell_view_t *v, const char *site,
         cosell_close(h);
         cosell_text(h, ". ");
         cosell_foreign(h, detail ? detail : cs_json_str(stop, "problem"), 500);
-        cosell_text(h, " Since ");
+        cosell_text(h, todo ? " What to do: " : "");
+        cosell_ticked(h, todo);
+        cosell_text(h, todo ? ". Since " : " Since ");
         cosell_time(h, v, cs_json_str(stop, "since"), "an unknown time");
         cosell_text(h, brake ? ". It goes on when somebody lets it." : ". It is tried again ");
         if (!brake) {
@@ -40,6 +43,18 @@ void cosell_stops(cosell_html_t *h, const cosell_view_t *v, const char *site,
             cosell_button(h, v, site, "release", "brake", name + sizeof(BRAKE) - 1,
                           "Let it go on");
         }
+        cosell_close(h);
+    }
+}
+
+/* Beneath what was refused, where its own words do not say it. */
+static void what_to_do(cosell_html_t *h, const char *todo)
+{
+    if (todo) {
+        cosell_open(h, "p");
+        cosell_attr(h, "class", "ago");
+        cosell_text(h, "What to do: ");
+        cosell_ticked(h, todo);
         cosell_close(h);
     }
 }
@@ -61,7 +76,10 @@ static void cause_row(cosell_html_t *h, const cosell_view_t *v, const char *site
     cosell_text(h, dead ? " given up" : cs_json_int(cause, "deals", 0) == 1 ? " deal" : " deals");
     cosell_close(h);
     cosell_close(h);
-    cosell_cell_text(h, "Cause", text ? text : key);
+    cosell_cell(h, "Cause");
+    cosell_foreign(h, text ? text : key, 400);
+    what_to_do(h, cs_json_str(cause, "todo"));
+    cosell_close(h);
     cosell_cell(h, "Since");
     cosell_time(h, v, cs_json_str(cause, "since"), "");
     cosell_close(h);
@@ -169,7 +187,10 @@ static void dead_row(cosell_html_t *h, const cosell_view_t *v, const char *site,
     cosell_cell(h, "Look");
     name_link(h, v, name);
     cosell_close(h);
-    cosell_cell_text(h, "Why", detail ? detail : cs_json_str(work, "problem"));
+    cosell_cell(h, "Why");
+    cosell_foreign(h, detail ? detail : cs_json_str(work, "problem"), 600);
+    what_to_do(h, cs_json_str(work, "todo"));
+    cosell_close(h);
     cosell_cell(h, "Notice of");
     cosell_time(h, v, cs_json_str(work, "first"), "");
     cosell_close(h);

@@ -6,6 +6,7 @@
 #include "mod_cosell/base/time.h"
 #include "mod_cosell/engine/alert.h"
 #include "mod_cosell/engine/lane.h"
+#include "mod_cosell/engine/remedy.h"
 
 #define SEC(n) apr_time_from_sec(n)
 #define DAY SEC(86400)
@@ -182,7 +183,7 @@ static void test_suspended(void **state)
     }
     why.problem = why.detail = NULL;
     only(w, "suspended:sales", CS_ALERT_ERROR, "no detail", "doctor");
-    assert_string_equal(cs_alert_todo("config:instance", "50%s", 0, w->p), "change the URL of CosellCrm 50%s to the one that the sign-in names");
+    assert_string_equal(cs_remedy_of_upstream("config:instance", "50%s", 0, w->p), "change the URL of CosellCrm 50%s to the one that the sign-in names");
 }
 
 static void test_breaker(void **state)
@@ -229,7 +230,7 @@ static void test_brake(void **state)
     brake->upstream = CS_BRAKE_MAPPING;
     brake->detail = "the new mapping would change 40 of 100 deals";
     brake->since = NOW - SEC(9);
-    assert_int_equal(only(w, "brake:mapping", CS_ALERT_ERROR, "40 of 100", "release the brake \"" CS_BRAKE_MAPPING "\"")->alert.since, brake->since);
+    assert_int_equal(only(w, "brake:mapping", CS_ALERT_ERROR, "40 of 100", "`cosellctl release mapping`")->alert.since, brake->since);
 }
 
 static void test_lag(void **state)

@@ -289,6 +289,11 @@ static const char *plain_of(const cs_http_response_t *response, const rule_t *ru
                "whether "
                "the application user is still there and enabled";
     }
+    if (response->status < 400) {
+        return "the CRM sends us elsewhere, which is not followed: correct its address in "
+               "CosellCrm, "
+               "or the proxy on the way";
+    }
     if (rule && rule->plain) {
         return rule->plain;
     }

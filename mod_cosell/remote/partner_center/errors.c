@@ -297,6 +297,10 @@ static const char *plain_of(const cs_http_response_t *response, const char *prob
     if (response->status == 403) {
         return refused_words(kind);
     }
+    if (response->status < 400) {
+        return "Partner Center sends us elsewhere, which is not followed: correct its address in "
+               "CosellPartnerCenter (referrals-url=, webhooks-url=), or the proxy on the way";
+    }
     if (cls == CS_CLASS_REFUSED && (response->status == 404 || response->status == 410)) {
         return "Partner Center has no such place: see the address referrals-url= of "
                "CosellPartnerCenter";

@@ -385,6 +385,11 @@ static void read_rule(reading_t *r, int status, cs_sf_kind_e kind, apr_pool_t *p
 /* Who refused what, and what to do about it; NULL = what was answered says it all. */
 static const char *plain_of(const reading_t *r, int status)
 {
+    if (status < 400 && status != 300) {
+        return "Salesforce sends us elsewhere, which is not followed: correct its address in "
+               "CosellCrm "
+               "(the organisation's My Domain), or the proxy on the way";
+    }
     if (r->plain && r->cls != CS_CLASS_CONFLICT) {
         return r->plain;
     }
