@@ -16,6 +16,15 @@ static const char *way_of(const json_t *change)
                                           : "";
 }
 
+/* What is no line of the mapping. */
+static const char *line_said(const char *line)
+{
+    return !line                      ? ""
+           : !strcmp(line, "$record") ? "the record itself"
+           : !strcmp(line, "$tell")   ? "what the seller reads"
+                                      : line;
+}
+
 static void print_value(ctl_t *c, char color, const char *sign, const json_t *value)
 {
     if (value) {
@@ -29,7 +38,7 @@ static void print_change(ctl_t *c, const json_t *change)
 {
     const char *why = cs_json_str(change, "why");
 
-    ctl_out("  %s%s%s%s%s\n", ctl_clean(cs_json_str(change, "line"), c->p), way_of(change),
+    ctl_out("  %s%s%s%s%s\n", ctl_clean(line_said(cs_json_str(change, "line")), c->p), way_of(change),
             why ? "  (" : "", ctl_clean(why, c->p), why ? ")" : "");
     print_value(c, 'r', "- ", cs_json_get(change, "from"));
     print_value(c, 'g', "+ ", cs_json_get(change, "to"));
@@ -70,7 +79,7 @@ static void print_sum(ctl_t *c, const json_t *result)
     ctl_out("%s\n", ctl_clean(cs_json_str(result, "text"), c->p));
     json_object_foreach(cs_json_get(result, "lines"), name, n) {
         out = apr_psprintf(c->p, "%s%s%s %" APR_INT64_T_FMT, out, *out ? ", " : "",
-                           ctl_clean(name, c->p), (apr_int64_t)json_integer_value(n));
+                           ctl_clean(line_said(name), c->p), (apr_int64_t)json_integer_value(n));
     }
     if (*out) {
         ctl_out("lines: %s\n", out);

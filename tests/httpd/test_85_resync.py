@@ -198,6 +198,21 @@ def test_dry_run_says_what_would_change(world):
     assert (to_pc["direction"], to_pc["to"]) == ("to_pc", "Typed 1") and to_pc["from"] == "Notes of Resync 00008"
 
 
+def test_items_of_a_list_are_counted_as_the_list(world):
+    chosen = [world.referrals[n] for n in (3, 4)]
+    before = [world.partner.referral(r["id"])["customerProfile"] for r in chosen]
+    for r, profile in zip(chosen, before):
+        people = [{"firstName": "Ann", "lastName": "Number %d" % n, "email": "ann%d@many.example" % n, "phoneNumber": ""} for n in range(3)]
+        world.partner.edit(r["id"], {"customerProfile": {"team": profile["team"] + people}})
+    try:
+        for r in chosen:
+            result = run(world, id=r["id"], dry_run=True)
+            assert result["lines"]["contacts"] == 1 and not [name for name in result["lines"] if "/" in name], result
+    finally:
+        for r, profile in zip(chosen, before):
+            world.partner.edit(r["id"], {"customerProfile": {"team": profile["team"]}})
+
+
 def test_show_reads_both_sides(world):
     since, before = marks(world), deals(world)
     for name in (world.referrals[7]["id"], record_id(world, 7), world.referrals[7]["engagementId"], str(world.deal(world.referrals[7])["id"])):

@@ -188,6 +188,19 @@ def test_progress_without_a_terminal_is_lines(fake, ctl):
     assert "100 deals looked at: changed 1" in said.out
 
 
+@pytest.mark.parametrize("more", [(), ("--no-progress",)])
+def test_no_progress_amid_the_doctors_lines(fake, ctl, more):
+    fake.jobs = [job("running", "doctor", progress={"done": n, "of": 5, "text": "Partner Center", "say": ["asks"]}) for n in (1, 2, 3)] + [
+        job("done", "doctor", result={"text": "x", "checks": []})]
+    said = ctl("doctor", *more)
+    assert said.err == "" and "everything is as it must be" in said.out
+    fake.jobs = [job("running", "doctor", progress={"done": 1, "of": 5, "waits": "sales works again"}), job("done", "doctor", result={"text": "x", "checks": []})]
+    assert "waits: sales works again" in ctl("doctor", *more).err
+    fake.jobs = [working(10, 100), job("done", "resync", result={"text": "over"})]
+    said = ctl("resync", "--all", *more)
+    assert "10% 10/100" in said.err and "#" not in said.err and "[" not in said.err
+
+
 def test_a_diff_of_each_deal(fake, ctl):
     rows = [{"n": 1, "deal": 4, "row": {"deal": 4, "referral": "r-4", "title": "Fabrikam", "changes": [
         {"line": "value", "direction": "to_crm", "from": {"amount": "1.00", "currency": "USD"}, "to": {"amount": "2.00", "currency": "USD"}, "why": "moved"}]}},
@@ -387,7 +400,60 @@ def test_status_with_warnings_first(fake, ctl):
     said = ctl("status")
     assert said.out.splitlines()[0].startswith("warn") and "see dead list" in said.out and "3 linked" in said.out
     assert ctl("status", "--json").json == fake.pages[""]
-    assert "there: contoso" in ctl("status", "--site", "fabrikam", status=5).err
+    said = ctl("status", "--site", "fabrikam", status=5)
+    assert said.out == "" and said.err == 'cosellctl: there is no site "fabrikam" at %s; there: contoso (the main server shows all with ?scope=all)\n' % fake.url
+    for more in ((), ("--json",)):
+        assert ctl("status", "--site", "fabrikam", *more, status=5).out == ""
+
+
+def test_alerts_of_other_sites_are_not_shown(fake, ctl):
+    fake.pages[""] = dict(OVERVIEW, alerts=[{"site": site, "what": "dead", "level": "error", "text": "it is %s" % site, "todo": None, "since": None}
+                                            for site in ("contoso", "fabrikam", None)])
+    said = ctl("status", "--site", "contoso").out
+    assert "it is contoso" in said and "it is None" in said and "it is fabrikam" not in said
+    assert "it is fabrikam" in ctl("status").out
+
+
+def test_an_id_of_several_deals(fake, ctl):
+    several = {"error": 'the id "r-4" is that of deal 4 (opportunity of sales) and deal 9 (opportunity of emea); say which by its number',
+               "candidates": [{"id": 4, "site": "contoso"}, {"id": 9, "site": "fabrikam"}]}
+    fake.refuse = (409, several)
+    said = ctl("show", "r-4", status=3)
+    assert said.out == "" and said.err == "cosellctl: %s\n" % several["error"] and not fake.wishes
+    ctl("show", "r-4", "--site", "fabrikam", "--offline", status=3)
+    assert fake.asked[-1] == "deal=9"
+
+
+def test_jobs_say_what_they_are_of(fake, ctl):
+    one = {"id": ID, "kind": "look", "what": "look at deal 12", "user": "alice", "state": "running", "created": "2026-11-23T04:00:00Z", "updated": None, "result": None,
+           "arguments": {"id": "12"}}
+    fake.pages["jobs"] = {"sites": [{"site": "contoso", "jobs": [one, {**one, "what": None}]}]}
+    lines = ctl("jobs").out.splitlines()
+    assert "look at deal 12  running" in lines[1] and "look  " in lines[2]
+    fake.jobs = [{"site": "contoso", "job": one, "rows": [], "next": None}]
+    assert "what     look at deal 12" in ctl("job", ID).out
+    fake.pages[""] = dict(OVERVIEW, sites=[{"site": "contoso", "jobs": [one]}])
+    assert ID + " look at deal 12, running" in ctl("status").out
+
+
+def test_times_have_one_form(fake, ctl):
+    fake.pages["deal"] = DEAL
+    raw = "2026-11-23T05:15:25.2307124Z"
+    plan = {"what": "nothing", "lines": [{"line": "expires", "verdict": "equal", "pc": "2026-12-01T01:00:00+01:00", "crm": "2026-12-01"}]}
+    fake.jobs = [job("done", "show", result={"text": "x", "deal": DEAL["deal"], "partner_center": {"status": "Active", "substatus": "Accepted", "updatedDateTime": raw},
+                                              "microsoft": None, "record": None, "plan": plan, "calls": 1})]
+    said = ctl("show", "r-4").out
+    assert "changed 2026-11-23 05:15:25 UTC" in said and raw not in said and "Partner Center  2026-12-01 00:00:00 UTC" in said and "CRM             2026-12-01\n" in said
+    assert ctl("show", "r-4", "--json").json["job"]["result"]["partner_center"]["updatedDateTime"] == raw
+
+
+def test_what_is_dead_says_what_to_do(fake, ctl):
+    fake.pages["problems"] = {"sites": [{"site": "contoso", "causes": [{"cause": "dead config:crm 1", "text": "it belongs to emea", "todo": "configure it", "deals": 2, "since": None, "dead": True}]}]}
+    assert "it belongs to emea; configure it" in ctl("problems").out
+    fake.pages["dead"] = {"sites": [{"site": "contoso", "dead": [{"name": "deal:4", "attempts": 0, "first": None, "problem": "config:crm", "detail": "it belongs to emea", "todo": "configure it"},
+                                                                 {"name": "deal:5", "attempts": 0, "first": None, "problem": "x", "detail": "why", "todo": None}], "next": None}]}
+    said = ctl("dead", "list").out
+    assert "it belongs to emea; configure it" in said and said.rstrip().endswith("why")
 
 
 def test_all_sites_of_a_main_server(fake, ctl):

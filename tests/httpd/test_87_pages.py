@@ -2,6 +2,7 @@
 
 import json
 import re
+import sqlite3
 import urllib.parse
 import uuid
 
@@ -230,6 +231,59 @@ def test_conflict_is_told_with_both_values(world):
     assert conflict and conflict[0]["deals"] == 1 and not conflict[0]["dead"], causes
     found = ask(world, "deals=&cause=conflict%20notes")[1]["sites"][0]["deals"]
     assert [deal["referral"] for deal in found] == [world.hostile["id"]]
+
+
+def test_deal_by_its_engagement(world):
+    deal = world.deal(world.good)
+    assert ask(world, "deal=" + world.good["engagementId"].upper())[1]["deal"]["id"] == deal["id"]
+    assert get(world, "deal=" + world.good["engagementId"]).status == 200
+
+
+def test_an_id_that_two_deals_have_is_asked_back(world):
+    """As where two CRMs of a site have a row of the same id."""
+    good, hostile = world.deal(world.good), world.deal(world.hostile)
+    alias = (world.name, "pc-engagement:" + good["record_id"].lower(), hostile["id"])
+    connection = sqlite3.connect(world.server.database, timeout=10)
+    try:
+        with connection:
+            connection.execute("INSERT INTO alias VALUES (?, ?, ?)", alias)
+        status, document = ask(world, "deal=" + good["record_id"])
+        assert status == 409 and sorted(deal["id"] for deal in document["candidates"]) == sorted([good["id"], hostile["id"]])
+        assert all("deal %d (opportunity of sales)" % deal["id"] in document["error"] for deal in (good, hostile)) and "number" in document["error"]
+        answer = get(world, "deal=" + good["record_id"])
+        assert answer.status == 409 and "Which deal is meant?" in answer.text and "deal=%d" % good["id"] in answer.text and "deal=%d" % hostile["id"] in answer.text
+        assert "<script>alert" not in answer.text
+        assert_sound(answer)
+        sellers = get(world, "explain=" + good["record_id"], handler="/why", user=None)
+        assert sellers.status == 409 and "more than one deal" in sellers.text and "Fabrikam" not in sellers.text and "deal=" not in sellers.text
+        assert ask(world, "deal=%d" % good["id"])[1]["deal"]["id"] == good["id"]
+    finally:
+        with connection:
+            connection.execute("DELETE FROM alias WHERE site = ? AND name = ? AND deal = ?", alias)
+        connection.close()
+
+
+def test_journal_names_look_ups_as_people_do(world):
+    page = get(world, "journal&deal=%d" % world.deal(world.good)["id"])
+    assert "the user whose e-mail is " in page.text and "made if there is none" in page.text
+    for internal in ("$lookup", "none skip", "several hold", "columns [", "keys ["):
+        assert internal not in page.text, internal
+        assert internal not in get(world, "deal=%d" % world.deal(world.good)["id"]).text.split("What happened")[1]
+
+
+def test_jobs_say_what_they_are_of(world):
+    deal = str(world.deal(world.good)["id"])
+    fetch(world.server.base, ADMIN, "POST", json.dumps({"do": "look", "site": world.name, "id": deal}).encode(), "alice", Content_Type="application/json", X_Cosell_Request="1")
+    wait_for(lambda: any(j["what"] == "look at deal " + deal for j in ask(world, "jobs")[1]["sites"][0]["jobs"]), 20, "the job")
+    assert "look at deal " + deal in get(world, "jobs").text
+
+
+def test_what_is_dead_says_who_refused_what(world):
+    detail = ask(world, "dead")[1]["sites"][0]["dead"][0]["detail"]
+    assert detail.startswith("Partner Center does not let our account read this: the account needs the role Referrals admin") and " answered 403" in detail.split(" (GET referral ")[1]
+    cause = [c for c in ask(world, "problems")[1]["sites"][0]["causes"] if c["dead"]][0]
+    assert cause["text"].startswith("Partner Center does not let our account read this") and cause["todo"] is None
+    assert "Referrals admin" in get(world, "problems").text and "Referrals admin" in get(world, "dead").text
 
 
 def test_notice_without_a_deal_says_why(world):

@@ -131,7 +131,7 @@ def test_pause(world, ctl):
         assert "paused by alice" in ctl.run("doctor").out
     finally:
         ctl("resume")
-    assert "paused" not in ctl("status").out
+    wait_for(lambda: "paused" not in ctl("status").out, 90, "the end of its alert")
 
 
 def test_journal_goes_on(world, ctl, referral):
@@ -193,6 +193,8 @@ def test_dead(world, ctl):
     finally:
         world.crm.remove_faults(fault)
     rows = ctl("dead", "list", "--json").json["sites"][0]["dead"]
+    assert "permission set" in rows[0]["detail"] if world.kind == "salesforce" else "security role" in rows[0]["detail"]
+    assert rows[0]["detail"].endswith(")") and " answered 403" in rows[0]["detail"].split(" (", 1)[1]
     assert len(rows) == 1 and rows[0]["name"] in ctl("dead", "list").out and "1 dead" in ctl("status").out
     cause = [cause for cause in ctl("problems", "--json").json["sites"][0]["causes"] if cause["dead"]][0]["cause"]
     assert rows[0]["name"] in ctl("dead", "list", "--cause", cause).out and ctl("dead", "list", "--cause", "another").out == ""
@@ -218,12 +220,22 @@ def test_resync(world, ctl, referral):
     document = ctl("resync", "--all", "--json").json
     assert document["job"]["state"] == "done" and document["job"]["kind"] == "resync" and document["job"]["result"]["looked"] >= 1
     identity = document["job"]["id"]
-    assert identity in ctl("jobs").out and "resync" in ctl("job", identity).out
+    assert re.search("^%s  resync all deals +done " % identity, ctl("jobs").out, re.M) and "what     resync all deals" in ctl("job", identity).out
+    assert "resync all deals, dry run" in ctl("jobs").out
     assert ctl("job", identity, "--json").json["job"]["id"] == identity
     assert ctl("job", identity, "--follow").out
     assert ctl("resync", "--since", "yesterday", status=3).err
     assert ctl("resync", "--since", "1h").out
     assert ctl("job", "0" * 16, status=5).err
+
+
+def test_a_deal_by_its_engagement(world, ctl, referral):
+    engagement = referral["engagementId"]
+    assert "it is looked at now" in ctl("look", engagement).out
+    assert "look at deal " + engagement in ctl("jobs").out
+    assert "deal %s " % number(world, referral) in ctl("resync", "--id", engagement, "--dry-run").out or "nothing was written" in ctl("resync", "--id", engagement, "--dry-run").out
+    assert ctl("journal", "--deal", engagement).out == ctl("journal", "--deal", number(world, referral)).out
+    assert ctl("journal", "--deal", "999999", status=5).out == ""
 
 
 def test_interrupt_and_cancel(world, ctl):
