@@ -196,8 +196,8 @@ void ctl_job_watch(ctl_progress_fn *fn);
 
 /* What a bar shows, without the line's end. Pure. */
 const char *ctl_bar_text(const json_t *progress, int width, apr_pool_t *p);
-/* Lines for people ("say") are not printed: the verb shows them itself when it is over; nor, where no
- * bar is drawn, how far it is: both would stand amid what the verb prints. */
+/* Lines for people ("say") are not printed: the verb shows them itself when it is over; nor, where
+ * no bar is drawn, how far it is: both would stand amid what the verb prints. */
 void ctl_progress_mute(void);
 void ctl_progress_show(ctl_t *c, const json_t *progress);
 void ctl_progress_clear(void); /* takes the bar away */
@@ -225,8 +225,8 @@ int ctl_run_completion(ctl_t *c);
 int ctl_run_version(ctl_t *c);
 int ctl_run_help(ctl_t *c);
 
-/* The page of a deal by any of its ids; where several have it, that of the site that --site chooses.
- * Says nothing; answer->code as ctl_ask(). */
+/* The page of a deal by any of its ids; where several have it, that of the site that --site
+ * chooses. Says nothing; answer->code as ctl_ask(). */
 void ctl_ask_deal(ctl_t *c, const char *id, ctl_answer_t *answer, apr_pool_t *p);
 
 /* Parts that several verbs show. */

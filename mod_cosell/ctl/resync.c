@@ -38,8 +38,8 @@ static void print_change(ctl_t *c, const json_t *change)
 {
     const char *why = cs_json_str(change, "why");
 
-    ctl_out("  %s%s%s%s%s\n", ctl_clean(line_said(cs_json_str(change, "line")), c->p), way_of(change),
-            why ? "  (" : "", ctl_clean(why, c->p), why ? ")" : "");
+    ctl_out("  %s%s%s%s%s\n", ctl_clean(line_said(cs_json_str(change, "line")), c->p),
+            way_of(change), why ? "  (" : "", ctl_clean(why, c->p), why ? ")" : "");
     print_value(c, 'r', "- ", cs_json_get(change, "from"));
     print_value(c, 'g', "+ ", cs_json_get(change, "to"));
 }

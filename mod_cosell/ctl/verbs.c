@@ -5,6 +5,10 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#define WHICH                                                                                      \
+    "Exactly one of ID, --cause and --all says which. ID is a deal's number or any id of it, or "  \
+    "the "                                                                                         \
+    "name that `dead list` shows."
 #define STATES "new linked closed lead ignored parked unlinked gone"
 
 const ctl_option_t ctl_options[] = {
@@ -30,10 +34,10 @@ const ctl_option_t ctl_options[] = {
     {"max", "N", "at most so many; default 50", NULL, 0, 0},
     {"offline", NULL, "what is stored, without asking either side", NULL, 0, 0},
     {"follow", NULL, "go on until interrupted, or until it ends", NULL, 'f', 0},
-    {"lines", "N", "how many lines; default 50", NULL, 'n', 0},
-    {"deal", "ID", "only of this deal", NULL, 0, 0},
+    {"lines", "N", "how many lines of the journal; default 50, with `show` 10", NULL, 'n', 0},
+    {"deal", "ID", "only of this deal, by any of its ids", NULL, 0, 0},
     {"all", NULL, "all of them", NULL, 0, 0},
-    {"id", "ID", "this one", NULL, 0, 0},
+    {"id", "ID", "this one, by any of its ids", NULL, 0, 0},
     {"since", "WHEN", "those changed since a day (2026-11-01) or for a time (3d, 12h)", NULL, 0, 0},
     {"dry-run", NULL, "say what would change and change nothing", NULL, 0, 0},
     {"why", "TEXT", "the reason, for the journal", NULL, 0, 0},
@@ -60,7 +64,9 @@ const ctl_verb_t ctl_verbs[] = {
      ctl_run_webhook, 0, 0, 0},
     {"webhook test", "", "", "have Partner Center send a test event and wait for it", NULL,
      ctl_run_webhook, 0, 0, 0},
-    {"deals", "", "state search cause max", "the deals, those that changed last first", NULL,
+    {"deals", "", "state search cause max", "the deals, those that changed last first",
+     "Where a DEAL is to be named, its number does, and any id of it: the referral's, the "
+     "engagement's, the record's.",
      ctl_run_deals, 0, 0, 0},
     {"deals link", "DEAL RECORD", "", "this record of the CRM belongs to the deal", NULL,
      ctl_run_deal, 2, 2, 0},
@@ -69,32 +75,43 @@ const ctl_verb_t ctl_verbs[] = {
     {"deals create", "DEAL", "", "make the record of a deal that waits for a person", NULL,
      ctl_run_deal, 1, 1, 0},
     {"deals ignore", "DEAL", "", "leave the deal alone", NULL, ctl_run_deal, 1, 1, 0},
-    {"deals choose", "DEAL ROW", "", "of several rows found, this one is meant", NULL, ctl_run_deal,
-     2, 2, 0},
+    {"deals choose", "DEAL ROW", "", "of several rows found, this one is meant",
+     "ROW is one of the ids that the deal's problem names.", ctl_run_deal, 2, 2, 0},
     {"deals resolve", "DEAL LINE SIDE", "",
-     "whose value counts in a conflict: partner-center, crm or the CRM's name", NULL, ctl_run_deal,
-     3, 3, 0},
+     "whose value counts in a conflict: partner-center, crm or the CRM's name",
+     "LINE is one of those that `show` says are held.", ctl_run_deal, 3, 3, 0},
     {"show", "ID", "offline lines",
      "one deal: both sides, what was last seen, the plan and why, its history",
      "ID is the deal's number, the referral's, the engagement's or the record's id. Both sides are "
      "read and nothing is written.",
      ctl_run_show, 1, 1, 0},
-    {"journal", "", "follow lines deal", "what was done and refused, and why", NULL,
-     ctl_run_journal, 0, 0, 0},
-    {"problems", "", "", "what stands in the way, by cause, and of how many deals", NULL,
+    {"journal", "", "follow lines deal", "what was done and refused, and why",
+     "The last lines, oldest first; with -f it goes on as things happen.", ctl_run_journal, 0, 0,
+     0},
+    {"problems", "", "", "what stands in the way, by cause, and of how many deals",
+     "KEY is what --cause of `deals`, `dead list`, `dead retry` and `dead drop` takes.",
      ctl_run_problems, 0, 0, 0},
-    {"dead list", "", "cause max", "looks that were given up", NULL, ctl_run_dead_list, 0, 0, 0},
-    {"dead retry", "[ID]", "cause all", "try them again", NULL, ctl_run_dead, 0, 1, 0},
-    {"dead drop", "[ID]", "cause all", "forget them; the next notice or sweep looks again", NULL,
-     ctl_run_dead, 0, 1, 0},
+    {"dead list", "", "cause max", "looks that were given up, and why",
+     "What no repetition helps is given up until somebody has mended the cause. A new notice of "
+     "the "
+     "deal, a changed mapping or `dead retry` looks again.",
+     ctl_run_dead_list, 0, 0, 0},
+    {"dead retry", "[ID]", "cause all", "look again where it was given up", WHICH, ctl_run_dead, 0,
+     1, 0},
+    {"dead drop", "[ID]", "cause all",
+     "forget looks that were given up; the next notice or sweep looks again", WHICH, ctl_run_dead,
+     0, 1, 0},
     {"resync", "", "all id since dry-run", "look at deals again, and say what changed",
-     "With --dry-run it says what would change, line by line, and writes nothing.", ctl_run_resync,
-     0, 0, 0},
+     "Exactly one of --all, --id and --since says which. With --dry-run it says what would change, "
+     "line by line, and writes nothing. It goes on in the server when cosellctl ends.",
+     ctl_run_resync, 0, 0, 0},
     {"pause", "", "why", "stop looks and polls of the site; notices are still accepted", NULL,
      ctl_run_brief, 0, 0, 0},
     {"resume", "", "", "let the site go on", NULL, ctl_run_brief, 0, 0, 0},
     {"look", "ID", "", "look at one deal now", NULL, ctl_run_brief, 1, 1, 0},
-    {"release", "BRAKE", "", "let a bulk change go on that a brake has stopped", NULL,
+    {"release", "BRAKE", "", "let a bulk change go on that a brake has stopped",
+     "`status` names it: mapping (a changed mapping), missing:CRM (records that are gone), resync, "
+     "quarrel:DEAL.",
      ctl_run_brief, 1, 1, 0},
     {"jobs", "", "", "long work: what runs and what ended", NULL, ctl_run_jobs, 0, 0, 0},
     {"job", "JOB", "follow", "one job", NULL, ctl_run_job, 1, 1, 0},

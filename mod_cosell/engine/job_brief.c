@@ -111,8 +111,9 @@ const cs_job_kind_t cs_job_resume = {"resume", no_members, NULL, NULL, resume_si
 
 const char *cs_job_referral_of(const char *id, apr_pool_t *p)
 {
-    return strlen(id) == 36 && strspn(id, "0123456789abcdefABCDEF-") == 36 ? cs_named_id(NULL, -1, id, p)
-                                                                           : NULL;
+    int may_be = strlen(id) == 36 && strspn(id, "0123456789abcdefABCDEF-") == 36;
+
+    return may_be ? cs_named_id(NULL, -1, id, p) : NULL;
 }
 
 apr_status_t cs_job_find_deal(cs_job_turn_t *t, const char *id, cs_deal_t **pdeal, int *pmany,

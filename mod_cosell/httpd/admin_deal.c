@@ -25,8 +25,8 @@ static json_t *suspension_json(cosell_page_t *page, const cosell_site_t *site,
     int i;
 
     if (work->state != CS_WORK_SUSPENDED || !work->upstream || !cosell_may_ask(page) ||
-        !cosell_asked(page, cs_store_suspended(page->store, site->cfg.name, &list, page->p,
-                                               &page->res))) {
+        !cosell_asked(
+            page, cs_store_suspended(page->store, site->cfg.name, &list, page->p, &page->res))) {
         return NULL;
     }
     for (i = 0; i < list->nelts; i++) {
@@ -48,7 +48,8 @@ json_t *cosell_waiting_json(cosell_page_t *page, const cosell_site_t *site, cons
 
     for (i = -1; !work && i < site->cfg.ncrms && cosell_may_ask(page); i++) {
         const char *system = i < 0 ? CS_SYSTEM_PC : site->cfg.crms[i].cfg.name;
-        const char *name = apr_pstrcat(page->p, system, ":", cs_named_id(&site->cfg, i, id, page->p), NULL);
+        const char *name =
+            apr_pstrcat(page->p, system, ":", cs_named_id(&site->cfg, i, id, page->p), NULL);
 
         cosell_asked(page, cs_store_work_named(page->store, site->cfg.name, CS_WORK_LOOK, name,
                                                &work, page->p, &page->res));
@@ -80,8 +81,8 @@ static json_t *journal_of(cosell_page_t *page, const cosell_site_t *site, apr_in
     int i;
 
     if (cosell_may_ask(page) &&
-        cosell_asked(page, cs_store_journal_list(page->store, site->cfg.name, deal,
-                                                 JOURNAL_OF_DEAL, &list, page->p, &page->res))) {
+        cosell_asked(page, cs_store_journal_list(page->store, site->cfg.name, deal, JOURNAL_OF_DEAL,
+                                                 &list, page->p, &page->res))) {
         for (i = 0; i < list->nelts; i++) {
             json_array_append_new(
                 json, cosell_journal_json(APR_ARRAY_IDX(list, i, cs_journal_t *), page->p));
@@ -94,8 +95,7 @@ static json_t *journal_of(cosell_page_t *page, const cosell_site_t *site, apr_in
 static void put_explained(cosell_page_t *page, const cosell_site_t *site, const cs_deal_t *deal)
 {
     cosell_put(page->out, "deal", cosell_deal_json(site, deal, 0, page->p));
-    cosell_put(page->out, "lines",
-               cosell_copy_json(cs_json_get(deal->explain, "lines")));
+    cosell_put(page->out, "lines", cosell_copy_json(cs_json_get(deal->explain, "lines")));
 }
 
 static void put_whole(cosell_page_t *page, const cosell_site_t *site, const cs_deal_t *deal)
@@ -123,9 +123,8 @@ static int find_deals(cosell_page_t *page, cosell_site_t *site, void *baton)
     apr_array_header_t *list = NULL;
     int i;
 
-    if (cosell_may_ask(page) &&
-        cosell_asked(page, cs_named_find(page->store, &site->cfg, found->id, &list, page->p,
-                                         &page->res))) {
+    if (cosell_may_ask(page) && cosell_asked(page, cs_named_find(page->store, &site->cfg, found->id,
+                                                                 &list, page->p, &page->res))) {
         for (i = 0; i < list->nelts; i++) {
             APR_ARRAY_PUSH(found->deals, cs_deal_t *) = APR_ARRAY_IDX(list, i, cs_deal_t *);
             found->site = site;
