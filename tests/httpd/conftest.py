@@ -51,9 +51,9 @@ def pytest_collection_modifyitems(config, items):
     for place, item in enumerate(items):
         file, kind = item.nodeid.split("::")[0], kind_of(item)
         files.setdefault(file, len(files))
-        # LONG files begin first, or the end would wait for them; the tests of each fixture in SPLIT are a server's of their own.
+        # Files with LONG, about how many seconds they take, begin first, the longest before all, or the end would wait for them; the tests of each fixture in SPLIT are a server's of their own.
         part = next((name for name in getattr(item.module, "SPLIT", ()) if name in item.fixturenames), "")
-        ranks[id(item)] = not getattr(item.module, "LONG", False), files[file], kinds.setdefault((file, kind, part), len(kinds)), place
+        ranks[id(item)] = -getattr(item.module, "LONG", 0), files[file], kinds.setdefault((file, kind, part), len(kinds)), place
         why = reason(item, kind)
         if why:
             item.add_marker(pytest.mark.skip(reason="salesforce: " + why))

@@ -10,7 +10,7 @@ from harness.both import opted_in, own_referrals
 from harness.world import CRM, DEAD
 
 CRMS = ("salesforce",)
-LONG = True
+LONG = 30
 GRAIN = 2.0
 
 

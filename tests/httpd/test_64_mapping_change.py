@@ -16,7 +16,7 @@ from harness.paths import apxs
 from harness.world import DEAD
 
 CRMS = ("dynamics365", "salesforce")
-LONG = True
+LONG = 30
 DEALS = 500
 MOST = DEALS * 5 // 100
 ADMIN = "/cosell-admin"

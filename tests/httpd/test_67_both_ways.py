@@ -16,7 +16,7 @@ from harness import wait_for
 from harness.both import ADA, BEN, HELP, Lossy, Sides, add_solution, amount, connect, hear, opted_in
 
 CRMS = (os.environ["CRM"],) if os.environ.get("CRM") else ("dynamics365", "salesforce")
-LONG = True
+LONG = 70
 SECONDS = float(os.environ.get("BOTH_SECONDS") or 25)
 SEED = int(os.environ.get("SEED") or 20261122)
 LAG = float(os.environ.get("BOTH_LAG") or 0.7)  # seconds that reads are behind

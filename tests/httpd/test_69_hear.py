@@ -13,7 +13,7 @@ from harness.salesforce import HOLD
 from harness.world import CRM_CLIENT_ID, CRM_CLIENT_SECRET
 
 CRMS = ("dynamics365", "salesforce")
-LONG = True
+LONG = 30
 SECRET = "only-this-test-and-its-simulator-know"
 PERSON = "00000000-0000-4000-8000-000000000011"
 ON_HOLD, IN_PROGRESS, WON, CANCELED, OUT_SOLD = 2, 1, 3, 4, 5

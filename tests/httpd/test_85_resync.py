@@ -18,7 +18,7 @@ from harness.paths import apxs
 from harness.sims import referral
 
 CRMS = ("dynamics365", "salesforce")
-LONG = True
+LONG = 30
 ADMIN = "/cosell-admin"
 DEALS = int(os.environ.get("COSELL_RESYNC_DEALS", "240"))
 PAGE = 100
