@@ -254,8 +254,7 @@ static apr_status_t seal(const unsigned char **pbox, apr_size_t *plen, const cs_
         return APR_EINVAL;
     }
     if (a->error && a->text) {
-        /* Left out when it is no UTF-8. */
-        json_object_set_new(json, "text", json_string(apr_pstrndup(p, a->text, TEXT_MAX)));
+        json_object_set_new(json, "text", cs_json_words(apr_pstrndup(p, a->text, TEXT_MAX), p));
     }
     text = cs_json_print(json, p);
     json_decref(json);

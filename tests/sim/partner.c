@@ -7,6 +7,7 @@
 
 #include <apr_strings.h>
 
+#include "mod_cosell/base/pool.h"
 #include "sim.h"
 
 #define FIRST_DAY START_WALL
@@ -399,17 +400,21 @@ static void move_state(referral_t *r, json_t *doc)
 }
 
 /* hot: rather the one that was read last, which is being looked at. */
-/* Until the record names it, what people write there has nothing that it could be compared with. */
+/* Until the deal's images are stored, what people write there has nothing that it could be compared with. That the record names it is
+ * not enough: who died after writing the link has settled nothing. */
 static int is_known(const referral_t *r)
 {
-    int i;
+    cs_store_t *store = NULL;
+    cs_deal_t *deal = NULL;
+    apr_pool_t *p;
+    int known;
 
-    for (i = 0; i < S->rows; i++) {
-        if (!strcmp(S->row[i].table, "opportunity") && strstr(S->row[i].text, r->id)) {
-            return 1;
-        }
-    }
-    return 0;
+    cs_pool_create_own(&p, NULL, 0, "sim-known");
+    known = cs_store_open(&store, &node_config.store, CS_STORE_WRITER, p, NULL) == APR_SUCCESS &&
+            cs_store_deal_find(store, SITE, CS_SYSTEM_PC, r->id, &deal, p, NULL) == APR_SUCCESS && deal && json_object_size(deal->images);
+    cs_store_close(store);
+    apr_pool_destroy(p);
+    return known;
 }
 
 static void note_early(referral_t *r, unsigned line)
