@@ -67,6 +67,8 @@ typedef struct cs_item_t {
     int adopted; /* the deal has the row's own id since this look's writes: its alias is to be */
     int unheard; /* a row that cannot be found by a key was sent, and not heard of */
     int put_off; /* over, and looked at again at work->due: nothing has happened */
+    int untouched; /* put off with its work row left as it is */
+    int well;      /* its work is done, as far as this batch's transaction is */
     int chosen;           /* a person had chosen one of several rows for one of its look-ups */
     int recalled;         /* a look-up's row was found in an earlier batch */
     int calls;
@@ -103,7 +105,8 @@ void cs_batch_pin_crms(cs_batch_t *b);
 
 /* turn.c: how many looks a batch claims at most, by what the limiters let through. */
 int cs_turn_claim(const cs_lane_t *lane);
-/* The items from `first` on whose cards are fetched in a few seconds, at least one. */
+/* The items from `first` on whose cards are fetched in a few seconds, at least one; those that are
+ * over take no place. */
 apr_array_header_t *cs_turn_portion(const cs_batch_t *b, const apr_array_header_t *items,
                                     int first);
 /* What a portion took. */

@@ -335,19 +335,56 @@ static apr_status_t fetch_portion(cs_batch_t *b, cs_result_t *res)
     return APR_SUCCESS;
 }
 
+/* Those that are over cost nothing more, and what was done for them is stored with this batch. */
+static apr_array_header_t *over_first(const cs_batch_t *b)
+{
+    apr_array_header_t *out = apr_array_make(b->p, b->items->nelts + 1, sizeof(cs_item_t *));
+    int i, over;
+
+    for (over = 1; over >= 0; --over) {
+        for (i = 0; i < b->items->nelts; ++i) {
+            cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
+            if (!item->over == !over) {
+                APR_ARRAY_PUSH(out, cs_item_t *) = item;
+            }
+        }
+    }
+    return out;
+}
+
+/* Partner Center answered nothing of it: more of that would only hold the lane, and its breaker
+ * counts what a batch met. */
+static int is_unanswered(const apr_array_header_t *portion)
+{
+    int i, failed = 0;
+
+    for (i = 0; i < portion->nelts; ++i) {
+        const cs_item_t *item = APR_ARRAY_IDX(portion, i, cs_item_t *);
+        if (item->asked_card || item->listed) {
+            return 0;
+        }
+        failed += item->over && !item->quiet && (item->result.cls == CS_CLASS_RETRY ||
+                                                 item->result.cls == CS_CLASS_UNKNOWN);
+    }
+    return failed > 0;
+}
+
 apr_status_t cs_batch_fetch(cs_batch_t *b, cs_result_t *res)
 {
-    apr_array_header_t *all = b->items, *done = apr_array_make(b->p, all->nelts + 1,
-                                                               sizeof(cs_item_t *));
+    apr_array_header_t *all = over_first(b), *done = apr_array_make(b->p, all->nelts + 1,
+                                                                    sizeof(cs_item_t *));
+    apr_interval_time_t end = stage_deadline();
     apr_status_t rv = APR_SUCCESS;
+    int more = all->nelts > 0;
 
-    while (rv == APR_SUCCESS && done->nelts < all->nelts &&
-           !(done->nelts && cs_turn_called(b))) {
+    while (rv == APR_SUCCESS && more) {
         apr_interval_time_t began = cs_time_boot();
         b->items = cs_turn_portion(b, all, done->nelts);
         rv = fetch_portion(b, res);
         cs_turn_measure(b->lane, b->items->nelts, cs_time_boot() - began);
         apr_array_cat(done, b->items);
+        more = done->nelts < all->nelts && !is_unanswered(b->items) && cs_time_mono() < end &&
+               !cs_turn_called(b);
     }
     b->items = done;
     return rv;

@@ -309,8 +309,9 @@ static apr_status_t settle_meeting(cs_batch_t *b, cs_item_t *item, cs_result_t *
 }
 
 /* A second name of a deal of this batch: its notices belong to the first one's look, which must
- * then know what was read for them, and whether that was old. */
-static void merge_into(cs_batch_t *b, cs_item_t *item, cs_item_t *first)
+ * then know what was read for them, and whether that was old. It was read with the first one, or
+ * after it. */
+static void share_read(const cs_item_t *item, cs_item_t *first)
 {
     first->calls += item->calls;
     if (item->unseen > first->unseen) {
@@ -320,6 +321,15 @@ static void merge_into(cs_batch_t *b, cs_item_t *item, cs_item_t *first)
     if (item->own->updated > first->own->updated) {
         first->own = item->own;
     }
+    if (item->listed) {
+        first->microsoft = item->microsoft;
+        first->others = item->others;
+        first->siblings = item->siblings;
+    }
+}
+
+static void merge_into(cs_batch_t *b, cs_item_t *item, cs_item_t *first)
+{
     item->deal = first->deal;
     fold(b, item, first->deal);
 }
@@ -414,7 +424,10 @@ static apr_status_t identify_all(cs_batch_t *b, cs_item_t **merged_into, cs_resu
             continue;
         }
         merged_into[i] = same_referral(b, item);
-        if (!merged_into[i]) {
+        if (merged_into[i]) {
+            share_read(item, merged_into[i]);
+        }
+        else {
             rv = end_damaged(b, item, identify(b, item, res), res);
             if (!item->over && item->meeting.match) {
                 cs_item_wait_for_crm(b, item);

@@ -357,6 +357,7 @@ static void after_a_good_look(cs_batch_t *b, cs_item_t *item)
     if (!look_again_for_answer(b, item) && !look_again_for_hint(b, item) &&
         !look_again_to_tell(b, item)) {
         work_done(b, item);
+        item->well = 1;
     }
 }
 
@@ -616,12 +617,6 @@ static void look_again_at_once(cs_batch_t *b, const cs_item_t *item)
     }
 }
 
-static void note_settled(cs_batch_t *b, const cs_item_t *item)
-{
-    if (item->plan && !item->plan->stale && !item->copy_of && item->deal->id) {
-        cs_ahead_settled(b->lane, item->deal->id);
-    }
-}
 
 static int is_alive(cs_deal_state_e state)
 {
@@ -660,8 +655,11 @@ static apr_status_t settle_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    if (item->put_off) {
+    if (item->put_off && !item->untouched) {
         work_later(b, item);
+    }
+    else if (item->put_off) {
+        /* It is due as it was. */
     }
     else if (item->over && !item->quiet) {
         after_a_failed_look(b, item);
@@ -672,7 +670,6 @@ static apr_status_t settle_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res
             cs_count(CS_COUNT_LOOKS_NOTHING, 1);
         }
         after_a_good_look(b, item);
-        note_settled(b, item);
     }
     if (item->plan && !item->copy_of) {
         drop_choice(b, item, was);
@@ -750,6 +747,19 @@ apr_status_t cs_batch_commit(cs_batch_t *b, cs_result_t *res)
     return rv;
 }
 
+/* What was only going to be stored must not be skipped by those who repeat it. */
+static void note_settled(const cs_batch_t *b)
+{
+    int i;
+
+    for (i = 0; i < b->items->nelts; ++i) {
+        const cs_item_t *item = APR_ARRAY_IDX(b->items, i, cs_item_t *);
+        if (item->well && item->plan && !item->copy_of && item->deal->id) {
+            cs_ahead_settled(b->lane, item->deal->id);
+        }
+    }
+}
+
 apr_status_t cs_batch_settle(cs_batch_t *b, cs_result_t *res)
 {
     cs_lease_t lease = cs_lane_lease(b->lane);
@@ -771,6 +781,7 @@ apr_status_t cs_batch_settle(cs_batch_t *b, cs_result_t *res)
         apr_array_clear(b->changes);
     }
     if (rv == APR_SUCCESS) {
+        note_settled(b);
         CS_CRASH_POINT("look-settled");
     }
     return rv;

@@ -82,8 +82,10 @@ apr_array_header_t *cs_turn_portion(const cs_batch_t *b, const apr_array_header_
     int n = b->dry || b->job ? items->nelts : portion_of(b->lane);
     apr_array_header_t *out = apr_array_make(b->p, n + 1, sizeof(cs_item_t *));
 
-    for (; first < items->nelts && out->nelts < n; ++first) {
-        APR_ARRAY_PUSH(out, cs_item_t *) = APR_ARRAY_IDX(items, first, cs_item_t *);
+    for (; first < items->nelts && n > 0; ++first) {
+        cs_item_t *item = APR_ARRAY_IDX(items, first, cs_item_t *);
+        APR_ARRAY_PUSH(out, cs_item_t *) = item;
+        n -= !item->over;
     }
     return out;
 }
@@ -116,7 +118,7 @@ static void put_off(cs_batch_t *b, cs_item_t *item)
                   "its turn comes next: Partner Center lets few requests through");
     item->plan = NULL;
     cs_item_fail(item, CS_UPSTREAM_PC, &why);
-    item->put_off = 1;
+    item->put_off = item->untouched = 1;
 }
 
 void cs_batch_put_off_long(cs_batch_t *b)

@@ -116,6 +116,7 @@ typedef struct world_t {
     int pc_mute;            /* the answer does not name it */
     int pc_shows_nothing;   /* the answer of a change has no body */
     void (*meanwhile_post)(void); /* happens once, when a referral was made */
+    void (*meanwhile_write)(void); /* happens once, when rows are about to be written */
     int patches, posts, searches;
     apr_time_t searched_since; /* of the last search */
     int pc_takes; /* milliseconds of every request to Partner Center: so it is with a low rate */
@@ -853,6 +854,10 @@ static apr_status_t fake_write(cs_crm_t *crm, cs_crm_write_t *writes, int n, apr
     (void)deadline;
     W->at = crm->name;
     W->write_calls++;
+    if (W->meanwhile_write) {
+        W->meanwhile_write();
+        W->meanwhile_write = NULL;
+    }
     for (i = 0; i < n; i++) {
         write_one(&writes[i], p);
     }
