@@ -156,7 +156,7 @@ def test_problems_are_tried_again_by_a_button(world, browser):
     assert "3 given up" in browser.text()
     world.partner.remove_faults()
     browser.press("[...document.querySelectorAll('button')].find(b => b.textContent === 'Try all that were given up again')")
-    assert "Job: retry" in browser.text()
+    assert "Job: try again" in browser.text()
     wait_for(lambda: browser.evaluate("!document.querySelector('meta[http-equiv]') && document.body.innerText.includes('done')"), 30, "the page to have asked again until the job ended")
     wait_for(lambda: all(world.record(referral) for referral in world.dead), 30, "the records")
     browser.press("[...document.querySelectorAll('main a')].find(a => a.textContent === 'problems')")

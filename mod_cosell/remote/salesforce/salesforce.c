@@ -130,8 +130,9 @@ static apr_status_t pulse(cs_crm_t *crm, apr_interval_time_t deadline, apr_pool_
 
     cs_result_clear(res);
     request.url = apr_pstrcat(p, crm->origin, "/services/data/", NULL);
-    request.headers = apr_table_make(p, 1);
+    request.headers = apr_table_make(p, 2);
     apr_table_setn(request.headers, "Accept", "application/json");
+    apr_table_setn(request.headers, "Sforce-Call-Options", "client=mod_cosell");
     rv = cs_http_perform(crm->http, crm->cfg.upstream, crm->limiter, &request, &response, 1,
                          deadline, p);
     if (rv != APR_SUCCESS) {
