@@ -36,7 +36,7 @@ def clean(world):
         simulator.post("lag", {"seconds": 0, "list_seconds": 0})
     world.partner.post("tokens", {"fail": None, "mfa": True})
     world.crm.post("tokens", {"fail": None})
-    world.server.clock(offset=0)
+    world.real_time()
 
 
 def created(world, **members):

@@ -56,7 +56,7 @@ def clean(world):
     yield
     for simulator in (world.partner, world.crm, world.second.crm):
         simulator.remove_faults()
-    world.server.clock(offset=0)
+    world.real_time()
 
 
 def refer(world, country="US", **members):

@@ -29,7 +29,7 @@ def clean(world):
     world.crm.remove_quirks()
     world.crm.post("limits", {"used": 0, "max": 1000000})
     world.ages = True
-    world.server.clock(offset=0)
+    world.real_time()
 
 
 def created(world, **members):

@@ -21,7 +21,7 @@ def clean(world):
     world.partner.remove_faults()
     world.crm.remove_faults()
     world.partner.post("tokens", {"fail": None})
-    world.server.clock(offset=0)
+    world.real_time()
 
 
 def together(world, *referrals):

@@ -22,7 +22,7 @@ def clean(world):
     world.partner.remove_faults()
     world.crm.remove_faults()
     world.crm.post("tokens", {"fail": None})
-    world.server.clock(offset=0)
+    world.real_time()
 
 
 def ask(world, query):

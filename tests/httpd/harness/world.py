@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import time
 import uuid
 
 import requests
@@ -223,6 +224,26 @@ class World:
                 self.server.clock(advance=step)
             return value
         return wait_for(check, deadline, what, every=1.2)
+
+    def real_time(self, deadline=60):
+        """The module's clock back on the real time, and no look left behind: one that was asked for on the moved clock would be due long after."""
+        def due(after):
+            return self.server.sql("SELECT max(due) AS at FROM work WHERE kind = 'look' AND state = 0 AND wanted > done AND due > ?",
+                                   int((time.time() + after) * 1e6))[0]["at"]
+
+        def back():
+            moved = self.server.offset
+            if moved <= 0:
+                self.server.clock(offset=0)
+                return True
+            if self.outstanding("state = 0 AND due <= ?", int((time.time() + moved) * 1e6)):
+                return False
+            self.server.clock(offset=0)
+            left = due(60)
+            if left:
+                self.server.clock(offset=max(moved, left / 1e6 - time.time() + 1))
+            return not left
+        wait_for(back, deadline, "what the moved clock made due to be looked at")
 
     def journal(self, referral=None):
         if referral is None:
