@@ -53,6 +53,8 @@ def pytest_collection_modifyitems(config, items):
         files.setdefault(file, len(files))
         # Files with LONG, about how many seconds they take, begin first, the longest before all, or the end would wait for them; the tests of each fixture in SPLIT are a server's of their own.
         part = next((name for name in getattr(item.module, "SPLIT", ()) if name in item.fixturenames), "")
+        if getattr(item.module, "PARTS", 1) > 1:  # so many servers share the tests among them
+            part += " %d" % (zlib.crc32(item.nodeid.encode()) % item.module.PARTS)
         ranks[id(item)] = -getattr(item.module, "LONG", 0), files[file], kinds.setdefault((file, kind, part), len(kinds)), place
         why = reason(item, kind)
         if why:

@@ -11,6 +11,8 @@ import pytest
 from harness import Event, storm, wait_for
 from harness.world import CLIENT_SECRET, CRM_CLIENT_SECRET
 
+LONG = 90
+
 CRMS = ("dynamics365", "salesforce")
 KILLED = ("exit signal Killed", "AH0005[12]", "CS10[0-9]+:.*runner")
 

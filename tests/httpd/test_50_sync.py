@@ -12,7 +12,7 @@ from harness import wait_for
 from harness.world import CLIENT_SECRET, CRM, CRM_CLIENT_SECRET, DEAD, REFRESH_TOKEN, SUSPENDED
 
 CRMS = ("dynamics365", "salesforce")
-LONG = 30
+LONG = 90
 
 
 def ROW(world):

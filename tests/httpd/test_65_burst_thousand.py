@@ -4,6 +4,8 @@ import pytest
 
 from harness import Event, storm
 
+LONG = 90
+
 CRMS = ("dynamics365", "salesforce")
 DEALS = 1000
 MOST = {"dynamics365": 60, "salesforce": 100}

@@ -11,8 +11,9 @@ import pytest
 from harness import wait_for
 
 CRMS = ("dynamics365", "salesforce")
-LONG = 30
+LONG = 80
 SPLIT = ("alone", "world")
+PARTS = 4
 THIN = {"salesforce": 3}  # what dies between two calls is the engine's, whichever CRM; `make both` runs every one
 SECRET = "a secret that only this test knows"
 LAG = 2700

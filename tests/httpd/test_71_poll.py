@@ -7,7 +7,7 @@ import pytest
 from harness import wait_for
 
 CRMS = ("dynamics365", "salesforce")
-LONG = 60
+LONG = 150
 POLL = 60
 LATEST = POLL * 1.1 + 15  # the interval, its jitter, and one step of the clock
 KILLED = ["AH00098", "AH00045", "AH00046", "[Uu]nclean", "runner", "exit signal Killed", "AH00052", "AH00051"]

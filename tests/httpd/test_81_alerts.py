@@ -18,7 +18,7 @@ SPLIT = ("world", "second")
 MINUTE = 60
 LOCATION = ['<Location "/metrics">', "  SetHandler cosell-metrics", "</Location>"]
 FAULT_SIZE = 64
-LONG = 85
+LONG = 200
 SCRIPT = """#!/bin/sh
 # Appends what it is told to the file named by its argument: the document, and its environment.
 read -r document

@@ -16,6 +16,8 @@ import pytest
 from harness import Event, post, wait_for
 from harness.paths import apxs
 
+LONG = 90
+
 SECRET = "a secret of the webhook of these tests"
 FAULT_SIZE = 64
 DAY = 86400 * 1000000

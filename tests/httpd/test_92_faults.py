@@ -19,7 +19,7 @@ from harness.paths import give_to_server_user
 from harness.sims import Dynamics
 
 CRMS = ("dynamics365",)
-LONG = 120
+LONG = 240
 MINUTE = 60
 KEY = {"table": "opportunity", "name": "t_key", "columns": ["msft_referralidentifier"]}
 FAULT_SIZE = 64
