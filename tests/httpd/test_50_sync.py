@@ -551,7 +551,7 @@ def test_unknown_referral_is_tried_for_an_hour(world):
     """An event may precede visibility."""
     missing = str(uuid.uuid4())
     world.notify(missing)
-    wait_for(lambda: world.work(missing) and world.work(missing)["attempts"] >= 1, 15, "a first attempt")
+    wait_for(lambda: (world.work(missing) or {}).get("attempts", 0) >= 1, 15, "a first attempt")
     assert world.work(missing)["state"] != DEAD
     world.server.log.announce("dead", "404", "gone")
     world.advanced(lambda: world.work(missing) is None or world.work(missing)["state"] == DEAD, step=600, deadline=60,
@@ -562,7 +562,7 @@ def test_referral_that_becomes_visible(world):
     referral = world.refer()
     world.partner.fault(method="GET", path="referrals/" + referral["id"], fault="status", status=404, times=2)
     world.notify(referral)
-    wait_for(lambda: world.work(referral) and world.work(referral)["attempts"] >= 1, 15, "a first attempt")
+    wait_for(lambda: (world.work(referral) or {}).get("attempts", 0) >= 1, 15, "a first attempt")
     world.advanced(lambda: world.record(referral), step=60, what="the opportunity")
 
 
@@ -584,7 +584,7 @@ def test_refused_is_dead_with_its_reason_and_revived(world):
     world.partner.edit(referral["id"], {"details": {"notes": "Forbidden"}})
     fault = world.crm.fault(method="PATCH", path=ROW(world), fault="status", **world.crm.refusals["forbidden"])
     world.notify(referral)
-    wait_for(lambda: world.work(referral) and world.work(referral)["state"] == DEAD, 15, "the look to be dead")
+    wait_for(lambda: (world.work(referral) or {}).get("state") == DEAD, 15, "the look to be dead")
     work = world.work(referral)
     assert work["problem_class"] == "refused" and world.crm.refusals["forbidden"]["code"].lower() in (work["problem"] + work["detail"]).lower()
     assert any(e["action"] == "dead" for e in world.journal(referral))
@@ -600,7 +600,7 @@ def test_plugin_refusal(world):
     fault = world.crm.fault(method="PATCH", path=ROW(world), fault="status",
                             message="Our rule says no.", **world.crm.refusals["rule"])
     world.notify(referral)
-    wait_for(lambda: world.work(referral) and world.work(referral)["state"] == DEAD, 20, "the look to be dead")
+    wait_for(lambda: (world.work(referral) or {}).get("state") == DEAD, 20, "the look to be dead")
     assert "Our rule says no" in world.work(referral)["detail"]
     world.crm.remove_faults(fault)
     world.notify(referral)
@@ -682,7 +682,7 @@ def test_read_older_than_the_notice_is_repeated(world):
         since = world.partner.last_request()
         world.notify(referral, changed=changed)
         wait_for(lambda: world.partner.requests("referrals/" + referral["id"], "GET", since), 15, "a first look")
-        wait_for(lambda: world.work(referral) and world.work(referral)["due"] > world.work(referral)["first"], 10,
+        wait_for(lambda: (work := world.work(referral)) and work["due"] > work["first"], 10,
                  "the look to be repeated later")
         world.partner.post("lag", {"seconds": 0, "list_seconds": 0})
         world.advanced(lambda: row(world, deal)["description"] == "Seen later", step=6, what="the newest note")
