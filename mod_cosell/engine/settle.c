@@ -655,11 +655,10 @@ static apr_status_t settle_item(cs_batch_t *b, cs_item_t *item, cs_result_t *res
     if (rv != APR_SUCCESS) {
         return rv;
     }
-    if (item->put_off && !item->untouched) {
-        work_later(b, item);
-    }
-    else if (item->put_off) {
-        /* It is due as it was. */
+    if (item->put_off) {
+        if (!item->untouched) {
+            work_later(b, item);
+        }
     }
     else if (item->over && !item->quiet) {
         after_a_failed_look(b, item);
